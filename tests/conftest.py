@@ -1,0 +1,164 @@
+"""What every test of the project gets: limits, leak checks, and the laboratory's parts as fixtures.
+
+Markers: `deadline(seconds)`, `leaks_allowed(reason)`, `controller_matrix` (also run on other controllers' Pythons).
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+import lab
+from lab import leaks, pythons
+from lab.accounts import Accounts
+from lab.sshd import Sshd
+
+if TYPE_CHECKING:
+    import econtext
+
+SECONDS = 60.0  # for one phase of a test: set-up, the test itself, tear-down
+GRACE = 30.0  # beyond that for Python to react at all; then the process is killed
+
+MARKERS = (
+    'deadline(seconds): the time that each phase of this test may take, instead of 60 s',
+    'leaks_allowed(reason): no check for leaked descriptors, threads and processes after this test',
+    'controller_matrix: run with every supported Python as the controller',
+)
+
+_stderr = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in MARKERS:
+        config.addinivalue_line('markers', line)
+    config.stash[_stderr] = os.dup(2)  # pytest captures 2 while tests run
+    if sys.platform.startswith('linux'):
+        leaks.adopt_orphans()
+        leaks.record_births()
+
+
+# -- time --------------------------------------------------------------------
+
+
+def _limit(item: pytest.Item) -> float:
+    marker = item.get_closest_marker('deadline')
+    return float(marker.args[0]) if marker else SECONDS
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Kill everything, with all threads' stacks, where Python itself no longer reacts."""
+    faulthandler.dump_traceback_later(3 * _limit(item) + GRACE, exit=True, file=item.config.stash[_stderr])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _limited(item: pytest.Item) -> Iterator[None]:
+    """Fail a phase that is over its time, and print all threads' stacks; the next test then runs."""
+
+    def over(_number: int, _frame: object) -> NoReturn:
+        faulthandler.dump_traceback(all_threads=True, file=item.config.stash[_stderr])
+        pytest.fail(f'over its deadline of {_limit(item)} s')
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, _limit(item))
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    return (yield from _limited(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    return (yield from _limited(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    return (yield from _limited(item))
+
+
+# -- leaks -------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which a descriptor, a thread or a process is there that was not there before."""
+    marker = request.node.get_closest_marker('leaks_allowed')
+    if marker is not None:
+        assert marker.args or marker.kwargs, 'leaks_allowed needs its reason'
+    before = leaks.Snapshot.take()
+    yield
+    found = before.settle()
+    before.end_leaked()
+    if found and marker is None:
+        pytest.fail('left behind:\n  ' + '\n  '.join(found), pytrace=False)
+
+
+# -- parts of the laboratory -------------------------------------------------
+
+
+@pytest.fixture(scope='session')
+def accounts() -> Iterator[Accounts]:
+    """The machine's test accounts by kind, `accounts['sudo']`; see lab/accounts.py."""
+    lab.require('accounts', 'sudo')
+    with Accounts() as made:
+        yield made
+
+
+@pytest.fixture(scope='session')
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A private OpenSSH server; its client is `ssh *sshd.ssh_args(user) sshd.address`."""
+    lab.require('sshd')
+    with Sshd(tmp_path_factory.mktemp('sshd')) as server:
+        yield server
+
+
+@pytest.fixture(params=pythons.REQUIRED + tuple(v for v in pythons.WELCOME if v in pythons.interpreters()))
+def python(request: pytest.FixtureRequest) -> pythons.Interpreter:
+    """Each version of Python that a child may have: the interpreter's path, a str with `.version`."""
+    return _interpreter(request.param)
+
+
+@pytest.fixture
+def public_python(python: pythons.Interpreter) -> pythons.Interpreter:
+    """The same, at a path that every account can run."""
+    return pythons.public_python('.'.join(map(str, python.version)))
+
+
+def _interpreter(version: str) -> pythons.Interpreter:
+    found = pythons.interpreters().get(version)
+    if found is None:
+        lab.unavailable(f'no Python {version} here')
+        raise AssertionError('unavailable() does not return')
+    return found
+
+
+@pytest.fixture
+def broker() -> Iterator[econtext.Broker]:
+    """A broker of the test's own, closed after it."""
+    import econtext
+
+    with econtext.Broker() as made:
+        yield made
+
+
+@pytest.fixture(scope='session')
+def repository() -> Path:
+    """The root of the source tree."""
+    return Path(__file__).resolve().parent.parent

@@ -1,0 +1,87 @@
+"""The laboratory: real ssh servers, accounts and interpreters for the tests.
+
+Imported as `lab` (pytest puts `tests/` on the path). Nothing here imports econtext.
+
+Invariants:
+* What the machine lacks is a skip with its reason, and a failure where CI=true.
+* Whatever a part of the laboratory starts or writes, it also ends or removes, also after a run that died.
+* Waiting is for an event and has an end: `eventually`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar('T')
+
+IN_CI = os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
+
+# What each component needs: programs, and whether only root can make it. Programs of the
+# administrator are looked for in sbin too, which a plain account does not have on its PATH.
+COMPONENTS: dict[str, tuple[tuple[str, ...], bool]] = {
+    'sshd': (('sshd', 'ssh', 'ssh-keygen', 'setpriv'), True),
+    'accounts': (('useradd', 'userdel', 'chpasswd', 'chage', 'setpriv'), True),
+    'sudo': (('sudo', 'visudo'), True),
+    'setpriv': (('setpriv',), True),
+    'ssh': (('ssh',), False),
+    'dash': (('dash',), False),
+    'tcsh': (('tcsh',), False),
+    'csh': (('csh',), False),
+    'fish': (('fish',), False),
+    'zsh': (('zsh',), False),
+}
+SEARCH = os.environ.get('PATH', os.defpath) + ':/usr/local/sbin:/usr/sbin:/sbin'
+
+
+def program(name: str) -> str | None:
+    """Return the absolute path of a program, or None."""
+    return shutil.which(name, path=SEARCH)
+
+
+def missing(component: str) -> str | None:
+    """Say why a component cannot be had here; None if it can."""
+    programs, needs_root = COMPONENTS[component]
+    if not sys.platform.startswith('linux'):
+        return f'{component}: the laboratory needs Linux'
+    absent = [name for name in programs if program(name) is None]
+    if absent:
+        return f'{component}: not installed: {", ".join(absent)}'
+    if needs_root and os.geteuid() != 0:
+        return f'{component}: only root can make it'
+    return None
+
+
+def unavailable(reason: str) -> None:
+    """Skip the test; in CI, where everything must be there, fail it."""
+    if IN_CI:
+        pytest.fail(f'{reason} (CI=true: nothing may be missing)', pytrace=False)
+    pytest.skip(reason)
+
+
+def require(*components: str) -> None:
+    """Go on if all components can be had; else skip, or fail in CI."""
+    for component in components:
+        reason = missing(component)
+        if reason is not None:
+            unavailable(reason)
+
+
+def eventually(predicate: Callable[[], T], seconds: float = 10.0, what: str = '') -> T:
+    """Ask until the answer is true and return it; AssertionError when the time is over."""
+    end = time.monotonic() + seconds
+    pause = 0.001
+    while True:
+        answer = predicate()
+        if answer:
+            return answer
+        if time.monotonic() >= end:
+            raise AssertionError(f'not within {seconds} s: {what or predicate!r}')
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)

@@ -1,0 +1,236 @@
+"""Accounts of this machine with every kind of shell and sudo rule, for as long as the tests run.
+
+Invariants:
+* Every account's name begins with `ect_`; the password of NAME is `pw-NAME`.
+* The one file written besides is /etc/sudoers.d/econtext-tests, never before visudo has read it.
+* Test runs may overlap: the first makes the accounts, the last removes them. A run that died holds
+  no lock, so the next one repairs what it left and removes it in its turn.
+
+Needs root.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lab import eventually, leaks, missing, program, unavailable
+
+PREFIX = 'ect_'
+RULES_FILE = Path('/etc/sudoers.d/econtext-tests')
+LOCKS = Path('/run/lock')
+
+# kind -> (the shell's program, what the account is for)
+KINDS: dict[str, tuple[str, str]] = {
+    'plain': ('bash', 'may not use sudo'),
+    'sudo': ('bash', 'sudo asks for its password, each time'),
+    'nopw': ('bash', 'sudo asks nothing'),
+    'tty': ('bash', 'sudo asks nothing, but wants a terminal'),
+    'pty': ('bash', 'sudo asks nothing and runs commands on a new pty'),
+    'rootpw': ('bash', "sudo asks for the target's password"),
+    'lect': ('bash', 'sudo lectures, allows one try, and prompts in words of its own'),
+    'target': ('bash', 'whom others become'),
+    'dash': ('dash', 'a login shell'),
+    'tcsh': ('tcsh', 'a login shell'),
+    'csh': ('csh', 'a login shell'),
+    'fish': ('fish', 'a login shell'),
+    'zsh': ('zsh', 'a login shell'),
+    'nologin': ('nologin', 'refuses, on standard output'),
+    'false': ('false', 'refuses without a word'),
+    'noisy': ('bash', 'its .bashrc writes to both outputs'),
+    'expired': ('bash', 'its password must be changed'),
+}
+
+RULES = """\
+Defaults:ect_tty requiretty
+Defaults:ect_pty use_pty
+Defaults:ect_sudo,ect_lect,ect_rootpw timestamp_timeout=0
+Defaults:ect_rootpw targetpw
+Defaults:ect_lect lecture=always,passwd_tries=1,passprompt="[corp] gimme %p's secret> "
+ect_sudo,ect_rootpw,ect_lect ALL=(ALL:ALL) ALL
+ect_nopw,ect_tty,ect_pty     ALL=(ALL:ALL) NOPASSWD: ALL
+"""
+
+NOISE = 'echo "BANNER stdout"\necho "BANNER stderr" >&2\n'
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account that exists while the tests run."""
+
+    name: str
+    password: str
+    shell: str
+    home: Path
+    uid: int
+    gid: int
+
+    def argv(self, *command: str) -> list[str]:
+        """Return a command line that runs `command` as this account. It asks for nothing, and needs root."""
+        environment = [f'HOME={self.home}', f'USER={self.name}', f'LOGNAME={self.name}', f'SHELL={self.shell}']
+        path = 'PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'
+        become = ['--reuid', str(self.uid), '--regid', str(self.gid), '--init-groups']
+        return [_need('setpriv'), *become, 'env', '-i', '-C', str(self.home), *environment, path, 'LC_ALL=C', *command]
+
+    def run(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run `command` as this account to its end; its outputs are kept as text."""
+        options = {'timeout': 30, 'stdin': subprocess.DEVNULL, **options}
+        if 'input' in options:
+            del options['stdin']
+        return subprocess.run(self.argv(*command), capture_output=True, text=True, **options)
+
+
+class Accounts(Mapping[str, Account]):
+    """The accounts, by kind: `accounts['plain']`. Make with `with Accounts() as accounts`."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Account] = {}
+        self._users = -1
+
+    def __enter__(self) -> Accounts:
+        with _Locked('mutex'):
+            self._users = _open_lock('users')
+            fcntl.flock(self._users, fcntl.LOCK_SH)
+            try:
+                self._found = dict(_ensure())
+            except BaseException:
+                self._leave()
+                raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        with _Locked('mutex'):
+            self._leave()
+
+    def _leave(self) -> None:
+        """Remove everything if no other run uses it. The mutex is held."""
+        self._found = {}
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        else:
+            remove()
+        finally:
+            os.close(self._users)
+
+    def __getitem__(self, kind: str) -> Account:
+        if kind not in self._found:
+            shell = KINDS[kind][0]
+            unavailable(missing(shell) if shell in ('dash', 'tcsh', 'csh', 'fish', 'zsh') else 'no sudo here')
+        return self._found[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def remove() -> None:
+    """Remove the sudo rules, and every account with our prefix together with its processes and home."""
+    RULES_FILE.unlink(missing_ok=True)
+    for entry in pwd.getpwall():
+        if entry.pw_name.startswith(PREFIX):
+            _end_processes(entry.pw_uid)
+            _run('userdel', '-r', '-f', entry.pw_name)
+
+
+def _ensure() -> Iterator[tuple[str, Account]]:
+    """Make what is not there yet, and set what a run that died may have left half done."""
+    made = []
+    for kind, (shell, _purpose) in KINDS.items():
+        path = program(shell)
+        if path is None:
+            continue
+        try:
+            pwd.getpwnam(PREFIX + kind)
+        except KeyError:
+            _run('useradd', '-m', '-s', path, PREFIX + kind, check=True)
+            made.append(kind)
+    _run('chpasswd', input=''.join(f'{PREFIX}{kind}:pw-{PREFIX}{kind}\n' for kind in made), check=True)
+    _run('chage', '-d', '0', PREFIX + 'expired', check=True)
+    for entry in pwd.getpwall():
+        kind = entry.pw_name[len(PREFIX) :]
+        if entry.pw_name == PREFIX + kind and kind in KINDS:
+            home = Path(entry.pw_dir)
+            yield kind, Account(entry.pw_name, f'pw-{entry.pw_name}', entry.pw_shell, home, entry.pw_uid, entry.pw_gid)
+            _furnish(kind, home, entry.pw_uid, entry.pw_gid)
+    _install_rules()
+
+
+def _furnish(kind: str, home: Path, uid: int, gid: int) -> None:
+    if kind == 'noisy':
+        for name in ('.bashrc', '.bash_profile'):
+            (home / name).write_text(NOISE)
+            os.chown(home / name, uid, gid)
+
+
+def _install_rules() -> None:
+    """Put the sudo rules in place by one rename, after visudo has found no fault in them."""
+    if missing('sudo') is not None:
+        return
+    with tempfile.TemporaryDirectory(dir='/etc') as folder:
+        draft = Path(folder) / 'econtext-tests'
+        draft.write_text(RULES)
+        draft.chmod(0o440)
+        _run('visudo', '-q', '-cf', str(draft), check=True)
+        os.replace(draft, RULES_FILE)
+
+
+def _end_processes(uid: int) -> None:
+    """Kill what the account still runs; userdel would leave it."""
+    for entry in leaks.table():
+        try:
+            owner = os.stat(f'/proc/{entry.pid}').st_uid
+            if owner == uid:
+                os.kill(entry.pid, signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if owner == uid:
+            eventually(lambda pid=entry.pid: not leaks.alive(pid), 10, f'{entry} ends')  # type: ignore[misc]
+
+
+# -- pieces ------------------------------------------------------------------
+
+
+class _Locked:
+    """Holds a lock that other test runs respect; the kernel lets go of it with the process."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.descriptor = _open_lock(self.name)
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+
+def _open_lock(name: str) -> int:
+    folder = LOCKS if LOCKS.is_dir() else Path('/tmp')
+    return os.open(folder / f'econtext-tests-{name}', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _need(name: str) -> str:
+    path = program(name)
+    if path is None:
+        raise RuntimeError(f'{name} is not installed; ask lab.require first')
+    return path
+
+
+def _run(name: str, *arguments: str, input: str = '', check: bool = False) -> None:
+    command: Sequence[str] = [_need(name), *arguments]
+    done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60)
+    if check and done.returncode != 0:
+        raise RuntimeError(f'{" ".join(command)}: exit status {done.returncode}: {done.stderr.strip()}')

@@ -1,0 +1,214 @@
+"""What a test left behind: descriptors, threads, processes below the test process.
+
+Invariants:
+* Orphans come to the test process (PR_SET_CHILD_SUBREAPER), so that nothing below it can hide.
+* A zombie that this process gave birth to is a leak: whoever started it must wait for it.
+  A zombie that was adopted is nobody's fault; it is reaped here.
+* Nothing is taken on trust from `threading`: threads are the kernel's, names are `threading`'s.
+
+Main thread only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+# -- processes, as /proc tells them ------------------------------------------
+
+
+@dataclass(frozen=True)
+class Process:
+    """One line of the process table. `started` tells a process from a later one of the same number."""
+
+    pid: int
+    parent: int
+    state: str
+    started: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.pid, self.started
+
+    def __str__(self) -> str:
+        return f'{self.pid} ({self.state}, child of {self.parent}): {command_line(self.pid)}'
+
+
+def process(pid: int) -> Process | None:
+    """Return what the kernel knows of a process; None if there is none."""
+    try:
+        with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as file:
+            fields = file.read().rpartition(')')[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return Process(pid, int(fields[1]), fields[0], int(fields[19]))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs. A zombie does not: PID 1 of a container may reap it seconds later."""
+    found = process(pid)
+    return found is not None and found.state not in 'ZX'
+
+
+def command_line(pid: int) -> str:
+    """Return the command line with spaces; the short name in brackets where there is none."""
+    try:
+        with open(f'/proc/{pid}/cmdline', 'rb') as file:
+            line = file.read()
+        if not line:
+            with open(f'/proc/{pid}/comm', 'rb') as file:
+                line = b'[' + file.read().strip() + b']'
+    except OSError:
+        return '(gone)'
+    return line.replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+
+
+def table() -> list[Process]:
+    """Return every process that can be seen."""
+    found = (process(int(name)) for name in os.listdir('/proc') if name.isdigit())
+    return [entry for entry in found if entry is not None]
+
+
+def descendants(root: int) -> list[Process]:
+    """Return the processes below `root`, parents before their children."""
+    children: dict[int, list[Process]] = {}
+    for entry in table():
+        children.setdefault(entry.parent, []).append(entry)
+    below: list[Process] = []
+    queue = [root]
+    while queue:
+        found = children.get(queue.pop(0), [])
+        below += found
+        queue += [entry.pid for entry in found]
+    return below
+
+
+# -- births: which children are our own, which are adopted -------------------
+
+_born: set[int] = set()
+
+
+def adopt_orphans() -> None:
+    """Make this process the one that orphans below it come to."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    if prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), 'prctl(PR_SET_CHILD_SUBREAPER)')
+
+
+def record_births() -> None:
+    """Remember from now on the number of each process that this one starts itself."""
+    for name in ('fork', 'posix_spawn', 'posix_spawnp', 'forkpty'):
+        setattr(os, name, _recording(getattr(os, name)))
+    execute: Callable[..., None] = vars(subprocess.Popen)['_execute_child']
+
+    def _execute_child(self: subprocess.Popen[Any], *args: Any, **kwargs: Any) -> None:
+        try:
+            execute(self, *args, **kwargs)
+        finally:
+            _born.add(getattr(self, 'pid', 0))
+
+    setattr(subprocess.Popen, '_execute_child', _execute_child)  # noqa: B010 -- mypy knows no such method
+
+
+def _recording(start: Callable[..., Any]) -> Callable[..., Any]:
+    def started(*args: Any, **kwargs: Any) -> Any:
+        result = start(*args, **kwargs)
+        _born.add(result[0] if isinstance(result, tuple) else result)
+        return result
+
+    return started
+
+
+def reap_adopted() -> None:
+    """Wait for the zombies that came to us from somewhere below."""
+    me = os.getpid()
+    for entry in table():
+        if entry.parent == me and entry.state == 'Z' and entry.pid not in _born:
+            try:
+                os.waitpid(entry.pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+
+
+# -- the snapshot ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What this process holds at one moment."""
+
+    descriptors: frozenset[tuple[int, str]]
+    threads: frozenset[int]
+    processes: frozenset[tuple[int, int]]
+
+    @classmethod
+    def take(cls) -> Snapshot:
+        reap_adopted()
+        return cls(
+            frozenset(_descriptors()),
+            frozenset(int(name) for name in os.listdir('/proc/self/task')),
+            frozenset(entry.key for entry in descendants(os.getpid())),
+        )
+
+    def settle(self, deadline: float = 5.0) -> list[str]:
+        """Wait until nothing is there that was not there before; say what still is after `deadline` seconds."""
+        end = time.monotonic() + deadline
+        pause = 0.001
+        while True:
+            now = Snapshot.take()
+            clean = (
+                now.descriptors <= self.descriptors
+                and now.threads <= self.threads
+                and now.processes <= self.processes
+            )
+            if clean:
+                return []
+            if time.monotonic() >= end:
+                return list(self._leaks(now))
+            time.sleep(pause)
+            pause = min(pause * 2, 0.05)
+
+    def _leaks(self, now: Snapshot) -> Iterator[str]:
+        for number, target in sorted(now.descriptors - self.descriptors):
+            yield f'descriptor {number} -> {target}'
+        names = {thread.native_id: thread.name for thread in threading.enumerate()}
+        for thread in sorted(now.threads - self.threads):
+            yield f'thread {names.get(thread, "unknown to threading")} (tid {thread})'
+        for pid, started in sorted(now.processes - self.processes):
+            found = process(pid)
+            if found is None or found.started != started:
+                continue
+            if found.state == 'Z' and pid in _born:
+                yield f'process {pid} was started here and never waited for: {command_line(pid)}'
+            else:
+                yield f'process {found}'
+
+    def end_leaked(self) -> None:
+        """Kill and reap the processes that were not there before, so that later tests do not meet them."""
+        for entry in reversed(descendants(os.getpid())):
+            if entry.key in self.processes:
+                continue
+            try:
+                os.kill(entry.pid, signal.SIGKILL)
+                if entry.parent == os.getpid():
+                    os.waitpid(entry.pid, 0)
+            except (ProcessLookupError, ChildProcessError, PermissionError):
+                pass
+
+
+def _descriptors() -> Iterator[tuple[int, str]]:
+    for name in os.listdir('/proc/self/fd'):
+        try:
+            yield int(name), os.readlink(f'/proc/self/fd/{name}')
+        except FileNotFoundError:
+            pass  # the one that listed the folder

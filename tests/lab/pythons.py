@@ -1,0 +1,168 @@
+"""The Python interpreters at hand, for children of every supported version.
+
+    python tests/lab/pythons.py [VERSION …]      prints absolute paths; exit status 1 if one is missing
+
+Invariants:
+* Paths are the interpreters' own, never a version manager's shim, which starts many times slower.
+* An interpreter that other accounts cannot reach is copied, not opened up: nobody's home changes its mode.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Those that the tests must have seen; CI fails without them.
+REQUIRED = ('2.7', '3.6', '3.7', '3.8', '3.9', '3.10', '3.11', '3.12', '3.13')
+# Those that are used where they are found.
+WELCOME = ('3.14', '3.15')
+
+# What no child needs, and would only make a copy large.
+LEFT_OUT = ('site-packages', 'test', 'tests', 'idlelib', 'tkinter', 'lib-tk', 'turtledemo', 'ensurepip',
+            'config-*', 'config', 'lib2to3', '*.a')  # fmt: skip
+
+
+class Interpreter(str):
+    """The absolute path of an interpreter, which also knows its version: `(3, 6)`."""
+
+    version: tuple[int, int]
+
+    def __new__(cls, path: str, version: str) -> Interpreter:
+        self = super().__new__(cls, path)
+        major, minor = version.split('.')
+        self.version = (int(major), int(minor))
+        return self
+
+
+@functools.lru_cache(maxsize=1)
+def interpreters() -> dict[str, Interpreter]:
+    """Return version -> path of what is at hand, oldest version first."""
+    found = {}
+    for version in REQUIRED + WELCOME:
+        for path in _candidates(version):
+            if _runs(path, version):
+                found[version] = Interpreter(path, version)
+                break
+    return found
+
+
+def public_python(version: str) -> Interpreter:
+    """Return an interpreter of `version` that every account of this machine can run; KeyError if there is none."""
+    own = interpreters()[version]
+    for path in (own, *_system(version)):
+        if _open_to_all(Path(path)) and _runs(path, version):
+            return Interpreter(path, version)
+    return _copied(version)
+
+
+def _candidates(version: str) -> list[str]:
+    return _pyenv(version) + _system(version)
+
+
+def _pyenv(version: str) -> list[str]:
+    """Return pyenv's interpreters of a minor version, newest first."""
+    versions = pyenv_root() / 'versions'
+    exact = re.compile(re.escape(version) + r'\.(\d+)$')
+    found = [(int(match.group(1)), name) for name in _listed(versions) if (match := exact.match(name))]
+    return [str(versions / name / 'bin' / f'python{version}') for _micro, name in sorted(found, reverse=True)]
+
+
+def _system(version: str) -> list[str]:
+    names = [f'python{version}', 'python3' if version[0] == '3' else 'python2']
+    return [f'{folder}/{name}' for folder in ('/usr/local/bin', '/usr/bin') for name in names]
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+@functools.lru_cache(maxsize=1)
+def pyenv_root() -> Path:
+    """Return where pyenv keeps its versions; the folder need not exist."""
+    if 'PYENV_ROOT' in os.environ:
+        return Path(os.environ['PYENV_ROOT'])
+    pyenv = shutil.which('pyenv')
+    if pyenv is not None:
+        return Path(subprocess.run([pyenv, 'root'], capture_output=True, text=True).stdout.strip() or '/')
+    return Path.home() / '.pyenv'
+
+
+def _runs(path: str, version: str) -> bool:
+    """Whether `path` is an interpreter of that minor version, by asking it."""
+    if not os.access(path, os.X_OK):
+        return False
+    ask = 'import sys; sys.stdout.write("%d.%d" % sys.version_info[:2])'
+    answer = subprocess.run([path, '-Ec', ask], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return answer.stdout == version
+
+
+def _open_to_all(path: Path) -> bool:
+    """Whether another account may run what lies at `path`."""
+    if not path.exists():
+        return False
+    real = path.resolve()
+    steps = [real, *real.parents, *path.absolute().parents]
+    return all(step.stat().st_mode & stat.S_IXOTH for step in steps) and bool(real.stat().st_mode & stat.S_IROTH)
+
+
+@functools.cache
+def _copied(version: str) -> Interpreter:
+    """Return a copy that every account can run; it lives as long as this process."""
+    origin = Path(interpreters()[version]).resolve()
+    prefix = origin.parent.parent
+    folder = Path(tempfile.mkdtemp(prefix=f'econtext-python{version}-', dir=_public_tmp()))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    (folder / 'bin').mkdir(mode=0o755)
+    copy = folder / 'bin' / f'python{version}'
+    copy.write_bytes(_relocated(origin.read_bytes(), prefix / 'lib'))
+    copy.chmod(0o755)
+    shutil.copytree(prefix / 'lib' / f'python{version}', folder / 'lib' / f'python{version}',
+                    symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT))  # fmt: skip
+    for library in (prefix / 'lib').glob('libpython*.so*'):
+        shutil.copy2(library, folder / 'lib' / library.name, follow_symlinks=False)
+    if not _runs(str(copy), version):
+        raise RuntimeError(f'the copy of {origin} in {folder} does not run')
+    return Interpreter(str(copy), version)
+
+
+def _relocated(program: bytes, libraries: Path) -> bytes:
+    """Return the program looking for its libpython beside itself instead of at a fixed place.
+
+    The run path is a NUL-terminated string of the ELF file, and the new one is shorter: no tool is needed.
+    """
+    old = os.fsencode(libraries) + b'\0'
+    new = b'$ORIGIN/../lib\0'
+    if len(new) > len(old):
+        raise RuntimeError(f'{libraries}: no room for a relative run path')
+    return program.replace(old, new.ljust(len(old), b'\0'), 1)
+
+
+def _public_tmp() -> str:
+    """Return a temporary folder that all accounts can enter."""
+    for folder in (tempfile.gettempdir(), '/var/tmp', '/tmp'):
+        if _open_to_all(Path(folder)):
+            return folder
+    raise RuntimeError('no temporary folder that other accounts can enter')
+
+
+def main(wanted: list[str]) -> int:
+    found = interpreters()
+    for version in wanted or found:
+        sys.stdout.write(f'{found.get(version, "")}\n')
+    return 0 if set(wanted) <= set(found) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,257 @@
+"""The laboratory itself: what other tests stand on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from lab import eventually, leaks, require
+from lab.accounts import KINDS, RULES_FILE, Accounts
+from lab.leaks import Snapshot
+from lab.pythons import Interpreter
+from lab.sshd import Sshd, make_key
+
+
+def ssh(sshd: Sshd, user: str, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+    argv = ['ssh', *sshd.ssh_args(user), '-o', 'BatchMode=yes', *options, sshd.address, command]
+    return subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+
+
+# -- accounts over ssh -------------------------------------------------------
+
+
+@pytest.mark.parametrize('kind', ['plain', 'dash', 'tcsh', 'csh', 'fish', 'zsh'])
+def test_one_key_opens_accounts_of_every_shell(sshd: Sshd, accounts: Accounts, kind: str) -> None:
+    done = ssh(sshd, accounts[kind].name, 'id -un')
+    assert (done.returncode, done.stdout, done.stderr) == (0, accounts[kind].name + '\n', '')
+
+
+def test_root_comes_in_too(sshd: Sshd) -> None:
+    assert ssh(sshd, 'root', 'exec id -u').stdout.splitlines()[-1] == '0'
+
+
+def test_noisy_account_writes_on_both_outputs(sshd: Sshd, accounts: Accounts) -> None:
+    done = ssh(sshd, accounts['noisy'].name, 'echo here')
+    assert (done.stdout, done.stderr) == ('BANNER stdout\nhere\n', 'BANNER stderr\n')
+
+
+@pytest.mark.parametrize(('kind', 'word'), [('nologin', 'not available'), ('false', '')])
+def test_accounts_that_refuse(sshd: Sshd, accounts: Accounts, kind: str, word: str) -> None:
+    done = ssh(sshd, accounts[kind].name, 'echo here')
+    assert done.returncode == 1
+    assert word in done.stdout
+    assert 'here' not in done.stdout
+
+
+def test_expired_account_must_change_its_password(sshd: Sshd, accounts: Accounts) -> None:
+    done = ssh(sshd, accounts['expired'].name, 'echo here')
+    assert done.returncode == 1
+    assert 'expired' in done.stderr
+
+
+def test_unknown_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
+    make_key(tmp_path / 'stranger')
+    config = tmp_path / 'config'
+    config.write_text(sshd.config.read_text().replace(str(sshd.key), str(tmp_path / 'stranger')))
+    done = ssh(sshd, 'root', 'true', '-F', str(config))
+    assert done.returncode == 255
+    assert 'Permission denied (publickey,password).' in done.stderr
+
+
+def test_an_account_can_hop_back(sshd: Sshd, accounts: Accounts) -> None:
+    plain = accounts['plain']
+    sshd.give_client(plain.home, plain.uid, plain.gid)
+    done = ssh(sshd, plain.name, 'ssh -o BatchMode=yes lab-two id -un')
+    assert (done.stdout, done.stderr) == (plain.name + '\n', '')
+
+
+def test_password_opens_the_account(sshd: Sshd, accounts: Accounts, tmp_path: Path) -> None:
+    ask = tmp_path / 'ask'
+    ask.write_text(f'#!/bin/sh\necho {accounts["plain"].password}\n')
+    ask.chmod(0o700)
+    done = subprocess.run(
+        ['ssh', *sshd.ssh_args(accounts['plain'].name), '-o', 'PubkeyAuthentication=no', sshd.address, 'echo in'],
+        env={**os.environ, 'SSH_ASKPASS': str(ask), 'SSH_ASKPASS_REQUIRE': 'force'},
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30,
+    )  # fmt: skip
+    assert done.stdout == 'in\n', done.stderr
+
+
+# -- a server's life ---------------------------------------------------------
+
+
+def test_two_servers_have_ports_and_keys_of_their_own(sshd: Sshd, tmp_path: Path) -> None:
+    with Sshd(tmp_path / 'other') as other:
+        assert other.port != sshd.port
+        stranger = ssh(other, 'root', 'true', '-o', f'UserKnownHostsFile={sshd.known_hosts}')
+        assert stranger.returncode == 255
+        assert 'Host key verification failed' in stranger.stderr
+
+
+def test_cut_breaks_connections_and_the_server_goes_on(sshd: Sshd, accounts: Accounts) -> None:
+    argv = ['ssh', *sshd.ssh_args(accounts['plain'].name), sshd.address, 'echo up; exec cat']
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b'up\n'
+        sshd.cut()
+        assert client.wait(10) == 255
+    assert ssh(sshd, accounts['plain'].name, 'echo again').stdout == 'again\n'
+
+
+def test_stop_ends_sessions_and_start_takes_the_same_port(tmp_path: Path) -> None:
+    server = Sshd(tmp_path / 'own')
+    with server:
+        argv = ['ssh', *server.ssh_args('root'), server.address, 'echo up; exec sleep 1000']
+        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
+            assert client.stdout is not None
+            assert client.stdout.readline().endswith(b'\n')
+            port = server.port
+            server.stop()
+            assert client.wait(10) == 255
+        server.start()
+        assert server.port == port
+        assert ssh(server, 'root', 'exec true').returncode == 0
+
+
+def test_a_port_in_use_is_an_error_with_the_servers_words(sshd: Sshd, tmp_path: Path) -> None:
+    second = Sshd(tmp_path / 'second')
+    second.port = sshd.port
+    with pytest.raises(RuntimeError, match='Address already in use'):
+        second.start()
+
+
+# -- sudo --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(('kind', 'password'), [('sudo', 'pw-ect_sudo'), ('lect', 'pw-ect_lect'), ('nopw', '')])
+def test_sudo_takes_the_password(accounts: Accounts, kind: str, password: str) -> None:
+    done = accounts[kind].run('sudo', '-S', '-p', '', 'id', '-un', input=password + '\n')
+    assert (done.returncode, done.stdout) == (0, 'root\n')
+
+
+def test_sudo_asks_each_time(accounts: Accounts) -> None:
+    assert accounts['sudo'].run('sudo', '-S', '-p', '', 'true', input='pw-ect_sudo\n').returncode == 0
+    done = accounts['sudo'].run('sudo', '-n', 'true')
+    assert (done.returncode, done.stderr) == (1, 'sudo: a password is required\n')
+
+
+def test_sudo_refuses_a_wrong_password(accounts: Accounts) -> None:
+    done = accounts['sudo'].run('sudo', '-S', '-p', '', 'true', input='wrong\n')
+    assert done.returncode == 1
+
+
+def test_sudo_of_targetpw_wants_the_targets(accounts: Accounts) -> None:
+    target = accounts['target']
+    done = accounts['rootpw'].run('sudo', '-S', '-p', '', '-u', target.name, 'id', '-un', input=target.password + '\n')
+    assert done.stdout == target.name + '\n'
+
+
+def test_sudo_of_requiretty_wants_a_terminal(accounts: Accounts) -> None:
+    done = accounts['tty'].run('sudo', 'true', start_new_session=True)
+    assert done.returncode == 1
+    assert 'must have a tty' in done.stderr
+
+
+def test_plain_account_may_not_sudo(accounts: Accounts) -> None:
+    done = accounts['plain'].run('sudo', '-S', '-p', '', 'true', input='pw-ect_plain\n')
+    assert done.returncode == 1
+
+
+def test_overlapping_runs_share_the_accounts(accounts: Accounts) -> None:
+    with Accounts() as others:
+        assert dict(others) == dict(accounts)
+    assert set(accounts) <= set(KINDS)
+    assert RULES_FILE.exists()
+    assert accounts['plain'].run('id', '-un').stdout == 'ect_plain\n'
+
+
+# -- interpreters ------------------------------------------------------------
+
+
+def test_interpreter_is_of_its_version_and_no_shim(python: Interpreter) -> None:
+    done = subprocess.run(
+        [python, '-c', 'import sys; print("%d.%d" % sys.version_info[:2]); print(sys.executable)'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ['%d.%d' % python.version, python]
+
+
+def test_other_accounts_can_run_the_public_one(public_python: Interpreter, accounts: Accounts) -> None:
+    code = 'import sys, zlib, struct, select; print("%d.%d" % sys.version_info[:2])'
+    done = accounts['plain'].run(public_python, '-c', code)
+    assert (done.stdout, done.stderr) == ('%d.%d\n' % public_python.version, '')
+
+
+# -- leaks -------------------------------------------------------------------
+
+
+def test_leaked_descriptor_is_named() -> None:
+    before = Snapshot.take()
+    descriptor = os.open('/dev/null', os.O_RDONLY)
+    assert before.settle(0) == [f'descriptor {descriptor} -> /dev/null']
+    os.close(descriptor)
+    assert before.settle() == []
+
+
+def test_leaked_thread_is_named() -> None:
+    before = Snapshot.take()
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait, name='left-over')
+    thread.start()
+    assert before.settle(0) == [f'thread left-over (tid {thread.native_id})']
+    release.set()
+    thread.join()
+    assert before.settle() == []
+
+
+def test_leaked_process_is_named_and_ended() -> None:
+    before = Snapshot.take()
+    child = subprocess.Popen(['sleep', '1000'])
+    found = before.settle(0)
+    assert len(found) == 1
+    assert f'process {child.pid} ' in found[0]
+    before.end_leaked()
+    assert before.settle() == []
+    child.wait()
+
+
+def test_own_zombie_is_a_leak() -> None:
+    before = Snapshot.take()
+    child = subprocess.Popen(['true'])
+    eventually(lambda: not leaks.alive(child.pid))
+    assert before.settle(0) == [f'process {child.pid} was started here and never waited for: [true]']
+    child.wait()
+    assert before.settle() == []
+
+
+def test_adopted_zombie_is_reaped() -> None:
+    before = Snapshot.take()
+    code = 'import os; print(os.fork() or os._exit(0) or 0, flush=True)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert before.settle() == []
+    assert leaks.process(int(done.stdout)) is None
+
+
+def test_orphan_that_runs_is_a_leak() -> None:
+    before = Snapshot.take()
+    argv = ['sh', '-c', 'sleep 1000 >/dev/null 2>&1 & echo $!']
+    pid = int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    found = before.settle(0.05)
+    assert len(found) == 1
+    assert found[0].startswith(f'process {pid} (S, child of {os.getpid()}): sleep')
+    before.end_leaked()
+    assert before.settle() == []
+
+
+def test_eventually_says_what_did_not_happen() -> None:
+    with pytest.raises(AssertionError, match='the moon is green'):
+        eventually(lambda: False, 0.01, 'the moon is green')
+
+
+def test_component_that_is_at_hand() -> None:
+    require('ssh')
