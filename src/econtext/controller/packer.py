@@ -1,0 +1,243 @@
+"""
+Make sources small enough to travel, and pack the preamble.
+
+``squeeze`` takes out of a source what only people read.  ``pack`` turns named
+sources into the preamble: one zlib stream of a program for Python 2.4 to 3.15
+that makes each of them a real module and then runs the last one.
+
+Invariants:
+
+* A squeezed source means what the source meant, docstrings excepted, and each
+  statement keeps its line number: tracebacks name the true file and line.
+* The same sources give the same bytes, in any process with the same zlib.
+* The preamble is a constant: nothing of a connection is written into it.
+
+Imports nothing of econtext, so that a build can load it by its path.  Any
+thread may enter.
+"""
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.abc
+import importlib.util
+import io
+import itertools
+import pkgutil
+import re
+import tokenize
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+
+Unit = tuple[str, str]
+Place = tuple[int, int]     # line and column, as tokens have them
+
+# The modules of `econtext.core` in the preamble. Each imports only those to its
+# left; the last one is run.
+ORDER = tuple('wire codec router loop calls importer logs main'.split())
+
+# The child's own `econtext`: whoever asks whether it is a slave must not fetch
+# the controller's package for the answer.
+FACE = 'slave = True\n'
+
+# The preamble's name in an installed package, where hatch_build.py put it.
+BUILT = 'preamble.bin'
+
+# A unit is its name, a line feed, its source. A package is what has children.
+# The first stage left `b`, every byte it read, and `d`, the decompressor.
+LOADER = """\
+import sys
+M=sys.modules
+for t in %s.split('%s'):
+ n,t=t.split('\\n',1);f=n.replace('.','/')+'.py';m=M[n]=type(sys)(n);m.__file__=f;m.__source__=t;i=n.rfind('.')
+ if i>0:p=M[n[:i]];p.__path__=[];setattr(p,n[i+1:],m)
+ exec(compile(t,f,'exec'),m.__dict__)
+m.main(b,d)
+"""
+SEPARATOR = '\f'
+
+LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT)
+WORDS = (tokenize.NAME, tokenize.NUMBER)
+QUOTES = ('"', "'")
+COOKIE = re.compile(r'[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+')
+
+
+def squeeze(source: str) -> str:
+    """Return `source` without comments, docstrings and needless blanks."""
+    source = source.replace('\r\n', '\n').replace('\r', '\n')
+    lines = source.split('\n')
+    docstrings = dict(find_docstrings(ast.parse(source), lines))
+    out = find_cookie(source, lines)
+    row = 1                 # where source and output both are
+    level = depth = 0       # of indentation, of brackets
+    previous = None         # token of the same statement
+    skip_to = (0, 0)
+
+    for token in whole_strings(source, lines):
+        level += (token.type == tokenize.INDENT) - (token.type == tokenize.DEDENT)
+        if token.type in LAYOUT or token.start < skip_to:
+            continue
+        if token.type == tokenize.ENDMARKER:
+            break
+        if token.type == tokenize.NEWLINE:
+            previous = None
+            continue
+        if token.start == skip_to and token.string == ';':
+            continue
+        if token.start in docstrings:
+            skip_to, alone = docstrings[token.start]
+            if not alone:
+                continue
+            token = token._replace(type=tokenize.NAME, string='pass')
+        while row < token.start[0]:
+            if previous and not depth:
+                out.append('\\')
+            out.append('\n')
+            row += 1
+        if previous is None:
+            out.append(' ' * level)
+        elif need_blank(previous, token):
+            out.append(' ')
+        out.append(token.string)
+        row += token.string.count('\n')
+        previous = token
+        if token.type == tokenize.OP:
+            depth += (token.string in '([{') - (token.string in ')]}')
+    return ''.join(out).rstrip('\n') + '\n'
+
+
+def need_blank(left: tokenize.TokenInfo, right: tokenize.TokenInfo) -> bool:
+    """Tell whether two tokens would be others without a blank in between."""
+    if left.type in WORDS and right.type in WORDS:
+        return True
+    if left.type == tokenize.NUMBER:
+        return right.string.startswith('.')
+    if left.type == tokenize.NAME:
+        return right.type == tokenize.STRING and right.string[0] not in QUOTES
+    return left.type == right.type == tokenize.STRING
+
+
+def find_cookie(source: str, lines: list[str]) -> list[str]:
+    """Return the comment that declares the encoding, if anything depends on it."""
+    if source.isascii():
+        return []
+    found = [line for line in lines[:2] if COOKIE.match(line)]
+    if lines[0].strip() and lines[0].lstrip()[:1] != '#':
+        return []
+    return found[:1]
+
+
+def find_docstrings(
+        tree: ast.Module, lines: list[str]) -> Iterator[tuple[Place, tuple[Place, bool]]]:
+    """Yield of each docstring: start, and end with whether it is the whole body."""
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if ast.get_docstring(node, clean=False) is None:
+            continue
+        first = node.body[0]
+        assert first.end_lineno is not None and first.end_col_offset is not None
+        alone = len(node.body) == 1 and not isinstance(node, ast.Module)
+        yield (place(first.lineno, first.col_offset, lines),
+               (place(first.end_lineno, first.end_col_offset, lines), alone))
+
+
+def place(line: int, offset: int, lines: list[str]) -> Place:
+    """Return a place of the syntax tree, which counts bytes, as tokens have it."""
+    return line, len(lines[line - 1].encode()[:offset].decode())
+
+
+def whole_strings(source: str, lines: list[str]) -> Iterator[tokenize.TokenInfo]:
+    """
+    Yield the tokens of `source`, each f-string as one as it is written.
+
+    Python 3.12 cuts them up, but blanks mean something within: `f'{a = }'`.
+    """
+    opened: list[tokenize.TokenInfo] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind in ('FSTRING_START', 'TSTRING_START'):
+            opened.append(token)
+        elif kind in ('FSTRING_END', 'TSTRING_END'):
+            start = opened.pop().start
+            text = cut(lines, start, token.end)
+            token = token._replace(type=tokenize.STRING, string=text, start=start)
+        if not opened:
+            yield token
+
+
+def cut(lines: list[str], start: Place, end: Place) -> str:
+    """Return the text between two places."""
+    text = lines[start[0] - 1:end[0]]
+    text[-1] = text[-1][:end[1]]
+    text[0] = text[0][start[1]:]
+    return '\n'.join(text)
+
+
+def pack(units: Sequence[Unit]) -> bytes:
+    """
+    Return the preamble that makes modules of `units`, (name, source) in order.
+
+    Parents come before their children; `main(b, d)` of the last is run.
+    """
+    joined = SEPARATOR.join('%s\n%s' % unit for unit in units)
+    if joined.count(SEPARATOR) != len(units) - 1:
+        raise ValueError('a source of the preamble holds a form feed: write \\f')
+    program = LOADER % (quote(joined), SEPARATOR.encode('unicode_escape').decode())
+    return deflate(program.encode('ascii'))
+
+
+def quote(text: str) -> str:
+    """Return the shortest literal for `text` that all versions read alike."""
+    candidates = ["r'''%s'''" % text, 'r"""%s"""' % text, repr(text)]
+    return min((literal for literal in candidates if reads_as(literal, text)), key=len)
+
+
+def reads_as(literal: str, text: str) -> bool:
+    try:
+        return bool(ast.literal_eval(literal) == text)
+    except (SyntaxError, ValueError):
+        return False
+
+
+def deflate(data: bytes) -> bytes:
+    """Return the smallest zlib stream of `data` that any decompressor takes."""
+    strategies = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED)
+    streams = []
+    for memory, strategy in itertools.product((9, 8, 7), strategies):
+        coder = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, memory, strategy)
+        streams.append(coder.compress(data) + coder.flush())
+    return min(streams, key=len)
+
+
+def preamble_units(read: Callable[[str], str]) -> list[Unit]:
+    """Return the units of the preamble; `read` maps a module's name to its source."""
+    names = ['econtext.core'] + ['econtext.core.' + name for name in ORDER]
+    return [('econtext', squeeze(FACE))] + [(name, squeeze(read(name))) for name in names]
+
+
+def read_source(name: str) -> str:
+    """Return the source of a module of ours, be it in a folder or an archive."""
+    spec = importlib.util.find_spec(name)
+    source = None
+    if spec and isinstance(spec.loader, importlib.abc.InspectLoader):
+        source = spec.loader.get_source(name)
+    if source is None:
+        raise ImportError('no source of %s: install econtext with its .py files' % name, name=name)
+    return source
+
+
+@functools.cache
+def squeezed(name: str) -> str:
+    """Return the squeezed source of the module `name` of ring 1 or 2."""
+    return squeeze(read_source(name))
+
+
+@functools.cache
+def preamble() -> bytes:
+    """Return the preamble: what was built, or in a checkout, made here and now."""
+    try:
+        built = pkgutil.get_data('econtext', BUILT)
+    except OSError:
+        built = None
+    return built or pack(preamble_units(read_source))
