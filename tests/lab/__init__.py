@@ -15,9 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
-
-import pytest
+from typing import NoReturn, TypeVar
 
 T = TypeVar('T')
 
@@ -26,7 +24,7 @@ IN_CI = os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
 # What each component needs: programs, and whether only root can make it. Programs of the
 # administrator are looked for in sbin too, which a plain account does not have on its PATH.
 COMPONENTS: dict[str, tuple[tuple[str, ...], bool]] = {
-    'sshd': (('sshd', 'ssh', 'ssh-keygen', 'setpriv'), True),
+    'sshd': (('sshd', 'ssh', 'ssh-keygen', 'setpriv'), False),
     'accounts': (('useradd', 'userdel', 'chpasswd', 'chage', 'setpriv'), True),
     'sudo': (('sudo', 'visudo'), True),
     'setpriv': (('setpriv',), True),
@@ -45,6 +43,14 @@ def program(name: str) -> str | None:
     return shutil.which(name, path=SEARCH)
 
 
+def need(name: str) -> str:
+    """Return the absolute path of a program that `require` or `missing` has vouched for."""
+    path = program(name)
+    if path is None:
+        raise RuntimeError(f'{name} is not installed; ask lab.require first')
+    return path
+
+
 def missing(component: str) -> str | None:
     """Say why a component cannot be had here; None if it can."""
     programs, needs_root = COMPONENTS[component]
@@ -58,8 +64,10 @@ def missing(component: str) -> str | None:
     return None
 
 
-def unavailable(reason: str) -> None:
+def unavailable(reason: str) -> NoReturn:
     """Skip the test; in CI, where everything must be there, fail it."""
+    import pytest  # here, for the demonstration uses the laboratory without it
+
     if IN_CI:
         pytest.fail(f'{reason} (CI=true: nothing may be missing)', pytrace=False)
     pytest.skip(reason)

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lab import eventually, leaks, missing, program, unavailable
+from lab import eventually, leaks, missing, need, program, unavailable
 
 PREFIX = 'ect_'
 RULES_FILE = Path('/etc/sudoers.d/econtext-tests')
@@ -79,7 +79,7 @@ class Account:
         environment = [f'HOME={self.home}', f'USER={self.name}', f'LOGNAME={self.name}', f'SHELL={self.shell}']
         path = 'PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'
         become = ['--reuid', str(self.uid), '--regid', str(self.gid), '--init-groups']
-        return [_need('setpriv'), *become, 'env', '-i', '-C', str(self.home), *environment, path, 'LC_ALL=C', *command]
+        return [need('setpriv'), *become, 'env', '-i', '-C', str(self.home), *environment, path, 'LC_ALL=C', *command]
 
     def run(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `command` as this account to its end; its outputs are kept as text."""
@@ -125,8 +125,7 @@ class Accounts(Mapping[str, Account]):
 
     def __getitem__(self, kind: str) -> Account:
         if kind not in self._found:
-            shell = KINDS[kind][0]
-            unavailable(missing(shell) if shell in ('dash', 'tcsh', 'csh', 'fish', 'zsh') else 'no sudo here')
+            unavailable(f'account {kind}: not installed: {KINDS[kind][0]}')
         return self._found[kind]
 
     def __iter__(self) -> Iterator[str]:
@@ -222,15 +221,8 @@ def _open_lock(name: str) -> int:
     return os.open(folder / f'econtext-tests-{name}', os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
-def _need(name: str) -> str:
-    path = program(name)
-    if path is None:
-        raise RuntimeError(f'{name} is not installed; ask lab.require first')
-    return path
-
-
 def _run(name: str, *arguments: str, input: str = '', check: bool = False) -> None:
-    command: Sequence[str] = [_need(name), *arguments]
+    command: Sequence[str] = [need(name), *arguments]
     done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60)
     if check and done.returncode != 0:
         raise RuntimeError(f'{" ".join(command)}: exit status {done.returncode}: {done.stderr.strip()}')

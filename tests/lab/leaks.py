@@ -167,9 +167,7 @@ class Snapshot:
         while True:
             now = Snapshot.take()
             clean = (
-                now.descriptors <= self.descriptors
-                and now.threads <= self.threads
-                and now.processes <= self.processes
+                now.descriptors <= self.descriptors and now.threads <= self.threads and now.processes <= self.processes
             )
             if clean:
                 return []

@@ -31,14 +31,16 @@ LEFT_OUT = ('site-packages', 'test', 'tests', 'idlelib', 'tkinter', 'lib-tk', 't
 
 
 class Interpreter(str):
-    """The absolute path of an interpreter, which also knows its version: `(3, 6)`."""
+    """The absolute path of an interpreter, which also knows its version, `(3, 6)`, and its name, `3.6`."""
 
     version: tuple[int, int]
+    name: str
 
     def __new__(cls, path: str, version: str) -> Interpreter:
         self = super().__new__(cls, path)
         major, minor = version.split('.')
         self.version = (int(major), int(minor))
+        self.name = version
         return self
 
 

@@ -1,14 +1,13 @@
 """A private OpenSSH server on the loopback, and the client's side of it.
 
-One client key opens every account, and each account's password is accepted. The server is the
-test process's child and the kernel ends it should the test process die first.
+Started by root, one client key opens every account, and each account's password is accepted.
+Started by a plain account, the key opens that account only. The server is the test process's
+child, and the kernel ends it should the test process die first.
 
 Invariants:
 * Nothing of the machine's own ssh configuration is read or written.
 * `start` returns when the port answers with this server's host key, or raises with the server's last words.
 * After `stop` no process of the server or of its sessions runs.
-
-Needs root: only root may let others in.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from lab import eventually, leaks, program
+from lab import eventually, leaks, need
 
 SERVER = """\
 {options}
@@ -30,14 +29,8 @@ Port {port}
 ListenAddress {address}
 HostKey {directory}/host
 PidFile {directory}/sshd.pid
-# By a command, for sshd reads a file as the account that logs in, and the folder is closed to it.
-AuthorizedKeysFile none
-AuthorizedKeysCommand {cat} {directory}/id.pub
-AuthorizedKeysCommandUser root
-PermitRootLogin prohibit-password
-PasswordAuthentication yes
+{admission}
 KbdInteractiveAuthentication no
-UsePAM yes
 PrintMotd no
 UseDNS no
 LogLevel VERBOSE
@@ -45,7 +38,22 @@ LogLevel VERBOSE
 MaxStartups 1000:30:1000
 MaxSessions 1000
 """
-# A server since 9.8 shuts out addresses that fail to log in, which tests do on purpose; older ones do not know the word.
+# By a command, for sshd reads a file as the account that logs in, and the folder is closed to it.
+ADMIT_ALL = """\
+AuthorizedKeysFile none
+AuthorizedKeysCommand {cat} {directory}/id.pub
+AuthorizedKeysCommandUser root
+PermitRootLogin prohibit-password
+PasswordAuthentication yes
+UsePAM yes
+"""
+ADMIT_SELF = """\
+AuthorizedKeysFile {directory}/id.pub
+StrictModes no
+PasswordAuthentication no
+UsePAM no
+"""
+# A server since 9.8 shuts out addresses that fail to log in, which tests do on purpose; older ones know no such word.
 PATIENT = 'PerSourcePenalties no\n'
 
 CLIENT = """\
@@ -84,7 +92,8 @@ class Sshd:
     def start(self) -> None:
         """Serve. On the port of the last time, if there was one."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        os.makedirs('/run/sshd', 0o755, exist_ok=True)
+        if os.geteuid() == 0:
+            os.makedirs('/run/sshd', 0o755, exist_ok=True)
         self.port = self.port or free_port(self.address)
         self._make_keys()
         self._write_client()
@@ -92,7 +101,7 @@ class Sshd:
         (self.directory / 'sshd.pid').unlink(missing_ok=True)
         with open(self.log, 'ab') as log:
             self._process = subprocess.Popen(
-                [_need('setpriv'), '--pdeathsig', 'TERM', _need('sshd'), '-D', '-e', '-f', str(config)],
+                [need('setpriv'), '--pdeathsig', 'TERM', need('sshd'), '-D', '-e', '-f', str(config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         eventually(self._listening, 20, f'{self.log} names no listening server')
@@ -162,12 +171,13 @@ class Sshd:
 
     def _write_server(self) -> Path:
         config = self.directory / 'sshd_config'
+        admission = ADMIT_ALL if os.geteuid() == 0 else ADMIT_SELF
         text = SERVER.format(
-            options='\n'.join(self.options), port=self.port, address=self.address,
-            directory=self.directory, cat=_need('cat'),
+            options='\n'.join(self.options), port=self.port, address=self.address, directory=self.directory,
+            admission=admission.format(cat=need('cat'), directory=self.directory),
         )  # fmt: skip
         config.write_text(text + PATIENT)
-        check = [_need('sshd'), '-t', '-f', str(config)]
+        check = [need('sshd'), '-t', '-f', str(config)]
         if subprocess.run(check, capture_output=True).returncode != 0:
             config.write_text(text)
             subprocess.run(check, check=True)
@@ -187,7 +197,7 @@ class Sshd:
 
 def make_key(path: Path) -> None:
     """Write a new key pair without a passphrase."""
-    subprocess.run([_need('ssh-keygen'), '-q', '-t', 'ed25519', '-N', '', '-C', 'lab', '-f', str(path)], check=True)
+    subprocess.run([need('ssh-keygen'), '-q', '-t', 'ed25519', '-N', '', '-C', 'lab', '-f', str(path)], check=True)
 
 
 def free_port(address: str = '127.0.0.1') -> int:
@@ -206,11 +216,4 @@ def _end(entry: leaks.Process) -> None:
         os.kill(entry.pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-    eventually(lambda: leaks.reap_adopted() or not leaks.alive(entry.pid), 10, f'{entry} ends')
-
-
-def _need(name: str) -> str:
-    path = program(name)
-    if path is None:
-        raise RuntimeError(f'{name} is not installed; ask lab.require first')
-    return path
+    eventually(lambda: not leaks.alive(entry.pid), 10, f'{entry} ends')

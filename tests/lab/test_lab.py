@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from lab import eventually, leaks, require
+import lab
+from lab import eventually, leaks, pythons, require
 from lab.accounts import KINDS, RULES_FILE, Accounts
 from lab.leaks import Snapshot
 from lab.pythons import Interpreter
 from lab.sshd import Sshd, make_key
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
 
 
 def ssh(sshd: Sshd, user: str, command: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -31,8 +36,8 @@ def test_one_key_opens_accounts_of_every_shell(sshd: Sshd, accounts: Accounts, k
     assert (done.returncode, done.stdout, done.stderr) == (0, accounts[kind].name + '\n', '')
 
 
-def test_root_comes_in_too(sshd: Sshd) -> None:
-    assert ssh(sshd, 'root', 'exec id -u').stdout.splitlines()[-1] == '0'
+def test_the_account_of_the_tests_comes_in_too(sshd: Sshd) -> None:
+    assert ssh(sshd, ME, 'exec id -u').stdout.splitlines()[-1] == str(os.geteuid())
 
 
 def test_noisy_account_writes_on_both_outputs(sshd: Sshd, accounts: Accounts) -> None:
@@ -58,9 +63,9 @@ def test_unknown_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
     make_key(tmp_path / 'stranger')
     config = tmp_path / 'config'
     config.write_text(sshd.config.read_text().replace(str(sshd.key), str(tmp_path / 'stranger')))
-    done = ssh(sshd, 'root', 'true', '-F', str(config))
+    done = ssh(sshd, ME, 'true', '-F', str(config))
     assert done.returncode == 255
-    assert 'Permission denied (publickey,password).' in done.stderr
+    assert 'Permission denied (publickey' in done.stderr
 
 
 def test_an_account_can_hop_back(sshd: Sshd, accounts: Accounts) -> None:
@@ -88,7 +93,7 @@ def test_password_opens_the_account(sshd: Sshd, accounts: Accounts, tmp_path: Pa
 def test_two_servers_have_ports_and_keys_of_their_own(sshd: Sshd, tmp_path: Path) -> None:
     with Sshd(tmp_path / 'other') as other:
         assert other.port != sshd.port
-        stranger = ssh(other, 'root', 'true', '-o', f'UserKnownHostsFile={sshd.known_hosts}')
+        stranger = ssh(other, ME, 'true', '-o', f'UserKnownHostsFile={sshd.known_hosts}')
         assert stranger.returncode == 255
         assert 'Host key verification failed' in stranger.stderr
 
@@ -106,8 +111,8 @@ def test_cut_breaks_connections_and_the_server_goes_on(sshd: Sshd, accounts: Acc
 def test_stop_ends_sessions_and_start_takes_the_same_port(tmp_path: Path) -> None:
     server = Sshd(tmp_path / 'own')
     with server:
-        argv = ['ssh', *server.ssh_args('root'), server.address, 'echo up; exec sleep 1000']
-        with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
+        argv = ['ssh', '-n', *server.ssh_args(ME), server.address, 'echo up; exec sleep 1000']
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
             assert client.stdout is not None
             assert client.stdout.readline().endswith(b'\n')
             port = server.port
@@ -115,7 +120,7 @@ def test_stop_ends_sessions_and_start_takes_the_same_port(tmp_path: Path) -> Non
             assert client.wait(10) == 255
         server.start()
         assert server.port == port
-        assert ssh(server, 'root', 'exec true').returncode == 0
+        assert ssh(server, ME, 'exec true').returncode == 0
 
 
 def test_a_port_in_use_is_an_error_with_the_servers_words(sshd: Sshd, tmp_path: Path) -> None:
@@ -123,6 +128,16 @@ def test_a_port_in_use_is_an_error_with_the_servers_words(sshd: Sshd, tmp_path: 
     second.port = sshd.port
     with pytest.raises(RuntimeError, match='Address already in use'):
         second.start()
+
+
+def test_a_plain_account_can_have_a_server_for_itself(accounts: Accounts, repository: Path) -> None:
+    require('sshd')
+    plain = accounts['plain']
+    script = plain.home / 'private_sshd.py'  # the source tree may be closed to other accounts
+    script.write_bytes((repository / 'scripts' / 'private_sshd.py').read_bytes())
+    shutil.copytree(repository / 'tests' / 'lab', plain.home / 'lab', dirs_exist_ok=True)
+    done = plain.run(pythons.public_python('3.11'), str(script), 'sh', '-c', 'ssh "$@" id -un', 'ssh')
+    assert (done.stdout, done.stderr) == ('ect_plain\n', '')
 
 
 # -- sudo --------------------------------------------------------------------
@@ -178,13 +193,13 @@ def test_interpreter_is_of_its_version_and_no_shim(python: Interpreter) -> None:
         [python, '-c', 'import sys; print("%d.%d" % sys.version_info[:2]); print(sys.executable)'],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.split() == ['%d.%d' % python.version, python]
+    assert done.stdout.split() == [python.name, python]
 
 
 def test_other_accounts_can_run_the_public_one(public_python: Interpreter, accounts: Accounts) -> None:
     code = 'import sys, zlib, struct, select; print("%d.%d" % sys.version_info[:2])'
     done = accounts['plain'].run(public_python, '-c', code)
-    assert (done.stdout, done.stderr) == ('%d.%d\n' % public_python.version, '')
+    assert (done.stdout, done.stderr) == (public_python.name + '\n', '')
 
 
 # -- leaks -------------------------------------------------------------------
@@ -255,3 +270,63 @@ def test_eventually_says_what_did_not_happen() -> None:
 
 def test_component_that_is_at_hand() -> None:
     require('ssh')
+
+
+def test_component_that_is_missing_is_a_skip_and_in_ci_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(lab.COMPONENTS, 'unicorn', (('unicorn-1',), False))
+    monkeypatch.setattr(lab, 'IN_CI', False)
+    with pytest.raises(pytest.skip.Exception, match='not installed: unicorn-1'):
+        require('unicorn')
+    monkeypatch.setattr(lab, 'IN_CI', True)
+    with pytest.raises(pytest.fail.Exception, match='not installed: unicorn-1'):
+        require('unicorn')
+
+
+# -- the fixtures of every test ----------------------------------------------
+
+
+def outcome(folder: Path, source: str) -> subprocess.CompletedProcess[str]:
+    """Run a test file of its own under the project's conftest."""
+    file = folder / 'test_inner.py'
+    file.write_text('import os, subprocess, time, pytest, conftest\n' + source)
+    argv = [sys.executable, '-m', 'pytest', '-q', '-p', 'conftest', '-p', 'no:cacheprovider', '--rootdir', str(folder)]
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(Path(lab.__file__).parent.parent), *sys.path])}
+    return subprocess.run(
+        [*argv, str(file)], capture_output=True, text=True, cwd=folder, env=environment, timeout=50,
+    )  # fmt: skip
+
+
+def test_a_test_that_leaks_is_an_error_and_the_next_one_is_not(tmp_path: Path) -> None:
+    done = outcome(tmp_path, (
+        'conftest.SETTLE = 0.1\n'
+        "def test_leak():\n    subprocess.Popen(['sleep', '1000'])\n"
+        'def test_next():\n    pass\n'
+        "@pytest.mark.leaks_allowed('on purpose')\n"
+        "def test_allowed():\n    os.open('/dev/null', os.O_RDONLY)\n"
+    ))  # fmt: skip
+    assert '3 passed, 1 error' in done.stdout
+    assert 'child of' in done.stdout
+    assert 'sleep 1000' in done.stdout
+
+
+def test_a_test_over_its_deadline_fails_with_stacks_and_the_next_one_runs(tmp_path: Path) -> None:
+    done = outcome(tmp_path, (
+        '@pytest.mark.deadline(0.2)\n'
+        'def test_long():\n    time.sleep(1000)\n'
+        'def test_next():\n    pass\n'
+    ))  # fmt: skip
+    assert '1 failed, 1 passed' in done.stdout
+    assert 'over its deadline of 0.2 s' in done.stdout
+    assert 'in test_long' in done.stderr
+
+
+def test_a_test_that_python_cannot_stop_is_killed_with_its_stack(tmp_path: Path) -> None:
+    done = outcome(tmp_path, (
+        'conftest.GRACE = 0.5\n'
+        'import signal\n'
+        '@pytest.mark.deadline(0.1)\n'
+        'def test_stuck():\n    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n    time.sleep(1000)\n'
+    ))  # fmt: skip
+    assert done.returncode == 1
+    assert 'Timeout' in done.stderr
+    assert 'in test_stuck' in done.stderr
