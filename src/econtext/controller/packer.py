@@ -15,6 +15,7 @@ Invariants:
 Imports nothing of econtext, so that a build can load it by its path.  Any
 thread may enter.
 """
+
 from __future__ import annotations
 
 import ast
@@ -22,7 +23,6 @@ import functools
 import importlib.abc
 import importlib.util
 import io
-import itertools
 import pkgutil
 import re
 import tokenize
@@ -30,7 +30,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 
 Unit = tuple[str, str]
-Place = tuple[int, int]     # line and column, as tokens have them
+Place = tuple[int, int]  # line and column, as tokens have them
 
 # The modules of `econtext.core` in the preamble. Each imports only those to its
 # left; the last one is run.
@@ -68,9 +68,9 @@ def squeeze(source: str) -> str:
     lines = source.split('\n')
     docstrings = dict(find_docstrings(ast.parse(source), lines))
     out = find_cookie(source, lines)
-    row = 1                 # where source and output both are
-    level = depth = 0       # of indentation, of brackets
-    previous = None         # token of the same statement
+    row = 1  # where source and output both are
+    level = depth = 0  # of indentation, of brackets
+    previous = None  # token of the same statement
     skip_to = (0, 0)
 
     for token in whole_strings(source, lines):
@@ -127,8 +127,7 @@ def find_cookie(source: str, lines: list[str]) -> list[str]:
     return found[:1]
 
 
-def find_docstrings(
-        tree: ast.Module, lines: list[str]) -> Iterator[tuple[Place, tuple[Place, bool]]]:
+def find_docstrings(tree: ast.Module, lines: list[str]) -> Iterator[tuple[Place, tuple[Place, bool]]]:
     """Yield of each docstring: start, and end with whether it is the whole body."""
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -136,10 +135,13 @@ def find_docstrings(
         if ast.get_docstring(node, clean=False) is None:
             continue
         first = node.body[0]
-        assert first.end_lineno is not None and first.end_col_offset is not None
+        assert first.end_lineno is not None, 'a parsed statement ends somewhere'
+        assert first.end_col_offset is not None
         alone = len(node.body) == 1 and not isinstance(node, ast.Module)
-        yield (place(first.lineno, first.col_offset, lines),
-               (place(first.end_lineno, first.end_col_offset, lines), alone))
+        yield (
+            place(first.lineno, first.col_offset, lines),
+            (place(first.end_lineno, first.end_col_offset, lines), alone),
+        )
 
 
 def place(line: int, offset: int, lines: list[str]) -> Place:
@@ -168,9 +170,9 @@ def whole_strings(source: str, lines: list[str]) -> Iterator[tokenize.TokenInfo]
 
 def cut(lines: list[str], start: Place, end: Place) -> str:
     """Return the text between two places."""
-    text = lines[start[0] - 1:end[0]]
-    text[-1] = text[-1][:end[1]]
-    text[0] = text[0][start[1]:]
+    text = lines[start[0] - 1 : end[0]]
+    text[-1] = text[-1][: end[1]]
+    text[0] = text[0][start[1] :]
     return '\n'.join(text)
 
 
@@ -202,10 +204,9 @@ def reads_as(literal: str, text: str) -> bool:
 
 def deflate(data: bytes) -> bytes:
     """Return the smallest zlib stream of `data` that any decompressor takes."""
-    strategies = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED)
     streams = []
-    for memory, strategy in itertools.product((9, 8, 7), strategies):
-        coder = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, memory, strategy)
+    for memory in range(4, 10):  # less of it makes more, smaller blocks
+        coder = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, memory)
         streams.append(coder.compress(data) + coder.flush())
     return min(streams, key=len)
 
