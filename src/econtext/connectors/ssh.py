@@ -1,0 +1,123 @@
+"""
+A child on another machine, by the user's own OpenSSH client.
+
+The user's configuration counts: of what it could say itself we pass only what
+was asked for, and behind the user's own arguments, where the first one wins.
+
+Invariants:
+
+* What is to be a host or a user name cannot become an option.
+* Every question ssh asks is on our terminal, never on the user's.
+* The remote command is one line that every login shell understands.
+"""
+from econtext.parent import command
+
+OPTIONS = ('hostname', 'username', 'port', 'identity_file', 'python',
+           'ssh_args', 'ssh_path')
+MISSING = 'not-found'
+
+PROMPTS = (
+    ('(yes/no', 'host-key'),
+    ('enter passphrase for', 'passphrase'),
+    ('enter pin for', 'passphrase'),
+    ('new password', 'new-password'),
+    ('new unix password', 'new-password'),
+    ('current password', 'new-password'),
+    ('current) unix password', 'new-password'),
+    ('password: ', 'password'),
+    ('password for ', 'password'),
+    ('', 'question'),
+)
+
+FAILURES = (
+    ('remote host identification has changed', 'changed-host-key'),
+    ('has changed and you have requested strict', 'changed-host-key'),
+    ('host key is known for', 'unknown-host-key'),
+    ('host key verification failed', 'unknown-host-key'),
+    ('could not resolve hostname', 'no-such-host'),
+    ('name or service not known', 'no-such-host'),
+    ('connection refused', 'connection-refused'),
+    ('connection timed out', 'timeout'),
+    ('operation timed out', 'timeout'),
+    ('no route to host', 'unreachable'),
+    ('network is unreachable', 'unreachable'),
+    ('host is down', 'unreachable'),
+    ('you are required to change your password', 'expired-password'),
+    ('password has expired', 'expired-password'),
+    ('password change required', 'expired-password'),
+    ('permission denied, please try again', 'wrong-password'),
+    ('permission denied (', 'refused-key'),
+    ('too many authentication failures', 'refused-key'),
+    ('account is currently not available', 'no-login'),
+    ('account has expired', 'no-login'),
+    # A login shell that is no shell, but an interpreter.
+    ("exec sh -c 'for p in", 'no-login'),
+    (" -ec 'import sys;del sys.path[0]", 'no-login'),
+) + command.FAILURES + (
+    # It returned what the login shell did, which did not run our command.
+    ('', 'no-login'),
+)
+
+
+def plan(options):
+    # type: (dict[str, Any]) -> tuple[list[str], bool, dict[str, str | None]]
+    """
+    Return (argv, tty, changes of the environment); raise ValueError.
+
+    ``hostname``       where to, as ssh understands it
+    ``username``, ``port``, ``identity_file``
+                       of the user's configuration unless given
+    ``python``         path of the interpreter there, or a list of words that
+                       ends with it; searched for unless given
+    ``ssh_args``       list of arguments, before our own
+    ``ssh_path``       the client, 'ssh' unless given
+    """
+    command.check_options(options, OPTIONS)
+    given = dict([(key, options[key]) for key in options
+                  if options[key] is not None])
+    command.check_name('hostname', given.get('hostname'))
+    argv = [given.get('ssh_path', 'ssh')] + arguments(given) + ['-T']
+    command.check_word('ssh_path', argv[0])
+    if 'port' in given:
+        argv += ['-p', port(given['port'])]
+    if 'username' in given:
+        command.check_name('username', given['username'])
+        argv += ['-l', given['username']]
+    if 'identity_file' in given:
+        command.check_word('identity_file', given['identity_file'])
+        argv += ['-i', given['identity_file']]
+    line = command.shell(command.candidates(given.get('python')))
+    return argv + [given['hostname'], line], True, {}
+
+
+def lacking(options):
+    # type: (dict[str, Any]) -> dict[str, str]
+    """
+    Return what it means when a question has no answer.
+
+    A server that asks for a password has refused the key that was named.
+    """
+    if options.get('identity_file'):
+        return {'password': 'refused-key'}
+    return {}
+
+
+def arguments(given):
+    # type: (dict[str, Any]) -> list[str]
+    """Return the user's own arguments."""
+    args = given.get('ssh_args', ())
+    if not isinstance(args, (list, tuple)):
+        raise ValueError('ssh_args= must be a list, not %r' % (args,))
+    for word in args:
+        command.check_word('ssh_args', word)
+    return list(args)
+
+
+def port(value):
+    # type: (int | str) -> str
+    """Return a port as a word."""
+    text = str(value)
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise ValueError('port= must be a number from 1 to 65535, not %r'
+                         % (value,))
+    return text

@@ -1,0 +1,154 @@
+"""
+The command that turns a fresh interpreter into a child.
+
+What the command line carries is the first stage: a program short enough to
+pass through every login shell.  It reads from standard input one compressed
+stream, the preamble, and executes it.
+
+The strategy: the stream knows its own end, so the first stage needs no length
+and is a constant.  It reads in large pieces and therefore beyond the end; the
+preamble finds all that was read in ``b``, and what already belongs to the
+frames behind it in ``d.unused_data``.
+
+Invariants:
+
+* CODE holds no single quote and no newline: no login shell can mangle it.
+* End of file ends the first stage, wherever it comes.
+* Nothing that lies in the working directory or that PYTHON* variables name is
+  imported, neither by the first stage nor after it.
+* ``shell()`` means the same to sh, bash, dash, zsh, csh, tcsh and fish.
+* Exit status 127 says that there is no interpreter, or none by that name.
+
+Pure: no descriptors, threads or clocks.
+"""
+
+CODE = (
+    r'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();'
+    r'exec("b=s=d.unused_data\n'
+    r'while not d.unused_data:'
+    r'c=os.read(0,4096)or os._exit(1);b+=c;s+=d.decompress(c)");exec(s)')
+
+# Where an interpreter is looked for, the best first.
+PYTHONS = 'python3', 'python', 'python2', '/usr/libexec/platform-python'
+
+# Runs CODE, its $0, by the first of the candidates that can be executed.
+FINDER = ('for p in %s;do command -v "$p">/dev/null&&exec "$p" -Ec "$0";done;'
+          'exit 127')
+
+# What no shell gives a meaning to, wherever it stands in a word.
+LETTERS = 'abcdefghijklmnopqrstuvwxyz'
+ALNUM = LETTERS + LETTERS.upper() + '0123456789'
+PLAIN = ALNUM + '_./-+,:'
+
+# What an interpreter that cannot run the first stage says.
+FAILURES = (
+    ('error while loading shared libraries', 'broken-python'),
+    ('fatal python error', 'broken-python'),
+    ('traceback (most recent call last)', 'broken-python'),
+    ('no module named', 'broken-python'),
+    ('bad interpreter', 'broken-python'),
+    ('exec format error', 'broken-python'),
+    ('cannot execute', 'broken-python'),
+    ('command not found', 'no-python'),
+    ('unknown command', 'no-python'),
+)
+
+
+def candidates(python):
+    # type: (str | Sequence[str] | None) -> Sequence[str | Sequence[str]]
+    """
+    Return the interpreters to try where the user said `python`.
+
+    That is a path, or a list whose first word is a path or another program
+    that runs the interpreter, or None.  Raise ValueError where it cannot be.
+    """
+    if python is None:
+        return PYTHONS
+    words = words_of(python)
+    if not words:
+        raise ValueError('python= is empty')
+    for word in words:
+        check_word('python', word)
+    return (words,)
+
+
+def argv(pythons):
+    # type: (Sequence[str | Sequence[str]]) -> list[str]
+    """
+    Return the words that execute the first stage by one of `pythons`.
+
+    A single one may be a list of words; no shell sees it.
+    """
+    if len(pythons) == 1:
+        return words_of(pythons[0]) + ['-Ec', CODE]
+    return ['sh', '-c', FINDER % ' '.join([quote(p) for p in pythons]), CODE]
+
+
+def shell(pythons):
+    # type: (Sequence[str | Sequence[str]]) -> str
+    """Return the same as one line for a login shell, whichever that is."""
+    return 'exec ' + ' '.join([quote(word) for word in argv(pythons)])
+
+
+def quote(word):
+    # type: (str) -> str
+    """
+    Return `word` as every login shell reads it back unharmed.
+
+    Single quotes protect from all of them, but for what csh does to ``!`` and
+    fish to a backslash even there: those stand outside, behind a backslash.
+    """
+    if word and not word.strip(PLAIN):
+        return word
+    parts = []
+    for here, following in zip(word, word[1:] + "'"):
+        if here in "'!" or here == '\\' and following not in ALNUM:
+            here = "'\\" + here + "'"
+        parts.append(here)
+    return "'" + ''.join(parts) + "'"
+
+
+def encoded(word):
+    # type: (str) -> bytes
+    """Return a word as bytes, in UTF-8 whatever the locale says."""
+    if isinstance(word, type(''.encode())):
+        return word
+    try:
+        return word.encode('utf-8')
+    except UnicodeError:
+        return word.encode('utf-8', 'surrogateescape')
+
+
+def words_of(value):
+    # type: (str | Sequence[str]) -> list[str]
+    """Return `value` as a list of words, be it one or several."""
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    return [value]
+
+
+def check_word(name, word):
+    # type: (str, str) -> None
+    """Raise ValueError where option `name` can be no word of a command line."""
+    if not hasattr(word, 'encode') or not word:
+        raise ValueError('%s= must be a text, not %r' % (name, word))
+    for c in word:
+        if c < ' ' or c == '\x7f':
+            raise ValueError('%s= holds a control character: %r' % (name, word))
+
+
+def check_name(name, word):
+    # type: (str, str) -> None
+    """Raise ValueError where `word` could be taken for an option, or for two."""
+    check_word(name, word)
+    if word[0] == '-' or len(word.split()) != 1 or word.strip() != word:
+        raise ValueError('%s= is no name: %r' % (name, word))
+
+
+def check_options(options, known):
+    # type: (dict[str, Any], Sequence[str]) -> None
+    """Raise ValueError where `options` has a key that is not `known`."""
+    for key in options:
+        if key not in known:
+            raise ValueError('unknown option %r; there are: %s'
+                             % (key, ', '.join(known)))
