@@ -205,6 +205,7 @@ def test_other_accounts_can_run_the_public_one(public_python: Interpreter, accou
 # -- leaks -------------------------------------------------------------------
 
 
+@pytest.mark.controller_matrix
 def test_leaked_descriptor_is_named() -> None:
     before = Snapshot.take()
     descriptor = os.open('/dev/null', os.O_RDONLY)
@@ -213,6 +214,7 @@ def test_leaked_descriptor_is_named() -> None:
     assert before.settle() == []
 
 
+@pytest.mark.controller_matrix
 def test_leaked_thread_is_named() -> None:
     before = Snapshot.take()
     release = threading.Event()
@@ -224,6 +226,7 @@ def test_leaked_thread_is_named() -> None:
     assert before.settle() == []
 
 
+@pytest.mark.controller_matrix
 def test_leaked_process_is_named_and_ended() -> None:
     before = Snapshot.take()
     child = subprocess.Popen(['sleep', '1000'])
@@ -235,6 +238,7 @@ def test_leaked_process_is_named_and_ended() -> None:
     child.wait()
 
 
+@pytest.mark.controller_matrix
 def test_own_zombie_is_a_leak() -> None:
     before = Snapshot.take()
     child = subprocess.Popen(['true'])
@@ -244,6 +248,7 @@ def test_own_zombie_is_a_leak() -> None:
     assert before.settle() == []
 
 
+@pytest.mark.controller_matrix
 def test_adopted_zombie_is_reaped() -> None:
     before = Snapshot.take()
     code = 'import os; print(os.fork() or os._exit(0) or 0, flush=True)'
@@ -252,6 +257,7 @@ def test_adopted_zombie_is_reaped() -> None:
     assert leaks.process(int(done.stdout)) is None
 
 
+@pytest.mark.controller_matrix
 def test_orphan_that_runs_is_a_leak() -> None:
     before = Snapshot.take()
     argv = ['sh', '-c', 'sleep 1000 >/dev/null 2>&1 & echo $!']
