@@ -137,10 +137,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 @pytest.fixture(params=pythons.REQUIRED + tuple(v for v in pythons.WELCOME if v in pythons.interpreters()))
 def python(request: pytest.FixtureRequest) -> pythons.Interpreter:
     """Each version of Python that a child may have: the interpreter's path, a str with `.version`."""
-    found = pythons.interpreters().get(request.param)
-    if found is None:
-        lab.unavailable(f'no Python {request.param} here')
-    return found
+    return pythons.interpreter(request.param)
 
 
 @pytest.fixture

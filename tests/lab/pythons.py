@@ -29,6 +29,9 @@ WELCOME = ('3.14', '3.15')
 LEFT_OUT = ('site-packages', 'test', 'tests', 'idlelib', 'tkinter', 'lib-tk', 'turtledemo', 'ensurepip',
             'config-*', 'config', 'lib2to3', '*.a')  # fmt: skip
 
+# A copy's folder: this, the number of the process that made it, and what makes it unique.
+COPY = 'econtext-python-'
+
 
 class Interpreter(str):
     """The absolute path of an interpreter, which also knows its version, `(3, 6)`, and its name, `3.6`."""
@@ -56,9 +59,17 @@ def interpreters() -> dict[str, Interpreter]:
     return found
 
 
+def interpreter(version: str) -> Interpreter:
+    """Return the interpreter of `version`; where there is none, skip the test, or fail it in CI."""
+    from lab import unavailable  # here, for this file is also a program
+
+    found = interpreters().get(version)
+    return found if found is not None else unavailable(f'no Python {version} here')
+
+
 def public_python(version: str) -> Interpreter:
-    """Return an interpreter of `version` that every account of this machine can run; KeyError if there is none."""
-    own = interpreters()[version]
+    """Return an interpreter of `version` that every account of this machine can run; skip or fail as above."""
+    own = interpreter(version)
     for path in (own, *_system(version)):
         if _open_to_all(Path(path)) and _runs(path, version):
             return Interpreter(path, version)
@@ -123,7 +134,9 @@ def _copied(version: str) -> Interpreter:
     """Return a copy that every account can run; it lives as long as this process."""
     origin = Path(interpreters()[version]).resolve()
     prefix = origin.parent.parent
-    folder = Path(tempfile.mkdtemp(prefix=f'econtext-python{version}-', dir=_public_tmp()))
+    tmp = _public_tmp()
+    _sweep(tmp)
+    folder = Path(tempfile.mkdtemp(prefix=f'{COPY}{os.getpid()}-{version}-', dir=tmp))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)
     (folder / 'bin').mkdir(mode=0o755)
@@ -137,6 +150,14 @@ def _copied(version: str) -> Interpreter:
     if not _runs(str(copy), version):
         raise RuntimeError(f'the copy of {origin} in {folder} does not run')
     return Interpreter(str(copy), version)
+
+
+def _sweep(tmp: str) -> None:
+    """Remove copies that test runs left which were killed."""
+    for folder in Path(tmp).glob(f'{COPY}*'):
+        maker = folder.name[len(COPY) :].split('-')[0]
+        if not os.path.exists(f'/proc/{maker}') and folder.lstat().st_uid == os.geteuid():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _relocated(program: bytes, libraries: Path) -> bytes:
