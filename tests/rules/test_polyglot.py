@@ -1,0 +1,111 @@
+"""What travels is Python 2.4 to 3.15: each file by the gate's rules, and as each Python at hand reads it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import polyglot
+import pytest
+
+from lab import pythons
+
+PACKAGE = Path(__file__).parents[2] / 'src' / 'econtext'
+FILES = sorted(path for ring in ('core', 'parent', 'connectors') for path in (PACKAGE / ring).glob('*.py'))
+
+VERMIN = 'from vermin import main; main()'
+# What vermin takes for newer than it is.
+FALSE_ALARMS = (
+    'sys.dont_write_bytecode',  # setting it does nothing before 2.6, and no harm
+)
+
+# Reads names of files, one a line, and compiles each with warnings as errors; knows nothing newer than 2.4.
+COMPILE = """\
+import sys, warnings
+warnings.simplefilter('error')
+bad = 0
+for line in sys.stdin:
+    name = line.strip()
+    source = open(name)
+    text = source.read()
+    source.close()
+    try:
+        compile(text, name, 'exec')
+    except (SyntaxError, ValueError, Warning):
+        bad = 1
+        sys.stderr.write('%s: %s\\n' % (name, sys.exc_info()[1]))
+sys.exit(bad)
+"""
+
+RULES = [*polyglot.RULES, *polyglot.TEXT_RULES]
+
+
+def parsed(samples: tuple[str, ...]) -> list[str]:
+    """Return the samples that this Python can parse: some are newer than it is."""
+    found = []
+    for sample in samples:
+        try:
+            ast.parse(sample)
+        except SyntaxError:
+            continue
+        found.append(sample)
+    return found
+
+
+def whys(sample: str) -> list[str]:
+    return [why for _, why in polyglot.complaints(sample)]
+
+
+@pytest.mark.parametrize('rule', RULES, ids=lambda rule: rule.why)
+def test_rule_refuses(rule: polyglot.Rule | polyglot.TextRule) -> None:
+    assert rule.bad, 'a rule without samples is not tested'
+    for sample in parsed(rule.bad):
+        assert any(why.startswith(rule.why) for why in whys(sample)), sample
+
+
+@pytest.mark.parametrize('rule', RULES, ids=lambda rule: rule.why)
+def test_rule_lets_pass(rule: polyglot.Rule | polyglot.TextRule) -> None:
+    assert rule.good, 'a rule without samples is not tested'
+    for sample in rule.good:
+        assert not any(why.startswith(rule.why) for why in whys(sample)), sample
+
+
+def test_complaints_name_the_line() -> None:
+    assert [line for line, _ in polyglot.complaints('a = 1\n\nb = a if a else 2\n')] == [3]
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: '%s/%s' % (path.parent.name, path.name))
+def test_file(path: Path) -> None:
+    text = path.read_bytes().decode('utf-8')
+    assert [('line %d' % line, why) for line, why in sorted(polyglot.complaints(text))] == []
+
+
+def test_guards_are_cut() -> None:
+    text = 'import a\ntry:\n  import b\nexcept ImportError:\n  import c\nif hasattr(a, "d"):\n  a.d()\na.e()\n'
+    assert polyglot.unguarded(text) == 'import a\npass\npass\na.e()\n'
+
+
+def test_vermin_agrees(tmp_path: Path) -> None:
+    for path in FILES:
+        copy = tmp_path / path.relative_to(PACKAGE)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(polyglot.unguarded(path.read_text('utf-8')))
+    options = ['--violations', '--no-tips', '--processes=1', '-t=2.4-', '-t=3.0-']
+    for name in FALSE_ALARMS:
+        options += ['--exclude', name]
+    done = subprocess.run(
+        [sys.executable, '-c', VERMIN, *options, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ''), done.stdout
+
+
+@pytest.mark.parametrize('version', pythons.REQUIRED + pythons.WELCOME)
+def test_compiles(version: str) -> None:
+    if version in pythons.WELCOME and version not in pythons.interpreters():
+        pytest.skip(f'no Python {version} here')
+    python = pythons.interpreter(version)
+    names = '\n'.join(map(str, FILES))
+    done = subprocess.run([python, '-E', '-c', COMPILE], input=names, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, '')
