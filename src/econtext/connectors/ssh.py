@@ -50,10 +50,10 @@ FAILURES = (
     ('too many authentication failures', 'refused-key'),
     ('account is currently not available', 'no-login'),
     ('account has expired', 'no-login'),
-    # A login shell that is no shell, but an interpreter.
+) + command.FAILURES + (
+    # Our line, echoed in an error: the login shell is an interpreter.
     ("exec sh -c 'for p in", 'no-login'),
     (" -ec 'import sys;del sys.path[0]", 'no-login'),
-) + command.FAILURES + (
     # It returned what the login shell did, which did not run our command.
     ('', 'no-login'),
 )
@@ -75,7 +75,7 @@ def plan(options):
     command.check_options(options, OPTIONS)
     given = dict([(key, options[key]) for key in options
                   if options[key] is not None])
-    command.check_name('hostname', given.get('hostname'))
+    command.check_name('hostname', given.get('hostname', ''))
     argv = [given.get('ssh_path', 'ssh')] + arguments(given) + ['-T']
     command.check_word('ssh_path', argv[0])
     if 'port' in given:

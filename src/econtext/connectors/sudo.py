@@ -43,6 +43,7 @@ FAILURES = (
     ('password is expired', 'expired-password'),
     ('password expired', 'expired-password'),
     ('required to change your password', 'expired-password'),
+    ('changing password for', 'expired-password'),
     ('sorry, try again', 'wrong-password'),
     ('incorrect password', 'wrong-password'),
     ('incorrect authentication attempt', 'wrong-password'),

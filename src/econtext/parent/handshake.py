@@ -222,7 +222,12 @@ class Handshake(object):
             self.question = question
             return [('ask', key, question)]
         # A guess is good once: the next unknown question wants something else.
-        if answer is None or self.answered and self.key(None) is None:
+        guess = self.key(None) is None
+        if guess and self.answered:
+            answer = None
+        if guess and answer is None and self.found < len(self.failures):
+            return self.fail(self.failures[self.found][1])
+        if answer is None:
             return self.fail(self.lacking.get(key, 'password-required'))
         return self.type(question, answer)
 

@@ -30,7 +30,16 @@ from econtext.parent.command import encoded
 try:
     import termios
 except ImportError:
-    termios = None
+    termios = None  # type: ignore[assignment]
+try:
+    from os import (  # novm
+        POSIX_SPAWN_CLOSE, POSIX_SPAWN_DUP2, POSIX_SPAWN_OPEN, posix_spawn)
+except ImportError:
+    posix_spawn = None  # type: ignore[assignment]
+try:
+    from signal import SIG_SETMASK, pthread_sigmask  # novm
+except ImportError:
+    pthread_sigmask = None  # type: ignore[assignment]
 
 # Handlers do not survive the start of a program, but what is ignored stays so.
 # Python itself ignores SIGPIPE and SIGXFSZ (SIGXFZ is its old misspelling).
@@ -40,7 +49,7 @@ SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 
 # Linux makes a terminal the controlling one as a session leader opens it; other
 # kernels want an ioctl(), for which posix_spawn() has no words.
-FAST = hasattr(os, 'posix_spawn') and sys.platform.startswith('linux')
+FAST = sys.platform.startswith('linux') and posix_spawn is not None
 
 # What waitpid() cannot tell any more, since somebody else did it for us.
 UNKNOWN = 255
@@ -74,7 +83,7 @@ class Process(object):
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except OSError:
-                if sys.exc_info()[1].errno != errno.ECHILD:
+                if why() != errno.ECHILD:
                     raise
                 self.status = UNKNOWN
             else:
@@ -93,7 +102,7 @@ class Process(object):
             try:
                 os.killpg(self.pid, signum)
             except OSError:
-                if sys.exc_info()[1].errno not in (errno.EPERM, errno.ESRCH):
+                if why() not in (errno.EPERM, errno.ESRCH):
                     raise
 
     def close(self):
@@ -139,17 +148,18 @@ def spawn(argv, tty=False, environ=None):
 def start_fast(path, words, environment, theirs, terminal):
     # type: (bytes, list[bytes], dict[bytes, bytes], list[int], tuple[int, int] | None) -> int
     """Start the program by posix_spawn(), which copies nothing of ours."""
-    actions = [(os.POSIX_SPAWN_CLOSE, fd) for fd in inheritable()]
-    actions += [(os.POSIX_SPAWN_DUP2, theirs[fd], fd) for fd in range(3)]
+    actions = []  # type: list[tuple[Any, ...]]
+    actions += [(POSIX_SPAWN_CLOSE, fd) for fd in inheritable()]
+    actions += [(POSIX_SPAWN_DUP2, theirs[fd], fd) for fd in range(3)]
     if terminal:
         name, slave = os.ttyname(terminal[1]), terminal[1]
-        actions.append((os.POSIX_SPAWN_OPEN, slave, name, os.O_RDWR, 0))
-        actions.append((os.POSIX_SPAWN_CLOSE, slave))
+        actions.append((POSIX_SPAWN_OPEN, slave, name, os.O_RDWR, 0))
+        actions.append((POSIX_SPAWN_CLOSE, slave))
     try:
-        return os.posix_spawn(path, words, environment, file_actions=actions,
-                              setsid=True, setsigmask=[], setsigdef=SIGNALS)
+        return posix_spawn(path, words, environment, file_actions=actions,
+                           setsid=True, setsigmask=[], setsigdef=SIGNALS)
     except OSError:
-        raise failed(sys.exc_info()[1].errno, path)
+        raise failed(why(), path)
 
 
 def start_anywhere(path, words, environment, theirs, terminal):
@@ -175,7 +185,7 @@ def start_anywhere(path, words, environment, theirs, terminal):
     failure = read(said)
     close([said])
     if failure:
-        os.waitpid(pid, 0)
+        bury(pid)
         raise failed(int(failure), path)
     return pid
 
@@ -187,8 +197,8 @@ def become(path, words, environment, theirs, terminal, tell):
         os.setsid()
         for signum in SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
-        if hasattr(signal, 'pthread_sigmask'):
-            signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        if pthread_sigmask is not None:
+            pthread_sigmask(SIG_SETMASK, [])
         if terminal:
             control(os.open(os.ttyname(terminal[1]), os.O_RDWR))
         for fd in range(3):
@@ -196,8 +206,19 @@ def become(path, words, environment, theirs, terminal, tell):
         close(inheritable())
         os.execve(path, words, environment)
     except:
-        why = getattr(sys.exc_info()[1], 'errno', None) or errno.EINVAL
-        os.write(tell, str(why).encode())
+        os.write(tell, str(why()).encode())
+
+
+def bury(pid):
+    # type: (int) -> None
+    """Wait for a process that is about to end, unless SIGCHLD is ignored."""
+    while True:
+        try:
+            os.waitpid(pid, 0)
+            return
+        except OSError:
+            if why() != errno.EINTR:
+                return
 
 
 def control(slave):
@@ -289,7 +310,7 @@ def read(fd):
         try:
             part = os.read(fd, 4096)
         except OSError:
-            if sys.exc_info()[1].errno != errno.EINTR:
+            if why() != errno.EINTR:
                 raise
         else:
             if not part:
@@ -320,12 +341,18 @@ def changed(changes):
     # type: (dict[str, str | None]) -> dict[bytes, bytes]
     """Return our environment after `changes`."""
     environment = dict(getattr(os, 'environb', os.environ))
-    for key in changes:
-        if changes[key] is None:
+    for key, value in changes.items():
+        if value is None:
             environment.pop(encoded(key), None)
         else:
-            environment[encoded(key)] = encoded(changes[key])
+            environment[encoded(key)] = encoded(value)
     return environment
+
+
+def why():
+    # type: () -> int
+    """Return the errno of the exception that is being handled."""
+    return getattr(sys.exc_info()[1], 'errno', None) or errno.EINVAL
 
 
 def failed(number, program):
