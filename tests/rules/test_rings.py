@@ -1,0 +1,191 @@
+"""Imports point inwards: controller -> connectors -> parent -> core -> the standard library of each version.
+
+The rings, from the inside: core (ring 1), parent and connectors (ring 2), controller and the public face (ring 3).
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import polyglot
+import pytest
+
+from econtext.controller.packer import ORDER
+
+ROOT = Path(__file__).parents[2] / 'src'
+FOLDERS = ('core', 'parent', 'connectors')  # each may import from itself and those before it
+
+# Ring 1 that follows the preamble: any of it may import the preamble's modules and these.
+FOLLOWING = tuple('failure fixed life pull records resources rich channels title face'.split())
+
+# No descriptors, threads or clocks: a test feeds them by hand.
+PURE = tuple('core.wire core.codec core.router parent.values parent.handshake parent.command connectors'.split())
+IMPURE = {'os', 'select', 'socket', 'threading', '_thread', 'thread', 'time', 'subprocess', 'signal', 'fcntl', 'pty'}
+# A connector knows where programs are and what the environment says.
+ALLOWED = {'parent.command': {'os'}, 'connectors': {'os'}}
+
+# The one way out: whoever is told to start a child becomes a parent then, and fetches how.
+OUTWARDS = {('core.life', 'parent.children')}
+
+# Modules of the standard library that this Python has no more, or not yet.
+OTHER_STANDARD = set(
+    """
+    BaseHTTPServer Bastion CGIHTTPServer ConfigParser Cookie DocXMLRPCServer HTMLParser MimeWriter Queue
+    SimpleHTTPServer SimpleXMLRPCServer SocketServer StringIO UserDict UserList UserString __builtin__ aifc
+    annotationlib anydbm asynchat asyncore audiodev audioop bsddb cPickle cProfile cStringIO cgi cgitb chunk
+    commands compiler compression concurrent cookielib copy_reg crypt dbhash dircache distutils dl dumbdbm
+    dummy_thread exceptions fpformat future_builtins gdbm gopherlib hotshot htmlentitydefs htmllib httplib ihooks
+    imageop imghdr imp importlib imputil lib2to3 linuxaudiodev macpath mailcap markupbase mhlib mimetools mimify
+    msilib multifile mutex new nis nntplib os2emxpath ossaudiodev parser pathlib pipes popen2 posixfile pre
+    profiling regex regsub rexec rfc822 rgbimg robotparser sets sgmllib sha sha256 smtpd sndhdr spwd sre statcache
+    statvfs stringold strop sunau sunaudio telnetlib thread timing tkinter toaiff urllib2 urlparse user uu whichdb
+    whrandom xdrlib xmllib xmlrpclib
+    """.split()
+)
+STANDARD = sys.stdlib_module_names | OTHER_STANDARD
+
+
+class Import(NamedTuple):
+    line: int
+    name: str  # the module that is imported, in full
+    guarded: bool  # in a try, for it is not everywhere
+    late: bool  # within a function
+
+
+@functools.cache
+def imports(path: Path) -> list[Import]:
+    """Return what the file at `path` imports, also within functions."""
+    return list(find_imports(polyglot.Source(path.read_text('utf-8'))))
+
+
+def find_imports(source: polyglot.Source) -> Iterator[Import]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(node.lineno, alias.name, source.guarded(node), bool(source.function(node)))
+        elif isinstance(node, ast.ImportFrom):
+            base = '.' * node.level + (node.module or '')
+            for alias in node.names:
+                inner = ROOT.joinpath(*base.split('.'), alias.name)
+                is_module = inner.with_suffix('.py').exists() or inner.is_dir()
+                name = '%s.%s' % (base, alias.name) if is_module else base
+                yield Import(node.lineno, name, source.guarded(node), bool(source.function(node)))
+
+
+def module(path: Path) -> str:
+    """Return the module's name without the package's: 'core.wire', 'parent'."""
+    parts = path.relative_to(ROOT / 'econtext').with_suffix('').parts
+    return '.'.join(part for part in parts if part != '__init__')
+
+
+def own(found: Import) -> str | None:
+    """Return the name within econtext of what is imported, None if it is not ours."""
+    if found.name == 'econtext':
+        return ''
+    return found.name[len('econtext.') :] if found.name.startswith('econtext.') else None
+
+
+FILES = sorted((ROOT / 'econtext').rglob('*.py'))
+POLYGLOT = [path for path in FILES if module(path).split('.')[0] in FOLDERS]
+CORE = [path for path in POLYGLOT if module(path).startswith('core.')]
+
+
+def test_what_is_found() -> None:
+    assert len(CORE) >= len(ORDER)
+    text = """
+import os, econtext
+from econtext.core import wire
+from econtext.core.codec import encode
+try:
+    import imp
+except ImportError:
+    pass
+def later():
+    import pty
+"""
+    assert [tuple(found) for found in find_imports(polyglot.Source(text))] == [
+        (2, 'os', False, False),
+        (2, 'econtext', False, False),
+        (3, 'econtext.core.wire', False, False),
+        (4, 'econtext.core.codec', False, False),
+        (6, 'imp', True, False),
+        (10, 'pty', False, True),
+    ]
+
+
+@pytest.mark.parametrize('path', POLYGLOT, ids=module)
+def test_imports_point_inwards(path: Path) -> None:
+    reachable = FOLDERS[: FOLDERS.index(module(path).split('.')[0]) + 1]
+    for found in imports(path):
+        name = own(found)
+        if name is None or name.split('.')[0] in reachable or (found.late and (module(path), name) in OUTWARDS):
+            continue
+        pytest.fail('line %d: %s is no module of %s' % (found.line, found.name, reachable))
+
+
+@pytest.mark.parametrize('path', POLYGLOT, ids=module)
+def test_standard_library_of_every_version(path: Path) -> None:
+    """Within a function it may be newer: what restores a path may import pathlib there."""
+    for found in imports(path):
+        if own(found) is None and not found.guarded and not found.late:
+            top = found.name.split('.')[0]
+            assert top in polyglot.MODULES, 'line %d: some version has no %s: import it in a try' % (found.line, top)
+
+
+@pytest.mark.parametrize('path', CORE, ids=module)
+def test_order_within_the_core(path: Path) -> None:
+    """A module of the preamble is made before those to its right: at its top it can import only to its left."""
+    name = module(path).removeprefix('core.')
+    assert name in ORDER + FOLLOWING, 'say in this file where %s stands' % name
+    for found in imports(path):
+        other = (own(found) or '').removeprefix('core.')
+        if other not in ORDER + FOLLOWING or found.late:
+            continue
+        if name in ORDER:
+            assert other in ORDER[: ORDER.index(name)], 'line %d: %s does not precede %s' % (found.line, other, name)
+
+
+@pytest.mark.parametrize('path', CORE, ids=module)
+def test_following_modules_import_no_circle(path: Path) -> None:
+    graph = {module(file): top_imports(file) for file in CORE}
+    seen: set[str] = set()
+    ahead = set(graph[module(path)])
+    while ahead:
+        name = ahead.pop()
+        assert name != module(path), '%s imports itself by way of %s' % (name, sorted(seen))
+        seen.add(name)
+        ahead |= graph.get(name, set()) - seen
+
+
+def top_imports(path: Path) -> set[str]:
+    return {own(found) or '' for found in imports(path) if not found.late}
+
+
+@pytest.mark.parametrize('path', [path for path in POLYGLOT if module(path).startswith(PURE)], ids=module)
+def test_pure(path: Path) -> None:
+    allowed = set().union(*(names for start, names in ALLOWED.items() if module(path).startswith(start)))
+    for found in imports(path):
+        assert found.name.split('.')[0] not in IMPURE - allowed, 'line %d: %s' % (found.line, found.name)
+
+
+@pytest.mark.parametrize('path', POLYGLOT, ids=module)
+def test_no_name_of_a_standard_module(path: Path) -> None:
+    """On Python 2 a neighbour called `select` is imported in place of the real one."""
+    assert path.stem == '__init__' or path.stem not in STANDARD
+
+
+@pytest.mark.parametrize('path', FILES, ids=module)
+def test_no_relative_import_and_no_third_party(path: Path) -> None:
+    for found in imports(path):
+        top = found.name.split('.')[0]
+        assert top == 'econtext' or found.guarded or top in STANDARD, 'line %d: %s' % (found.line, found.name)
+
+
+def test_packer_stands_alone() -> None:
+    """The build loads it by its path, before there is a package."""
+    assert not [found for found in imports(ROOT / 'econtext' / 'controller' / 'packer.py') if own(found) is not None]
