@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib.abc
 import importlib.util
 import io
 import pkgutil
@@ -220,9 +219,8 @@ def preamble_units(read: Callable[[str], str]) -> list[Unit]:
 def read_source(name: str) -> str:
     """Return the source of a module of ours, be it in a folder or an archive."""
     spec = importlib.util.find_spec(name)
-    source = None
-    if spec and isinstance(spec.loader, importlib.abc.InspectLoader):
-        source = spec.loader.get_source(name)
+    get_source = getattr(spec and spec.loader, 'get_source', None)
+    source: str | None = get_source and get_source(name)
     if source is None:
         raise ImportError('no source of %s: install econtext with its .py files' % name, name=name)
     return source
