@@ -23,13 +23,12 @@ COMMAND_LIMIT = 411
 PREAMBLE_LIMIT = 4845
 FIRST_WINDOW = 14_000  # bytes: TCP's first window, beyond which the first write costs another round trip
 
-# Stands in the place of ssh: notes its arguments and what it is sent, up to the end of the first zlib stream and
-# whatever came in the same reads, then fails as ssh does.
+# Stands in the place of ssh: notes its arguments and all it is sent without an answer, then fails as ssh does.
 RECORDER = """\
 #!{python} -IS
-import base64, json, os, sys, zlib
+import base64, json, os, select, sys, zlib
 received, stream = b'', zlib.decompressobj()
-while not stream.eof:
+while not stream.eof or select.select([0], [], [], 0.3)[0]:
     data = os.read(0, 65536)
     if not data:
         break
@@ -45,7 +44,7 @@ sys.exit(255)
 class Record(NamedTuple):
     argv: list[str]
     preamble: bytes
-    behind: bytes  # of the preamble, in the same reads
+    behind: bytes  # the frames that follow at once
 
 
 @pytest.fixture
