@@ -104,7 +104,7 @@ class TestShell:
         assert right(done.stdout)
 
     def test_interpreter_whose_path_is_strange(self, shell: str, tmp_path: Path) -> None:
-        python = tmp_path / "it's $HOME `a` !b \\n \\\\ \"c\" *? {d,e} ~ #\\"
+        python = tmp_path / 'it\'s $HOME `a` !b \\n \\\\ "c" *? {d,e} ~ #\\'
         python.symlink_to(sys.executable)
         for pythons in (str(python),), ('no-such-python', str(python)):
             assert right(run([shell, '-c', command.shell(pythons)], PREAMBLE + FRAMES).stdout)

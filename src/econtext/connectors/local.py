@@ -27,12 +27,12 @@ def plan(options):
     command.check_options(options, OPTIONS)
     python = options.get('python') or sys.executable or None
     env = options.get('env') or {}
-    for key in env:
-        command.check_word('env', key)
-        if '=' in key:
-            raise ValueError('env= holds a name with "=": %r' % (key,))
-        if env[key] is not None and '\0' in env[key]:
-            raise ValueError('env= holds a NUL in %s' % key)
+    for name, value in env.items():
+        command.check_word('env', name)
+        if '=' in name:
+            raise ValueError('env= holds a name with "=": %r' % (name,))
+        if value is not None and (not hasattr(value, 'encode') or '\0' in value):
+            raise ValueError('env= holds what is no text: %r' % (value,))
     return command.argv(command.candidates(python)), False, env
 
 

@@ -8,13 +8,16 @@ Invariants:
 * What is to be a user name cannot become an option.
 * sudo speaks English, whatever the locale; the child's locale is untouched.
 """
+import sys
+
 from econtext.parent import command
 
-OPTIONS = 'username', 'python', 'pythons', 'sudo_path'
+OPTIONS = 'username', 'python', 'sudo_path'
 MISSING = 'not-found'
 
-# Ours, so that it is recognized for sure.  sudo-rs puts its own around it.
-PROMPT = '[econtext] password: '
+# Ours, so that it is recognized for sure.  sudo-rs puts its own words around it,
+# which no row of the table below must take for the end of the question.
+PROMPT = 'econtext password: '
 
 PROMPTS = (
     ('new password', 'new-password'),
@@ -36,7 +39,7 @@ FAILURES = (
     ('have the setuid bit set', 'not-allowed'),
     ('account validation failure', 'not-allowed'),
     ('unknown user', 'no-such-user'),
-    ('user not found', 'no-such-user'),
+    ("' not found", 'no-such-user'),
     ('you must have a tty', 'tty-required'),
     ('terminal is required', 'tty-required'),
     ('no tty present', 'tty-required'),
@@ -61,8 +64,8 @@ def plan(options):
     Return (argv, tty, changes of the environment); raise ValueError.
 
     ``username``   whom to become, 'root' unless given
-    ``python``     path of the interpreter, or a list of words that ends with it
-    ``pythons``    list of paths to try where ``python`` is not given
+    ``python``     path of the interpreter, or a list of words that ends with it;
+                   unless given our own, or the first that is found
     ``sudo_path``  the program, 'sudo' unless given
     """
     command.check_options(options, OPTIONS)
@@ -70,9 +73,10 @@ def plan(options):
     command.check_name('username', username)
     sudo = options.get('sudo_path') or 'sudo'
     command.check_word('sudo_path', sudo)
-    pythons = options.get('pythons')
-    if options.get('python') or not pythons:
-        pythons = command.candidates(options.get('python') or None)
+    pythons = command.candidates(options.get('python') or None)
+    if not options.get('python') and sys.executable:
+        # Ours is there for sure, if the other user may execute it.
+        pythons = [sys.executable] + list(pythons)
     argv = [sudo, '-H', '-u', username, '-p', PROMPT, '--']
     return argv + command.argv(pythons), True, {'LANGUAGE': 'C'}
 

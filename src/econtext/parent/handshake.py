@@ -241,7 +241,8 @@ class Handshake(object):
         # type: (bytes) -> bool
         """Take in a line; tell whether it turns down what was typed."""
         text = readable(data)
-        self.lines = (self.lines + [text])[-LINES:]
+        if text.strip():
+            self.lines = (self.lines + [text])[-LINES:]
         lowered = text.lower()
         for i in range(len(self.failures)):
             part, kind = self.failures[i]

@@ -1,0 +1,421 @@
+"""The handshake, replayed on what real programs printed, whole and byte by byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from econtext.connectors import local, ssh, sudo
+from econtext.parent.handshake import ASK, LINES, TEXT, Handshake
+
+MARK = b'\0econtext\0\n'
+Events = list[tuple[Any, ...]]
+
+
+@dataclass
+class Case:
+    """What a program printed, in order, how it ended, and what that means."""
+
+    name: str
+    connector: ModuleType
+    answers: dict[str, Any]
+    said: list[tuple[str, bytes]]
+    status: int | None
+    verdict: str
+    typed: int
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def handshake(self, **options: Any) -> Handshake:
+        lacking = self.connector.lacking(self.options)
+        tables = self.connector.PROMPTS, self.connector.FAILURES
+        return Handshake(MARK, *tables, self.answers, lacking=lacking, **options)
+
+
+# Recorded from OpenSSH 9.2, sudo 1.9.13 and sudo-rs 0.2 (names, addresses and paths changed).
+# fmt: off
+CASES = [
+    Case('noisy start-up files', ssh, {}, [
+        ('out', b'BANNER stdout\n'),
+        ('err', b'BANNER stderr\n'),
+        ('out', b'\x00econtext\x00\nhello'),
+    ], None, 'ready', 0),
+    Case('login shell nologin', ssh, {}, [
+        ('out', b'This account is currently not available.\n'),
+    ], 1, 'no-login', 0),
+    Case('login shell /bin/false', ssh, {}, [], 1, 'no-login', 0),
+    Case('login shell python', ssh, {}, [
+        ('err', b'  File "<string>", line 1\n'
+               b"    exec /usr/bin/python3 -Ec 'import sys;del sys.path[0];import os,zlib;d=zlib.decompressob"
+               b'j();exec("b=s=d.unused_data\\nwhile not d.unused_data:c=os.read(0,4096)or os._exit(1);b+=c;s+'
+               b'=d.decompress(c)");exec(s)\'\n'
+               b'                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^'
+               b'^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^'
+               b'^^^^^^^^^^^^^^^^^^^^^^^^^^^\nSyntaxError: invalid syntax\n'),
+    ], 1, 'no-login', 0),
+    Case('expired key', ssh, {}, [
+        ('err', b'You are required to change your password immediately (administrator enforced).\n'
+               b'WARNING: Your password has expired.\nPassword change required but no TTY available.\n'),
+    ], 1, 'expired-password', 0),
+    Case('expired password', ssh, {'password': 'pw'}, [
+        ('tty', b"\rexp@10.0.0.7's password: "),
+        ('tty', b'\n'),
+        ('err', b'You are required to change your password immediately (administrator enforced).\n'
+               b'WARNING: Your password has expired.\nPassword change required but no TTY available.\n'),
+    ], 1, 'expired-password', 1),
+    Case('expired password, keyboard-interactive', ssh, {'password': 'pw'}, [
+        ('err', b'Welcome. Enter your password: \nnow\n'),
+        ('tty', b'\r(exp@10.0.0.7) Password: '),
+        ('tty', b'\n\r'
+               b'(exp@10.0.0.7) You are required to change your password immediately (administrator enforced).\n'
+               b'Changing password for exp.\nCurrent password: '),
+    ], None, 'expired-password', 1),
+    Case('refused key', ssh, {}, [
+        ('tty', b"\rplain@10.0.0.7's password: "),
+    ], None, 'refused-key', 0, {'identity_file': 'key'}),
+    Case('refused key batch', ssh, {}, [
+        ('err', b'plain@10.0.0.7: Permission denied (publickey,password).\r\n'),
+    ], 255, 'refused-key', 0),
+    Case('unknown host strict', ssh, {}, [
+        ('err', b'No ED25519 host key is known for [10.0.0.7]:36991 and you have requested strict checking.\r\n'
+               b'Host key verification failed.\r\n'),
+    ], 255, 'unknown-host-key', 0),
+    Case('unknown host ask', ssh, {}, [
+        ('tty', b"\rThe authenticity of host '[10.0.0.7]:36991 ([10.0.0.7]:36991)' can't be established.\n"
+               b'ED25519 key fingerprint is SHA256:QWiSv2jtP60Fj3lt9O3RT76q7T+wCFfpL5qPwZi/CBQ.\n'
+               b'This key is not known by any other names.\n'
+               b'Are you sure you want to continue connecting (yes/no/[fingerprint])? '),
+    ], None, 'unknown-host-key', 0),
+    Case('changed host', ssh, {}, [
+        ('err', b'@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r\n'
+               b'@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\n'
+               b'@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@\r\n'
+               b'IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!\r\n'
+               b'Someone could be eavesdropping on you right now (man-in-the-middle attack)!\r\n'
+               b'It is also possible that a host key has just been changed.\r\n'
+               b'The fingerprint for the ED25519 key sent by the remote host is\n'
+               b'SHA256:QWiSv2jtP60Fj3lt9O3RT76q7T+wCFfpL5qPwZi/CBQ.\r\n'
+               b'Please contact your system administrator.\r\n'
+               b'Add correct host key in /home/me/.ssh/bad_known to get rid of this message.\r\n'
+               b'Offending ED25519 key in /home/me/.ssh/bad_known:1\r\n  remove with:\r\n'
+               b'  ssh-keygen -f "/home/me/.ssh/bad_known" -R "[10.0.0.7]:36991"\r\n'
+               b'Host key for [10.0.0.7]:36991 has changed and you have requested strict checking.\r\n'
+               b'Host key verification failed.\r\n'),
+    ], 255, 'changed-host-key', 0),
+    Case('password', ssh, {'password': 'pw'}, [
+        ('tty', b"\rplain@10.0.0.7's password: "),
+        ('tty', b'\n'),
+        ('out', b'\x00econtext\x00\nhello'),
+    ], None, 'ready', 1),
+    Case('wrong password', ssh, {'password': 'pw'}, [
+        ('tty', b"\rplain@10.0.0.7's password: "),
+        ('tty', b'\n'),
+        ('err', b'Permission denied, please try again.\r\n'),
+    ], None, 'wrong-password', 1),
+    Case('wrong password one', ssh, {'password': 'pw'}, [
+        ('tty', b"\rplain@10.0.0.7's password: "),
+        ('tty', b'\n'),
+        ('err', b'plain@10.0.0.7: Permission denied (publickey,password).\r\n'),
+    ], 255, 'wrong-password', 1),
+    Case('password required', ssh, {}, [
+        ('tty', b"\rplain@10.0.0.7's password: "),
+    ], None, 'password-required', 0),
+    Case('keyboard interactive right', ssh, {'password': 'pw'}, [
+        ('err', b'Welcome. Enter your password: \nnow\n'),
+        ('tty', b'\r(plain@10.0.0.7) Password: '),
+        ('tty', b'\n'),
+        ('out', b'\x00econtext\x00\nhello'),
+    ], None, 'ready', 1),
+    Case('keyboard interactive wrong', ssh, {'password': 'pw'}, [
+        ('err', b'Welcome. Enter your password: \nnow\n'),
+        ('tty', b'\r(plain@10.0.0.7) Password: '),
+        ('tty', b'\n\r(plain@10.0.0.7) Password: '),
+    ], None, 'wrong-password', 1),
+    Case('passphrase', ssh, {'password': 'pw'}, [
+        ('tty', b"\rEnter passphrase for key '/home/me/.ssh/ppkey': "),
+    ], None, 'passphrase-required', 0),
+    Case('passphrase wrong', ssh, {'passphrase': 'pp'}, [
+        ('tty', b"\rEnter passphrase for key '/home/me/.ssh/ppkey': "),
+        ('tty', b"\n\rEnter passphrase for key '/home/me/.ssh/ppkey': "),
+    ], None, 'wrong-password', 1),
+    Case('passphrase right', ssh, {'passphrase': 'pp'}, [
+        ('tty', b"\rEnter passphrase for key '/home/me/.ssh/ppkey': "),
+        ('tty', b'\n'),
+        ('out', b'\x00econtext\x00\nhello'),
+    ], None, 'ready', 1),
+    Case('no such host', ssh, {}, [
+        ('err', b'ssh: Could not resolve hostname nowhere.invalid: Name or service not known\r\n'),
+    ], 255, 'no-such-host', 0),
+    Case('refused', ssh, {}, [
+        ('err', b'ssh: connect to host 10.0.0.7 port 42283: Connection refused\r\n'),
+    ], 255, 'connection-refused', 0),
+    Case('no python bash', ssh, {}, [
+        ('err', b'bash: line 1: exec: python9: not found\n'),
+    ], 127, 'no-python', 0),
+    Case('no python tcsh', ssh, {}, [
+        ('err', b'python9: Command not found.\n'),
+    ], 1, 'no-python', 0),
+    Case('no python fish', ssh, {}, [
+        ('err', b'fish: Unknown command: python9\nfish: \n'
+               b'exec python9 -Ec \'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();exec("b=s'
+               b'=d.unused_data\\nwhile not d.unused_data:c=os.read(0,4096)or os._exit(1);b+=c;s+=d.decompress'
+               b'(c)");exec(s)\'\n     ^~~~~~^\n'),
+    ], 127, 'no-python', 0),
+    Case('no exec python', ssh, {}, [
+        ('err', b'bash: line 1: /etc/passwd: Permission denied\n'
+               b'bash: line 1: exec: /etc/passwd: cannot execute: Permission denied\n'),
+    ], 126, 'broken-python', 0),
+    Case('connection refused behind a jump', ssh, {}, [
+        ('err', b'ssh: connect to host 10.0.0.7 port 42283: Connection refused\r\n'
+               b'kex_exchange_identification: Connection closed by remote host\r\n'
+               b'Connection closed by UNKNOWN port 65535\r\n'),
+    ], 255, 'connection-refused', 0),
+    Case('bad option', ssh, {}, [
+        ('err', b'command-line: line 0: Bad configuration option: nonsense\r\n'),
+    ], 255, 'ended', 0),
+    Case('sudo nopasswd', sudo, {}, [
+        ('out', b'\x00econtext\x00\nhello'),
+    ], None, 'ready', 0),
+    Case('sudo password', sudo, {'password': 'pw'}, [
+        ('tty', b'econtext password: '),
+        ('tty', b'\n'),
+        ('out', b'\x00econtext\x00\nhello'),
+    ], None, 'ready', 1),
+    Case('sudo lecture', sudo, {'password': 'pw'}, [
+        ('tty', b'\nWe trust you have received the usual lecture from the local System\n'
+               b'Administrator. It usually boils down to these three things:\n\n'
+               b'    #1) Respect the privacy of others.\n    #2) Think before you type.\n'
+               b'    #3) With great power comes great responsibility.\n\r\n'
+               b'For security reasons, the password you type will not be visible.\n\r\necontext password: '),
+        ('tty', b'\n'),
+        ('out', b'\x00econtext\x00\nhello'),
+    ], None, 'ready', 1),
+    Case('sudo wrong', sudo, {'password': 'pw'}, [
+        ('tty', b'econtext password: '),
+        ('tty', b'\nSorry, try again.\r\necontext password: '),
+    ], None, 'wrong-password', 1),
+    Case('sudo lecture wrong', sudo, {'password': 'pw'}, [
+        ('tty', b'\nWe trust you have received the usual lecture from the local System\n'
+               b'Administrator. It usually boils down to these three things:\n\n'
+               b'    #1) Respect the privacy of others.\n    #2) Think before you type.\n'
+               b'    #3) With great power comes great responsibility.\n\r\n'
+               b'For security reasons, the password you type will not be visible.\n\r\necontext password: '),
+        ('tty', b'\nSorry, try again.\r\necontext password: '),
+    ], None, 'wrong-password', 1),
+    Case('sudo required', sudo, {}, [
+        ('tty', b'econtext password: '),
+    ], None, 'password-required', 0),
+    Case('sudo not in sudoers', sudo, {'password': 'pw'}, [
+        ('tty', b'econtext password: '),
+        ('tty', b'\n'),
+        ('err', b'plain is not in the sudoers file.\n'),
+    ], 1, 'not-allowed', 1),
+    Case('sudo unknown user', sudo, {}, [
+        ('err', b'sudo: unknown user nobody-there\nsudo: error initializing audit plugin sudoers_audit\n'),
+    ], 1, 'no-such-user', 0),
+    Case('sudo no python', sudo, {}, [
+        ('err', b'sudo: python9: command not found\n'),
+    ], 1, 'no-python', 0),
+    Case('sudo no python many', sudo, {}, [], 127, 'no-python', 0),
+    Case('sudo expired', sudo, {'password': 'pw'}, [
+        ('tty', b'econtext password: '),
+        ('tty', b'\n'),
+        ('err', b'sudo: Account or password is expired, reset your password and try again\n'),
+        ('tty', b'Changing password for exp.\r\n[sudo] password for %p: '),
+    ], None, 'expired-password', 1),
+    Case('sudo-rs right', sudo, {'password': 'pw'}, [
+        ('tty', b'[sudo: econtext password: ] Password: '),
+        ('tty', b'******\x08 \x08\x08 \x08\x08 \x08\x08 \x08\x08 \x08\x08 \x08\x1b[0K\n'),
+        ('out', b'\x00econtext\x00\nhello'),
+    ], None, 'ready', 1),
+    Case('sudo-rs wrong', sudo, {'password': 'pw'}, [
+        ('tty', b'[sudo: econtext password: ] Password: '),
+        ('tty', b'***\x08 \x08\x08 \x08\x08 \x08\x1b[0K\n'),
+        ('err', b'sudo: Authentication failed, try again.\n'),
+    ], None, 'wrong-password', 1),
+    Case('sudo-rs required', sudo, {}, [
+        ('tty', b'[sudo: econtext password: ] Password: '),
+    ], None, 'password-required', 0),
+    Case('sudo-rs nouser', sudo, {}, [
+        ('err', b"sudo: user 'nobodyy' not found\n"),
+    ], 1, 'no-such-user', 0),
+    Case('sudo-rs not allowed', sudo, {}, [
+        ('err', b"sudo: I'm sorry rsu. I'm afraid I can't do that\n"),
+    ], 1, 'not-allowed', 0),
+    Case('sudo-rs nopython', sudo, {'password': 'pw'}, [
+        ('tty', b'[sudo: econtext password: ] Password: '),
+        ('tty', b'******\x08 \x08\x08 \x08\x08 \x08\x08 \x08\x08 \x08\x08 \x08\x1b[0K\n'),
+        ('err', b"sudo: 'python9': command not found\n"),
+    ], 1, 'no-python', 1),
+]
+# fmt: on
+
+
+def replay(handshake: Handshake, said: list[tuple[str, bytes]], size: int) -> Events:
+    """Feed what was said in pieces of `size`; the terminal comes to rest at the end."""
+    events: Events = []
+    for source, data in said:
+        for i in range(0, len(data), size):
+            piece = data[i : i + size]
+            if events and events[-1][0] == 'ready' and source == 'out':
+                events[-1] = ('ready', events[-1][1] + piece)
+            events += handshake.feed(source, piece)
+    if handshake.pending():
+        events += handshake.rested()
+    return events
+
+
+@pytest.mark.parametrize('size', [1, 7, 4096])
+@pytest.mark.parametrize('case', CASES, ids=lambda case: case.name)
+def test_real_programs(case: Case, size: int) -> None:
+    handshake = case.handshake()
+    events = replay(handshake, case.said, size)
+    if not handshake.done:
+        events.append(('failed', *handshake.ended(case.status)))
+    *earlier, last = events
+    assert [event[0] for event in earlier] == ['type'] * case.typed
+    assert last[0 if case.verdict == 'ready' else 1] == case.verdict
+    if last[0] == 'ready':
+        assert last[1] == b'hello'
+    else:
+        assert last[2].isprintable() or '\n' in last[2]
+        assert handshake.feed('out', MARK) == [], 'a verdict is final'
+
+
+def test_details_are_the_last_lines_seen() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {})
+    handshake.feed('err', b'warn\xe9ing \x1b[31mred\x07\r\n\r\nlast')
+    handshake.feed('out', ''.join('%d\n' % i for i in range(100)).encode())
+    kind, detail = handshake.ended(1)
+    assert kind == 'no-login'
+    assert detail.splitlines() == ['%d' % i for i in range(101 - LINES, 100)] + ['last']
+
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {})
+    handshake.feed('err', b'warn\xe9ing \x1b[31mred\x07\x9b\r\n')
+    assert handshake.ended(1)[1] == 'warn\ufffding \\x1b[31mred\\x07\ufffd'
+    assert len(handshake.detail()) <= TEXT
+
+
+def test_an_endless_line_is_cut() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {})
+    handshake.feed('err', b'x' * 100000)
+    assert len(handshake.detail()) <= TEXT
+
+
+@pytest.mark.parametrize('source', ['out', 'err', 'tty'])
+@pytest.mark.parametrize('size', [1, 10, 1000])
+def test_noise_without_end_is_a_failure(source: str, size: int) -> None:
+    handshake = Handshake(MARK, (), (), {}, limit=100)
+    assert replay(handshake, [(source, b'-' * 100)], size) == []
+    assert handshake.feed(source, b'-')[0][:2] == ('failed', 'noise')
+    assert handshake.feed('out', MARK) == []
+
+
+@pytest.mark.parametrize('size', [1, 1000])
+def test_noise_up_to_the_limit_is_none(size: int) -> None:
+    noise = b'\0econtext\0' * 5 + b'-' * 50
+    for limit, verdict in ((len(noise + MARK), 'ready'), (len(noise + MARK) - 1, 'failed')):
+        handshake = Handshake(MARK, (), (), {}, limit=limit)
+        assert [event[0] for event in replay(handshake, [('out', noise + MARK + b'rest')], size)] == [verdict]
+
+
+def test_the_controller_is_asked() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': ASK})
+    question = "me@host's password: "
+    assert handshake.feed('tty', b'\r' + question.encode()) == [('ask', 'password', question)]
+    assert handshake.rested() == [], 'one question, one answer'
+    assert handshake.answer('password', 'gehe\xefm') == [('type', b'gehe\xc3\xafm\n')]
+    assert handshake.answer('password', 'again') == []
+    # A jump host's question comes first: another question, another answer.
+    assert handshake.feed('tty', b"\n\rme@other's password: ")[0][0] == 'ask'
+    assert handshake.answer('password', None)[0][:2] == ('failed', 'password-required')
+
+
+def test_nobody_is_asked_the_same_twice() -> None:
+    handshake = Handshake(MARK, sudo.PROMPTS, sudo.FAILURES, {'password': ASK})
+    handshake.feed('tty', sudo.PROMPT.encode())
+    handshake.answer('password', 'wrong')
+    assert handshake.feed('tty', b'\r\n' + sudo.PROMPT.encode())[0][:2] == ('failed', 'wrong-password')
+
+
+@pytest.mark.parametrize('prompt', [b"[corp] gimme U's secret> ", b'Password:', b'Passwort f\xc3\xbcr U?'])
+def test_sudo_may_be_told_to_ask_anything(prompt: bytes) -> None:
+    handshake = Handshake(MARK, sudo.PROMPTS, sudo.FAILURES, {'password': 'pw'})
+    assert handshake.feed('tty', b'A lecture, in these words:\r\n' + prompt) == []
+    assert handshake.pending()
+    assert handshake.rested() == [('type', b'pw\n')]
+    assert not handshake.pending()
+    assert handshake.feed('tty', b'\r\n' + prompt) == []
+    assert handshake.rested()[0][:2] == ('failed', 'wrong-password')
+
+
+def test_a_password_is_no_answer_to_what_else_is_asked() -> None:
+    handshake = Handshake(MARK, sudo.PROMPTS, sudo.FAILURES, {'password': 'pw'})
+    assert handshake.feed('tty', sudo.PROMPT.encode()) == [('type', b'pw\n')]
+    handshake.feed('tty', b'\r\nVerification code: ')
+    assert handshake.rested()[0][:2] == ('failed', 'password-required')
+
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': 'pw'})
+    handshake.feed('tty', b'(me@host) Verification code: ')
+    assert handshake.rested()[0][:2] == ('failed', 'password-required')
+
+
+def test_what_is_no_question_is_not_pending() -> None:
+    handshake = Handshake(MARK, sudo.PROMPTS, sudo.FAILURES, {'password': 'pw'})
+    assert not handshake.pending()
+    for text in b'Place your finger on the reader', b'\r\n', b'Two things:\r\n':
+        handshake.feed('tty', text)
+        assert not handshake.pending()
+        assert handshake.rested() == []
+
+
+def test_banners_ask_nothing() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': 'pw'})
+    for source in 'out', 'err':
+        assert handshake.feed(source, b'Enter your password: ') == []
+        assert not handshake.pending()
+
+
+def test_what_is_typed_is_one_line() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': 'from a file\n'})
+    assert handshake.feed('tty', b'password: ') == [('type', b'from a file\n')]
+
+
+@pytest.mark.parametrize('status', [-9, 255, None, 3])
+def test_a_program_that_says_nothing(status: int | None) -> None:
+    assert Handshake(MARK, local.PROMPTS, local.FAILURES, {}).ended(status) == ('ended', '')
+
+
+@pytest.mark.parametrize(('status', 'kind'), [(127, 'no-python'), (126, 'broken-python')])
+@pytest.mark.parametrize('connector', [local, ssh, sudo])
+def test_what_shells_say_by_their_status(connector: ModuleType, status: int, kind: str) -> None:
+    assert Handshake(MARK, connector.PROMPTS, connector.FAILURES, {}).ended(status)[0] == kind
+
+
+WORDS = [MARK, MARK[:5], b'\n', b'\r', b' ', b': ', b'password', b'Password: ', sudo.PROMPT.encode(), b'noise', b'\xff']
+WORDS += [part.encode() for part, _ in ssh.PROMPTS + sudo.FAILURES + ssh.FAILURES]
+SAID = st.lists(st.tuples(st.sampled_from(['out', 'err', 'tty']), st.lists(st.sampled_from(WORDS)).map(b''.join)))
+
+
+@given(
+    said=SAID,
+    size=st.integers(1, 20),
+    limit=st.integers(1, 400),
+    answer=st.sampled_from([None, 'pw', ASK]),
+    connector=st.sampled_from([ssh, sudo]),
+)
+def test_pieces_do_not_matter(
+    said: list[tuple[str, bytes]], size: int, limit: int, answer: object, connector: ModuleType
+) -> None:
+    def outcome(size: int) -> tuple[Any, ...]:
+        handshake = Handshake(MARK, connector.PROMPTS, connector.FAILURES, {'password': answer}, limit=limit)
+        events = replay(handshake, said, size)
+        return events, None if handshake.done else handshake.ended(1)
+
+    assert outcome(size) == outcome(10**6)
+    typed = [event for event in outcome(size)[0] if event[0] == 'type']
+    assert len(typed) <= sum(data.count(b'\n') for _, data in said) + 1
