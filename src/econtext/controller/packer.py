@@ -42,15 +42,21 @@ FACE = 'slave = True\n'
 # The preamble's name in an installed package, where hatch_build.py put it.
 BUILT = 'preamble.bin'
 
-# A unit is its name, a line feed, its source. A package is what has children.
-# The first stage left `b`, every byte it read, and `d`, the decompressor.
+# For each unit (its name, a line feed, its source): a module in its parent `p`,
+# which is a package for having one. `__source__` is for tracebacks. The first
+# stage left `b`, every byte it read, and `d`, the decompressor.
 LOADER = """\
 import sys
-M=sys.modules
 for t in %s.split('%s'):
- n,t=t.split('\\n',1);f=n.replace('.','/')+'.py';m=M[n]=type(sys)(n);m.__file__=f;m.__source__=t;i=n.rfind('.')
- if i>0:p=M[n[:i]];p.__path__=[];setattr(p,n[i+1:],m)
- exec(compile(t,f,'exec'),m.__dict__)
+ n,t=t.split('\\n',1)
+ m=sys.modules[n]=type(sys)(n)
+ m.__file__=n.replace('.','/')+'.py'
+ m.__source__=t
+ p=sys.modules.get(n[:n.rfind('.')])
+ if p:
+  p.__path__=[]
+  setattr(p,n.split('.')[-1],m)
+ exec(compile(t,m.__file__,'exec'),m.__dict__)
 m.main(b,d)
 """
 SEPARATOR = '\f'
