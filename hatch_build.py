@@ -1,9 +1,9 @@
 """
-Put the preamble into the wheel, made once, when the package is built.
+Put into the wheel what travels, made small once, when the package is built.
 
-A checkout has none and makes it when a first context starts.  So it is never
-written into ``src/``, where it would grow stale: an editable installation goes
-without.
+That is the preamble, and the squeezed sources of what follows it.  A checkout
+makes them when a first context starts.  So they are never written into ``src/``,
+where they would grow stale: an editable installation goes without.
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class PreambleHook(BuildHookInterface[BuilderConfig]):
-    """Pack `core/` and add the result beside the package's modules."""
+    """Add the files that the packer makes beside the package's modules."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == 'editable':
             return
         source = Path(self.root, 'src')
         packer = load(source / 'econtext' / 'controller' / 'packer.py')
-
-        def read(name: str) -> str:
-            path = source.joinpath(*name.split('.'))
-            if path.is_dir():
-                path = path / '__init__'
-            return path.with_suffix('.py').read_text('utf-8')
-
+        paths = [path for ring in packer.TRAVELLING for path in sorted((source / 'econtext' / ring).glob('*.py'))]
+        texts = {name_of(path.relative_to(source)): path.read_text('utf-8') for path in paths}
         self.folder = tempfile.TemporaryDirectory()
-        built = Path(self.folder.name, packer.BUILT)
-        built.write_bytes(packer.pack(packer.preamble_units(read)))
-        build_data['force_include'][str(built)] = 'econtext/' + packer.BUILT
+        for name, content in packer.built_files(list(texts), texts.__getitem__).items():
+            built = Path(self.folder.name, name)
+            built.write_bytes(content)
+            build_data['force_include'][str(built)] = 'econtext/' + name
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         if version != 'editable':
             self.folder.cleanup()
+
+
+def name_of(path: Path) -> str:
+    """Return the name of the module at `path`, which starts at the package."""
+    return '.'.join(part for part in path.with_suffix('').parts if part != '__init__')
 
 
 def load(path: Path) -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import marshal
 import os
 import random
 import subprocess
@@ -28,8 +29,8 @@ LARGE = 30_000  # bytes: a few giants would take most of the time
 
 # As the command line of a child has it.
 FIRST_STAGE = (
-    r'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();exec("b=s=d.unused_data\nwhile not d.unused_data:'
-    r'c=os.read(0,4096)or os._exit(1);b+=c;s+=d.decompress(c)");exec(s)'
+    r'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();exec("b=s=d.unused_data\n'
+    r'while not d.unused_data:c=os.read(0,4096)or os._exit(1);b+=c;s+=d.decompress(c)");exec(s)'
 )
 
 
@@ -251,9 +252,9 @@ def test_no_source_is_an_error_that_names_the_module() -> None:
 # -- where the preamble comes from -------------------------------------------------
 
 
-def ask(path: Path) -> bytes:
-    """Return the preamble that the econtext at `path` of sys.path has."""
-    program = 'import sys; from econtext.controller import packer; sys.stdout.buffer.write(packer.preamble())'
+def ask(path: Path, what: str = 'packer.preamble()') -> bytes:
+    """Return what the econtext at `path` of sys.path answers."""
+    program = 'import sys; from econtext.controller import packer; sys.stdout.buffer.write(%s)' % what
     environ = dict(os.environ, PYTHONPATH=str(path))
     return subprocess.run([sys.executable, '-c', program], env=environ, capture_output=True, check=True).stdout
 
@@ -278,6 +279,8 @@ def test_out_of_a_built_package(tmp_path: Path) -> None:
         copy.write_bytes(path.read_bytes())
     (tmp_path / 'econtext' / packer.BUILT).write_bytes(b'built')
     assert ask(tmp_path) == b'built'
+    (tmp_path / 'econtext' / packer.BUILT_SOURCES).write_bytes(marshal.dumps({'econtext.core.wire': 'small'}, 2))
+    assert ask(tmp_path, "packer.squeezed('econtext.core.wire').encode()") == b'small'
 
 
 def test_a_wheel_holds_the_preamble(tmp_path: Path, repository: Path) -> None:
@@ -287,5 +290,10 @@ def test_a_wheel_holds_the_preamble(tmp_path: Path, repository: Path) -> None:
     (wheel,) = tmp_path.glob('*.whl')
     with zipfile.ZipFile(wheel) as made:
         assert made.read('econtext/' + packer.BUILT) == packer.pack(packer.preamble_units(packer.read_source))
+        sources = marshal.loads(made.read('econtext/' + packer.BUILT_SOURCES))
         assert 'econtext/py.typed' in made.namelist()
+    expected = {path for ring in packer.TRAVELLING for path in (PACKAGE / ring).glob('*.py')}
+    assert len(sources) == len(expected)
+    for name, source in sources.items():
+        assert source == packer.squeeze(packer.read_source(name))
     assert sorted(PACKAGE.rglob('*.bin')) == before == [], 'nothing is built into the sources'

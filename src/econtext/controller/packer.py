@@ -22,6 +22,7 @@ import ast
 import functools
 import importlib.util
 import io
+import marshal
 import pkgutil
 import re
 import tokenize
@@ -39,8 +40,12 @@ ORDER = tuple('wire codec router loop calls importer logs main'.split())
 # the controller's package for the answer.
 FACE = 'slave = True\n'
 
-# The preamble's name in an installed package, where hatch_build.py put it.
+# Rings 1 and 2, the folders of what travels.
+TRAVELLING = ('core', 'parent', 'connectors')
+
+# Files of an installed package, put there by hatch_build.py: a checkout has none.
 BUILT = 'preamble.bin'
+BUILT_SOURCES = 'squeezed.bin'  # marshal of {name: squeezed source}
 
 # For each unit (its name, a line feed, its source): a module in its parent `p`,
 # which is a package for having one. `__source__` is for tracebacks. The first
@@ -235,14 +240,33 @@ def read_source(name: str) -> str:
 @functools.cache
 def squeezed(name: str) -> str:
     """Return the squeezed source of the module `name` of ring 1 or 2."""
-    return squeeze(read_source(name))
+    return built_sources().get(name) or squeeze(read_source(name))
 
 
 @functools.cache
 def preamble() -> bytes:
     """Return the preamble: what was built, or in a checkout, made here and now."""
+    return read_built(BUILT) or pack(preamble_units(read_source))
+
+
+@functools.cache
+def built_sources() -> dict[str, str]:
+    """Return what was squeezed when the package was built."""
+    data = read_built(BUILT_SOURCES)
+    return marshal.loads(data) if data else {}
+
+
+def read_built(name: str) -> bytes | None:
     try:
-        built = pkgutil.get_data('econtext', BUILT)
+        return pkgutil.get_data('econtext', name)
     except OSError:
-        built = None
-    return built or pack(preamble_units(read_source))
+        return None
+
+
+def built_files(names: Sequence[str], read: Callable[[str], str]) -> dict[str, bytes]:
+    """Return name -> content of what a built package holds; `names` are all that travels."""
+    sources = {name: squeeze(read(name)) for name in names}
+    return {
+        BUILT: pack(preamble_units(read)),
+        BUILT_SOURCES: marshal.dumps(sources, 2),
+    }
