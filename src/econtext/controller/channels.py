@@ -1,0 +1,243 @@
+"""
+The controller's ends of channels.
+
+Invariants, beside those of ``core.channels``:
+
+* What arrives for a channel is believed from the context it was handed to, and
+  from those below it, and from no other.
+* Who waits on a channel of a context that is gone is woken with ContextLost.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from econtext.controller import values
+from econtext.controller.errors import ContextLost, EcontextError
+from econtext.controller.loop import Expired, Wait
+from econtext.core.channels import End
+from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
+from econtext.parent.values import decode
+
+if TYPE_CHECKING:
+    from econtext.controller.broker import Broker
+    from econtext.controller.context import Context
+
+NOTHING = object()
+
+
+class Channels:
+    """All channels of a broker, by handle."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.loop = broker.loop
+        self.router = broker.router
+        self.open_channels: dict[int, Channel] = {}
+        self.handles = itertools.count(1)
+        self.handlers: dict[int, Callable[[int, int, bytes], None]] = {
+            kind: self.handler(kind) for kind in (DATA, CLOSE, CREDIT)
+        }
+
+    def waiter(self, deadline: float | None) -> Wait:
+        return Wait(self.loop, deadline)
+
+    def handler(self, kind: int) -> Callable[[int, int, bytes], None]:
+        return lambda src, handle, body: self.receive(kind, src, handle, body)
+
+    def receive(self, kind: int, src: int, handle: int, body: bytes) -> None:
+        channel = self.open_channels.get(handle)
+        if channel is None:
+            # Closed and forgotten: what was on its way is late.
+            return
+        if not self.broker.contexts[src].within(channel.context.id):
+            raise BadFrame('a value for the channel of another context')
+        try:
+            channel.end.receive(kind, body)
+        except ValueError as error:
+            raise BadFrame(str(error)) from None
+        if not (channel.end.ours or channel.end.theirs):
+            self.open_channels.pop(handle, None)
+
+    def open(self, context: Context) -> Channel:
+        handle = next(self.handles)
+        channel = self.open_channels[handle] = Channel(self, context, handle)
+        return channel
+
+    def known(self, context: Context, owner: Any, handle: Any) -> Channel:
+        """Return the channel that a value sent by `context` speaks of."""
+        channel = self.open_channels.get(handle)
+        if owner != 0 or channel is None or not context.within(channel.context.id):
+            raise ValueError('a channel that was not handed to its sender')
+        return channel
+
+    def drop(self, context: Context) -> None:
+        """`context` is gone."""
+        for handle, channel in list(self.open_channels.items()):
+            if channel.end.peer == context.id:
+                self.open_channels.pop(handle, None)
+                channel.end.break_off(context)
+
+
+class Channel:
+    """
+    One end of a stream of values to and from a context.
+
+    Made by ``context.channel()`` and handed to a function there, or in a context
+    further down, as an argument.  Iterate over it for what comes; ``send()``
+    what is to go.  Iteration ends when the other end closes, and raises
+    ContextLost if its context is lost.  Leaving the loop early closes nothing.
+    """
+
+    crosses_as = 'econtext'
+
+    def __init__(self, channels: Channels, context: Context, handle: int) -> None:
+        self.channels = channels
+        #: The context it was opened with.
+        self.context = context
+        self.holder = context
+        self.end = End(channels, context.id, handle)
+        self.unsent: list[Any] = []
+        self.handed = False
+
+    def __repr__(self) -> str:
+        state = 'open' if self.open() else 'closed'
+        return f'<econtext.Channel {self.end.handle} to {self.holder.name} {state}>'
+
+    def open(self) -> bool:
+        """Tell whether both ends are open."""
+        return bool(self.end.is_open())
+
+    def send(self, value: Any) -> None:
+        """
+        Send `value`; wait while the other end does not keep up.
+
+        Raises EcontextError if the channel is closed, ContextLost if its context
+        is, TypeError for what cannot cross.
+        """
+        body = values.encode(value, 'channel', self.holder)
+        if not self.handed and self.end.credit <= 0:
+            raise EcontextError(
+                'the channel is full, and nobody reads it: hand it to a function first'
+            )
+        if not self.end.send(body):
+            self.check()
+            raise EcontextError('the channel is closed: ask open() before send()')
+
+    def close(self) -> None:
+        """Tell the other end that nothing more will come; take no more either."""
+        self.end.close()
+        if not self.handed:
+            self.end.theirs = False
+            self.channels.open_channels.pop(self.end.handle, None)
+
+    def get(self, timeout: float | None = None) -> Any:
+        """
+        Return the next value.
+
+        Raises EOFError when the other end has closed, TimeoutError after
+        `timeout` seconds, ContextLost if the context is lost.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            waiter = self.end.wait(deadline)
+            if self.end.inbox:
+                return self.decode(self.end.take())
+            if not self.end.is_open():
+                self.check()
+                raise EOFError('the channel is closed')
+            try:
+                self.channels.loop.wait(waiter)
+            except Expired:
+                raise TimeoutError(f'no value within {timeout:g} s') from None
+
+    def decode(self, body: bytes) -> Any:
+        try:
+            return decode(body, self.holder)
+        except BadFrame as error:
+            self.channels.broker.corrupt(self.holder, str(error))
+            raise self.holder.reason() from None
+
+    def check(self) -> None:
+        """Raise ContextLost if that is why the channel ended."""
+        if self.end.reason is not None:
+            raise self.lost()
+
+    def lost(self) -> EcontextError:
+        reason: EcontextError = self.holder.reason()
+        return reason
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self.get()
+        except EOFError:
+            raise StopIteration from None
+
+    def hand_to(self, context: Context | None) -> None:
+        """It is about to be sent to `context`, which will hold the other end."""
+        if context is None:
+            raise TypeError('a channel goes to a context as an argument of a call')
+        if not context.within(self.context.id):
+            raise TypeError(
+                f'a channel of {self.context.name} cannot go to {context.name}, which is not '
+                f'below it: use {context.name}.channel()'
+            )
+        if self.handed and context is not self.holder:
+            raise TypeError(
+                f'this channel was handed to {self.holder.name} already: open another one'
+            )
+        self.holder = context
+        self.end.peer = context.id
+        self.handed = True
+
+    def cross(self) -> tuple[int, int]:
+        return 0, self.end.handle
+
+
+def select(
+    channels: Iterable[Channel], timeout: float | None = None
+) -> Iterator[tuple[Channel, Any]]:
+    """
+    Wait on many channels in one thread; yield (channel, value) as values come.
+
+    Ends when all of them are closed.  A channel whose context is lost yields a
+    ContextLost in place of a value, once.  Raises TimeoutError if nothing comes
+    for `timeout` seconds.
+
+    Example::
+
+        for channel, line in econtext.select(channels):
+            print(channel.context.name, line)
+    """
+    waiting = list(channels)
+    while waiting:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        loop = waiting[0].channels.loop
+        waiter = Wait(loop, deadline)
+        for channel in waiting:
+            if channel.channels.loop is not loop:
+                raise ValueError('select() takes channels of one broker only')
+            channel.end.waiters.append(waiter)
+        events: list[tuple[Channel, Any]] = []
+        for channel in list(waiting):
+            if channel.end.inbox:
+                events.append((channel, channel.decode(channel.end.take())))
+            elif not channel.open():
+                waiting.remove(channel)
+                if channel.end.reason is not None:
+                    events.append((channel, channel.lost()))
+        yield from events
+        if waiting and not events:
+            try:
+                loop.wait(waiter)
+            except Expired:
+                raise TimeoutError(f'nothing came within {timeout:g} s') from None
+
+
+assert issubclass(ContextLost, EcontextError)

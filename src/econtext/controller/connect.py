@@ -1,0 +1,152 @@
+"""
+The connectors, as the program calls them.
+
+``econtext.ssh.connect(via, …)`` and ``via.ssh(…)`` are the same; `via` is a broker,
+or a context from which the new one is started.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from econtext.controller.context import Context
+
+Python = str | Sequence[str] | None
+Secret = str | Callable[[str], str] | None
+
+PATIENCE = 30.0
+
+
+class Origin:
+    """What contexts can be started from."""
+
+    def local(
+        self,
+        *,
+        python: Python = None,
+        env: Mapping[str, str | None] | None = None,
+        name: str | None = None,
+        argv0: str | None = None,
+        connect_timeout: float = PATIENCE,
+    ) -> Context:
+        """
+        Start a context on the same machine, as the same user.
+
+        `python` is the path of its interpreter, or a list of words that ends
+        with it; by default the one that starts it.  `env` sets variables, or
+        removes them (None).  `name` is what logs and errors call it, `argv0` what
+        ``ps`` shows.  `connect_timeout` is in seconds.
+
+        Returns at once; a failure is a ConnectError from the first use.
+
+        Example::
+
+            old = broker.local(python='/usr/bin/python2.7')
+            print(old.call(os.getpid))
+        """
+        options = {'python': python, 'env': dict(env) if env else None}
+        label = name or f'{self.prefix()}local.{self.number()}'
+        return self.start('local', options, label, argv0, connect_timeout, {})
+
+    def ssh(
+        self,
+        hostname: str,
+        *,
+        username: str | None = None,
+        port: int | None = None,
+        identity_file: str | os.PathLike[str] | None = None,
+        password: Secret = None,
+        passphrase: Secret = None,
+        python: Python = None,
+        ssh_args: Sequence[str] = (),
+        ssh_path: str = 'ssh',
+        name: str | None = None,
+        argv0: str | None = None,
+        connect_timeout: float = PATIENCE,
+    ) -> Context:
+        """
+        Start a context on another machine, by the OpenSSH client.
+
+        The user's ssh configuration counts for all that is not given here;
+        `ssh_args`, a list, precedes all other arguments.  `python` is the path of
+        the interpreter there; by default python3, python, python2 or
+        platform-python is found.  `password` and `passphrase` are texts, or
+        functions that get the prompt and return one.
+
+        Returns at once; a failure is a ConnectError from the first use.
+
+        Example::
+
+            web = broker.ssh('web1.example.com', username='deploy')
+            print(web.call(os.uname))
+        """
+        options = {
+            'hostname': hostname,
+            'username': username,
+            'port': port,
+            'identity_file': None if identity_file is None else os.fspath(identity_file),
+            'python': python,
+            'ssh_args': list(words('ssh_args', ssh_args)),
+            'ssh_path': ssh_path,
+        }
+        answers = {'password': password, 'passphrase': passphrase}
+        return self.start('ssh', options, name or hostname, argv0, connect_timeout, answers)
+
+    def sudo(
+        self,
+        username: str = 'root',
+        *,
+        password: Secret = None,
+        python: Python = None,
+        sudo_path: str = 'sudo',
+        name: str | None = None,
+        argv0: str | None = None,
+        connect_timeout: float = PATIENCE,
+    ) -> Context:
+        """
+        Start a context on the same machine as another user, by sudo.
+
+        `password` is a text, or a function that gets the prompt and returns one;
+        it is typed only if sudo asks, and never shows in arguments or logs.
+
+        Returns at once; a failure is a ConnectError from the first use.
+
+        Example::
+
+            root = web.sudo(password=getpass.getpass)
+            root.call(os.mkdir, '/srv/app')
+        """
+        options = {'username': username, 'python': python, 'sudo_path': sudo_path}
+        label = name or f'{self.prefix()}sudo.{username}'
+        return self.start('sudo', options, label, argv0, connect_timeout, {'password': password})
+
+    # What broker and context differ in.
+
+    def start(
+        self,
+        connector: str,
+        options: dict[str, Any],
+        name: str,
+        argv0: str | None,
+        connect_timeout: float,
+        answers: dict[str, Secret],
+    ) -> Context:
+        raise NotImplementedError
+
+    def prefix(self) -> str:
+        """What the names of contexts started from here begin with."""
+        raise NotImplementedError
+
+    def number(self) -> int:
+        """The number of the next context."""
+        raise NotImplementedError
+
+
+def words(option: str, value: Sequence[str]) -> Sequence[str]:
+    """Return a list of words; a text that was meant as one is refused."""
+    if isinstance(value, str) or not all(isinstance(word, str) for word in value):
+        raise TypeError(f'{option}= must be a list of words, not {value!r}')
+    return value

@@ -1,0 +1,430 @@
+"""
+A context, as the program sees it.
+
+Invariants:
+
+* A call returns, raises what the function raised, or raises why no answer can
+  come; it never waits for a context that is gone.
+* Bad input is refused before anything is sent.
+* What a context prints or logs during a call is logged before the call returns.
+
+Any thread may enter.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib.util import MAGIC_NUMBER
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from econtext.controller import values
+from econtext.controller.connect import Origin, Secret
+from econtext.controller.errors import (
+    CallTimeout,
+    ConnectError,
+    ContextLost,
+    CorruptStream,
+    EcontextError,
+    call_error,
+)
+from econtext.controller.futures import Future
+from econtext.controller.loop import Expired, Wait
+from econtext.controller.modules import Unit, pack_units
+from econtext.controller.records import Lines, harmless
+from econtext.controller.remedies import explain
+from econtext.core.wire import CALL, ERROR, LEVEL, MODULE, RESULT, BadFrame
+from econtext.parent.values import decode
+
+if TYPE_CHECKING:
+    from econtext.controller.broker import Broker
+    from econtext.controller.channels import Channel
+
+P = ParamSpec('P')
+T = TypeVar('T')
+
+
+class Call(Wait):
+    """One call whose caller waits for it."""
+
+    def __init__(self, context: Context, deadline: float | None) -> None:
+        self.loop = context.broker.loop
+        self.context = context
+        self.deadline = deadline
+
+    def settle(self, kind: int, body: bytes) -> None:
+        if self.context.talked:
+            self.context.end_of_call()
+        super().settle(kind, body)
+
+
+class Context(Origin, concurrent.futures.Executor):
+    """
+    A place where functions of this program run.
+
+    Made by a connector: ``broker.ssh('web1')``, ``context.sudo()``.  It is a
+    ``concurrent.futures.Executor``; calls run one after the other in its main
+    thread.  As a context manager it ends with its block.
+    """
+
+    crosses_as = 'econtext'
+
+    def __init__(self, broker: Broker, number: int, name: str, via: Context | None) -> None:
+        self.broker = broker
+        self.id = number
+        #: The name in logs and errors.
+        self.name = name
+        #: The context that started this one; None for the controller itself.
+        self.via = via
+        #: The interpreter there, known once it is ready.
+        self.python_version: tuple[int, ...] = ()
+        self.executable = ''
+        self.pid = 0
+        self.version = ''
+        self.magic: Any = None
+        self.answers: dict[str, Secret] = {}
+        self.children: dict[int, Context] = {}
+        self.lines = Lines(name)
+        self.level = self.lines.logger.getEffectiveLevel()
+        self.talked = False
+        self.sent: set[str] = set()
+        self.complete: set[str] = set()
+        self.sending = threading.Lock()
+        self.ready = False
+        self.error: Callable[[], EcontextError] | None = None
+        self.seen = False
+        self.closing = False
+        self.waits: list[Wait] = []
+        self.pending: set[Future[Any]] = set()
+        self.buried = Wait(broker.loop)
+
+    def __repr__(self) -> str:
+        state = 'lost' if self.error else 'ready' if self.ready else 'starting'
+        return f'<econtext.Context {self.name} {state}>'
+
+    def path(self) -> list[Context]:
+        """Return the contexts between the controller and this one, this one last."""
+        before = self.via.path() if self.via else []
+        return [*before, self]
+
+    def within(self, number: int) -> bool:
+        """Is context `number` this one, or above it?"""
+        return any(context.id == number for context in self.path())
+
+    # Calls.
+
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Run ``function(*args, **kwargs)`` there and return its result.
+
+        `function` is a function of a module, a class, a static or class method,
+        or a built-in.  Its module, and what that imports, is sent along.
+
+        Raises CallError (also of the built-in type that was raised there),
+        ConnectError, ContextLost; TypeError for what cannot be sent.
+
+        Example::
+
+            load = web.call(os.getloadavg)
+        """
+        return self.run(function, args, kwargs, None)
+
+    def submit(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """
+        Send the call and return a Future at once.
+
+        Example::
+
+            futures = [web.submit(install, 'app') for web in webs]
+            results = [future.result() for future in futures]
+        """
+        return self.launch(function, args, kwargs, None)
+
+    def options(self, *, timeout: float | None = None) -> Options:
+        """
+        Return what has ``call`` and ``submit`` with these options.
+
+        `timeout` is in seconds; at the deadline CallTimeout is raised.  The
+        function goes on there, and the context is free once it has ended.
+
+        Example::
+
+            web.options(timeout=5).call(install_app)
+        """
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f'timeout= must be a number of seconds, not {timeout!r}')
+        return Options(self, timeout)
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        timeout: float | None,
+    ) -> Any:
+        body = self.request(function, args, kwargs)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        call = Call(self, deadline)
+        handle = self.broker.router.ask(CALL, self.id, body, call.settle)
+        try:
+            self.broker.loop.wait(call)
+        except Expired:
+            raise self.late(handle, timeout) from None
+        return self.outcome(call.kind, call.body)
+
+    def launch(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        timeout: float | None,
+    ) -> Future[Any]:
+        body = self.request(function, args, kwargs)
+        future: Future[Any] = Future(self.broker.loop)
+        self.pending.add(future)
+
+        def settle(kind: int, body: bytes) -> None:
+            if self.talked:
+                self.end_of_call()
+            self.pending.discard(future)
+            future.settle(lambda: self.outcome(kind, body))
+
+        handle = self.broker.router.ask(CALL, self.id, body, settle)
+        if timeout is not None:
+            def expire() -> None:
+                if self.broker.router.asked.pop(handle, None):
+                    self.pending.discard(future)
+                    future.settle(lambda: raise_(self.late(handle, timeout)))
+
+            self.broker.loop.at(time.monotonic() + timeout, expire)
+        return future
+
+    def late(self, handle: int, timeout: float | None) -> CallTimeout:
+        self.broker.router.asked.pop(handle, None)
+        return CallTimeout(
+            f'{self.name}: no answer within {timeout:g} s; the function may still be running '
+            'there: give it more time, or close the context'
+        )
+
+    def request(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> bytes:
+        """Return the body of a call, having sent the modules that it needs."""
+        if self.error:
+            raise self.reason()
+        module, name = self.broker.name_of(function)
+        body = values.encode_call(module, name, args, dict(kwargs), self)
+        if module not in self.complete:
+            self.push(module)
+        self.follow_level()
+        if self.level <= logging.DEBUG:
+            self.lines.logger.debug('> call %s.%s', module, name)
+        return body
+
+    def push(self, module: str) -> None:
+        """Send `module` and what it needs of the program's own, if not there yet."""
+        with self.sending:
+            units = self.broker.modules.closure(module, self.sent)
+            units = [unit for unit in units if not isinstance(unit[1][2], tuple)]
+            if units:
+                if self.level <= logging.DEBUG:
+                    names = ', '.join(name for name, unit in units)
+                    self.lines.logger.debug('> modules %s', names)
+                self.broker.router.send(MODULE, self.id, 0, pack_units(units))
+            self.complete.add(module)
+
+    def follow_level(self) -> None:
+        """Tell the context which records are wanted, if that has changed."""
+        level = self.lines.logger.getEffectiveLevel()
+        if level != self.level:
+            self.level = level
+            self.broker.router.send(LEVEL, self.id, level, b'')
+
+    def outcome(self, kind: int | None, body: Any) -> Any:
+        """Return or raise what an answer says."""
+        try:
+            if kind == RESULT:
+                return decode(body, self)
+            if kind == ERROR:
+                described = decode(body, self)
+                raise call_error(self.name, described, self.hint(described))
+        except (BadFrame, TypeError, ValueError) as error:
+            if isinstance(error, EcontextError):
+                raise
+            self.broker.corrupt(self, str(error))
+            raise CorruptStream(
+                f'{self.name}: its answer makes no sense ({error}); the context was ended'
+            ) from None
+        raise self.reason()
+
+    def hint(self, described: Any) -> str:
+        if described[0] not in ('SyntaxError', 'IndentationError', 'TabError'):
+            return ''
+        there = '.'.join(str(part) for part in self.python_version)
+        here = '.'.join(str(part) for part in values.VERSION)
+        return (
+            f'The context runs Python {there}, this program {here}: write the module so that '
+            'both can read it, or give the connector another python='
+        )
+
+    def make(self, what: str, *args: Any) -> Any:
+        """Make the context or channel that a value from there speaks of."""
+        if what == 'channel':
+            return self.broker.channels.known(self, *args)
+        context = self.broker.contexts.get(args[0])
+        if context is None or not context.within(self.id):
+            raise ValueError('a context that is not below its sender')
+        return context
+
+    def cross(self) -> tuple[Any, ...]:
+        return self.id, self.name
+
+    # Output.
+
+    def end_of_call(self) -> None:
+        """Let the last, unfinished line be logged before the call returns."""
+        self.talked = False
+        self.broker.loop.events.append(self.lines.flush)
+
+    def said(self, data: bytes) -> None:
+        """Log what the program that started the context says beside the link."""
+        for line in data.decode('utf-8', 'backslashreplace').splitlines():
+            self.lines.logger.info('%s', harmless(line))
+
+    def fitting(self, name: str, unit: Unit | None) -> Unit | None:
+        """Return `unit` if this context can load it: code objects fit one version."""
+        if unit is None or not isinstance(unit[2], tuple) or self.magic == MAGIC_NUMBER:
+            return unit
+        there = self.version.split()[0]
+        message = (
+            f'module {name} is here as a code object of Python {platform.python_version()} '
+            f'alone, and Python {there} cannot load it: ship its source'
+        )
+        return unit[0], unit[1], f'raise ImportError({message!r})\n'.encode()
+
+    # Contexts below.
+
+    def start(
+        self,
+        connector: str,
+        options: dict[str, Any],
+        name: str,
+        argv0: str | None,
+        connect_timeout: float,
+        answers: dict[str, Secret],
+    ) -> Context:
+        if self.error:
+            raise self.reason()
+        return self.broker.beget(self, connector, options, name, argv0, connect_timeout, answers)
+
+    def prefix(self) -> str:
+        return self.name + '.'
+
+    def number(self) -> int:
+        return self.broker.number()
+
+    # Life.
+
+    def wait_ready(self, timeout: float | None = None) -> Context:
+        """
+        Wait until the context has answered, and return it.
+
+        Raises ConnectError if it could not be started, CallTimeout after
+        `timeout` seconds.  Needed by nobody who goes on to call.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        wait = Wait(self.broker.loop, deadline)
+        self.waits.append(wait)
+        wait.done = self.ready or self.error is not None
+        try:
+            self.broker.loop.wait(wait)
+        except Expired:
+            raise CallTimeout(f'{self.name}: not ready within {timeout:g} s') from None
+        if self.error:
+            raise self.reason()
+        return self
+
+    def reason(self) -> EcontextError:
+        """Return why no answer can come from here."""
+        self.seen = True
+        if self.error:
+            return self.error()
+        return ContextLost(f'{self.name}: it cannot be reached any more: start it again')
+
+    def became_ready(self) -> None:
+        self.ready = True
+        self.wake()
+
+    def wake(self) -> None:
+        waits, self.waits = self.waits, []
+        for wait in waits:
+            self.broker.loop.finish(wait)
+
+    def failed(self, kind: str, detail: str) -> Callable[[], EcontextError]:
+        what, remedy = explain(kind)
+        return lambda: ConnectError(self.name, kind, what, detail, remedy)
+
+    def lost(self, what: str) -> Callable[[], EcontextError]:
+        return lambda: ContextLost(f'{self.name}: {what}')
+
+    def channel(self) -> Channel:
+        """
+        Return a channel, one end here, the other for a function called there.
+
+        Example::
+
+            channel = web.channel()
+            web.submit(tail_log_file, channel, '/var/log/messages')
+            for chunk in channel:
+                ...
+        """
+        return self.broker.channels.open(self)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """
+        Take no more calls, let those that were sent finish, then end the context.
+
+        With `cancel_futures`, or without `wait`, it ends at once; see close().
+        """
+        if wait and not cancel_futures and not self.error:
+            concurrent.futures.wait(list(self.pending))
+        self.close()
+
+    def close(self) -> None:
+        """End the context and all below it within seconds. Calls get ContextLost."""
+        self.broker.end(self)
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.shutdown(wait=exc_info[0] is None)
+
+
+class Options:
+    """``call`` and ``submit`` of a context, with options of their own."""
+
+    def __init__(self, context: Context, timeout: float | None) -> None:
+        self.context = context
+        self.timeout = timeout
+
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As Context.call."""
+        result: T = self.context.run(function, args, kwargs, self.timeout)
+        return result
+
+    def submit(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """As Context.submit."""
+        return self.context.launch(function, args, kwargs, self.timeout)
+
+
+def raise_(error: BaseException) -> Any:
+    raise error

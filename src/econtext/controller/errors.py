@@ -1,0 +1,126 @@
+"""
+Every exception of econtext, by who has to act.
+
+Below the controller a failure is data; here it becomes an exception that names
+the context, what was seen, and the remedy.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+from typing import Any
+
+
+class EcontextError(Exception):
+    """The base of the errors of econtext."""
+
+
+class ConnectError(EcontextError):
+    """
+    A context could not be started: mend the options, or the machine.
+
+    `context` is its name, `kind` one of a fixed set of words such as
+    ``'refused-key'``, `lines` what was last seen, `remedy` what to do.
+    """
+
+    def __init__(self, context: str, kind: str, what: str, lines: str, remedy: str) -> None:
+        super().__init__(context, kind, what, lines, remedy)
+        self.context = context
+        self.kind = kind
+        self.what = what
+        self.lines = lines
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = f'{self.context}: {self.what}. {self.remedy}'
+        if self.lines:
+            text += '\nLast lines seen:\n' + '\n'.join(
+                '    ' + line for line in self.lines.splitlines()
+            )
+        return text
+
+
+class ContextLost(EcontextError):
+    """The context ended, or its link broke, before the answer came."""
+
+
+class CallTimeout(EcontextError, TimeoutError):
+    """The answer did not come within the time that the caller gave."""
+
+
+class NotAllowed(EcontextError):
+    """A context asked for something that policy forbids."""
+
+
+class CorruptStream(ContextLost):
+    """What a context sent makes no sense; it was ended."""
+
+
+class InternalError(EcontextError):
+    """A defect of econtext itself."""
+
+
+class CallError(EcontextError):
+    """
+    The function that was called raised an exception.
+
+    `type_name` names its type, `message` is its text, `remote_traceback` the
+    traceback as the other Python wrote it.  A CallError is also an instance of
+    the built-in exception it stands for: ``except FileNotFoundError`` works.
+    """
+
+    def __init__(
+        self, context: str, type_name: str, message: str, remote_traceback: str, hint: str = ''
+    ) -> None:
+        BaseException.__init__(self, context, type_name, message, remote_traceback, hint)
+        self.context = context
+        self.type_name = type_name
+        self.message = message
+        self.remote_traceback = remote_traceback
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f'{self.type_name}: {self.message}'
+        if self.hint:
+            text += '\n' + self.hint
+        return f'{text}\n\nIn context {self.context}:\n{self.remote_traceback}'.rstrip()
+
+    def __reduce__(self) -> Any:
+        return CallError, (
+            self.context, self.type_name, self.message, self.remote_traceback, self.hint
+        )
+
+
+# Raised through a call these would be taken for something else: the end of an
+# iteration, or that the caller's own time is up.
+NEVER = StopIteration, StopAsyncIteration, TimeoutError
+
+
+@functools.cache
+def call_error_type(names: tuple[str, ...]) -> type[CallError]:
+    """Return the CallError that is also the first of the built-in types `names`."""
+    for name in names:
+        base = getattr(builtins, name, None)
+        if base is Exception or base is BaseException:
+            break
+        if isinstance(base, type) and issubclass(base, Exception):
+            if issubclass(base, NEVER):
+                break
+            if not issubclass(base, (BaseExceptionGroup if HAS_GROUPS else ())):
+                return type('CallError', (CallError, base), {'__module__': 'econtext'})
+    return CallError
+
+
+HAS_GROUPS = hasattr(builtins, 'BaseExceptionGroup')
+
+
+def call_error(context: str, described: Any, hint: str = '') -> CallError:
+    """Return the exception for what ``core.failure.describe`` sent."""
+    type_name, message, trace, names, arguments = described
+    kind = call_error_type(tuple(str(name) for name in names))
+    error = kind.__new__(kind)
+    CallError.__init__(error, context, str(type_name), str(message), str(trace), hint)
+    if isinstance(error, OSError) and len(arguments) == 3:
+        error.errno, error.strerror, error.filename = arguments
+    return error

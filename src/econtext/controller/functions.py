@@ -1,0 +1,114 @@
+"""
+Name a function so that another interpreter finds it: ``(module, dotted name)``.
+
+Invariants:
+
+* What cannot be named is refused here, before anything is sent, with the remedy.
+* A name that is returned leads to this very function on the controller.
+
+Pure, but for looking into ``sys.modules``.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+# Homes that differ between systems and versions -> where they are public.
+PUBLIC = {
+    'posix': ('os',),
+    'nt': ('os',),
+    'posixpath': ('os.path', 'os'),
+    'ntpath': ('os.path', 'os'),
+    'genericpath': ('os.path',),
+}
+
+
+def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
+    """
+    Return where another interpreter finds `function`.
+
+    `main` is the name under which the program itself travels.
+    Raises TypeError for what has no such place.
+    """
+    refuse(function)
+    name = getattr(function, '__qualname__', None) or getattr(function, '__name__', None)
+    module = home(function)
+    if not name or not module:
+        raise TypeError(
+            f'{function!r} has no name to call it by: call a function of a module'
+        )
+    for place in places(module):
+        if reach(place, name) == function:
+            return (main if place == '__main__' else place), name
+    raise TypeError(
+        f'{module}.{name} is not what this function is found under: '
+        'call what the module holds by that name'
+    )
+
+
+def refuse(function: Any) -> None:
+    """Raise TypeError for what looks like a function and is bound to this process."""
+    if not callable(function):
+        raise TypeError(f'{function!r} cannot be called: pass the function itself, not its name')
+    if isinstance(function, functools.partial):
+        raise TypeError(
+            'a partial stays here: pass its function, and its arguments behind it'
+        )
+    bound = getattr(function, '__self__', None)
+    if (
+        bound is not None
+        and not isinstance(bound, (type, types.ModuleType))
+    ):
+        raise TypeError(
+            f'{function!r} is bound to an object of this process: '
+            'pass a function of a module, and what it needs of the object as arguments'
+        )
+    name = str(getattr(function, '__qualname__', ''))
+    if '<lambda>' in name:
+        raise TypeError('a lambda has no name to call it by: make it a function of a module')
+    if '<locals>' in name:
+        raise TypeError(
+            f'{name} is defined inside a function, and may use what it finds there: '
+            'move it to the top of a module, and pass what it uses as arguments'
+        )
+
+
+def home(function: Any) -> str | None:
+    """Return the module where `function` lives, which may be a private one."""
+    bound = getattr(function, '__self__', None)
+    for owner in (
+        function if isinstance(getattr(function, '__module__', None), str) else None,
+        bound,
+        getattr(function, '__objclass__', None),
+    ):
+        module = getattr(owner, '__module__', None)
+        if isinstance(module, str):
+            return module
+        if isinstance(owner, types.ModuleType):
+            return owner.__name__
+    return None
+
+
+def places(module: str) -> list[str]:
+    """Return where a function of `module` may be found, public places first."""
+    found = list(PUBLIC.get(module, ()))
+    if module.startswith('_') and module != '__main__':
+        found.append(module.lstrip('_'))
+        found += [
+            name
+            for name in sorted(sys.modules)
+            if name in sys.stdlib_module_names and not name.startswith('_')
+        ]
+    return [*found, module]
+
+
+def reach(module: str, name: str) -> Any:
+    """Return what `name`, dotted, is in a module that is loaded; None if nothing."""
+    value: Any = sys.modules.get(module)
+    for part in name.split('.'):
+        value = getattr(value, part, None)
+    return value

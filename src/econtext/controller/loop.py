@@ -1,0 +1,162 @@
+"""
+The controller's loop: deadlines, timers, and a place for the user's own code.
+
+Invariants, beside those of ``core.loop``:
+
+* Nothing of the user's runs while a thread leads: handlers of log records,
+  callbacks of futures and password functions are `events`, run in the order
+  they came, by one thread at a time, after the lead was passed on.
+* Whoever returns from ``wait`` has seen every event run that came before what it
+  waited for: a call's lines are logged before the call returns.
+* `chores` are our own work that may take its time, such as reading modules from
+  disk.  They wait for no event.
+"""
+
+from __future__ import annotations
+
+import collections
+import heapq
+import itertools
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from econtext.controller.interrupt import safe
+from econtext.core.loop import Loop, Reader, Waiter, harden
+
+Action = Callable[[], object]
+
+
+class Expired(Exception):
+    """A waiter's deadline has passed."""
+
+
+class Wait(Waiter):
+    """A waiter with a deadline on the monotonic clock, or None."""
+
+    def __init__(self, loop: ControllerLoop, deadline: float | None = None) -> None:
+        super().__init__(loop)
+        self.deadline = deadline
+
+
+class ControllerLoop(Loop):
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: collections.deque[Action] = collections.deque()
+        self.chores: collections.deque[Action] = collections.deque()
+        self.draining = threading.RLock()
+        self.timers: list[tuple[float, int, Action]] = []
+        self.timing = threading.Lock()
+        self.order = itertools.count()
+        self.relief.deadline = None
+        self.milliseconds = not hasattr(select, 'epoll')
+        read, self.waker = os.pipe()
+        harden(self.waker)
+        self.alarm = Reader(self, read, lambda data: None)
+        self.closed = False
+        self.helper = threading.Thread(target=self.spare, name='econtext', daemon=True)
+        self.helper.start()
+
+    def wait(self, waiter: Waiter) -> None:
+        """Return when `waiter` is done; raise Expired at its deadline."""
+        while not waiter.done:
+            self.turns += 1
+            try:
+                self.enter(waiter)
+                while not (waiter.done or self.events or self.chores):
+                    self.turn(waiter)
+            finally:
+                self.leave(waiter)
+            self.run_due()
+        self.run_due()
+
+    def run_due(self) -> None:
+        """Run the chores and events that are due. Any thread that does not lead."""
+        while self.chores:
+            try:
+                chore = self.chores.popleft()
+            except IndexError:
+                break
+            chore()
+        with self.draining:
+            while self.events:
+                self.events.popleft()()
+
+    @safe
+    def park(self, waiter: Waiter) -> None:
+        deadline = getattr(waiter, 'deadline', None)
+        if deadline is None:
+            waiter.gate.acquire()
+        elif not waiter.gate.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise Expired
+
+    def turn(self, waiter: Waiter) -> None:
+        deadline = getattr(waiter, 'deadline', None)
+        limit = deadline
+        if self.timers:
+            limit = min(self.timers[0][0], deadline or self.timers[0][0])
+        self.patience: float = -1
+        if limit is not None:
+            self.patience = max(0.0, limit - time.monotonic())
+            if self.milliseconds:
+                self.patience *= 1000
+        for fd, _ in self.pause():
+            watcher = self.watched.get(fd)
+            if watcher:
+                watcher.ready(fd)
+        if limit is not None:
+            now = time.monotonic()
+            for action in self.due(now):
+                action()
+            if deadline is not None and deadline <= now and not waiter.done:
+                raise Expired
+
+    @safe
+    def pause(self) -> list[tuple[int, int]]:
+        events: list[tuple[int, int]] = self.poller.poll(self.patience)
+        return events
+
+    def at(self, when: float, action: Action) -> None:
+        """Run `action` at `when`, on the monotonic clock, leading. Any thread."""
+        with self.timing:
+            heapq.heappush(self.timers, (when, next(self.order), action))
+        self.wake()
+
+    def due(self, now: float) -> list[Action]:
+        actions = []
+        with self.timing:
+            while self.timers and self.timers[0][0] <= now:
+                actions.append(heapq.heappop(self.timers)[2])
+        return actions
+
+    def wake(self) -> None:
+        """Let the leader look again at what it waits for. Any thread."""
+        try:
+            os.write(self.waker, b'.')
+        except OSError:
+            pass
+
+    def spare(self) -> None:
+        """Lead while nobody waits, until the loop is closed."""
+        while not self.closed:
+            seen = self.turns
+            time.sleep(0.005)
+            if seen == self.turns and not self.closed:
+                self.relief.done = False
+                self.wait(self.relief)
+
+    def close(self) -> None:
+        """Stop the spare thread and let go of all descriptors."""
+        self.closed = True
+        while self.helper.is_alive() and self.helper is not threading.current_thread():
+            self.finish(self.relief)
+            self.wake()
+            self.helper.join(0.05)
+        for watcher in set(self.watched.values()):
+            watcher.close()
+        os.close(self.waker)
+        if not self.milliseconds:
+            self.poller.close()

@@ -1,0 +1,115 @@
+"""
+What ``import econtext`` gives to code that runs in a child.
+
+The names of the controller's own package are all here, so that a program's
+modules import the same on both ends.  Exceptions are real; what works on the
+controller alone says so when it is used.
+"""
+ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
+          'NotAllowed', 'CorruptStream', 'InternalError')
+ELSEWHERE = 'Broker', 'Future', 'ssh', 'sudo', 'local', 'select', 'aio'
+
+
+class EcontextError(Exception):
+    """The base of the errors of econtext."""
+
+
+class Context(object):
+    """Another context, as an argument speaks of it."""
+
+    def __init__(self, number, name):
+        # type: (int, str) -> None
+        self.id = number
+        self.name = name
+
+    def __repr__(self):
+        # type: () -> str
+        return '<econtext.Context %s>' % self.name
+
+    def cross(self):
+        # type: () -> tuple
+        return self.id, self.name
+
+
+class Channel(object):
+    """The far end of a stream of values, handed to a function as an argument."""
+
+    def begin(self, child, end):
+        # type: (Child, End) -> None
+        self.child = child
+        self.end = end
+
+    def open(self):
+        # type: () -> bool
+        """Tell whether both ends are open."""
+        return self.end.is_open()
+
+    def send(self, value):
+        # type: (Any) -> None
+        """Send `value`; wait while the other end does not keep up."""
+        from econtext.core.codec import encode
+        if not self.end.send(encode(value)):
+            raise EcontextError('the channel is closed: ask open() before send()')
+
+    def close(self):
+        # type: () -> None
+        """Tell the other end that nothing more will come."""
+        self.end.close()
+
+    def __iter__(self):
+        # type: () -> Any
+        return self
+
+    def next(self):
+        # type: () -> Any
+        """Return the next value; stop when the other end has closed."""
+        import marshal
+        body = self.end.get()
+        if body is None:
+            raise StopIteration
+        return self.child.restore(marshal.loads(body))
+
+    __next__ = next
+
+    def cross(self):
+        # type: () -> tuple
+        return self.end.peer, self.end.handle
+
+    def __del__(self):
+        # type: () -> None
+        # Not closed at once: we may be inside of anything.
+        self.child.holders.dropped.append(self.end)
+
+
+class Elsewhere(object):
+    """Stands for what only the controller has."""
+
+    def __init__(self, name):
+        # type: (str) -> None
+        self.__dict__['name'] = name
+
+    def __call__(self, *args, **kwargs):
+        # type: (Any, Any) -> None
+        raise EcontextError(
+            'econtext.%s works only where the program was started, not in a '
+            'context: keep it out of the functions called there' % self.name)
+
+    def __getattr__(self, name):
+        # type: (str) -> Any
+        if name[:2] == '__':
+            raise AttributeError(name)
+        self()
+
+
+def furnish(package):
+    # type: (Any) -> None
+    """Give `package`, the child's econtext, its names."""
+    for kind in Context, Channel:
+        kind.crosses_as = 'econtext'
+    package.EcontextError = EcontextError
+    package.Context = Context
+    package.Channel = Channel
+    for name in ERRORS:
+        setattr(package, name, type(EcontextError)(name, (EcontextError,), {}))
+    for name in ELSEWHERE:
+        setattr(package, name, Elsewhere(name))

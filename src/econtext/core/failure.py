@@ -1,0 +1,77 @@
+"""
+Say in plain values what went wrong in a call.
+
+Follows the preamble; imported when the first call fails.  Nothing that user
+code raises may keep the answer from being sent.
+"""
+import sys
+import traceback
+
+from econtext.core.codec import Text, encode
+
+BUILTINS = len.__module__
+OWN = 'econtext.core.calls'
+
+
+def describe(kind, error, trace):
+    # type: (Any, Any, Any) -> bytes
+    """Encode (type name, message, traceback, built-in types, arguments)."""
+    return encode((
+        type_name(kind), message(error), trace_text(kind, error, trace),
+        built_in_types(kind), plain_arguments(error)))
+
+
+def type_name(kind):
+    # type: (Any) -> str
+    name = getattr(kind, '__name__', None) or str(kind)
+    module = getattr(kind, '__module__', None)
+    if not isinstance(module, str) or module in (BUILTINS, 'exceptions'):
+        return name
+    return '%s.%s' % (module, name)
+
+
+def message(error):
+    # type: (Any) -> Any
+    for convert in Text, str, repr:
+        try:
+            return convert(error)
+        except:
+            pass
+    return '<no message: __str__ and __repr__ fail>'
+
+
+def trace_text(kind, error, trace):
+    # type: (Any, Any, Any) -> Any
+    # What lies between us and the function called tells the caller nothing.
+    while trace and trace.tb_next and trace.tb_frame.f_globals.get('__name__') == OWN:
+        trace = trace.tb_next
+    for shown in trace, None:
+        try:
+            lines = traceback.format_exception(kind, error, shown)
+            return ''.join(lines)
+        except:
+            pass
+    return 'Traceback lost: %s while it was written' % type_name(sys.exc_info()[0])
+
+
+def built_in_types(kind):
+    # type: (Any) -> list[str]
+    """The names of the built-in exceptions among the bases of `kind`."""
+    return [base.__name__ for base in getattr(kind, '__mro__', ())
+            if base.__module__ in (BUILTINS, 'exceptions')]
+
+
+def plain_arguments(error):
+    # type: (Any) -> tuple
+    """The arguments of `error` if all are plain, such as an errno."""
+    arguments = getattr(error, 'args', ())
+    if isinstance(error, EnvironmentError):
+        arguments = error.errno, error.strerror, error.filename
+    if not isinstance(arguments, tuple):
+        return ()
+    for value in arguments:
+        if not isinstance(value, (int, str, type(None))):
+            return ()
+    if len(repr(arguments)) > 4096:
+        return ()
+    return arguments

@@ -1,0 +1,85 @@
+"""
+Import from memory the modules that the controller sent.
+
+A *unit* is what it sends for a module: ``(children, path, source)``.
+`children` is False for a plain module, the names of its modules for a package,
+or True for a package that could not list them.  `source` is a tuple of one
+string where only a code object could be had.  The unit None says that the
+controller has none.  Asking for what was not sent is the affair of ``pull``.
+
+Invariants:
+
+* Nothing is written to this machine.
+* A module that fails to execute is not left in ``sys.modules``.
+
+Entered by whichever thread imports; ``receive`` by the thread that leads.
+"""
+import marshal
+import sys
+import zlib
+
+from econtext.core.codec import native
+
+
+class Importer(object):
+    """Finder and loader: PEP 302 for Python 2.4 to 3.3, PEP 451 from then on."""
+
+    def __init__(self):
+        # type: () -> None
+        self.units = {}
+
+    def receive(self, src, handle, body):
+        # type: (int, int, bytes) -> None
+        """Take in the units that the controller sent."""
+        for name, unit in marshal.loads(zlib.decompress(body)):
+            self.units[native(name)] = unit
+
+    def find_spec(self, name, path=None, target=None):
+        # type: (str, Any, Any) -> Any
+        unit = self.units.get(name)
+        if unit:
+            return type(sys.__spec__)(
+                name, self, origin=unit[1], is_package=unit[0] is not False)
+
+    def create_module(self, spec):
+        # type: (Any) -> None
+        pass
+
+    def exec_module(self, module):
+        # type: (Any) -> None
+        module.__file__ = native(self.units[module.__name__][1])
+        exec(self.get_code(module.__name__), module.__dict__)
+
+    def get_code(self, name):
+        # type: (str) -> Any
+        children, path, source = self.units[name]
+        if type(source) is tuple:
+            return marshal.loads(source[0])
+        return compile(source, native(path), 'exec', 0, 1)
+
+    def find_module(self, name, path=None):
+        # type: (str, Any) -> Any
+        if self.units.get(name):
+            return self
+
+    def load_module(self, name):
+        # type: (str) -> Any
+        module = sys.modules.setdefault(name, type(sys)(name))
+        module.__loader__ = self
+        module.__package__ = name
+        if self.units[name][0] is False:
+            module.__package__ = name[:max(name.rfind('.'), 0)]
+        else:
+            module.__path__ = []
+        try:
+            self.exec_module(module)
+        except:
+            del sys.modules[name]
+            raise
+        return sys.modules[name]
+
+    def __getattr__(self, name):
+        # type: (str) -> Any
+        # The rest of a loader, such as get_source, is seldom asked for.
+        from econtext.core import resources
+        return resources.bind(self, name)

@@ -1,0 +1,163 @@
+"""
+What a child settles down with, and how it ends.
+
+``settle`` is the first cast a child receives; it runs in the main thread before
+any code of the application.
+
+Invariants:
+
+* When the link ends, the process ends, and with it its process group: at once
+  if no call runs; else the call is interrupted (SystemExit, so that its cleanup
+  runs) and what is left after GRACE seconds is killed.
+* SIGTERM ends the context as a lost link does.
+
+``lost`` is entered by the thread that leads, the rest by the main thread.
+"""
+import os
+import sys
+import time
+try:
+    import _signal as signal
+except ImportError:
+    import signal
+try:
+    from _thread import start_new_thread
+except ImportError:
+    from thread import start_new_thread
+try:
+    from _frozen_importlib_external import MAGIC_NUMBER as MAGIC
+except ImportError:
+    import imp
+    MAGIC = imp.get_magic()
+
+from econtext.core import face
+from econtext.core.codec import encode, native
+from econtext.core.loop import Link
+from econtext.core.pull import Pull
+from econtext.core.wire import HELLO, LEVEL, REPORT, ROUTE, START
+
+GRACE = 1.0     # seconds
+
+
+def settle(child, argv, level, title):
+    # type: (Child, list[str], int, Optional[bytes]) -> None
+    """Furnish `child` and tell the controller that it is here."""
+    life = child.life = Life(child, level)
+    child.make = life.make
+    child.link.owner = life
+    signal.signal(signal.SIGTERM, life.stop)
+    try:
+        os.setsid()
+    except OSError:
+        # We lead a process group already.
+        pass
+    sys.argv = [native(word) for word in argv]
+    face.furnish(sys.modules['econtext'])
+    child.importer.child = child
+    sys.meta_path.insert(1, Pull(child, life.hook))
+    child.router.handle({
+        LEVEL: life.set_level, START: life.start, ROUTE: life.route})
+    trouble = None
+    if title:
+        try:
+            from econtext.core import title as shown
+            shown.rename(title)
+        except:
+            trouble = str(sys.exc_info()[1])
+    child.router.send(HELLO, 0, 0, encode((
+        sys.version, tuple(sys.version_info)[:3], MAGIC, sys.executable,
+        os.getpid(), trouble)))
+    if 'logging' in sys.modules:
+        life.hook(sys.modules['logging'])
+
+
+class Life(object):
+    def __init__(self, child, level):
+        # type: (Child, int) -> None
+        self.child = child
+        self.level = level
+        self.root = None
+
+    def hook(self, logging):
+        # type: (Any) -> None
+        """`logging` has been imported: forward what its root logger receives."""
+        from econtext.core import records
+        self.root = records.hook(self.child.router, logging, self.level)
+
+    def set_level(self, src, level, body):
+        # type: (int, int, bytes) -> None
+        self.level = level
+        if self.root:
+            self.root.setLevel(level)
+
+    def make(self, what, *args):
+        # type: (str, Any) -> Any
+        """Make the context or channel that an argument speaks of."""
+        if what == 'channel':
+            from econtext.core import channels
+            return channels.hold(self.child, *args)
+        return face.Context(*args)
+
+    def start(self, src, handle, body):
+        # type: (int, int, bytes) -> None
+        """Start a child of ours, `handle` its id."""
+        link = Link(self.child.loop, self.child.router, None)
+        link.queue.append(self.child.preamble)
+        self.child.router.links[handle] = link
+        # A thread of its own: it imports, which the leader must never do.
+        start_new_thread(self.beget, (link, src, handle, body))
+
+    def route(self, src, handle, body):
+        # type: (int, int, bytes) -> None
+        """Context `handle` is reached through that in `body`, or no more."""
+        links = self.child.router.links
+        if body and int(body) in links:
+            links[handle] = links[int(body)]
+        else:
+            links.pop(handle, None)
+
+    def beget(self, link, src, who, body):
+        # type: (Link, int, int, bytes) -> None
+        try:
+            from econtext.parent import children
+            children.start(self.child, link, src, who, body)
+        except:
+            error = sys.exc_info()
+            self.child.router.send(REPORT, src, who, encode((
+                'failed', 'ended', '%s: %s' % (error[0].__name__, error[1]))))
+
+    def stop(self, *signal):
+        # type: (Any) -> None
+        self.child.dispatcher.ended = True
+        sys.exit(1)
+
+    def lost(self, link, reason):
+        # type: (Link, str) -> None
+        self.child.dispatcher.ended = True
+        start_new_thread(end, (GRACE,))
+        self.child.loop.finish(self.child.dispatcher.waiter)
+        os.kill(everybody(), signal.SIGTERM)
+
+    def leave(self):
+        # type: () -> None
+        """The last act of the main thread."""
+        import atexit
+        try:
+            atexit._run_exitfuncs()
+        finally:
+            end(0)
+
+
+def everybody():
+    # type: () -> int
+    """Return what os.kill calls our process group, if it is ours to end."""
+    pid = os.getpid()
+    if os.getpgrp() == pid:
+        return -pid
+    return pid
+
+
+def end(delay):
+    # type: (float) -> None
+    time.sleep(delay)
+    os.kill(everybody(), signal.SIGKILL)

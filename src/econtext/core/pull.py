@@ -1,0 +1,128 @@
+"""
+Ask the controller for modules that nobody sent ahead.
+
+A module comes from, in this order:
+
+* what this Python's own standard library holds;
+* the program's own code, sent ahead or asked for;
+* packages installed here;
+* packages installed where the program runs.
+
+A module inside a package comes from where its package came from.
+
+Invariants:
+
+* The controller is asked for a name at most once.
+* Nothing is asked for that the standard library here could serve.
+* ``logging`` is hooked as soon as it is imported, and imported by nobody but
+  the application.
+
+Follows the preamble.  Entered by whichever thread imports.
+"""
+import sys
+try:
+    import _frozen_importlib_external
+except ImportError:
+    import imp
+
+from econtext.core.codec import encode
+from econtext.core.loop import Waiter
+from econtext.core.wire import EMPTY, RESULT, WANT
+
+
+class Pull(object):
+    """A finder behind the importer's and before all others."""
+
+    def __init__(self, child, on_logging):
+        # type: (Child, Callable[[Any], Any]) -> None
+        self.child = child
+        self.importer = child.importer
+        self.on_logging = on_logging
+        # Installed packages lie behind the standard library's own folders.
+        self.standard = []
+        for folder in sys.path:
+            if '-packages' in folder:
+                break
+            self.standard.append(folder)
+
+    def is_standard(self, origin):
+        # type: (Optional[str]) -> bool
+        """Is `origin` a file of the standard library, or no file at all?"""
+        if origin is None or '-packages' in origin:
+            return False
+        for folder in self.standard:
+            if '/' not in origin or origin.startswith(folder):
+                return True
+        return False
+
+    def may_have(self, name, origin):
+        # type: (str, Optional[str]) -> bool
+        """Shall the controller be asked for `name`, found here at `origin`?"""
+        if name in self.importer.units:
+            return False
+        dot = name.rfind('.')
+        if dot < 0:
+            return not self.is_standard(origin)
+        package = self.importer.units.get(name[:dot])
+        return bool(package) and (
+            package[0] is True or bool(package[0]) and name[dot + 1:] in package[0])
+
+    def ask(self, name, here):
+        # type: (str, bool) -> None
+        """Have the controller send what it has for `name`."""
+        waiter = Waiter(self.child.loop)
+        self.child.router.ask(WANT, 0, encode((name, here)), waiter.settle)
+        self.child.loop.wait(waiter)
+        if waiter.kind != RESULT:
+            raise ImportError('%s: the link to the controller broke' % name)
+        self.importer.receive(0, 0, waiter.body)
+
+    def find_spec(self, name, path=None, target=None):
+        # type: (str, Any, Any) -> Any
+        spec = None
+        if '.' not in name:
+            for finder in sys.meta_path:
+                if not spec and finder is not self and hasattr(finder, 'find_spec'):
+                    spec = finder.find_spec(name, path)
+        if self.may_have(name, spec and (spec.origin or '/')):
+            self.ask(name, spec is not None)
+            spec = self.importer.find_spec(name) or spec
+        if name == 'logging':
+            load = spec.loader.exec_module
+
+            def exec_module(module):
+                # type: (Any) -> None
+                load(module)
+                if module.__name__ == 'logging':
+                    self.on_logging(module)
+            spec.loader.exec_module = exec_module
+        return spec
+
+    def find_module(self, name, path=None):
+        # type: (str, Any) -> Any
+        """PEP 302, for Python before 3.4."""
+        if name == 'logging':
+            return self
+        origin = None
+        if '.' not in name:
+            try:
+                found = imp.find_module(name)
+                if found[0]:
+                    found[0].close()
+                origin = found[1] or ''
+            except ImportError:
+                pass
+        if self.may_have(name, origin):
+            self.ask(name, origin is not None)
+            return self.importer.find_module(name)
+
+    def load_module(self, name):
+        # type: (str) -> Any
+        """Import `logging` as others do, then hook it."""
+        sys.meta_path.remove(self)
+        try:
+            module = __import__(name)
+        finally:
+            sys.meta_path.insert(1, self)
+        self.on_logging(module)
+        return module

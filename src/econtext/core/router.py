@@ -1,0 +1,99 @@
+"""
+Decide where each frame goes, and who may speak for whom.
+
+A link is anything with ``send(kind, dst, src, handle, body)``.
+
+Invariants:
+
+* A frame is believed only if an answer to its source would leave by the link it
+  came in on: no context can speak for another.
+* Frames travel to an ancestor or to a descendant, never sideways; from below,
+  only kinds that may come up are taken.
+* Whoever expects an answer gets exactly one: RESULT, ERROR, or DEAD when nobody
+  can answer any more.  An answer is taken only from the context that was asked.
+
+Pure: no descriptors, threads or clocks.  Entered by the thread that leads the
+loop, and by any thread for what it sends itself.
+"""
+import itertools
+
+from econtext.core.wire import ANSWERS, DEAD, EMPTY, EXPECTANT, UP
+
+LIMIT = 1 << 30     # bytes in one frame
+
+
+class Router(object):
+    """The frames of one context: `me`, None until the first frame tells."""
+
+    def __init__(self, me=None):
+        # type: (Optional[int]) -> None
+        self.me = me
+        self.up = None      # the link to our parent; the controller has none
+        self.links = {}     # context below us -> the link that leads to it
+        self.handlers = {}  # kind -> func(src, handle, body)
+        self.early = []     # frames from above whose handler is yet to come
+        self.asked = {}     # handle -> (who is to answer, func(kind, body))
+        count = itertools.count(1)
+        self.count = getattr(count, '__next__', None) or count.next
+
+    def accepts(self, link, kind, src, size):
+        # type: (Link, int, int, int) -> bool
+        """Judge the header of a frame that comes in on `link`."""
+        return size <= LIMIT and (
+            link is self.up or (kind >= UP and self.links.get(src) is link))
+
+    def route(self, link, kind, dst, src, handle, body):
+        # type: (Link, int, int, int, int, bytes) -> None
+        """Deliver or pass on a frame that `link` accepted."""
+        if self.me is None:
+            self.me = dst
+        if dst == self.me:
+            if kind in self.handlers:
+                self.handlers[kind](src, handle, body)
+            elif kind in ANSWERS:
+                self.answer(src, handle, kind, body)
+            elif link is self.up:
+                self.early.append((kind, src, handle, body))
+            return
+        out = self.up
+        if link is out:
+            out = self.links.get(dst)
+        if out:
+            out.send(kind, dst, src, handle, body)
+        elif kind in EXPECTANT:
+            link.send(DEAD, src, dst, handle, EMPTY)
+
+    def handle(self, handlers):
+        # type: (dict[int, Callable[[int, int, bytes], Any]]) -> None
+        """Take on `handlers`, and what came for them before they were here."""
+        self.handlers.update(handlers)
+        early, self.early = self.early, []
+        for kind, src, handle, body in early:
+            self.route(self.up, kind, self.me, src, handle, body)
+
+    def send(self, kind, dst, handle, body):
+        # type: (int, int, int, bytes) -> bool
+        """Send a frame of our own, False if no link leads there. Any thread."""
+        link = self.links.get(dst, self.up)
+        if link:
+            link.send(kind, dst, self.me, handle, body)
+        return link is not None
+
+    def ask(self, kind, dst, body, func):
+        # type: (int, int, bytes, Callable[[int, bytes], Any]) -> int
+        """Send a frame whose one answer goes to `func(kind, body)`. Any thread."""
+        handle = 0
+        while not handle or handle in self.asked:
+            handle = self.count() & 0xFFFFFFFF
+        self.asked[handle] = dst, func
+        if not self.send(kind, dst, handle, body):
+            self.answer(dst, handle, DEAD, EMPTY)
+        return handle
+
+    def answer(self, src, handle, kind, body):
+        # type: (int, int, int, bytes) -> None
+        """Hand the answer of `src` to whoever asked; once, and no other's."""
+        if self.asked.get(handle, (None,))[0] == src:
+            asked = self.asked.pop(handle, None)
+            if asked:
+                asked[1](kind, body)

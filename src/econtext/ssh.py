@@ -1,0 +1,23 @@
+"""Contexts on other machines, by the OpenSSH client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from econtext.controller.connect import Origin
+from econtext.controller.context import Context
+
+__all__ = ['connect']
+
+
+def connect(via: Origin, hostname: str, **options: Any) -> Context:
+    """
+    Start a context from `via`, a broker or a context: the same as ``via.ssh(…)``.
+
+    The options are those of ``Broker.ssh``.
+
+    Example::
+
+        context = econtext.ssh.connect(broker, 'web1')
+    """
+    return via.ssh(hostname, **options)

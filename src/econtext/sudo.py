@@ -1,0 +1,23 @@
+"""Contexts as another user, by sudo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from econtext.controller.connect import Origin
+from econtext.controller.context import Context
+
+__all__ = ['connect']
+
+
+def connect(via: Origin, username: str = 'root', **options: Any) -> Context:
+    """
+    Start a context from `via`, a broker or a context: the same as ``via.sudo(…)``.
+
+    The options are those of ``Broker.sudo``.
+
+    Example::
+
+        context = econtext.sudo.connect(broker)
+    """
+    return via.sudo(username, **options)
