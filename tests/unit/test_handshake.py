@@ -380,6 +380,12 @@ def test_banners_ask_nothing() -> None:
         assert not handshake.pending()
 
 
+def test_only_who_asked_can_turn_down_an_answer() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': 'pw'})
+    handshake.feed('tty', b'password: ')
+    assert handshake.feed('out', b'Permission denied, please try again.\n' + MARK) == [('ready', b'')]
+
+
 def test_what_is_typed_is_one_line() -> None:
     handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': 'from a file\n'})
     assert handshake.feed('tty', b'password: ') == [('type', b'from a file\n')]

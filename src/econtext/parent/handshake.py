@@ -137,7 +137,7 @@ class Handshake(object):
 
     def answer(self, key, text):
         # type: (str, str | None) -> list[tuple[Any, ...]]
-        """Take the controller's answer to ('ask', key, …); None is none."""
+        """Take the controller's answer to ('ask', key, ...); None is none."""
         if self.done or self.question is None:
             return []
         if text is None:
