@@ -402,6 +402,51 @@ def test_what_shells_say_by_their_status(connector: ModuleType, status: int, kin
     assert Handshake(MARK, connector.PROMPTS, connector.FAILURES, {}).ended(status)[0] == kind
 
 
+# What could not be recorded here: of networks that fail, old versions, and machines without terminals.
+LINES_OF_SSH = {
+    'ssh: connect to host h port 22: Connection timed out': 'timeout',
+    'ssh: connect to host h port 22: Operation timed out': 'timeout',
+    'Connection timed out during banner exchange': 'timeout',
+    'ssh: connect to host h port 22: No route to host': 'unreachable',
+    'ssh: connect to host h port 22: Network is unreachable': 'unreachable',
+    'Received disconnect from h port 22:2: Too many authentication failures': 'refused-key',
+    'Permission denied (publickey).': 'refused-key',
+    'Your account has expired; please contact your system administrator.': 'no-login',
+    'ssh: Could not resolve hostname h: nodename nor servname provided, or not known': 'no-such-host',
+    'bash: /opt/python: /no/such: bad interpreter: No such file or directory': 'broken-python',
+    'python3: error while loading shared libraries: libpython3.so: cannot open': 'broken-python',
+    "ModuleNotFoundError: No module named 'encodings'": 'broken-python',
+    'ImportError: No module named zlib': 'broken-python',
+}
+LINES_OF_SUDO = {
+    'sudo: sorry, you must have a tty to run sudo': 'tty-required',
+    'sudo: a terminal is required to read the password; either use the -S option to read from standard input': (
+        'tty-required'
+    ),
+    'sudo: no tty present and no askpass program specified': 'tty-required',
+    'sudo: a password is required': 'password-required',
+    'sudo: interactive authentication is required': 'password-required',
+    "Sorry, user me is not allowed to execute '/bin/sh' as root on host.": 'not-allowed',
+    'Sorry, user me may not run sudo on host.': 'not-allowed',
+    'sudo: The "no new privileges" flag is set, which prevents sudo from running as root.': 'not-allowed',
+    'sudo: /usr/bin/sudo must be owned by uid 0 and have the setuid bit set': 'not-allowed',
+    'sudo: unknown user: nobody-there': 'no-such-user',
+    'sudo: account validation failure, is your account locked?': 'not-allowed',
+    'sudo: Password expired, contact your system administrator': 'expired-password',
+    'sudo: 3 incorrect password attempts': 'wrong-password',
+}
+
+
+@pytest.mark.parametrize(
+    ('connector', 'line', 'kind'),
+    [(ssh, *item) for item in LINES_OF_SSH.items()] + [(sudo, *item) for item in LINES_OF_SUDO.items()],
+)
+def test_known_last_words(connector: ModuleType, line: str, kind: str) -> None:
+    watch = Handshake(MARK, connector.PROMPTS, connector.FAILURES, {})
+    assert watch.feed('err', line.encode() + b'\r\n') == []
+    assert watch.ended(255) == (kind, line)
+
+
 WORDS = [MARK, MARK[:5], b'\n', b'\r', b' ', b': ', b'password', b'Password: ', sudo.PROMPT.encode(), b'noise', b'\xff']
 WORDS += [part.encode() for part, _ in ssh.PROMPTS + sudo.FAILURES + ssh.FAILURES]
 SAID = st.lists(st.tuples(st.sampled_from(['out', 'err', 'tty']), st.lists(st.sampled_from(WORDS)).map(b''.join)))
