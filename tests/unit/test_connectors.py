@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import sys
@@ -184,7 +185,8 @@ def connect(connector: ModuleType, options: dict[str, Any], preamble: bytes) -> 
     ways = {child.stdout: 'out', child.stderr: 'err'}
     deadline = time.monotonic() + SECONDS
     try:
-        os.write(child.stdin, preamble)
+        with contextlib.suppress(BrokenPipeError):  # it may have ended already
+            os.write(child.stdin, preamble)
         while ways:
             ready, _, _ = select.select(list(ways), [], [], max(0, deadline - time.monotonic()))
             assert ready, 'nothing comes'

@@ -386,6 +386,13 @@ def test_only_who_asked_can_turn_down_an_answer() -> None:
     assert handshake.feed('out', b'Permission denied, please try again.\n' + MARK) == [('ready', b'')]
 
 
+def test_a_passphrase_that_was_right_leaves_the_key_to_blame() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'passphrase': 'pp'})
+    assert handshake.feed('tty', b"\rEnter passphrase for key 'id': ") == [('type', b'pp\n')]
+    handshake.feed('err', b'me@host: Permission denied (publickey).\r\n')
+    assert handshake.ended(255)[0] == 'refused-key'
+
+
 def test_what_is_typed_is_one_line() -> None:
     handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': 'from a file\n'})
     assert handshake.feed('tty', b'password: ') == [('type', b'from a file\n')]

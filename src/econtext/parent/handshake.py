@@ -91,7 +91,7 @@ class Handshake(object):
         self.found = len(failures)
         self.asked = False
         self.question = None  # type: str | None
-        self.answered = []  # type: list[str]
+        self.answered = {}  # type: dict[str, str]
 
     def feed(self, source, data):
         # type: (str, bytes) -> list[tuple[Any, ...]]
@@ -143,7 +143,7 @@ class Handshake(object):
         if text is None:
             return self.fail(self.lacking.get(key, 'password-required'))
         question, self.question = self.question, None
-        return self.type(question, text)
+        return self.type(key, question, text)
 
     def ended(self, status):
         # type: (int | None) -> tuple[str, str]
@@ -229,12 +229,12 @@ class Handshake(object):
             return self.fail(self.failures[self.found][1])
         if answer is None:
             return self.fail(self.lacking.get(key, 'password-required'))
-        return self.type(question, answer)
+        return self.type(key, question, answer)
 
-    def type(self, question, text):
-        # type: (str, str) -> list[tuple[Any, ...]]
+    def type(self, key, question, text):
+        # type: (str, str, str) -> list[tuple[Any, ...]]
         """Answer a question; a line break ends what can be typed."""
-        self.answered.append(question)
+        self.answered[question] = key
         return [('type', encoded(text).split(NEWLINE)[0] + NEWLINE)]
 
     def line(self, data):
@@ -248,7 +248,7 @@ class Handshake(object):
             part, kind = self.failures[i]
             if part and part in lowered:
                 self.found = min(self.found, i)
-                return kind == 'wrong-password' and self.answered != []
+                return kind == 'wrong-password' and self.answered != {}
         return False
 
     def fail(self, kind):
@@ -262,7 +262,7 @@ class Handshake(object):
         """Return what went wrong: by what was printed, then by exit status."""
         if self.found < len(self.failures):
             kind = self.failures[self.found][1]
-            if kind == 'refused-key' and self.answered:
+            if kind == 'refused-key' and 'password' in self.answered.values():
                 return 'wrong-password'
             return kind
         if status in STATUSES:
@@ -283,6 +283,6 @@ def readable(data):
 def harmless(c):
     # type: (str) -> str
     """Return a character, or how to write it where it is a control character."""
-    if c < ' ' or '\x7f' <= c <= '\x9f':
+    if c < ' ' or 0x7f <= ord(c) < 0xa0:
         return '\\x%02x' % ord(c)
     return c
