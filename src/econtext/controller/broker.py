@@ -36,7 +36,7 @@ from econtext.controller.connect import Origin, Secret
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
 from econtext.controller.loop import ControllerLoop, Expired, Wait
-from econtext.controller.modules import PUSHED, Modules, pack_units
+from econtext.controller.modules import PREAMBLE, PUSHED, Modules, pack_units
 from econtext.core.loop import Link
 from econtext.core.router import Router
 from econtext.core.wire import (
@@ -188,7 +188,7 @@ class Broker(Origin):
     def furnish(self, context: Context, argv0: str | None) -> None:
         """Send what follows the preamble, and the cast that makes use of it."""
         units = [(name, self.modules.unit(name)) for name in PUSHED]
-        context.sent.update(PUSHED)
+        context.sent.update(PUSHED + PREAMBLE)
         self.router.send(MODULE, context.id, 0, pack_units(units))
         title = (self.title if argv0 is None else argv0).encode('utf-8', 'surrogateescape')
         argv = [word.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
@@ -293,6 +293,8 @@ class Broker(Origin):
         elif event == 'ask':
             self.loop.events.append(lambda: self.answer(context, *details))
         elif event == 'failed':
+            if context.error is None:
+                self.unseen.append(context)
             self.drop(context, context.failed(*(str(detail) for detail in details)))
             self.unlink(context)
         elif event == 'lost':
@@ -326,6 +328,7 @@ class Broker(Origin):
     def expire(self, context: Context) -> None:
         """The time to connect is over."""
         if not (context.ready or context.error):
+            self.unseen.append(context)
             birth = self.births.get(context.id)
             detail = birth.handshake.detail() if birth else ''
             self.loop.chores.append(
@@ -339,8 +342,6 @@ class Broker(Origin):
         """`context` and all below it answer no more: wake whoever waits for them."""
         if context.error is None:
             context.error = error
-            if not context.ready:
-                self.unseen.append(context)
         for handle, asked in list(self.router.asked.items()):
             if asked[0] == context.id:
                 self.router.answer(context.id, handle, DEAD, b'')

@@ -22,6 +22,7 @@ import importlib.util
 import linecache
 import marshal
 import os
+import pkgutil
 import re
 import sys
 import sysconfig
@@ -40,12 +41,14 @@ Spec = importlib.machinery.ModuleSpec
 COOKIE = re.compile(rb'^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)', re.M)
 RINGS = ('econtext.core', 'econtext.parent', 'econtext.connectors')
 # What every child is sent with its first call, beside the preamble.
-FOLLOW = tuple('econtext.core.' + name for name in ('life', 'face', 'pull', 'title'))
-LATER = tuple(
-    'econtext.core.' + name
-    for name in ('failure', 'rich', 'records', 'channels', 'resources')
+PUSHED = (
+    'econtext',
+    'econtext.core',
+    *('econtext.core.' + name for name in ('life', 'face', 'pull', 'title')),
+    *('econtext.core.' + name for name in ('failure', 'rich', 'records')),
 )
-PUSHED = FOLLOW + LATER
+#: What a child has from the start.
+PREAMBLE = tuple('econtext.core.' + name for name in packer.ORDER)
 
 
 class Modules:
@@ -226,7 +229,9 @@ def own_unit(name: str) -> Unit | None:
         return False, 'econtext/utils.py', b'from econtext import run_with_broker\n'
     package = name.rpartition('.')[0]
     if name in RINGS or name == 'econtext':
-        return True, name.replace('.', '/') + '/__init__.py', b''
+        path = os.path.join(os.path.dirname(packer.__file__), '..', *name.split('.')[1:])
+        children = tuple(sorted(module.name for module in pkgutil.iter_modules([path])))
+        return children, name.replace('.', '/') + '/__init__.py', b''
     if package not in RINGS:
         return None
     try:

@@ -146,8 +146,12 @@ class Holders(object):
                 self.dropped.pop().close()
             flush()
         child.logs.flush = flush_all
-        child.router.handle(dict([(kind, self.handler(kind))
-                                  for kind in (DATA, CLOSE, CREDIT)]))
+        handlers = dict([(kind, self.handler(kind)) for kind in (DATA, CLOSE, CREDIT)])
+        child.link.lock.acquire()
+        try:
+            child.router.handle(handlers)
+        finally:
+            child.link.lock.release()
 
     def waiter(self, deadline):
         # type: (Any) -> Waiter

@@ -66,10 +66,7 @@ class Importer(object):
         # type: (str) -> Any
         module = sys.modules.setdefault(name, type(sys)(name))
         module.__loader__ = self
-        module.__package__ = name
-        if self.units[name][0] is False:
-            module.__package__ = name[:max(name.rfind('.'), 0)]
-        else:
+        if self.units[name][0] is not False:
             module.__path__ = []
         try:
             self.exec_module(module)

@@ -55,8 +55,12 @@ def settle(child, argv, level, title):
     face.furnish(sys.modules['econtext'])
     child.importer.child = child
     sys.meta_path.insert(1, Pull(child, life.hook))
-    child.router.handle({
-        LEVEL: life.set_level, START: life.start, ROUTE: life.route})
+    child.link.lock.acquire()
+    try:
+        child.router.handle({
+            LEVEL: life.set_level, START: life.start, ROUTE: life.route})
+    finally:
+        child.link.lock.release()
     trouble = None
     if title:
         try:

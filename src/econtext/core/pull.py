@@ -27,7 +27,11 @@ except ImportError:
 
 from econtext.core.codec import encode
 from econtext.core.loop import Waiter
-from econtext.core.wire import EMPTY, RESULT, WANT
+from econtext.core.wire import RESULT, WANT
+
+
+# Private modules of newer Pythons that our own code tries to import.
+NEWER = '_thread', '_signal', '_frozen_importlib_external'
 
 
 class Pull(object):
@@ -58,7 +62,7 @@ class Pull(object):
     def may_have(self, name, origin):
         # type: (str, Optional[str]) -> bool
         """Shall the controller be asked for `name`, found here at `origin`?"""
-        if name in self.importer.units:
+        if name in self.importer.units or name in NEWER:
             return False
         dot = name.rfind('.')
         if dot < 0:

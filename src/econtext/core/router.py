@@ -17,7 +17,7 @@ loop, and by any thread for what it sends itself.
 """
 import itertools
 
-from econtext.core.wire import ANSWERS, DEAD, EMPTY, EXPECTANT, UP
+from econtext.core.wire import ANSWERS, DEAD, EMPTY, EXPECTANT, START, UP
 
 LIMIT = 1 << 30     # bytes in one frame
 
@@ -53,23 +53,28 @@ class Router(object):
             elif kind in ANSWERS:
                 self.answer(src, handle, kind, body)
             elif link is self.up:
-                self.early.append((kind, src, handle, body))
+                self.early.append((kind, dst, src, handle, body))
             return
         out = self.up
         if link is out:
             out = self.links.get(dst)
         if out:
             out.send(kind, dst, src, handle, body)
+        elif START not in self.handlers:
+            self.early.append((kind, dst, src, handle, body))
         elif kind in EXPECTANT:
             link.send(DEAD, src, dst, handle, EMPTY)
 
     def handle(self, handlers):
         # type: (dict[int, Callable[[int, int, bytes], Any]]) -> None
-        """Take on `handlers`, and what came for them before they were here."""
+        """Take on `handlers`, and what came for them before they were here.
+
+        Not while another thread routes what comes from above.
+        """
         self.handlers.update(handlers)
         early, self.early = self.early, []
-        for kind, src, handle, body in early:
-            self.route(self.up, kind, self.me, src, handle, body)
+        for frame in early:
+            self.route(self.up, *frame)
 
     def send(self, kind, dst, handle, body):
         # type: (int, int, int, bytes) -> bool
