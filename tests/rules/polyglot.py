@@ -308,8 +308,19 @@ def unknown_builtin(node: ast.Name, source: Source) -> bool:
         isinstance(node.ctx, ast.Load)
         and node.id not in BUILTINS
         and node.id not in source.bound
+        and not names_method(node, source)
         and not source.guarded(node)
     )
+
+
+def names_method(node: ast.Name, source: Source) -> bool:
+    """Tell whether this stands in a class body and means a method there: `__next__ = next`."""
+    for outer, _ in source.above(node):
+        if isinstance(outer, FUNCTIONS):
+            return False
+        if isinstance(outer, ast.ClassDef):
+            return any(isinstance(item, ast.FunctionDef) and item.name == node.id for item in outer.body)
+    return False
 
 
 def late_attribute(node: ast.Attribute, source: Source) -> bool:
@@ -628,6 +639,7 @@ RULES = (
             'import os.path\nos.path',
             'def f(a, *b, **c):\n  return a, b, c',
             '[a for a in []]',
+            'class A(object):\n  def next(self): pass\n  __next__ = next',
             '__name__',
         ),
     ),
