@@ -222,25 +222,25 @@ class Broker(Origin):
         context.lines.logger.debug(
             '= ready: Python %s, process %d', context.version.split()[0], context.pid)
         if trouble:
-            self.loop.events.append(lambda: context.lines.logger.info(
+            self.loop.post(lambda: context.lines.logger.info(
                 'it shows in ps under another name: %s', trouble))
         context.became_ready()
 
     def on_want(self, src: int, handle: int, body: bytes) -> None:
         name, here = self.read(body, tuple, 2)
-        self.loop.chores.append(lambda: self.serve(src, handle, str(name), here))
+        self.loop.delegate(lambda: self.serve(src, handle, str(name), here))
 
     def on_log(self, src: int, handle: int, body: bytes) -> None:
         value = self.read(body, tuple, 5)
         if not isinstance(value[1], int) or not isinstance(value[2], (int, float)):
             raise BadFrame('a log record of other types')
         lines = self.contexts[src].lines
-        self.loop.events.append(lambda: lines.logged(value))
+        self.loop.post(lambda: lines.logged(value))
 
     def on_stdio(self, src: int, handle: int, body: bytes) -> None:
         context = self.contexts[src]
         context.talked = True
-        self.loop.events.append(lambda: context.lines.printed(handle, body))
+        self.loop.post(lambda: context.lines.printed(handle, body))
 
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
@@ -256,7 +256,7 @@ class Broker(Origin):
             return
         described = self.read(body, tuple, 5)
         context = self.contexts[src]
-        self.loop.events.append(
+        self.loop.post(
             lambda: log.error('%s: %s', context.name, described[2]))
 
     def read(self, body: bytes, kind: type, length: int | None) -> Any:
@@ -289,9 +289,9 @@ class Broker(Origin):
         """Take what is told of the birth of `context`. Any thread."""
         if event == 'said':
             source, data = details
-            self.loop.events.append(lambda: context.said(data))
+            self.loop.post(lambda: context.said(data))
         elif event == 'ask':
-            self.loop.events.append(lambda: self.answer(context, *details))
+            self.loop.post(lambda: self.answer(context, *details))
         elif event == 'failed':
             if context.error is None:
                 self.unseen.append(context)
@@ -331,7 +331,7 @@ class Broker(Origin):
             self.unseen.append(context)
             birth = self.births.get(context.id)
             detail = birth.handshake.detail() if birth else ''
-            self.loop.chores.append(
+            self.loop.delegate(
                 lambda: self.stop(context, context.failed('timeout', detail)))
 
     def corrupt(self, context: Context, reason: str) -> None:

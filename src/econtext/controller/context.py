@@ -290,7 +290,7 @@ class Context(Origin, concurrent.futures.Executor):
     def end_of_call(self) -> None:
         """Let the last, unfinished line be logged before the call returns."""
         self.talked = False
-        self.broker.loop.events.append(self.lines.flush)
+        self.broker.loop.post(self.lines.flush)
 
     def said(self, data: bytes) -> None:
         """Log what the program that started the context says beside the link."""

@@ -36,7 +36,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def settle(self, compute: Callable[[], T]) -> None:
         """The answer is here: `compute` decodes or raises it, apart from the loop."""
-        self._loop.events.append(lambda: self._complete(compute))
+        self._loop.post(lambda: self._complete(compute))
         with self._guard:
             self._settled = True
             waits, self._waits = self._waits, []

@@ -52,6 +52,7 @@ class ControllerLoop(Loop):
         self.timing = threading.Lock()
         self.order = itertools.count()
         self.relief.deadline = None
+        self.leader = 0     # the thread that led last
         self.milliseconds = not hasattr(select, 'epoll')
         read, self.waker = os.pipe()
         harden(self.waker)
@@ -72,6 +73,24 @@ class ControllerLoop(Loop):
                 self.leave(waiter)
             self.run_due()
         self.run_due()
+
+    def finish(self, waiter: Waiter) -> None:
+        """`waiter` is done. Any thread: one that leads the loop asleep is woken."""
+        super().finish(waiter)
+        if waiter.leads and self.leader != threading.get_ident():
+            self.wake()
+
+    def post(self, event: Action) -> None:
+        """Have `event` run, in order, by a thread that does not lead. Any thread."""
+        self.events.append(event)
+        if self.leader != threading.get_ident():
+            self.wake()
+
+    def delegate(self, chore: Action) -> None:
+        """Have `chore` run by a thread that does not lead. Any thread."""
+        self.chores.append(chore)
+        if self.leader != threading.get_ident():
+            self.wake()
 
     def run_due(self) -> None:
         """Run the chores and events that are due. Any thread that does not lead."""
@@ -94,6 +113,7 @@ class ControllerLoop(Loop):
             raise Expired
 
     def turn(self, waiter: Waiter) -> None:
+        self.leader = threading.get_ident()
         deadline = getattr(waiter, 'deadline', None)
         limit = deadline
         if self.timers:
