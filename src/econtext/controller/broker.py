@@ -27,7 +27,7 @@ import socket
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from econtext.controller import functions, interrupt, packer, values
@@ -35,7 +35,7 @@ from econtext.controller.channels import Channels
 from econtext.controller.connect import Origin, Secret
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
-from econtext.controller.loop import ControllerLoop, Expired, Wait
+from econtext.controller.loop import ControllerLoop, Expired
 from econtext.controller.modules import PREAMBLE, PUSHED, Modules, pack_units
 from econtext.core.loop import Link
 from econtext.core.router import Router
@@ -118,7 +118,7 @@ class Broker(Origin):
         name: str,
         argv0: str | None,
         connect_timeout: float,
-        answers: dict[str, Secret],
+        answers: Mapping[str, Secret],
     ) -> Context:
         return self.beget(None, connector, options, name, argv0, connect_timeout, answers)
 
@@ -136,7 +136,7 @@ class Broker(Origin):
         name: str,
         argv0: str | None,
         connect_timeout: float,
-        answers: dict[str, Secret],
+        answers: Mapping[str, Secret],
     ) -> Context:
         """Start a context from `via`, None for this process; return at once."""
         if self.closed:
@@ -259,7 +259,7 @@ class Broker(Origin):
         self.loop.post(
             lambda: log.error('%s: %s', context.name, described[2]))
 
-    def read(self, body: bytes, kind: type, length: int | None) -> Any:
+    def read(self, body: bytes, kind: type[tuple[Any, ...]], length: int | None) -> Any:
         """Decode what a context says of itself; raise BadFrame if it is nonsense."""
         value = decode(body)
         if type(value) is not kind or length not in (None, len(value)):
@@ -288,7 +288,7 @@ class Broker(Origin):
     def report(self, context: Context, event: str, *details: Any) -> None:
         """Take what is told of the birth of `context`. Any thread."""
         if event == 'said':
-            source, data = details
+            data = details[1]
             self.loop.post(lambda: context.said(data))
         elif event == 'ask':
             self.loop.post(lambda: self.answer(context, *details))
@@ -432,7 +432,7 @@ def default_title() -> str:
     return f'econtext:{user}@{socket.gethostname()}:{os.getpid()}'
 
 
-def check_name(name: str) -> None:
+def check_name(name: object) -> None:
     if not isinstance(name, str) or not name or not name.isprintable():
         raise ValueError(f'name= must be printable text, not {name!r}')
 

@@ -132,7 +132,7 @@ class Origin:
         name: str,
         argv0: str | None,
         connect_timeout: float,
-        answers: dict[str, Secret],
+        answers: Mapping[str, Secret],
     ) -> Context:
         raise NotImplementedError
 

@@ -86,7 +86,7 @@ class Context(Origin, concurrent.futures.Executor):
         self.pid = 0
         self.version = ''
         self.magic: Any = None
-        self.answers: dict[str, Secret] = {}
+        self.answers: Mapping[str, Secret] = {}
         self.children: dict[int, Context] = {}
         self.lines = Lines(name)
         self.level = self.lines.logger.getEffectiveLevel()
@@ -131,7 +131,8 @@ class Context(Origin, concurrent.futures.Executor):
 
             load = web.call(os.getloadavg)
         """
-        return self.run(function, args, kwargs, None)
+        result: T = self.run(function, args, kwargs, None)
+        return result
 
     def submit(
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
@@ -317,7 +318,7 @@ class Context(Origin, concurrent.futures.Executor):
         name: str,
         argv0: str | None,
         connect_timeout: float,
-        answers: dict[str, Secret],
+        answers: Mapping[str, Secret],
     ) -> Context:
         if self.error:
             raise self.reason()

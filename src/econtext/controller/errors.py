@@ -107,12 +107,10 @@ def call_error_type(names: tuple[str, ...]) -> type[CallError]:
         if isinstance(base, type) and issubclass(base, Exception):
             if issubclass(base, NEVER):
                 break
-            if not issubclass(base, (BaseExceptionGroup if HAS_GROUPS else ())):
+            if 'Group' not in name:
+                # A group would want the exceptions that it is made of.
                 return type('CallError', (CallError, base), {'__module__': 'econtext'})
     return CallError
-
-
-HAS_GROUPS = hasattr(builtins, 'BaseExceptionGroup')
 
 
 def call_error(context: str, described: Any, hint: str = '') -> CallError:

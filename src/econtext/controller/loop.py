@@ -22,7 +22,6 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from econtext.controller.interrupt import safe
 from econtext.core.loop import Loop, Reader, Waiter, harden
@@ -51,7 +50,6 @@ class ControllerLoop(Loop):
         self.timers: list[tuple[float, int, Action]] = []
         self.timing = threading.Lock()
         self.order = itertools.count()
-        self.relief.deadline = None
         self.leader = 0     # the thread that led last
         self.milliseconds = not hasattr(select, 'epoll')
         read, self.waker = os.pipe()
@@ -67,7 +65,7 @@ class ControllerLoop(Loop):
             self.turns += 1
             try:
                 self.enter(waiter)
-                while not (waiter.done or self.events or self.chores):
+                while not (self.events or self.chores or waiter.done):
                     self.turn(waiter)
             finally:
                 self.leave(waiter)
@@ -114,11 +112,11 @@ class ControllerLoop(Loop):
 
     def turn(self, waiter: Waiter) -> None:
         self.leader = threading.get_ident()
-        deadline = getattr(waiter, 'deadline', None)
+        deadline: float | None = getattr(waiter, 'deadline', None)
         limit = deadline
         if self.timers:
-            limit = min(self.timers[0][0], deadline or self.timers[0][0])
-        self.patience: float = -1
+            limit = self.timers[0][0] if deadline is None else min(self.timers[0][0], deadline)
+        self.patience = -1
         if limit is not None:
             self.patience = max(0.0, limit - time.monotonic())
             if self.milliseconds:

@@ -38,7 +38,7 @@ from econtext.controller.standard import STANDARD
 Unit = tuple[Any, str, Any]
 Spec = importlib.machinery.ModuleSpec
 
-COOKIE = re.compile(rb'^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)', re.M)
+COOKIE = re.compile(rb'^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)', re.MULTILINE)
 RINGS = ('econtext.core', 'econtext.parent', 'econtext.connectors')
 # What every child is sent with its first call, beside the preamble.
 PUSHED = (
@@ -144,7 +144,7 @@ class Modules:
         if name == self.main:
             return main_unit(name)
         spec = self.find(name)
-        return spec and unit_of(name, spec)
+        return None if spec is None else unit_of(name, spec)
 
     def find(self, name: str) -> Spec | None:
         """Find module `name` as an import would, without running any of it."""
@@ -244,7 +244,7 @@ def own_unit(name: str) -> Unit | None:
 def main_unit(name: str) -> Unit | None:
     main = sys.modules['__main__']
     path = getattr(main, '__file__', None) or '<main>'
-    loader = getattr(main, '__loader__', None)
+    loader: Any = getattr(main, '__loader__', None)
     source = None
     if os.path.isfile(path):
         with open(path, 'rb') as file:
@@ -265,7 +265,7 @@ def unit_of(name: str, spec: Spec) -> Unit | None:
     children: Any = False
     if locations is not None:
         children = list_children(list(locations))
-    if loader is None or spec.origin is None and locations is not None:
+    if loader is None or (spec.origin is None and locations is not None):
         # A namespace package has no source, only places.
         return None if locations is None else (children, name, b'')
     origin = spec.origin or name
@@ -324,7 +324,7 @@ def list_children(locations: list[str]) -> Any:
 
 def read_imports(name: str, unit: Unit) -> Iterator[str]:
     """Read the imports in the source of `unit`; what cannot be parsed has none."""
-    children, path, source = unit
+    children, _, source = unit
     if not isinstance(source, bytes):
         return
     try:

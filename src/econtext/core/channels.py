@@ -32,22 +32,23 @@ class End(object):
         self.home = home
         self.peer = peer
         self.handle = handle
-        self.inbox = []         # bodies that nobody took yet
+        self.inbox = []         # type: list[bytes]
         self.credit = WINDOW    # what we may send
         self.granted = WINDOW   # what the peer may send
         self.taken = 0          # what was taken and not granted again
         self.ours = True        # we may send
         self.theirs = True      # they may send
-        self.reason = None      # why it ended, if not by a close
-        self.waiters = []
+        # Why it ended, if not by a close.
+        self.reason = None  # type: Any
+        self.waiters = []       # type: list[Any]
 
     def is_open(self):
         # type: () -> bool
         return self.ours and self.theirs
 
     def wait(self, deadline=None):
-        # type: (Any) -> None
-        """Wait for anything to happen; `ready` must be asked again after that."""
+        # type: (Any) -> Any
+        """Return a waiter for whatever happens next; look once more before it waits."""
         waiter = self.home.waiter(deadline)
         self.waiters.append(waiter)
         return waiter
@@ -134,9 +135,10 @@ class Holders(object):
         self.child = child
         self.loop = child.loop
         self.router = child.router
-        self.ends = {}      # (owner, handle) -> End
-        self.orphans = {}   # (owner, handle) -> frames that came too early
-        self.dropped = []
+        # (owner, handle) -> our end, and frames that came before it was made.
+        self.ends = {}  # type: dict[tuple[int, int], End]
+        self.orphans = {}  # type: dict[tuple[int, int], list[tuple[int, bytes]]]
+        self.dropped = []  # type: list[End]
         flush = child.logs.flush
 
         def flush_all():

@@ -18,11 +18,11 @@ import struct
 
 from econtext.core.wire import EMPTY
 
-Text = type(EMPTY.decode('ascii'))
+Text = type(EMPTY.decode('ascii'))  # type: Any
 try:
     Long = long
     BYTES = 's'     # to whoever wrote it, a Python 2 str is text
-    native = Text.encode
+    native = Text.encode  # type: Any
 except NameError:
     Long = int
     BYTES = 'b'
@@ -46,7 +46,7 @@ def series(tag, values):
 
 
 def text(value):
-    # type: (Text) -> bytes
+    # type: (Any) -> bytes
     try:
         data = value.encode('utf-8')
     except UnicodeError:
@@ -63,6 +63,7 @@ def pairs(value):
     return series('d', flat)
 
 
+NONE = tagged('n', 0)
 ENCODERS = {
     type(None): lambda value: NONE,
     bool: lambda value: tagged('o', value),
@@ -74,8 +75,7 @@ ENCODERS = {
     tuple: lambda value: series('t', value),
     list: lambda value: series('l', value),
     dict: pairs,
-}
-NONE = tagged('n', 0)
+}  # type: dict[Any, Callable[[Any], bytes]]
 
 
 def encode(value):

@@ -27,7 +27,7 @@ class Context(object):
         return '<econtext.Context %s>' % self.name
 
     def cross(self):
-        # type: () -> tuple
+        # type: () -> tuple[Any, ...]
         return self.id, self.name
 
 
@@ -72,7 +72,7 @@ class Channel(object):
     __next__ = next
 
     def cross(self):
-        # type: () -> tuple
+        # type: () -> tuple[Any, ...]
         return self.end.peer, self.end.handle
 
     def __del__(self):
@@ -110,6 +110,6 @@ def furnish(package):
     package.Context = Context
     package.Channel = Channel
     for name in ERRORS:
-        setattr(package, name, type(EcontextError)(name, (EcontextError,), {}))
+        setattr(package, name, type(name, (EcontextError,), {}))
     for name in ELSEWHERE:
         setattr(package, name, Elsewhere(name))

@@ -62,7 +62,7 @@ def built_in_types(kind):
 
 
 def plain_arguments(error):
-    # type: (Any) -> tuple
+    # type: (Any) -> tuple[Any, ...]
     """The arguments of `error` if all are plain, such as an errno."""
     arguments = getattr(error, 'args', ())
     if isinstance(error, EnvironmentError):

@@ -39,7 +39,8 @@ class Importer(object):
         unit = self.units.get(name)
         if unit:
             return type(sys.__spec__)(
-                name, self, origin=unit[1], is_package=unit[0] is not False)
+                name, self,  # type: ignore[arg-type]
+                origin=unit[1], is_package=unit[0] is not False)
 
     def create_module(self, spec):
         # type: (Any) -> None
@@ -55,7 +56,7 @@ class Importer(object):
         children, path, source = self.units[name]
         if type(source) is tuple:
             return marshal.loads(source[0])
-        return compile(source, native(path), 'exec', 0, 1)
+        return compile(source, native(path), 'exec', 0, 1)  # type: ignore[call-overload]
 
     def find_module(self, name, path=None):
         # type: (str, Any) -> Any

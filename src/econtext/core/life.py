@@ -25,10 +25,10 @@ try:
 except ImportError:
     from thread import start_new_thread
 try:
-    from _frozen_importlib_external import MAGIC_NUMBER as MAGIC
+    from _frozen_importlib_external import MAGIC_NUMBER
 except ImportError:
     import imp
-    MAGIC = imp.get_magic()
+    MAGIC_NUMBER = imp.get_magic()  # type: ignore[misc]
 
 from econtext.core import face
 from econtext.core.codec import encode, native
@@ -42,7 +42,7 @@ GRACE = 1.0     # seconds
 def settle(child, argv, level, title):
     # type: (Child, list[str], int, Optional[bytes]) -> None
     """Furnish `child` and tell the controller that it is here."""
-    life = child.life = Life(child, level)
+    life = Life(child, level)
     child.make = life.make
     child.link.owner = life
     signal.signal(signal.SIGTERM, life.stop)
@@ -69,7 +69,7 @@ def settle(child, argv, level, title):
         except:
             trouble = str(sys.exc_info()[1])
     child.router.send(HELLO, 0, 0, encode((
-        sys.version, tuple(sys.version_info)[:3], MAGIC, sys.executable,
+        sys.version, tuple(sys.version_info)[:3], MAGIC_NUMBER, sys.executable,
         os.getpid(), trouble)))
     if 'logging' in sys.modules:
         life.hook(sys.modules['logging'])

@@ -48,7 +48,7 @@ class Logs(object):
                 # The application's own stream, closed or broken: its affair.
                 pass
         # A read takes up to 64 KiB; no more than that can wait in a pipe.
-        for read, event in self.pipes.poll(0):
+        for read, _ in self.pipes.poll(0):
             self.readers[read].ready(read)
 
 

@@ -35,11 +35,11 @@ try:
 except ImportError:
     from thread import allocate_lock
 try:
-    view = memoryview
+    view = memoryview  # type: Any
 except NameError:
     view = buffer
 
-from econtext.core.wire import EMPTY, HEADER_SIZE, BadFrame, Decoder, pack
+from econtext.core.wire import EMPTY, BadFrame, Decoder, pack
 
 TICK = 0.005        # seconds before the spare thread takes the lead
 CHUNK = 65536       # above 64 KiB the allocator maps memory for every read
@@ -49,8 +49,9 @@ TRANSIENT = errno.EAGAIN, errno.EINTR
 class Waiter(object):
     """Somebody who waits; `done` once there is nothing to wait for."""
     done = leads = False
-    gate = None
-    kind = body = None
+    gate = None  # type: Any
+    kind = None  # type: int | None
+    body = None  # type: bytes | None
 
     def __init__(self, loop):
         # type: (Loop) -> None
@@ -66,11 +67,11 @@ class Waiter(object):
 class Loop(object):
     def __init__(self):
         # type: () -> None
-        self.poller, self.patience = make_poller()
-        self.watched = {}
+        self.poller, self.patience = make_poller()  # type: tuple[Any, float]
+        self.watched = {}  # type: dict[int, Any]
         self.lock = allocate_lock()
         self.led = False
-        self.parked = {}
+        self.parked = {}  # type: dict[Any, bool]
         self.turns = 0
         self.relief = Waiter(self)
 
@@ -136,7 +137,7 @@ class Loop(object):
             if sys.exc_info()[1].args[0] != errno.EINTR:
                 raise
             events = []
-        for fd, event in events:
+        for fd, _ in events:
             watcher = self.watched.get(fd)
             if watcher:
                 watcher.ready(fd)

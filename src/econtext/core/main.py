@@ -55,7 +55,7 @@ class Child(object):
         try:
             self.dispatcher.serve()
         finally:
-            self.life.leave()
+            self.link.owner.leave()
 
     def restore(self, value):
         # type: (Any) -> Any

@@ -20,9 +20,8 @@ Invariants:
 Follows the preamble.  Entered by whichever thread imports.
 """
 import sys
-try:
-    import _frozen_importlib_external
-except ImportError:
+if not hasattr(sys, '__spec__'):
+    # Python before 3.4, where find_spec() is not asked for.
     import imp
 
 from econtext.core.codec import encode
@@ -99,7 +98,7 @@ class Pull(object):
                 load(module)
                 if module.__name__ == 'logging':
                     self.on_logging(module)
-            spec.loader.exec_module = exec_module
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
     def find_module(self, name, path=None):

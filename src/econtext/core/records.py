@@ -3,8 +3,6 @@ The handler that sends log records to the controller.
 
 Follows the preamble; imported when the application first imports ``logging``.
 """
-import sys
-
 from econtext.core.codec import encode
 from econtext.core.wire import LOG
 
@@ -12,7 +10,7 @@ from econtext.core.wire import LOG
 def hook(router, logging, level):
     # type: (Router, Any, int) -> Any
     """Send what the root logger receives from `level` on; return that logger."""
-    class Forwarder(logging.Handler):
+    class Forwarder(logging.Handler):  # type: ignore[misc]
         def emit(self, record):
             # type: (Any) -> None
             try:

@@ -12,15 +12,13 @@ Invariants:
 
 Follows the preamble; imported when the first rich value comes or goes.
 """
-import sys
-
 from econtext.core import codec
 from econtext.core.codec import ENCODERS, series, sized
 from econtext.core.wire import EMPTY
 
 
 def moment(value):
-    # type: (Any) -> tuple
+    # type: (Any) -> tuple[Any, ...]
     return value.hour, value.minute, value.second, value.microsecond
 
 
@@ -35,13 +33,13 @@ def zone(value):
 
 
 def when(value):
-    # type: (Any) -> tuple
+    # type: (Any) -> tuple[Any, ...]
     return (value.year, value.month, value.day) + moment(value) + (
         zone(value), getattr(value, 'fold', 0))
 
 
 # Qualified name of a type -> (name on the wire, function to its arguments).
-APART = {
+APART = {  # type: dict[str, tuple[str, Callable[[Any], Any]]]
     'builtins.complex': ('complex', lambda value: (value.real, value.imag)),
     'builtins.set': ('set', tuple),
     'builtins.frozenset': ('frozenset', tuple),
@@ -60,7 +58,7 @@ APART = {
     'econtext.Context': ('context', lambda value: value.cross()),
     'econtext.Channel': ('channel', lambda value: value.cross()),
 }
-EXACT = {
+EXACT = {  # type: dict[Any, Callable[[Any], Any]]
     int: int.__pos__, codec.Long: codec.Long.__pos__, float: float.__pos__,
     codec.Text: lambda value: codec.Text.__getitem__(value, slice(None)) + '',
     type(EMPTY): lambda value: EMPTY + value,

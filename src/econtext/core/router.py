@@ -28,12 +28,17 @@ class Router(object):
     def __init__(self, me=None):
         # type: (Optional[int]) -> None
         self.me = me
-        self.up = None      # the link to our parent; the controller has none
-        self.links = {}     # context below us -> the link that leads to it
-        self.handlers = {}  # kind -> func(src, handle, body)
-        self.early = []     # frames from above whose handler is yet to come
-        self.asked = {}     # handle -> (who is to answer, func(kind, body))
-        count = itertools.count(1)
+        # The link to our parent; the controller has none.
+        self.up = None  # type: Any
+        # Context below us -> the link that leads to it.
+        self.links = {}  # type: dict[int, Any]
+        # Kind -> func(src, handle, body).
+        self.handlers = {}  # type: dict[int, Callable[[int, int, bytes], Any]]
+        # Frames from above whose handler is yet to come.
+        self.early = []  # type: list[Any]
+        # Handle -> (who is to answer, func(kind, body)).
+        self.asked = {}  # type: dict[int, Any]
+        count = itertools.count(1)  # type: Any
         self.count = getattr(count, '__next__', None) or count.next
 
     def accepts(self, link, kind, src, size):

@@ -41,7 +41,7 @@ class Birth(object):
     """One child, from the start of a program to its end."""
 
     def __init__(self, home, link, connector, options, answers, report):
-        # type: (Any, Link, Any, dict, dict, Callable[..., Any]) -> None
+        # type: (Any, Link, Any, dict[str, Any], dict[str, Any], Callable[..., Any]) -> None
         self.home = home
         self.link = link
         self.connector = connector
@@ -51,7 +51,7 @@ class Birth(object):
         self.handshake = Handshake(
             MARK, connector.PROMPTS, connector.FAILURES, answers,
             lacking=connector.lacking(options))
-        self.process = None
+        self.process = None  # type: Any
         self.ready = False
         self.over = self.ending = False
         self.heard = 0
@@ -64,7 +64,7 @@ class Birth(object):
         """Start the program; what follows is reported."""
         argv, tty, environ = self.connector.plan(self.options)
         try:
-            program = self.process = process.spawn(argv, tty, environ)
+            self.process = process.spawn(argv, tty, environ)
         except OSError:
             error = sys.exc_info()[1]
             kind = 'ended'
@@ -72,6 +72,7 @@ class Birth(object):
                 kind = self.connector.MISSING
             self.fail(kind, '%s: %s' % (argv[0], error.strerror))
             return
+        program = self.process
         loop = self.home.loop
         self.readers.append(Reader(loop, program.stderr, self.listener('err')))
         if program.tty is not None:
@@ -193,10 +194,10 @@ class Birth(object):
         status = None
         program = self.process
         if program:
-            for signum, patience in (
+            for number, patience in (
                     (signum, PATIENCE), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0)):
-                if signum and program.poll() is None:
-                    program.kill(signum)
+                if number and program.poll() is None:
+                    program.kill(number)
                 deadline = clock() + patience
                 while program.poll() is None and clock() < deadline:
                     time.sleep(0.01)

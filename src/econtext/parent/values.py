@@ -18,7 +18,7 @@ from econtext.core import rich
 from econtext.core.wire import BadFrame
 
 DEEPEST = 200   # levels of nesting
-PYTHON2 = str is type(''.encode())
+PYTHON2 = isinstance('', type(''.encode()))
 COLON = ':'.encode()
 
 
