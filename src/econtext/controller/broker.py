@@ -115,7 +115,7 @@ class Broker(Origin):
         self,
         connector: str,
         options: dict[str, Any],
-        name: str,
+        name: str | None,
         argv0: str | None,
         connect_timeout: float,
         answers: Mapping[str, Secret],
@@ -125,15 +125,12 @@ class Broker(Origin):
     def prefix(self) -> str:
         return ''
 
-    def number(self) -> int:
-        return next(self.numbers)
-
     def beget(
         self,
         via: Context | None,
         connector: str,
         options: dict[str, Any],
-        name: str,
+        name: str | None,
         argv0: str | None,
         connect_timeout: float,
         answers: Mapping[str, Secret],
@@ -143,11 +140,14 @@ class Broker(Origin):
             raise EcontextError('the broker is closed: make a new one')
         if not connect_timeout > 0:
             raise ValueError(f'connect_timeout= must be seconds, not {connect_timeout!r}')
+        number = next(self.numbers)
+        if name is None:
+            name = f'{(via or self).prefix()}{connector}.{number}'
         check_name(name)
         module = importlib.import_module('econtext.connectors.' + connector)
         module.plan(options)
         given = {key: value for key, value in answers.items() if value is not None}
-        context = Context(self, self.number(), name, via)
+        context = Context(self, number, name, via)
         context.answers = given
         self.contexts[context.id] = context
         if via is None:

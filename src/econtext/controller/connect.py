@@ -48,8 +48,7 @@ class Origin:
             print(old.call(os.getpid))
         """
         options = {'python': python, 'env': dict(env) if env else None}
-        label = name or f'{self.prefix()}local.{self.number()}'
-        return self.start('local', options, label, argv0, connect_timeout, {})
+        return self.start('local', options, name, argv0, connect_timeout, {})
 
     def ssh(
         self,
@@ -129,7 +128,7 @@ class Origin:
         self,
         connector: str,
         options: dict[str, Any],
-        name: str,
+        name: str | None,
         argv0: str | None,
         connect_timeout: float,
         answers: Mapping[str, Secret],
@@ -138,10 +137,6 @@ class Origin:
 
     def prefix(self) -> str:
         """What the names of contexts started from here begin with."""
-        raise NotImplementedError
-
-    def number(self) -> int:
-        """The number of the next context."""
         raise NotImplementedError
 
 

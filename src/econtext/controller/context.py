@@ -315,7 +315,7 @@ class Context(Origin, concurrent.futures.Executor):
         self,
         connector: str,
         options: dict[str, Any],
-        name: str,
+        name: str | None,
         argv0: str | None,
         connect_timeout: float,
         answers: Mapping[str, Secret],
@@ -326,9 +326,6 @@ class Context(Origin, concurrent.futures.Executor):
 
     def prefix(self) -> str:
         return self.name + '.'
-
-    def number(self) -> int:
-        return self.broker.number()
 
     # Life.
 

@@ -47,6 +47,13 @@ PUSHED = (
     *('econtext.core.' + name for name in ('life', 'face', 'pull', 'title')),
     *('econtext.core.' + name for name in ('failure', 'rich', 'records')),
 )
+# Modules of ours that a program may import on both ends, and use on one.
+FACES = {
+    'econtext.utils': ('run_with_broker', 'log_to_stderr'),
+    'econtext.local': ('connect',),
+    'econtext.ssh': ('connect',),
+    'econtext.sudo': ('connect',),
+}
 #: What a child has from the start.
 PREAMBLE = tuple('econtext.core.' + name for name in packer.ORDER)
 
@@ -225,8 +232,11 @@ def main_name() -> str:
 
 def own_unit(name: str) -> Unit | None:
     """Return a module of econtext: of rings 1 and 2, and no other."""
-    if name == 'econtext.utils':
-        return False, 'econtext/utils.py', b'from econtext import run_with_broker\n'
+    if name in FACES:
+        lines = ['from econtext.core.face import Elsewhere']
+        lines += [f'{word} = Elsewhere({name.partition(".")[2] + "." + word!r})'
+                  for word in FACES[name]]
+        return False, name.replace('.', '/') + '.py', '\n'.join([*lines, '']).encode()
     package = name.rpartition('.')[0]
     if name in RINGS or name == 'econtext':
         path = os.path.join(os.path.dirname(packer.__file__), '..', *name.split('.')[1:])
