@@ -35,10 +35,10 @@ from econtext.controller.channels import Channels
 from econtext.controller.connect import Origin, Secret
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
+from econtext.controller.gate import Gate
 from econtext.controller.loop import ControllerLoop, Expired
-from econtext.controller.modules import PREAMBLE, PUSHED, Modules, pack_units
+from econtext.controller.modules import NURSERY, PREAMBLE, PUSHED, Modules, pack_units, pushed
 from econtext.core.loop import Link
-from econtext.core.router import Router
 from econtext.core.wire import (
     CALL,
     DEAD,
@@ -62,9 +62,6 @@ from econtext.parent.values import decode
 
 log = logging.getLogger('econtext')
 
-# What a context needs before it can start others.
-NURSERY = tuple('econtext.parent.' + name for name in (
-    'command', 'handshake', 'process', 'children', 'values'))
 CLOSING = 8.0   # seconds that closing takes at most
 
 
@@ -88,7 +85,7 @@ class Broker(Origin):
         self.modules = Modules(forward, installed)
         self.preamble = packer.preamble()
         self.loop = ControllerLoop()
-        self.router = Router(0)
+        self.router = Gate(self)
         self.contexts: dict[int, Context] = {}
         self.births: dict[int, children.Birth] = {}
         self.numbers = itertools.count(1)
@@ -177,8 +174,7 @@ class Broker(Origin):
         self.router.links[context.id] = self.router.links.get(via.id)
         for hop in via.path()[:-1]:
             self.router.send(ROUTE, hop.id, context.id, b'%d' % via.id)
-        for module in (*NURSERY, 'econtext.connectors.' + connector):
-            via.push(module)
+        via.push(*NURSERY, 'econtext.connectors.' + connector)
         plain = {key: value for key, value in answers.items() if not callable(value)}
         asked = [key for key, value in answers.items() if callable(value)]
         self.router.send(
@@ -187,9 +183,8 @@ class Broker(Origin):
 
     def furnish(self, context: Context, argv0: str | None) -> None:
         """Send what follows the preamble, and the cast that makes use of it."""
-        units = [(name, self.modules.unit(name)) for name in PUSHED]
         context.sent.update(PUSHED + PREAMBLE)
-        self.router.send(MODULE, context.id, 0, pack_units(units))
+        self.router.send(MODULE, context.id, 0, pushed())
         title = (self.title if argv0 is None else argv0).encode('utf-8', 'surrogateescape')
         argv = [word.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
                 for word in sys.argv]

@@ -228,17 +228,19 @@ class Context(Origin, concurrent.futures.Executor):
             self.lines.logger.debug('> call %s.%s', module, name)
         return body
 
-    def push(self, module: str) -> None:
-        """Send `module` and what it needs of the program's own, if not there yet."""
+    def push(self, *modules: str) -> None:
+        """Send `modules` and what they need of the program's own, if not there yet."""
         with self.sending:
-            units = self.broker.modules.closure(module, self.sent)
+            units = []
+            for module in modules:
+                units += self.broker.modules.closure(module, self.sent)
             units = [unit for unit in units if not isinstance(unit[1][2], tuple)]
             if units:
                 if self.level <= logging.DEBUG:
                     names = ', '.join(name for name, unit in units)
                     self.lines.logger.debug('> modules %s', names)
                 self.broker.router.send(MODULE, self.id, 0, pack_units(units))
-            self.complete.add(module)
+            self.complete.update(modules)
 
     def follow_level(self) -> None:
         """Tell the context which records are wanted, if that has changed."""

@@ -17,6 +17,7 @@ Any thread may enter.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.machinery
 import importlib.util
 import linecache
@@ -46,6 +47,10 @@ PUSHED = (
     'econtext.core',
     *('econtext.core.' + name for name in ('life', 'face', 'pull', 'title')),
     *('econtext.core.' + name for name in ('failure', 'rich', 'records')),
+)
+#: What a context needs before it can start others.
+NURSERY = tuple(
+    'econtext.parent.' + name for name in ('command', 'handshake', 'process', 'children')
 )
 # Modules of ours that a program may import on both ends, and use on one.
 FACES = {
@@ -203,6 +208,12 @@ class Modules:
 def pack_units(units: Iterable[tuple[str, Unit | None]]) -> bytes:
     """Return the body that carries `units`: one stream, so that like sources share."""
     return zlib.compress(marshal.dumps(list(units), 2), 6)
+
+
+@functools.cache
+def pushed() -> bytes:
+    """Return the body that carries PUSHED."""
+    return pack_units((name, own_unit(name)) for name in PUSHED)
 
 
 def installed_places() -> tuple[str, ...]:

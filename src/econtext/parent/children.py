@@ -82,6 +82,8 @@ class Birth(object):
         stdout, program.stdout = program.stdout, None
         stdin, program.stdin = program.stdin, None
         program.stderr = None
+        # What was sent by now goes out in one piece.
+        self.link.queue[:] = [EMPTY.join(self.link.queue)]
         self.link.open(stdout, stdin)
 
     def listener(self, source):
@@ -199,8 +201,10 @@ class Birth(object):
                 if number and program.poll() is None:
                     program.kill(number)
                 deadline = clock() + patience
+                pause = 0.0005
                 while program.poll() is None and clock() < deadline:
-                    time.sleep(0.01)
+                    time.sleep(pause)
+                    pause = min(2 * pause, 0.05)
             status = program.poll()
         for reader in self.readers:
             # All it said is in the pipes; take it before they are closed.
