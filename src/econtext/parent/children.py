@@ -82,8 +82,10 @@ class Birth(object):
         stdout, program.stdout = program.stdout, None
         stdin, program.stdin = program.stdin, None
         program.stderr = None
+        self.link.writing.acquire()
         # What was sent by now goes out in one piece.
         self.link.queue[:] = [EMPTY.join(self.link.queue)]
+        self.link.writing.release()
         self.link.open(stdout, stdin)
 
     def listener(self, source):
