@@ -1,4 +1,4 @@
-"""A module of the program's own: it lies here and nowhere else, and runs in any Python from 2.4 on."""
+"""A module of the program's own, for any Python from 2.4 on: no context has it installed."""
 
 import os
 import platform
@@ -16,13 +16,22 @@ def describe():
     }
 
 
+def work():
+    """Print a line, start a program that prints another, log a third."""
+    import logging
+
+    print('printed by a function')
+    os.system('echo printed by a program')
+    logging.getLogger('greeting').warning('logged by a function')
+
+
 def name_in_ps():
-    """Return the command line that `ps` shows of this process; None where there is no /proc."""
+    """Return what `ps` shows of this process; None where there is no /proc."""
     try:
-        file = open('/proc/self/cmdline', 'rb')
+        file = open('/proc/self/cmdline')
     except IOError:
         return None
     try:
-        return file.read().split(b'\0')[0]
+        return file.read().split('\0')[0]
     finally:
         file.close()

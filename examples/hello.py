@@ -1,5 +1,5 @@
 """
-Start a context and show what it can do, one line for each thing.
+Start a context and show what it does, one thing after the other.
 
     python examples/hello.py                        a process on this machine
     python examples/hello.py [SSH_ARGUMENT …] HOST  a process on HOST, by ssh
@@ -14,25 +14,18 @@ import greeting
 import econtext
 
 
-def work(log_name):
-    """Run in the context: print a line, start a program that prints another, log a third."""
-    print('printed by a function')
-    os.system('echo printed by a program')
-    logging.getLogger(log_name).warning('logged by a function')
-
-
 def main(broker, arguments):
     if arguments:
         context = broker.ssh(arguments[-1], ssh_args=arguments[:-1])
     else:
         context = broker.local()
 
-    title('A function of a module that only this machine has')
-    for key, value in greeting_lines(context):
+    title('A function of greeting.py, which that interpreter does not have')
+    for key, value in context.call(greeting.describe).items():
         print(f'    {key + ":":10} {value}')
 
     title('What is printed and logged there, as records of the logging module here')
-    context.call(work, 'hello')
+    context.call(greeting.work)
 
     title('An exception there, caught here')
     try:
@@ -41,8 +34,7 @@ def main(broker, arguments):
         print('    ' + str(error).splitlines()[0])
 
     title('The name that ps shows')
-    name = context.call(greeting.name_in_ps)
-    print('    ' + (name.decode() if name else 'there is no /proc on that machine'))
+    print('    ' + (context.call(greeting.name_in_ps) or 'that machine has no /proc'))
 
     title('From there on, as root')
     try:
@@ -53,16 +45,11 @@ def main(broker, arguments):
 
 
 def title(text):
-    print('\n' + text, flush=True)
-
-
-def greeting_lines(context):
-    yield 'context', context.name
-    yield from context.call(greeting.describe).items()
+    print('\n' + text)
 
 
 if __name__ == '__main__':
-    # Records go to standard output, so that they stand where they came.
+    # To the same output as what is printed, so that records stand where they came.
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format='    %(levelname)s %(name)s: %(message)s')
     with econtext.Broker() as broker:
         main(broker, sys.argv[1:])

@@ -1,0 +1,1 @@
+"""An application of several modules, none of them installed anywhere."""

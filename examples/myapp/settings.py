@@ -1,0 +1,3 @@
+"""What the other modules share."""
+
+GREETING = 'Hello from'

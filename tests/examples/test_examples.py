@@ -1,0 +1,217 @@
+"""Every program of `examples/` does what its first lines say, started as a user starts it."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import lab
+from lab import pythons
+from lab.accounts import Accounts
+from lab.sshd import Sshd
+
+EXAMPLES = Path(__file__).parents[2] / 'examples'
+PROGRAMS = {path.name for path in EXAMPLES.glob('*.py')} - {'greeting.py'}  # that one is a module of hello.py
+
+Start = Callable[..., 'subprocess.Popen[str]']
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """What a user's shell gives a program, with a checkout in front."""
+    return {**os.environ, 'PYTHONPATH': str(EXAMPLES.parent / 'src'), 'PYTHONUNBUFFERED': '1'}
+
+
+@pytest.fixture
+def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """Start an example with arguments; it is ended after the test."""
+    started = []
+
+    def begin(name: str, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, str(EXAMPLES / name), *arguments],
+            env=environment, cwd=tmp_path, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        with process:
+            process.kill()
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Return what a program printed, which must end well."""
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    return output, errors
+
+
+@pytest.fixture
+def host(sshd: Sshd, environment: dict[str, str], tmp_path: Path) -> str:
+    """A host that a plain `ssh HOST` reaches, as for a user whose configuration knows it."""
+    write_ssh(sshd, environment, tmp_path)
+    return 'lab-one'
+
+
+def write_ssh(sshd: Sshd, environment: dict[str, str], tmp_path: Path, user: str | None = None) -> None:
+    folder = tmp_path / 'bin'
+    folder.mkdir()
+    program = folder / 'ssh'
+    program.write_text('#!/bin/sh\nexec %s %s "$@"\n' % (lab.need('ssh'), ' '.join(sshd.ssh_args(user))))
+    program.chmod(0o755)
+    environment['PATH'] = f'{folder}:{environment["PATH"]}'
+
+
+def test_each_is_tested() -> None:
+    here = Path(__file__).read_text()
+    assert [name for name in sorted(PROGRAMS) if repr(name) not in here] == []
+
+
+def check_hello(output: str) -> None:
+    assert "FileNotFoundError: [Errno 2] No such file or directory: '/no/such/folder'" in output
+    assert 'loaded by: Importer' in output
+    for line in (': greeting: logged by a function', 'stdout: printed by a function', 'stdout: printed by a program'):
+        assert line in output
+    assert 'econtext:' in output
+    assert 'user id 0' in output or 'not here: ' in output
+
+
+def test_hello_beside_us(start: Start) -> None:
+    output, errors = finish(start('hello.py'))
+    check_hello(output)
+    assert errors == ''
+
+
+def test_hello_by_ssh(start: Start, sshd: Sshd) -> None:
+    output, errors = finish(start('hello.py', *sshd.ssh_args(), 'lab'))
+    check_hello(output)
+    assert errors == ''
+
+
+@pytest.mark.parametrize('version', pythons.REQUIRED)
+def test_greeting_on_every_python(environment: dict[str, str], version: str) -> None:
+    """What hello.py calls is in a module that any Python can read."""
+    program = (
+        'import econtext, greeting, sys\n'
+        'with econtext.Broker() as broker:\n'
+        '    context = broker.local(python=sys.argv[1])\n'
+        '    context.call(greeting.work)\n'
+        "    print(context.call(greeting.describe)['python'])\n"
+        '    print(context.call(greeting.name_in_ps))\n'
+    )
+    environment['PYTHONPATH'] += f':{EXAMPLES}'
+    argv = [sys.executable, '-c', program, pythons.interpreter(version)]
+    result = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=30)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f'{version}.'), result.stdout
+    assert '\necontext:' in result.stdout
+
+
+def test_install_app(
+    start: Start, sshd: Sshd, accounts: Accounts, environment: dict[str, str], tmp_path: Path
+) -> None:
+    account = accounts['plain']
+    write_ssh(sshd, environment, tmp_path, account.name)
+    archive, unpacked = account.home / 'app.tar.gz', account.home / 'app'
+    with tarfile.open(archive, 'w:gz') as file:
+        entry = tarfile.TarInfo('app/VERSION')
+        entry.size = 2
+        file.addfile(entry, io.BytesIO(b'7\n'))
+    archive.chmod(0o644)
+    try:
+        output, errors = finish(start('install_app.py', 'lab-web'))
+        assert (unpacked / 'VERSION').read_text() == '7\n'
+        assert (unpacked / 'VERSION').owner() == account.name
+    finally:
+        archive.unlink()
+        shutil.rmtree(unpacked, ignore_errors=True)
+    assert 'INFO: econtext.ctx.lab-web: stdout: app/VERSION' in errors
+    assert output == ''
+
+
+def test_install_app_tells_how_it_is_used(start: Start) -> None:
+    process = start('install_app.py')
+    _output, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert errors == 'usage: install_app.py HOST\n'
+
+
+def test_modules_beside_us(start: Start) -> None:
+    assert finish(start('modules.py')) == (f'Hello from {socket.gethostname()}\n', '')
+
+
+def test_modules_by_ssh(start: Start, host: str) -> None:
+    assert finish(start('modules.py', host)) == (f'Hello from {socket.gethostname()}\n', '')
+
+
+def test_uptime_beside_us(start: Start) -> None:
+    _output, errors = finish(start('uptime.py'))
+    assert 'INFO: econtext.ctx.local.1: stdout: ' in errors
+
+
+def test_uptime_on_many_hosts(start: Start, host: str) -> None:
+    hosts = ['lab-one', 'lab-two', 'lab-three']
+    _output, errors = finish(start('uptime.py', *hosts))
+    for name in hosts:
+        assert f'INFO: econtext.ctx.{name}: stdout: {socket.gethostname()}' in errors
+
+
+def test_uptime_goes_on_where_a_host_cannot_be_reached(start: Start, host: str) -> None:
+    _output, errors = finish(start('uptime.py', 'no-such-host.invalid', host))
+    assert "no-such-host.invalid: the host's name cannot be resolved. Check the spelling" in errors
+    assert f'INFO: econtext.ctx.{host}: stdout: ' in errors
+
+
+def follow(process: subprocess.Popen[str], path: Path, names: list[str]) -> None:
+    """Append to the file until the program has printed of each name; then press Ctrl-C."""
+    assert process.stdout is not None
+    output = process.stdout.fileno()
+    os.set_blocking(output, False)
+    seen = ''
+
+    def all_seen() -> bool:
+        nonlocal seen
+        with path.open('a') as file:
+            file.write('a line\n')
+        try:
+            seen += os.read(output, 65536).decode()
+        except BlockingIOError:
+            pass
+        return all(f'{name}: a line\n' in seen for name in names)
+
+    lab.eventually(all_seen, 20, f'a line of each of {names}')
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ''
+
+
+def test_tail_logs_beside_us(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / 'messages'
+    path.touch()
+    follow(start('tail_logs.py', str(path)), path, ['local.1'])
+
+
+def test_tail_logs_on_many_hosts(start: Start, host: str, tmp_path: Path) -> None:
+    path = tmp_path / 'messages'
+    path.touch()
+    follow(start('tail_logs.py', str(path), 'lab-one', 'lab-two'), path, ['lab-one', 'lab-two'])
+
+
+def test_tail_logs_tells_of_a_file_that_is_not_there(start: Start) -> None:
+    output, errors = finish(start('tail_logs.py', '/no/such/file'))
+    assert output == ''
+    assert errors.startswith("FileNotFoundError: [Errno 2] No such file or directory: '/no/such/file'")
