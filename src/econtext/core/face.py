@@ -17,10 +17,17 @@ class EcontextError(Exception):
 class Context(object):
     """Another context, as an argument speaks of it."""
 
-    def __init__(self, number, name):
-        # type: (int, str) -> None
+    def __init__(self, child, number, name):
+        # type: (Any, int, str) -> None
+        self.child = child
         self.id = number
         self.name = name
+
+    def call(self, function, *args, **kwargs):
+        # type: (Any, Any, Any) -> Any
+        """Run a function there, if it is below this context; return its result."""
+        from econtext.parent import caller
+        return caller.call(self.child, self.id, self.name, function, args, kwargs)
 
     def __repr__(self):
         # type: () -> str
@@ -106,10 +113,11 @@ def furnish(package):
     """Give `package`, the child's econtext, its names."""
     for kind in Context, Channel:
         kind.crosses_as = 'econtext'
+    EcontextError.__module__ = 'econtext'
     package.EcontextError = EcontextError
     package.Context = Context
     package.Channel = Channel
     for name in ERRORS:
-        setattr(package, name, type(name, (EcontextError,), {}))
+        setattr(package, name, type(name, (EcontextError,), {'__module__': 'econtext'}))
     for name in ELSEWHERE:
         setattr(package, name, Elsewhere(name))

@@ -100,7 +100,7 @@ class Life(object):
         if what == 'channel':
             from econtext.core import channels
             return channels.hold(self.child, *args)
-        return face.Context(*args)
+        return face.Context(self.child, *args)
 
     def start(self, src, handle, body):
         # type: (int, int, bytes) -> None
