@@ -187,21 +187,13 @@ class Context(Origin, concurrent.futures.Executor):
         timeout: float | None,
     ) -> Future[Any]:
         body = self.request(function, args, kwargs)
-        future: Future[Any] = Future(self.broker.loop)
+        future: Future[Any] = Future(self)
         self.pending.add(future)
-
-        def settle(kind: int, body: bytes) -> None:
-            if self.talked:
-                self.end_of_call()
-            self.pending.discard(future)
-            future.settle(lambda: self.outcome(kind, body))
-
-        handle = self.broker.router.ask(CALL, self.id, body, settle)
+        handle = self.broker.router.ask(CALL, self.id, body, future.settle)
         if timeout is not None:
             def expire() -> None:
                 if self.broker.router.asked.pop(handle, None):
-                    self.pending.discard(future)
-                    future.settle(lambda: raise_(self.late(handle, timeout)))
+                    future.settle_by(lambda: raise_(self.late(handle, timeout)))
 
             self.broker.loop.at(time.monotonic() + timeout, expire)
         return future

@@ -15,7 +15,7 @@ import sys
 from econtext.core import rich
 from econtext.core.codec import BYTES, Text
 from econtext.core.loop import Waiter
-from econtext.core.wire import CALL, ERROR, RESULT, BadFrame
+from econtext.core.wire import CALL, EMPTY, ERROR, RESULT, BadFrame
 from econtext.parent.values import decode
 
 
@@ -36,9 +36,9 @@ def call(child, who, name, function, args, kwargs):
     child.loop.wait(waiter)
     try:
         if waiter.kind == RESULT:
-            return decode(waiter.body, child)
+            return decode(waiter.body or EMPTY, child)
         if waiter.kind == ERROR:
-            described = decode(waiter.body, child)
+            described = decode(waiter.body or EMPTY, child)
             raise package.CallError('%s: %s\n\nIn context %s:\n%s' % (
                 described[0], described[1], name, described[2]))
     except BadFrame:
