@@ -10,6 +10,8 @@ Invariants, beside those of ``core.loop``:
   waited for: a call's lines are logged before the call returns.
 * `chores` are our own work that may take its time, such as reading modules from
   disk.  They wait for no event.
+* An event or chore that fails, such as a log handler of the program, ends neither
+  the loop nor the call that happened to run it: its traceback is shown.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import heapq
 import itertools
 import os
 import select
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -97,10 +100,10 @@ class ControllerLoop(Loop):
                 chore = self.chores.popleft()
             except IndexError:
                 break
-            chore()
+            attempt(chore)
         with self.draining:
             while self.events:
-                self.events.popleft()()
+                attempt(self.events.popleft())
 
     @safe
     def park(self, waiter: Waiter) -> None:
@@ -178,3 +181,11 @@ class ControllerLoop(Loop):
         os.close(self.waker)
         if not self.milliseconds:
             self.poller.close()
+
+
+def attempt(action: Action) -> None:
+    """Run `action`; show why it failed, if it does."""
+    try:
+        action()
+    except Exception:
+        sys.excepthook(*sys.exc_info())
