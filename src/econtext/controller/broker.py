@@ -32,7 +32,7 @@ from typing import Any
 
 from econtext.controller import functions, interrupt, packer, values
 from econtext.controller.channels import Channels
-from econtext.controller.connect import Origin, Secret
+from econtext.controller.connect import Origin, Secret, plain
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
 from econtext.controller.gate import Gate
@@ -71,6 +71,7 @@ class Broker(Origin):
 
     `forward` names packages that are always sent as the program's own code;
     `installed` names those that are taken from the target where it has them.
+    Raises ValueError if both name the same.
 
     Example::
 
@@ -142,8 +143,9 @@ class Broker(Origin):
             name = f'{(via or self).prefix()}{connector}.{number}'
         check_name(name)
         module = importlib.import_module('econtext.connectors.' + connector)
+        options = plain(options)
         module.plan(options)
-        given = {key: value for key, value in answers.items() if value is not None}
+        given = {key: plain(value) for key, value in answers.items() if value is not None}
         context = Context(self, number, name, via)
         context.answers = given
         self.contexts[context.id] = context
@@ -382,7 +384,20 @@ class Broker(Origin):
             log.warning('%s: it did not end within %g s', context.name, CLOSING)
 
     def close(self) -> None:
-        """End every context, within seconds; further calls get ContextLost."""
+        """
+        End every context, within seconds; further calls get ContextLost.
+
+        Leaving the ``with`` statement does this.  Failures to connect that nobody
+        looked at are logged.  Raises nothing; what does not end is logged.
+
+        Example::
+
+            broker = econtext.Broker()
+            try:
+                ...
+            finally:
+                broker.close()
+        """
         if self.closed:
             return
         self.closed = True

@@ -38,9 +38,10 @@ class Origin:
         `python` is the path of its interpreter, or a list of words that ends
         with it; by default the one that starts it.  `env` sets variables, or
         removes them (None).  `name` is what logs and errors call it, `argv0` what
-        ``ps`` shows.  `connect_timeout` is in seconds.
+        ``ps`` shows.  `connect_timeout` is in seconds, from now on.
 
-        Returns at once; a failure is a ConnectError from the first use.
+        Returns at once.  Raises TypeError or ValueError for options that make no
+        sense; that it could not be started is a ConnectError from its first use.
 
         Example::
 
@@ -69,13 +70,18 @@ class Origin:
         """
         Start a context on another machine, by the OpenSSH client.
 
-        The user's ssh configuration counts for all that is not given here;
-        `ssh_args`, a list, precedes all other arguments.  `python` is the path of
-        the interpreter there; by default python3, python, python2 or
-        platform-python is found.  `password` and `passphrase` are texts, or
-        functions that get the prompt and return one.
+        `hostname` is a name as ``ssh`` understands it.  The user's ssh
+        configuration counts for all of `username`, `port` and `identity_file`
+        that is not given; `ssh_args`, a list, precedes all other arguments.
+        `password` is for the account, `passphrase` for the private key: texts, or
+        functions that get the prompt and return one.  `python` is the path of the
+        interpreter there, or a list of words that ends with it; by default
+        python3, python, python2 or platform-python is found.  `ssh_path` is the
+        client.  `name` is what logs and errors call it, by default the host's
+        name; `argv0` is what ``ps`` shows.  `connect_timeout` is in seconds.
 
-        Returns at once; a failure is a ConnectError from the first use.
+        Returns at once.  Raises TypeError or ValueError for options that make no
+        sense; that it could not be started is a ConnectError from its first use.
 
         Example::
 
@@ -108,10 +114,16 @@ class Origin:
         """
         Start a context on the same machine as another user, by sudo.
 
-        `password` is a text, or a function that gets the prompt and returns one;
-        it is typed only if sudo asks, and never shows in arguments or logs.
+        `username` is whom to become.  `password` is a text, or a function that
+        gets the prompt and returns one; it is typed only if sudo asks, and never
+        shows in arguments or logs.  `python` is the path of the interpreter, or a
+        list of words that ends with it; by default the one that starts it, or
+        another that is found.  `sudo_path` is the program.  `name` is what logs
+        and errors call it, `argv0` what ``ps`` shows.  `connect_timeout` is in
+        seconds.
 
-        Returns at once; a failure is a ConnectError from the first use.
+        Returns at once.  Raises TypeError or ValueError for options that make no
+        sense; that it could not be started is a ConnectError from its first use.
 
         Example::
 
@@ -144,4 +156,15 @@ def words(option: str, value: Sequence[str]) -> Sequence[str]:
     """Return a list of words; a text that was meant as one is refused."""
     if isinstance(value, str) or not all(isinstance(word, str) for word in value):
         raise TypeError(f'{option}= must be a list of words, not {value!r}')
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with every text of its own type, such as an enum's, made a plain one."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
     return value
