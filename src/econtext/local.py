@@ -14,7 +14,8 @@ def connect(via: Origin, **options: Any) -> Context:
     """
     Start a context from `via`, a broker or a context: the same as ``via.local(…)``.
 
-    The options are those of ``Broker.local``.
+    The `options` and errors are those of ``Broker.local``: it raises nothing for a
+    failure to start, which the first use of the context does.
 
     Example::
 

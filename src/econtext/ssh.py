@@ -14,7 +14,8 @@ def connect(via: Origin, hostname: str, **options: Any) -> Context:
     """
     Start a context from `via`, a broker or a context: the same as ``via.ssh(…)``.
 
-    The options are those of ``Broker.ssh``.
+    `hostname`, the `options` and the errors are those of ``Broker.ssh``: it raises
+    nothing for a failure to connect, which the first use of the context does.
 
     Example::
 

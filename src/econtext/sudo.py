@@ -14,7 +14,8 @@ def connect(via: Origin, username: str = 'root', **options: Any) -> Context:
     """
     Start a context from `via`, a broker or a context: the same as ``via.sudo(…)``.
 
-    The options are those of ``Broker.sudo``.
+    `username`, the `options` and the errors are those of ``Broker.sudo``: it raises
+    nothing for a failure to connect, which the first use of the context does.
 
     Example::
 

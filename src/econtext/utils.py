@@ -15,10 +15,10 @@ T = TypeVar('T')
 
 def run_with_broker(main: Callable[[Broker], T]) -> T:
     """
-    Run ``main(broker)`` with a new broker, and close it afterwards.
+    Call `main` with a new broker, close that afterwards, and return the result.
 
     What contexts print and log shows on standard error, unless the program has
-    set up ``logging`` itself.
+    set up ``logging`` itself.  Raises what `main` does.
 
     Example::
 
@@ -31,5 +31,13 @@ def run_with_broker(main: Callable[[Broker], T]) -> T:
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Show records from `level` on, on standard error, if nothing else is set up."""
+    """
+    Show records from `level` on, on standard error, if nothing else is set up.
+
+    Raises nothing.
+
+    Example::
+
+        econtext.utils.log_to_stderr(logging.DEBUG)
+    """
     logging.basicConfig(level=level, format='%(levelname)s: %(name)s: %(message)s')

@@ -89,7 +89,8 @@ class Channel:
     Made by ``context.channel()`` and handed to a function there, or in a context
     further down, as an argument.  Iterate over it for what comes; ``send()``
     what is to go.  Iteration ends when the other end closes, and raises
-    ContextLost if its context is lost.  Leaving the loop early closes nothing.
+    ContextLost or ConnectError if its context is gone.  Leaving the loop early
+    closes nothing.
     """
 
     crosses_as = 'econtext'
@@ -108,15 +109,26 @@ class Channel:
         return f'<econtext.Channel {self.end.handle} to {self.holder.name} {state}>'
 
     def open(self) -> bool:
-        """Tell whether both ends are open."""
+        """
+        Tell whether both ends are open. Raises nothing.
+
+        Example::
+
+            while channel.open():
+                channel.send(os.getloadavg())
+        """
         return bool(self.end.is_open())
 
     def send(self, value: Any) -> None:
         """
         Send `value`; wait while the other end does not keep up.
 
-        Raises EcontextError if the channel is closed, ContextLost if its context
-        is, TypeError for what cannot cross.
+        Raises EcontextError if the channel is closed, ContextLost or ConnectError
+        if its context is gone, TypeError or ValueError for what cannot cross.
+
+        Example::
+
+            channel.send({'path': '/var/log/messages'})
         """
         body = values.encode(value, 'channel', self.holder)
         if not self.handed and self.end.credit <= 0:
@@ -128,7 +140,15 @@ class Channel:
             raise EcontextError('the channel is closed: ask open() before send()')
 
     def close(self) -> None:
-        """Tell the other end that nothing more will come; take no more either."""
+        """
+        Tell the other end that nothing more will come; take no more either.
+
+        What has arrived can still be read.  Raises nothing.
+
+        Example::
+
+            channel.close()
+        """
         self.end.close()
         if not self.handed:
             self.end.theirs = False
@@ -139,7 +159,11 @@ class Channel:
         Return the next value.
 
         Raises EOFError when the other end has closed, TimeoutError after
-        `timeout` seconds, ContextLost if the context is lost.
+        `timeout` seconds, ContextLost or ConnectError if the context is gone.
+
+        Example::
+
+            line = channel.get(timeout=5)
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -206,9 +230,9 @@ def select(
     """
     Wait on many channels in one thread; yield (channel, value) as values come.
 
-    Ends when all of them are closed.  A channel whose context is lost yields a
-    ContextLost in place of a value, once.  Raises TimeoutError if nothing comes
-    for `timeout` seconds.
+    Ends when all of `channels` are closed.  One whose context is gone yields its
+    ContextLost or ConnectError in place of a value, once.  Raises TimeoutError if
+    nothing comes for `timeout` seconds.
 
     Example::
 

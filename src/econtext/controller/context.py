@@ -122,10 +122,12 @@ class Context(Origin, concurrent.futures.Executor):
         Run ``function(*args, **kwargs)`` there and return its result.
 
         `function` is a function of a module, a class, a static or class method,
-        or a built-in.  Its module, and what that imports, is sent along.
+        or a built-in.  Its module, and what that imports, is sent along; `args`
+        and `kwargs` are values that cross.
 
         Raises CallError (also of the built-in type that was raised there),
-        ConnectError, ContextLost; TypeError for what cannot be sent.
+        ConnectError, ContextLost; TypeError or ValueError, before anything is
+        sent, for what cannot be.
 
         Example::
 
@@ -140,6 +142,10 @@ class Context(Origin, concurrent.futures.Executor):
         """
         Send the call and return a Future at once.
 
+        `function`, `args` and `kwargs` are as for call().  Raises TypeError or
+        ValueError for what cannot be sent, ConnectError or ContextLost if the
+        context is gone already; all else is raised by the future's result().
+
         Example::
 
             futures = [web.submit(install, 'app') for web in webs]
@@ -153,6 +159,7 @@ class Context(Origin, concurrent.futures.Executor):
 
         `timeout` is in seconds; at the deadline CallTimeout is raised.  The
         function goes on there, and the context is free once it has ended.
+        Raises ValueError for what is no number of seconds.
 
         Example::
 
@@ -327,8 +334,13 @@ class Context(Origin, concurrent.futures.Executor):
         """
         Wait until the context has answered, and return it.
 
-        Raises ConnectError if it could not be started, CallTimeout after
-        `timeout` seconds.  Needed by nobody who goes on to call.
+        Raises ConnectError if it could not be started, ContextLost if it has ended
+        since, CallTimeout after `timeout` seconds.  Needed by nobody who goes on
+        to call.
+
+        Example::
+
+            root = web.sudo().wait_ready()
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         wait = Wait(self.broker.loop, deadline)
@@ -369,6 +381,8 @@ class Context(Origin, concurrent.futures.Executor):
         """
         Return a channel, one end here, the other for a function called there.
 
+        Raises nothing; that the context is gone shows when the channel is used.
+
         Example::
 
             channel = web.channel()
@@ -383,13 +397,27 @@ class Context(Origin, concurrent.futures.Executor):
         Take no more calls, let those that were sent finish, then end the context.
 
         With `cancel_futures`, or without `wait`, it ends at once; see close().
+        Leaving a ``with`` statement does this.  Raises nothing.
+
+        Example::
+
+            with broker.ssh('web1') as web:
+                web.submit(install_app)
         """
         if wait and not cancel_futures and not self.error:
             concurrent.futures.wait(list(self.pending))
         self.close()
 
     def close(self) -> None:
-        """End the context and all below it within seconds. Calls get ContextLost."""
+        """
+        End the context and all below it, within seconds; calls get ContextLost.
+
+        Raises nothing; that it did not end in time is logged.
+
+        Example::
+
+            root.close()
+        """
         self.broker.end(self)
 
     def __enter__(self) -> Context:
@@ -407,14 +435,32 @@ class Options:
         self.timeout = timeout
 
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """As Context.call."""
+        """
+        Call as Context.call does.
+
+        `function`, `args`, `kwargs` and the errors are the same; also raises
+        CallTimeout, at the deadline.
+
+        Example::
+
+            web.options(timeout=5).call(install_app)
+        """
         result: T = self.context.run(function, args, kwargs, self.timeout)
         return result
 
     def submit(
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
-        """As Context.submit."""
+        """
+        Submit as Context.submit does.
+
+        `function`, `args` and `kwargs` are the same.  The future also raises
+        CallTimeout, at the deadline.
+
+        Example::
+
+            future = web.options(timeout=5).submit(install_app)
+        """
         return self.context.launch(function, args, kwargs, self.timeout)
 
 

@@ -122,14 +122,26 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             raise concurrent.futures.TimeoutError from None
 
     def done(self) -> bool:
-        """Tell whether the answer is here."""
+        """
+        Tell whether the answer is here. Raises nothing.
+
+        Example::
+
+            if future.done():
+                print(future.result())
+        """
         return bool(self._state == FINISHED)
 
     def result(self, timeout: float | None = None) -> T:
         """
         Return what the function returned, or raise what it raised.
 
-        Raises TimeoutError if the answer is not here after `timeout` seconds.
+        Raises what Context.call does, and TimeoutError if the answer is not here
+        after `timeout` seconds.
+
+        Example::
+
+            print(web.submit(os.getloadavg).result(timeout=5))
         """
         self._lead(timeout)
         self._open()
@@ -142,7 +154,15 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return result
 
     def exception(self, timeout: float | None = None) -> Any:
-        """Return what the function raised, None if it returned."""
+        """
+        Return what result() would raise, None if the function returned.
+
+        Raises TimeoutError if the answer is not here after `timeout` seconds.
+
+        Example::
+
+            failed = [future for future in futures if future.exception()]
+        """
         self._lead(timeout)
         self._open()
         return self._exception
