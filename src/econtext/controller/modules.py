@@ -45,7 +45,7 @@ RINGS = ('econtext.core', 'econtext.parent', 'econtext.connectors')
 PUSHED = (
     'econtext',
     'econtext.core',
-    *('econtext.core.' + name for name in ('life', 'face', 'pull', 'title')),
+    *('econtext.core.' + name for name in ('life', 'bulk', 'face', 'pull', 'title')),
     *('econtext.core.' + name for name in ('failure', 'rich', 'records')),
 )
 #: What a context needs before it can start others.
@@ -106,7 +106,10 @@ class Modules:
 
         `here` says that the child could load it from a package installed there.
         """
-        if here and not self.is_own(name):
+        standard = name.partition('.')[0] in sys.stdlib_module_names
+        if (here or standard) and not self.is_own(name):
+            # A standard library fits its own version only: what a child's lacks is
+            # a module that it does not have.
             return [(name, None)]
         return [(name, self.unit(name))]
 

@@ -30,7 +30,7 @@ except ImportError:
     import imp
     MAGIC_NUMBER = imp.get_magic()  # type: ignore[misc]
 
-from econtext.core import face
+from econtext.core import bulk, face
 from econtext.core.codec import encode, native
 from econtext.core.loop import Link
 from econtext.core.pull import Pull
@@ -45,6 +45,7 @@ def settle(child, argv, level, title):
     life = Life(child, level)
     child.make = life.make
     child.link.owner = life
+    bulk.accelerate(child.link)
     signal.signal(signal.SIGTERM, life.stop)
     try:
         os.setsid()

@@ -26,6 +26,7 @@ try:
 except ImportError:
     from thread import allocate_lock, start_new_thread
 
+from econtext.core import bulk
 from econtext.core.codec import encode
 from econtext.core.loop import Reader
 from econtext.core.wire import DEAD, EMPTY, MARK, REPORT, STOP, TYPED
@@ -126,6 +127,7 @@ class Birth(object):
             elif event[0] == 'ready':
                 self.ready = True
                 self.link.receive = self.link.decode
+                bulk.accelerate(self.link)
                 self.report('ready')
                 if event[1]:
                     self.link.decode(event[1])

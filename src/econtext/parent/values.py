@@ -20,6 +20,12 @@ from econtext.core.wire import BadFrame
 DEEPEST = 200   # levels of nesting
 PYTHON2 = isinstance('', type(''.encode()))
 COLON = ':'.encode()
+PLAIN = 'b'.encode()
+BYTES = type(COLON)
+
+
+class TooDeep(BadFrame):
+    """A value of an honest child may be that, too."""
 
 
 class Decoder(object):
@@ -56,7 +62,7 @@ class Decoder(object):
             raise ValueError('more values than bytes')
         self.depth += 1
         if self.depth > DEEPEST:
-            raise ValueError('nested too deeply')
+            raise TooDeep('nested more than %d levels deep' % DEEPEST)
         values = [self.value() for _ in range(count)]
         self.depth -= 1
         return values
@@ -104,11 +110,23 @@ READERS = dict([(tag.encode(), reader) for tag, reader in (
 
 
 def decode(data, owner=None):
-    # type: (bytes, Any) -> Any
+    # type: (Any, Any) -> Any
     """Return the value that `data` says, or raise BadFrame."""
+    if not isinstance(data, BYTES):
+        # A large frame, still in the buffer it was read into.
+        start = data[:32].tobytes()
+        size = start.find(COLON) + 1
+        if start[:1] == PLAIN and start[1:size - 1] == ('%x' % (len(data) - size)).encode():
+            return data[size:].tobytes()
+        data = data.tobytes()
     decoder = Decoder(data, owner)
     try:
         value = decoder.value()
+    except TooDeep:
+        raise
+    except RuntimeError:
+        # RecursionError, which depends on how deep the caller stands.
+        raise TooDeep('nested too deeply')
     except Exception:
         raise BadFrame('no value: %s: %s' % sys.exc_info()[:2])
     if decoder.at != len(data):
