@@ -117,8 +117,10 @@ def call_error(context: str, described: Any, hint: str = '') -> CallError:
     """Return the exception for what ``core.failure.describe`` sent."""
     type_name, message, trace, names, arguments = described
     kind = call_error_type(tuple(str(name) for name in names))
-    error = kind.__new__(kind)
-    CallError.__init__(error, context, str(type_name), str(message), str(trace), hint)
+    error = kind(context, str(type_name), str(message), str(trace), hint)
+    if isinstance(error, SyntaxError):
+        # All that Python shows of a SyntaxError that nobody caught.
+        error.msg = str(error)
     if isinstance(error, OSError) and len(arguments) == 3:
         error.errno, error.strerror, error.filename = arguments
     return error
