@@ -41,6 +41,10 @@ def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
         raise TypeError(
             f'{function!r} has no name to call it by: call a function of a module'
         )
+    bound = getattr(function, '__self__', None)
+    if isinstance(bound, type) and isinstance(function, types.MethodType):
+        # Of the class that was named, which may have inherited it.
+        module, name = bound.__module__, f'{bound.__qualname__}.{function.__name__}'
     for place in places(module):
         if reach(place, name) == function:
             return (main if place == '__main__' else place), name
