@@ -161,10 +161,11 @@ def make_zone(parts):
     import datetime
     offset = datetime.timedelta(0, seconds)
     try:
-        return datetime.timezone(offset, name)
+        return datetime.timezone(offset, name or '')
     except AttributeError:
         from econtext.core import fixed
-        return fixed.Zone(offset, name)
+        # Python 2 takes a name that is its own str, and no other.
+        return fixed.Zone(offset, str((name or '').encode('ascii', 'replace').decode('ascii')))
 
 
 def make_datetime(year, month, day, hour, minute, second, micro, parts, fold):
