@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import marshal
 import platform
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import MAGIC_NUMBER
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import values
 from econtext.controller.connect import Origin, Secret
 from econtext.controller.errors import (
+    CallError,
     CallTimeout,
     ConnectError,
     ContextLost,
@@ -37,8 +39,8 @@ from econtext.controller.loop import Expired, Wait
 from econtext.controller.modules import Unit, pack_units
 from econtext.controller.records import Lines, harmless
 from econtext.controller.remedies import explain
-from econtext.core.wire import CALL, ERROR, LEVEL, MODULE, RESULT, BadFrame
-from econtext.parent.values import decode
+from econtext.core.wire import CALL, ERROR, LEVEL, MODULE, PASS, RESULT, BadFrame
+from econtext.parent.values import TooDeep, decode
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
@@ -230,7 +232,7 @@ class Context(Origin, concurrent.futures.Executor):
     def push(self, *modules: str) -> None:
         """Send `modules` and what they need of the program's own, if not there yet."""
         with self.sending:
-            units = []
+            units: list[tuple[str, Unit]] = []
             for module in modules:
                 units += self.broker.modules.closure(module, self.sent)
             units = [unit for unit in units if not isinstance(unit[1][2], tuple)]
@@ -238,8 +240,31 @@ class Context(Origin, concurrent.futures.Executor):
                 if self.level <= logging.DEBUG:
                     names = ', '.join(name for name, unit in units)
                     self.lines.logger.debug('> modules %s', names)
-                self.broker.router.send(MODULE, self.id, 0, pack_units(units))
+                self.deliver(units)
             self.complete.update(modules)
+
+    def deliver(self, units: Sequence[tuple[str, Unit | None]], handle: int = 0) -> None:
+        """
+        Send `units`; with `handle` they are what the context asked for.
+
+        Behind a hop they come from the hop, which gets each but once.
+        """
+        router = self.broker.router
+        if self.via is None or not all(unit for name, unit in units):
+            kind = RESULT if handle else MODULE
+            router.send(kind, self.id, handle, pack_units(units))
+        else:
+            self.via.keep(units)
+            names = [name for name, unit in units]
+            router.send(PASS, self.via.id, self.id, marshal.dumps((names, handle), 2))
+
+    def keep(self, units: Sequence[tuple[str, Unit | None]]) -> None:
+        """Have the context keep `units` for those below it."""
+        with self.sending:
+            lacking = [unit for unit in units if unit[0] not in self.sent]
+            self.sent.update(name for name, unit in lacking)
+            if lacking:
+                self.deliver(lacking)
 
     def follow_level(self) -> None:
         """Tell the context which records are wanted, if that has changed."""
@@ -256,6 +281,10 @@ class Context(Origin, concurrent.futures.Executor):
             if kind == ERROR:
                 described = decode(body, self)
                 raise call_error(self.name, described, self.hint(described))
+        except TooDeep as error:
+            raise CallError(
+                self.name, 'ValueError', f'the result is {error}: send it in parts', ''
+            ) from None
         except (BadFrame, TypeError, ValueError) as error:
             if isinstance(error, EcontextError):
                 raise

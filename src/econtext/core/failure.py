@@ -11,14 +11,29 @@ from econtext.core.codec import Text, encode
 
 BUILTINS = len.__module__
 OWN = 'econtext.core.calls'
+ENCODER = 'econtext.core.codec'
 
 
 def describe(kind, error, trace):
     # type: (Any, Any, Any) -> bytes
     """Encode (type name, message, traceback, built-in types, arguments)."""
+    types = built_in_types(kind)
+    text = message(error)
+    if is_refusal(trace):
+        # Ours: no TypeError or RecursionError of the function.
+        types = []
+        if isinstance(error, RuntimeError):
+            text = 'the result is nested too deeply, or contains itself'
     return encode((
-        type_name(kind), message(error), trace_text(kind, error, trace),
-        built_in_types(kind), plain_arguments(error)))
+        type_name(kind), text, trace_text(kind, error, trace),
+        types, plain_arguments(error)))
+
+
+def is_refusal(trace):
+    # type: (Any) -> bool
+    """Did the function return, and its result could not be encoded?"""
+    inner = trace and trace.tb_next
+    return bool(inner) and inner.tb_frame.f_globals.get('__name__') == ENCODER
 
 
 def type_name(kind):
