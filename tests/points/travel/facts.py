@@ -1,0 +1,73 @@
+"""What a context is: asked by tests, so all in plain values."""
+
+import os
+import sys
+import threading
+import time
+
+COUNT = [0]
+
+
+def version():
+    return sys.version_info[0], sys.version_info[1]
+
+
+def identity():
+    """Return (process, parent, user, name of this module, whether its file is here)."""
+    return os.getpid(), os.getppid(), os.geteuid(), __name__, os.path.exists(__file__)
+
+
+def count():
+    COUNT[0] += 1
+    return COUNT[0]
+
+
+def in_main_thread():
+    if hasattr(threading, 'main_thread'):
+        return threading.current_thread() is threading.main_thread()
+    return threading.current_thread().__class__.__name__ == '_MainThread'
+
+
+def sleep(seconds, value=None):
+    time.sleep(seconds)
+    return value
+
+
+def wait_for(path, value=None):
+    """Return when there is a file `path`."""
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    return value
+
+
+def compute_until(path, value=None):
+    """The same, never letting go of the processor by itself."""
+    while not os.path.exists(path):
+        sum(range(1000))
+    return value
+
+
+def loaded(*names):
+    return [name for name in names if name in sys.modules]
+
+
+def module_files(prefix):
+    """Return the modules whose names begin with `prefix`, and whether their files exist."""
+    found = {}
+    for name in sorted(sys.modules):
+        if name.split('.')[0] == prefix:
+            path = getattr(sys.modules[name], '__file__', None)
+            found[name] = bool(path) and os.path.exists(path)
+    return found
+
+
+def descriptors():
+    return sorted(int(name) for name in os.listdir('/proc/self/fd'))
+
+
+def exit_hard(status):
+    os._exit(status)
+
+
+def read_input():
+    return sys.stdin.read(), sys.stdin.readline()
