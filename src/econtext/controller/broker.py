@@ -46,6 +46,7 @@ from econtext.core.wire import (
     HELLO,
     LOG,
     MODULE,
+    PASS,
     REPORT,
     RESULT,
     ROUTE,
@@ -186,7 +187,11 @@ class Broker(Origin):
     def furnish(self, context: Context, argv0: str | None) -> None:
         """Send what follows the preamble, and the cast that makes use of it."""
         context.sent.update(PUSHED + PREAMBLE)
-        self.router.send(MODULE, context.id, 0, pushed())
+        if context.via is None:
+            self.router.send(MODULE, context.id, 0, pushed())
+        else:
+            self.router.send(
+                PASS, context.via.id, context.id, marshal.dumps((PUSHED, 0), 2))
         title = (self.title if argv0 is None else argv0).encode('utf-8', 'surrogateescape')
         argv = [word.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
                 for word in sys.argv]
@@ -273,11 +278,15 @@ class Broker(Origin):
             body = b'' if data is None else b'+' + data
         else:
             units = self.modules.answer(name, bool(here))
-            body = pack_units([(name, context.fitting(name, unit)) for name, unit in units])
+            fitting = [(name, context.fitting(name, unit)) for name, unit in units]
             if context.level <= logging.DEBUG:
                 context.lines.logger.debug(
                     '< module %s%s', name, '' if units[0][1] else ': none here')
             context.sent.add(name)
+            if fitting == units:
+                context.deliver(fitting, handle)
+                return
+            body = pack_units(fitting)
         self.router.send(RESULT, src, handle, body)
 
     # Life and death.

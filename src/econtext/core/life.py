@@ -13,9 +13,11 @@ Invariants:
 
 ``lost`` is entered by the thread that leads, the rest by the main thread.
 """
+import marshal
 import os
 import sys
 import time
+import zlib
 try:
     import _signal as signal
 except ImportError:
@@ -34,7 +36,7 @@ from econtext.core import bulk, face
 from econtext.core.codec import encode, native
 from econtext.core.loop import Link
 from econtext.core.pull import Pull
-from econtext.core.wire import HELLO, LEVEL, REPORT, ROUTE, START
+from econtext.core.wire import HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
 
 GRACE = 1.0     # seconds
 
@@ -59,7 +61,8 @@ def settle(child, argv, level, title):
     child.link.lock.acquire()
     try:
         child.router.handle({
-            LEVEL: life.set_level, START: life.start, ROUTE: life.route})
+            LEVEL: life.set_level, START: life.start, ROUTE: life.route,
+            PASS: life.pass_on})
     finally:
         child.link.lock.release()
     trouble = None
@@ -120,6 +123,19 @@ class Life(object):
             links[handle] = links[int(body)]
         else:
             links.pop(handle, None)
+
+    def pass_on(self, src, who, body):
+        # type: (int, int, bytes) -> None
+        """Give context `who`, below us, units that we have, as `src` would."""
+        # Version 0: from 1 on Python 2 refers to strings in a way that 3 cannot read.
+        names, handle = marshal.loads(body)
+        units = [(name, self.child.importer.units.get(native(name))) for name in names]
+        kind = MODULE
+        if handle:
+            kind = RESULT
+        if who in self.child.router.links:
+            self.child.router.links[who].send(
+                kind, who, src, handle, zlib.compress(marshal.dumps(units, 0)))
 
     def beget(self, link, src, who, body):
         # type: (Link, int, int, bytes) -> None

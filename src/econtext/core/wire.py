@@ -24,7 +24,7 @@ EMPTY = ''.encode()
 MARK = '\0econtext\0\n'.encode()
 
 # Kinds that go down only, from a context to one below it.
-MODULE, CALL, START, STOP, ROUTE, LEVEL, TYPED = range(7)
+MODULE, CALL, START, STOP, ROUTE, LEVEL, TYPED, PASS = range(8)
 
 # Kinds that may also come up.  All of them are hostile until checked.
 UP = 16

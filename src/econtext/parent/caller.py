@@ -30,7 +30,7 @@ def call(child, who, name, function, args, kwargs):
     path = getattr(function, '__qualname__', function.__name__)
     if '<' in path:
         raise TypeError('%s: make it a function of a module' % path)
-    body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs)))), 2)
+    body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs)))), 0)
     waiter = Waiter(child.loop)
     child.router.ask(CALL, who, body, waiter.settle)
     child.loop.wait(waiter)
