@@ -1,0 +1,132 @@
+"""Every listing of the README and of docs/ is Python, and every program among them runs and prints what the page says.
+
+A program is a listing that imports econtext. A page's programs run in order, in one folder, with the
+argument `lab`; every host's name leads to a private ssh server, to an account that may use sudo. In a page's Markdown:
+
+    <!-- file: NAME -->     before a listing: it is saved as that file
+    <!-- not run: WHY -->   before a listing: it is compiled only
+    ```text                 right behind a program: what it prints; … stands for anything
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import lab
+from lab.accounts import Accounts
+from lab.sshd import Sshd
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').rglob('*.md'))]
+LISTING = re.compile(
+    r'^(?:<!-- (?P<order>file|not run): (?P<value>.+?) -->\n)?'
+    r'```python\n(?P<code>.*?)^```\n(?:```text\n(?P<printed>.*?)^```\n)?',
+    re.MULTILINE | re.DOTALL,
+)
+LINK = re.compile(r'\]\(([^)#]+)(#[^)]*)?\)')
+
+
+class Listing(NamedTuple):
+    where: str  # page and line
+    order: str | None
+    value: str | None
+    code: str
+    printed: str | None
+
+    @property
+    def is_program(self) -> bool:
+        return self.order is None and re.search(r'^\s*import econtext\b', self.code, re.MULTILINE) is not None
+
+
+def listings(page: Path) -> Iterator[Listing]:
+    text = page.read_text()
+    for match in LISTING.finditer(text):
+        where = f'{page.relative_to(ROOT)}:{text.count(chr(10), 0, match.start("code")) + 1}'
+        yield Listing(where, match['order'], match['value'], match['code'], match['printed'])
+
+
+def programs(page: Path) -> list[Listing]:
+    return [listing for listing in listings(page) if listing.is_program]
+
+
+def by_ssh(page: Path) -> bool:
+    return any('.ssh' in listing.code for listing in programs(page))
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_compiles(page: Path) -> None:
+    for listing in listings(page):
+        compile(listing.code, listing.where, 'exec')
+    assert page.read_text().count('```python\n') == len(list(listings(page)))
+
+
+@pytest.mark.parametrize('page', [p for p in PAGES if programs(p) and not by_ssh(p)], ids=named)
+def test_runs(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    run(page, environment, tmp_path)
+
+
+@pytest.mark.deadline(120)
+@pytest.mark.parametrize('page', [p for p in PAGES if programs(p) and by_ssh(p)], ids=named)
+def test_runs_by_ssh(
+    page: Path, environment: dict[str, str], tmp_path: Path, sshd: Sshd, accounts: Accounts
+) -> None:
+    # Every name leads to the server, from here and from there, but for those that are to lead nowhere.
+    account = accounts['nopw']
+    anywhere = f'HostName={sshd.address}'
+    sshd.give_client(account.home, account.uid, account.gid)
+    with (account.home / '.ssh' / 'config').open('a') as config:
+        config.write(f'  {anywhere}\n')
+    write_ssh(tmp_path, ' '.join([*sshd.ssh_args(account.name), '-o', anywhere]))
+    environment['PATH'] = f'{tmp_path}:{environment["PATH"]}'
+    run(page, environment, tmp_path)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, 'PYTHONPATH': f'{ROOT / "src"}:{tmp_path}', 'PYTHONUNBUFFERED': '1'}
+
+
+def write_ssh(folder: Path, arguments: str) -> None:
+    program = folder / 'ssh'
+    ssh = lab.need('ssh')
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *.invalid*) exec {ssh} -F none "$@";; esac\nexec {ssh} {arguments} "$@"\n'
+    )
+    program.chmod(0o755)
+
+
+def run(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    for number, listing in enumerate(listings(page)):
+        if listing.order == 'file':
+            assert listing.value is not None
+            (tmp_path / listing.value).write_text(listing.code)
+        if not listing.is_program:
+            continue
+        path = tmp_path / f'listing{number}.py'
+        path.write_text(listing.code)
+        result = subprocess.run(
+            [sys.executable, str(path), 'lab'], cwd=tmp_path, env=environment, text=True, timeout=30,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        assert result.returncode == 0, f'{listing.where}:\n{result.stdout}'
+        if listing.printed is not None:
+            pattern = re.escape(listing.printed.strip()).replace('…', '.*')
+            assert re.fullmatch(pattern, result.stdout.strip(), re.DOTALL), f'{listing.where}:\n{result.stdout}'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, _anchor in LINK.findall(page.read_text()):
+        assert ':' in target or (page.parent / target).exists(), f'{named(page)}: {target}'

@@ -1,0 +1,86 @@
+"""The reference page says what the code says, names every public name, and no docstring leaves a user guessing."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import econtext
+
+ROOT = Path(__file__).parents[2]
+
+
+def load() -> Any:
+    spec = importlib.util.spec_from_file_location('reference', ROOT / 'scripts' / 'reference.py')
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+reference = load()
+FUNCTIONS = {
+    f'{kind.__name__}.{name}': getattr(kind, name) for kind, _, names in reference.CLASSES for name in names
+} | {f'{module.__name__}.{name}': getattr(module, name) for module, names in reference.MODULES for name in names}
+CLASSES = [kind for kind, _, _ in reference.CLASSES] + [getattr(econtext, name) for name in reference.ERRORS]
+
+# Public to Python, but not to users: what the parts of the package ask of each other.
+INTERNAL = {
+    econtext.Broker: """
+        answer beget cancel_all corrupt drop end expire furnish name_of on_error on_hello on_log on_report on_stdio
+        on_want prefix read report send_through serve start stop unlink""",
+    econtext.Context: """
+        became_ready cross deliver end_of_call failed fitting follow_level hint keep late launch lost make map outcome path prefix
+        push reason request run said start wake within""",
+    econtext.Channel: 'check cross decode hand_to lost',
+    econtext.Future: """
+        add_done_callback cancel cancelled running set_exception set_result set_running_or_notify_cancel
+        settle settle_by""",
+}
+
+
+def test_page_is_up_to_date() -> None:
+    assert reference.PAGE.read_text() == reference.page(), 'run: python3 scripts/reference.py'
+
+
+def test_names_every_exported_name() -> None:
+    page = reference.page()
+    assert [name for name in econtext.__all__ if not re.search(r'\b%s\b' % name, page)] == []
+    errors = {name for name in econtext.__all__ if inspect.isclass(getattr(econtext, name))}
+    assert set(reference.ERRORS) == {name for name in errors if issubclass(getattr(econtext, name), Exception)}
+
+
+@pytest.mark.parametrize('name', reference.RESERVED)
+def test_reserved_names_are_not_raised(name: str) -> None:
+    sources = (path.read_text() for path in (ROOT / 'src').rglob('*.py'))
+    assert not any(re.search(r'\braise .*\b%s\(' % name, source) for source in sources)
+
+
+@pytest.mark.parametrize('kind', INTERNAL, ids=lambda kind: kind.__name__)
+def test_names_every_method(kind: type) -> None:
+    """Whoever adds a method says whether users may rely on it."""
+    found = {name for name, value in inspect.getmembers(kind, callable) if not name.startswith('_')}
+    documented = {name for base, _, names in reference.CLASSES if issubclass(kind, base) for name in names}
+    assert found - documented - set(INTERNAL[kind].split()) == set()
+
+
+@pytest.mark.parametrize('function', FUNCTIONS.values(), ids=FUNCTIONS)
+def test_docstring_is_complete(function: Callable[..., Any]) -> None:
+    text = inspect.getdoc(function) or ''
+    missing = [name for name in inspect.signature(function).parameters if name != 'self' and f'`{name}`' not in text]
+    assert missing == [], 'arguments that the docstring does not name'
+    assert re.search(r'\b[Rr]aises\b', text), 'errors: say what it raises, or that it raises nothing'
+    assert 'Example::' in text
+
+
+@pytest.mark.parametrize('kind', CLASSES, ids=lambda kind: kind.__name__)
+def test_class_says_what_it_is(kind: type) -> None:
+    assert kind.__doc__
+    assert kind.__doc__ != kind.__bases__[0].__doc__
