@@ -10,7 +10,6 @@ def describe():
     return {
         'host': platform.node(),
         'python': '%d.%d.%d' % sys.version_info[:3],
-        'process': os.getpid(),
         'module': __file__,
         'loaded by': __loader__.__class__.__name__,
     }

@@ -20,6 +20,9 @@ def main(broker, arguments):
     else:
         context = broker.local()
 
+    context.wait_ready()
+    title(f'A context, {context.name}: process {context.pid}')
+
     title('A function of greeting.py, which that interpreter does not have')
     for key, value in context.call(greeting.describe).items():
         print(f'    {key + ":":10} {value}')

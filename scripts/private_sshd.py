@@ -28,6 +28,7 @@ def main(command: list[str]) -> int:
         sys.stderr.write(reason + '\n')
         return UNAVAILABLE
     with tempfile.TemporaryDirectory(prefix='econtext-sshd-') as folder, Sshd(Path(folder)) as server:
+        print(f'scripts/private_sshd.py: an ssh server of our own, {server.address} port {server.port}', flush=True)
         return subprocess.run([*command, *server.ssh_args(), 'lab']).returncode
 
 
