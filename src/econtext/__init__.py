@@ -17,9 +17,13 @@ in those that start others, ``controller`` in the user's own program only.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+
+# Not from `typing`, which takes longer to import than all the rest of this.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from econtext import local as local
     from econtext import ssh as ssh
     from econtext import sudo as sudo

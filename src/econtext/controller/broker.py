@@ -23,7 +23,6 @@ import logging
 import marshal
 import os
 import signal
-import socket
 import sys
 import time
 import weakref
@@ -36,7 +35,7 @@ from econtext.controller.connect import Origin, Secret, plain
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
 from econtext.controller.gate import Gate
-from econtext.controller.loop import ControllerLoop, Expired
+from econtext.controller.loop import ControllerLoop, Expired, Wait
 from econtext.controller.modules import NURSERY, PREAMBLE, PUSHED, Modules, pack_units, pushed
 from econtext.core.loop import Link
 from econtext.core.wire import (
@@ -90,6 +89,8 @@ class Broker(Origin):
         self.router = Gate(self)
         self.contexts: dict[int, Context] = {}
         self.births: dict[int, children.Birth] = {}
+        # Contexts whose program has not been waited for yet.
+        self.unburied: dict[int, Context] = {}
         self.numbers = itertools.count(1)
         self.names: dict[Any, tuple[str, str]] = {}
         self.channels = Channels(self)
@@ -149,7 +150,7 @@ class Broker(Origin):
         given = {key: plain(value) for key, value in answers.items() if value is not None}
         context = Context(self, number, name, via)
         context.answers = given
-        self.contexts[context.id] = context
+        self.contexts[context.id] = self.unburied[context.id] = context
         if via is None:
             link = Link(self.loop, self.router, None)
             link.queue.append(self.preamble)
@@ -246,11 +247,13 @@ class Broker(Origin):
 
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
-        context = self.contexts.get(handle)
+        context = self.unburied.get(handle)
         if context is not None:
             if context.via is None or context.via.id != src:
                 raise BadFrame('a report of a context that is not its child')
-            self.report(context, *self.read(body, tuple, None))
+            event, *details = self.read(body, tuple, None)
+            if handle in self.contexts or event == 'buried':
+                self.report(context, event, *details)
 
     def on_error(self, src: int, handle: int, body: bytes) -> None:
         if handle:
@@ -310,9 +313,8 @@ class Broker(Origin):
             self.drop(context, context.lost(why + ': start it again'))
             self.unlink(context)
         elif event == 'buried':
-            self.births.pop(context.id, None)
             self.unlink(context)
-            self.loop.finish(context.buried)
+            self.bury(context)
 
     @interrupt.safe
     def answer(self, context: Context, key: str, question: str) -> None:
@@ -358,9 +360,10 @@ class Broker(Origin):
 
     def unlink(self, context: Context) -> None:
         """Forget `context`: nothing more will come from it."""
-        for child in list(context.children.values()):
-            self.unlink(child)
-            self.loop.finish(child.buried)
+        for child in list(self.unburied.values()):
+            if child.via is context:
+                self.unlink(child)
+                self.bury(child)
         if context.via is not None:
             context.via.children.pop(context.id, None)
             for hop in context.via.path()[:-1]:
@@ -378,19 +381,32 @@ class Broker(Origin):
         elif context.via.error is None:
             self.router.send(STOP, context.via.id, context.id, b'')
         else:
-            self.loop.finish(context.buried)
+            self.bury(context)
+
+    def bury(self, context: Context) -> None:
+        """The program of `context` is gone: wake whoever waits for that. Any thread."""
+        self.unburied.pop(context.id, None)
+        context.wake()
+        self.births.pop(context.id, None)
+
+    def mourn(self, context: Context, deadline: float) -> None:
+        """Wait until the program of `context` is gone. Any number of threads."""
+        try:
+            while context.id in self.unburied:
+                wait = Wait(self.loop, deadline)
+                context.waits.append(wait)
+                if context.id not in self.unburied:
+                    break
+                self.loop.wait(wait)
+        except Expired:
+            log.warning('%s: it did not end within %g s', context.name, CLOSING)
 
     def end(self, context: Context, error: Callable[[], EcontextError] | None = None) -> None:
         """End `context` and wait until it has."""
-        if context.id not in self.contexts:
-            return
-        self.stop(context, error or context.lost('it was closed'))
-        context.seen = True
-        context.buried.deadline = time.monotonic() + CLOSING
-        try:
-            self.loop.wait(context.buried)
-        except Expired:
-            log.warning('%s: it did not end within %g s', context.name, CLOSING)
+        if context.id in self.contexts:
+            self.stop(context, error or context.lost('it was closed'))
+            context.seen = True
+        self.mourn(context, time.monotonic() + CLOSING)
 
     def close(self) -> None:
         """
@@ -411,17 +427,13 @@ class Broker(Origin):
             return
         self.closed = True
         LIVE.discard(self)
-        direct = [context for context in self.contexts.values() if context.via is None]
+        direct = [context for context in list(self.unburied.values()) if context.via is None]
         try:
             for context in direct:
                 self.stop(context, context.lost('the broker was closed'))
             deadline = time.monotonic() + CLOSING
             for context in direct:
-                context.buried.deadline = deadline
-                try:
-                    self.loop.wait(context.buried)
-                except Expired:
-                    log.warning('%s: it did not end within %g s', context.name, CLOSING)
+                self.mourn(context, deadline)
         except BaseException:
             # A second Ctrl-C: at once.
             for birth in list(self.births.values()):
@@ -448,7 +460,7 @@ def default_title() -> str:
         user = getpass.getuser()
     except (KeyError, OSError, ImportError):
         user = str(os.getuid())
-    return f'econtext:{user}@{socket.gethostname()}:{os.getpid()}'
+    return f'econtext:{user}@{os.uname().nodename}:{os.getpid()}'
 
 
 def check_name(name: object) -> None:

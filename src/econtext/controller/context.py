@@ -16,7 +16,6 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import marshal
-import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from econtext.controller.broker import Broker
     from econtext.controller.channels import Channel
 
+HERE = '.'.join(str(part) for part in values.VERSION)
 P = ParamSpec('P')
 T = TypeVar('T')
 
@@ -102,7 +102,6 @@ class Context(Origin, concurrent.futures.Executor):
         self.closing = False
         self.waits: list[Wait] = []
         self.pending: set[Future[Any]] = set()
-        self.buried = Wait(broker.loop)
 
     def __repr__(self) -> str:
         state = 'lost' if self.error else 'ready' if self.ready else 'starting'
@@ -298,9 +297,8 @@ class Context(Origin, concurrent.futures.Executor):
         if described[0] not in ('SyntaxError', 'IndentationError', 'TabError'):
             return ''
         there = '.'.join(str(part) for part in self.python_version)
-        here = '.'.join(str(part) for part in values.VERSION)
         return (
-            f'The context runs Python {there}, this program {here}: write the module so that '
+            f'The context runs Python {there}, this program {HERE}: write the module so that '
             'both can read it, or give the connector another python='
         )
 
@@ -334,7 +332,7 @@ class Context(Origin, concurrent.futures.Executor):
             return unit
         there = self.version.split()[0]
         message = (
-            f'module {name} is here as a code object of Python {platform.python_version()} '
+            f'module {name} is here as a code object of Python {HERE} '
             f'alone, and Python {there} cannot load it: ship its source'
         )
         return unit[0], unit[1], f'raise ImportError({message!r})\n'.encode()
@@ -374,7 +372,8 @@ class Context(Origin, concurrent.futures.Executor):
         deadline = None if timeout is None else time.monotonic() + timeout
         wait = Wait(self.broker.loop, deadline)
         self.waits.append(wait)
-        wait.done = self.ready or self.error is not None
+        if self.ready or self.error is not None:
+            wait.done = True
         try:
             self.broker.loop.wait(wait)
         except Expired:

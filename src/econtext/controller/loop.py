@@ -68,6 +68,9 @@ class ControllerLoop(Loop):
             self.turns += 1
             try:
                 self.enter(waiter)
+                if waiter.leads:
+                    # Before the look at what there is: who adds to it from now on wakes us.
+                    self.leader = threading.get_ident()
                 while not (self.events or self.chores or waiter.done):
                     self.turn(waiter)
             finally:
@@ -114,7 +117,6 @@ class ControllerLoop(Loop):
             raise Expired
 
     def turn(self, waiter: Waiter) -> None:
-        self.leader = threading.get_ident()
         deadline: float | None = getattr(waiter, 'deadline', None)
         limit = deadline
         if self.timers:
@@ -155,10 +157,13 @@ class ControllerLoop(Loop):
 
     def wake(self) -> None:
         """Let the leader look again at what it waits for. Any thread."""
-        try:
-            os.write(self.waker, b'.')
-        except OSError:
-            pass
+        with self.timing:
+            # Once closed, the number may be another file's.
+            if self.waker >= 0:
+                try:
+                    os.write(self.waker, b'.')
+                except OSError:
+                    pass
 
     def spare(self) -> None:
         """Lead while nobody waits, until the loop is closed."""
@@ -178,7 +183,9 @@ class ControllerLoop(Loop):
             self.helper.join(0.05)
         for watcher in set(self.watched.values()):
             watcher.close()
-        os.close(self.waker)
+        with self.timing:
+            waker, self.waker = self.waker, -1
+            os.close(waker)
         if not self.milliseconds:
             self.poller.close()
 

@@ -9,7 +9,7 @@ Invariants:
 * When the link ends, the process ends, and with it its process group: at once
   if no call runs; else the call is interrupted (SystemExit, so that its cleanup
   runs) and what is left after GRACE seconds is killed.
-* SIGTERM ends the context as a lost link does.
+* SIGTERM and SIGHUP, which sudo passes on, end the context as a lost link does.
 
 ``lost`` is entered by the thread that leads, the rest by the main thread.
 """
@@ -48,7 +48,8 @@ def settle(child, argv, level, title):
     child.make = life.make
     child.link.owner = life
     bulk.accelerate(child.link)
-    signal.signal(signal.SIGTERM, life.stop)
+    for number in signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, life.stop)
     try:
         os.setsid()
     except OSError:
@@ -149,15 +150,19 @@ class Life(object):
 
     def stop(self, *signal):
         # type: (Any) -> None
-        self.child.dispatcher.ended = True
+        if not self.child.dispatcher.ended:
+            self.child.dispatcher.ended = True
+            start_new_thread(end, (GRACE,))
         sys.exit(1)
 
     def lost(self, link, reason):
         # type: (Link, str) -> None
         self.child.dispatcher.ended = True
-        start_new_thread(end, (GRACE,))
         self.child.loop.finish(self.child.dispatcher.waiter)
         os.kill(everybody(), signal.SIGTERM)
+        # Not earlier: a thread that is being born may take the signal, and the
+        # main thread would sleep on.
+        start_new_thread(end, (GRACE,))
 
     def leave(self):
         # type: () -> None

@@ -54,7 +54,8 @@ class Birth(object):
             lacking=connector.lacking(options))
         self.process = None  # type: Any
         self.ready = False
-        self.over = self.ending = False
+        self.over = self.ending = self.begun = False
+        self.signum = None  # type: Optional[int]
         self.heard = 0
         self.readers = []
         link.owner = self
@@ -62,7 +63,19 @@ class Birth(object):
 
     def begin(self):
         # type: () -> None
-        """Start the program; what follows is reported."""
+        """Start the program, if nobody stopped it yet; what follows is reported."""
+        try:
+            if not self.over:
+                self.launch()
+        finally:
+            self.lock.acquire()
+            self.begun, late = True, self.ending
+            self.lock.release()
+            if late:
+                start_new_thread(self.bury, (self.signum,))
+
+    def launch(self):
+        # type: () -> None
         argv, tty, environ = self.connector.plan(self.options)
         try:
             self.process = process.spawn(argv, tty, environ)
@@ -190,6 +203,9 @@ class Birth(object):
         """See to it, in a thread of its own, that the program ends."""
         self.lock.acquire()
         first, self.ending = not self.ending, True
+        if first:
+            self.signum = signum
+        first = first and self.begun
         self.lock.release()
         if first:
             start_new_thread(self.bury, (signum,))
@@ -228,6 +244,7 @@ class Birth(object):
                 reader.close()
             finally:
                 reader.lock.release()
+        self.link.hang_up()
         if program:
             program.close()
         self.report('buried', status)
@@ -252,6 +269,8 @@ class Nursery(object):
         # type: (Child) -> None
         self.child = child
         self.births = {}
+        # Those to be stopped before they were begun.
+        self.stopped = []  # type: list[int]
         child.router.handle({STOP: self.stop, TYPED: self.typed})
 
     def start(self, link, src, who, body):
@@ -262,19 +281,26 @@ class Nursery(object):
 
         def report(event, *details):
             # type: (str, Any) -> None
-            if event in ('failed', 'lost'):
+            if event in ('failed', 'lost', 'buried'):
                 lose(self.child.router, link)
-            elif event == 'buried':
+            if event == 'buried':
                 self.births.pop(who, None)
             self.child.router.send(REPORT, src, who, encode((event,) + details))
         birth = Birth(self.child, link, connector(name), options, answers, report)
+        self.child.link.lock.acquire()
         self.births[who] = birth
+        self.child.link.lock.release()
+        if who in self.stopped:
+            self.stopped.remove(who)
+            birth.stop()
         birth.begin()
 
     def stop(self, src, who, body):
         # type: (int, int, bytes) -> None
         if who in self.births:
             self.births[who].stop()
+        elif who in self.child.router.links:
+            self.stopped.append(who)
 
     def typed(self, src, who, body):
         # type: (int, int, bytes) -> None
@@ -293,6 +319,17 @@ def connector(name):
 def start(child, *request):
     # type: (Child, Any) -> None
     """Start a child of `child`."""
-    if not hasattr(child, 'nursery'):
-        child.nursery = Nursery(child)
-    child.nursery.start(*request)
+    # What comes from above meanwhile waits, and so does another start.
+    child.link.lock.acquire()
+    try:
+        if not hasattr(child, 'nursery'):
+            child.nursery = Nursery(child)
+    finally:
+        child.link.lock.release()
+    try:
+        child.nursery.start(*request)
+    except:
+        error = sys.exc_info()
+        detail = '%s: %s' % (error[0].__name__, error[1])
+        for report in ('failed', 'ended', detail), ('buried', None):
+            child.router.send(REPORT, request[1], request[2], encode(report))
