@@ -3,7 +3,7 @@
     python scripts/private_sshd.py COMMAND [ARGUMENT …]
 
 The command gets the arguments that bring an ssh client to that server appended: -F CONFIG lab.
-Exit status: the command's; 69 where no ssh server is installed.
+Exit status: the command's; 69 where no ssh server is installed, or it lets nobody in.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ def main(command: list[str]) -> int:
         sys.stderr.write(reason + '\n')
         return UNAVAILABLE
     with tempfile.TemporaryDirectory(prefix='econtext-sshd-') as folder, Sshd(Path(folder)) as server:
+        # A locked account, or one whose shell runs nothing, is refused by a server that plain accounts can start.
+        check = subprocess.run(['ssh', *server.ssh_args(), 'lab', 'true'], capture_output=True, text=True)
+        if check.returncode != 0:
+            sys.stderr.write(f'this account cannot log in by ssh: {check.stderr.strip()}\n')
+            return UNAVAILABLE
         print(f'scripts/private_sshd.py: an ssh server of our own, {server.address} port {server.port}', flush=True)
         return subprocess.run([*command, *server.ssh_args(), 'lab']).returncode
 
