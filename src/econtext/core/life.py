@@ -158,11 +158,8 @@ class Life(object):
     def lost(self, link, reason):
         # type: (Link, str) -> None
         self.child.dispatcher.ended = True
+        start_new_thread(end, (GRACE, signal.SIGTERM))
         self.child.loop.finish(self.child.dispatcher.waiter)
-        os.kill(everybody(), signal.SIGTERM)
-        # Not earlier: a thread that is being born may take the signal, and the
-        # main thread would sleep on.
-        start_new_thread(end, (GRACE,))
 
     def leave(self):
         # type: () -> None
@@ -183,7 +180,12 @@ def everybody():
     return pid
 
 
-def end(delay):
-    # type: (float) -> None
+def end(delay, *signals):
+    # type: (float, int) -> None
+    """Send `signals` to our process group; after `delay` kill what is left of it."""
+    # By this thread, and not by one that then starts it: the kernel has whoever
+    # starts a thread take a pending signal, and the main thread would sleep on.
+    for number in signals:
+        os.kill(everybody(), number)
     time.sleep(delay)
     os.kill(everybody(), signal.SIGKILL)
