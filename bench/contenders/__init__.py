@@ -1,0 +1,1 @@
+"""One module for each contender, with a class `Adapter`; `bench.contender` says what that may do."""

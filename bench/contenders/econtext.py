@@ -1,0 +1,59 @@
+"""econtext, from this tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bench import far
+from bench.contender import Contender
+
+
+class Adapter(Contender):
+    title = 'econtext'
+
+    def prepare(self) -> None:
+        import econtext
+
+        self.broker = econtext.Broker()
+
+    def close(self) -> None:
+        self.broker.close()
+
+    def local(self) -> Any:
+        return self.broker.local(python=self.ground.python)
+
+    def ssh(self) -> Any:
+        return self.broker.ssh('lab', ssh_args=['-F', self.ground.ssh_config], python=self.ground.python)
+
+    def below(self, child: Any, how: str) -> Any:
+        return getattr(child, how)(python=self.ground.python)
+
+    def connect_all(self, count: int) -> list[Any]:
+        children = [self.local() for _ in range(count)]
+        for future in [child.submit(far.pid) for child in children]:
+            future.result()
+        return children
+
+    def call(self, child: Any, function: Callable[..., Any], *args: Any) -> Any:
+        return child.call(function, *args)
+
+    def burst(self, child: Any, function: Callable[..., Any], count: int) -> None:
+        for future in [child.submit(function) for _ in range(count)]:
+            future.result()
+
+    def stream_up(self, child: Any, size: int, count: int) -> int:
+        channel = child.channel()
+        ended = child.submit(far.feed, channel, size, count)
+        total = sum(len(block) for block in channel)
+        ended.result()
+        return total
+
+    def stream_down(self, child: Any, size: int, count: int) -> int:
+        channel = child.channel()
+        total = child.submit(far.drain, channel)
+        far.feed(channel, size, count)
+        return int(total.result())
+
+    def lines(self, child: Any, count: int) -> None:
+        child.call(far.say, count)

@@ -1,0 +1,29 @@
+"""The floor of a connection: an interpreter that is started and ends, locally or by a plain ssh."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from bench.contender import Contender
+
+
+class Adapter(Contender):
+    title = 'python -c'
+
+    def run(self, code: str = 'pass') -> None:
+        """Start an interpreter and wait for its end."""
+        argv = [self.ground.python, '-c', code]
+        process = os.posix_spawn(argv[0], argv, os.environ)
+        assert os.waitpid(process, 0)[1] == 0
+
+    def run_ssh(self, command: str) -> bytes:
+        """Run a command on the server."""
+        return subprocess.run(
+            ['ssh', '-F', self.ground.ssh_config, 'lab', command], stdout=subprocess.PIPE, check=True,
+        ).stdout  # fmt: skip
+
+    def resident(self) -> int:
+        """Return the resident bytes of an interpreter with nothing to do."""
+        code = "print([l for l in open('/proc/self/status') if l.startswith('VmRSS')][0].split()[1])"
+        return int(subprocess.check_output([self.ground.python, '-c', code])) * 1024

@@ -1,0 +1,1 @@
+"""One module for each scenario; `bench.scenario` says what it holds."""

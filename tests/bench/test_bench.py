@@ -1,0 +1,73 @@
+"""The bench works: smallest sizes, econtext and what needs no peer, and no word about time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lab
+
+SCENARIOS = 'calls burst connect memory payload stream hops lines fanout held modules'.split()
+OVER_SSH = 'connect_ssh trips hop'.split()
+CONTENDERS = 'econtext raw python here'.split()
+
+
+def run(repository: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, '-m', *words], cwd=repository, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def bench(repository: Path, file: Path, scenarios: list[str]) -> tuple[str, dict[str, Any]]:
+    words = ['bench', '--size', 'tiny', '--json', str(file)]
+    for name in scenarios:
+        words += ['--only', name]
+    for name in CONTENDERS:
+        words += ['--contender', name]
+    return run(repository, *words), json.loads(file.read_text())
+
+
+def numbers(results: dict[str, Any]) -> None:
+    """Hold that nothing failed, and that econtext lacks nothing."""
+    for name, found in results['scenarios'].items():
+        for contender, result in found.items():
+            assert 'failed' not in result, f'{name}, {contender}: {result["failed"]}'
+        assert found['econtext']['rounds'], f'{name}: {found["econtext"]}'
+        for measured in found['econtext']['rounds']:
+            assert all(isinstance(number, (int, float)) for number in measured.values())
+
+
+@pytest.mark.deadline(180)
+def test_every_scenario_runs_and_the_table_shows_it(repository: Path, tmp_path: Path) -> None:
+    text, results = bench(repository, tmp_path / 'found.json', SCENARIOS)
+    assert list(results['scenarios']) == SCENARIOS
+    numbers(results)
+    assert 'one synchronous no-op call' in text
+    page = tmp_path / 'page.md'
+    page.write_text('Before.\n<!-- bench: begin -->\nyesterday\n<!-- bench: end -->\nAfter.\n')
+    run(repository, 'bench', '--read', str(tmp_path / 'found.json'), '--docs', str(page))
+    assert 'one synchronous no-op call' in page.read_text()
+    assert 'yesterday' not in page.read_text()
+    assert page.read_text().endswith('After.\n')
+    drawn = run(repository, 'bench.plot', str(tmp_path / 'found.json'), str(tmp_path / 'drawings'))
+    assert 'payload-call.svg' in drawn
+    assert (tmp_path / 'drawings' / 'payload-call.svg').read_text().startswith('<svg')
+
+
+@pytest.mark.deadline(180)
+def test_those_over_ssh_run(repository: Path, tmp_path: Path) -> None:
+    lab.require('sshd')
+    _, results = bench(repository, tmp_path / 'found.json', OVER_SSH)
+    numbers(results)
+
+
+def test_all_scenarios_are_tested(repository: Path) -> None:
+    listed = run(repository, 'bench', '--list').splitlines()
+    assert sorted(SCENARIOS + OVER_SSH) == sorted(line.split()[0] for line in listed)
