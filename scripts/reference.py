@@ -86,7 +86,8 @@ Code that runs in a context gets a small module from `import econtext`, on any P
 | `slave` | True |
 | `Context`, `Channel` | the types of contexts and channels that were handed over as arguments |
 | `EcontextError` and its subclasses | exceptions, the same names |
-| `Broker`, `Future`, `select`, `local`, `ssh`, `sudo`, `utils` | an EcontextError when they are used |
+| `Broker`, `Future`, `select`, `local`, `ssh`, `sudo` | an EcontextError when they are used |
+| `utils`, after `import econtext.utils` | the same, when its functions are called |
 
 `Channel` has `send`, `open`, `close` and iteration there. `Context` has `name` and `call`.
 """

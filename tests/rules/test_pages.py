@@ -1,0 +1,55 @@
+"""The design pages name what is there: every module, every kind of frame, every tag and type of the codec."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from econtext.core import rich, wire
+from econtext.parent import values
+
+ROOT = Path(__file__).parents[2]
+ARCHITECTURE = (ROOT / 'docs' / 'design' / 'architecture.md').read_text()
+WIRE = (ROOT / 'docs' / 'design' / 'wire.md').read_text()
+RINGS = ('core', 'parent', 'controller')
+MODULES = [path for ring in RINGS for path in (ROOT / 'src' / 'econtext' / ring).glob('[!_]*.py')]
+
+
+def kinds() -> dict[str, int]:
+    """Return the kinds of frames, which stand in a row each as one tuple's targets."""
+    source = Path(wire.__file__).read_text()
+    rows = re.findall(r'^((?:[A-Z]+, )+[A-Z]+) = range\(', source, re.MULTILINE)
+    return {name: getattr(wire, name) for row in rows for name in row.split(', ')}
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: f'{path.parent.name}.{path.stem}')
+def test_architecture_names_module(path: Path) -> None:
+    name = path.stem if path.parent.name != 'parent' else f'parent.{path.stem}'
+    assert f'`{name}`' in ARCHITECTURE
+
+
+@pytest.mark.parametrize(('kind', 'number'), kinds().items())
+def test_wire_names_kind(kind: str, number: int) -> None:
+    assert f'\n| {kind} | {number} |' in WIRE
+
+
+def test_wire_names_no_other_kind() -> None:
+    assert set(re.findall(r'^\| ([A-Z]+) \| \d+ \|', WIRE, re.MULTILINE)) == set(kinds())
+
+
+def test_wire_names_tags() -> None:
+    tags = {tag.decode() for tag in values.READERS}
+    assert set(re.findall(r'^\| `(\w)` \|', WIRE, re.MULTILINE)) == tags
+
+
+@pytest.mark.parametrize('name', [*rich.MAKERS, 'context', 'channel'])
+def test_wire_names_type(name: str) -> None:
+    assert f'`{name}`' in WIRE
+
+
+def test_wire_tells_the_header() -> None:
+    assert f'A header of {wire.HEADER_SIZE} bytes' in WIRE
+    assert f'`{wire.FORMAT}`' in WIRE
+    assert f'`0x{wire.MAGIC:X}`' in WIRE
