@@ -13,8 +13,8 @@ def version():
 
 
 def identity():
-    """Return (process, parent, user, name of this module, whether its file is here)."""
-    return os.getpid(), os.getppid(), os.geteuid(), __name__, os.path.exists(__file__)
+    """Return (process, parent, user, name of this module, who loaded it)."""
+    return os.getpid(), os.getppid(), os.geteuid(), __name__, __loader__.__class__.__module__
 
 
 def count():

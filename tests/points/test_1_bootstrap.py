@@ -1,0 +1,424 @@
+"""Point 1, bootstrap: contexts by local, ssh and sudo, and through each other, or the reason why not."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import os
+import pathlib
+import socket
+import sys
+import time
+from typing import Any
+
+import pytest
+from travel import calls, facts
+
+import econtext
+from lab import eventually, leaks, pythons, require
+from lab.accounts import Accounts
+from lab.pythons import Interpreter
+from lab.sshd import Sshd, free_port, make_key
+
+matrix = pytest.mark.controller_matrix
+
+
+def reach(broker: econtext.Broker, sshd: Sshd, account: Any, **options: Any) -> econtext.Context:
+    """Start a context over ssh, with nothing but the account's name and where the configuration is."""
+    return broker.ssh('lab', username=account.name, ssh_args=['-F', str(sshd.config)], **options)
+
+
+@pytest.fixture
+def failures(caplog: pytest.LogCaptureFixture) -> Any:
+    """What `econtext` logged of failures that nobody looked at."""
+    return lambda: [record.getMessage() for record in caplog.records if record.name == 'econtext']
+
+
+def fails(context: econtext.Context, kind: str, *words: str) -> econtext.ConnectError:
+    with pytest.raises(econtext.ConnectError) as caught:
+        context.wait_ready(timeout=30)
+    error = caught.value
+    assert error.kind == kind, str(error)
+    assert str(error).startswith(f'{context.name}: {error.what}. {error.remedy}')
+    assert error.remedy.endswith('.')
+    for word in words:
+        assert word in str(error), str(error)
+    for use in (lambda: context.call(os.getpid), lambda: context.submit(os.getpid).result(), context.sudo):
+        with pytest.raises(econtext.ConnectError) as again:
+            use()
+        assert str(again.value) == str(error), 'every use says the same'
+    return error
+
+
+# -- each way in -------------------------------------------------------------
+
+
+@matrix
+def test_local_on_every_python(broker: econtext.Broker, python: Interpreter) -> None:
+    child = broker.local(python=python)
+    pid, parent, user, name, loader = child.call(facts.identity)
+    assert (pid, parent, user, name) == (child.pid, os.getpid(), os.geteuid(), 'travel.facts')
+    assert child.python_version[:2] == python.version
+    assert child.executable == python
+    assert loader == 'econtext.core.importer', 'the module came from memory'
+
+
+@matrix
+def test_both_spellings(broker: econtext.Broker, sshd: Sshd) -> None:
+    me = getpass.getuser()
+    contexts = [
+        econtext.local.connect(broker),
+        econtext.ssh.connect(broker, sshd.address, username=me, port=sshd.port, identity_file=sshd.key,
+                             ssh_args=['-F', str(sshd.config)], connect_timeout=20, name='me'),
+    ]  # fmt: skip
+    contexts.append(econtext.sudo.connect(contexts[0], 'root'))
+    contexts.append(econtext.local.connect(contexts[1], name='below'))
+    assert len({context.call(os.getpid) for context in contexts}) == 4
+    assert [context.name for context in contexts][1::2] == ['me', 'below']
+
+
+@pytest.mark.parametrize('kind', ['plain', 'dash', 'tcsh', 'csh', 'fish', 'zsh', 'noisy'])
+def test_ssh_to_every_login_shell(broker: econtext.Broker, sshd: Sshd, accounts: Accounts, kind: str) -> None:
+    child = reach(broker, sshd, accounts[kind])
+    assert child.call(os.geteuid) == accounts[kind].uid
+    assert child.call(os.getcwd) == str(accounts[kind].home)
+    assert child.call(calls.echo, 'x' * 300_000) == 'x' * 300_000
+
+
+def test_ssh_on_every_python(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, public_python: Interpreter
+) -> None:
+    child = reach(broker, sshd, accounts['plain'], python=public_python)
+    assert child.call(facts.version) == public_python.version
+    assert child.call(facts.identity)[2] == accounts['plain'].uid
+
+
+@pytest.mark.parametrize('name', ['python3', 'python', 'python2'])
+def test_an_interpreter_is_found_without_being_named(
+    broker: econtext.Broker, accounts: Accounts, tmp_path: pathlib.Path, name: str
+) -> None:
+    require('sshd')
+    folder = accounts['dash'].home / f'only-{name}'
+    folder.mkdir(mode=0o755)
+    version = '2.7' if name == 'python2' else '3.6'
+    (folder / 'sh').symlink_to('/bin/sh')
+    (folder / name).symlink_to(pythons.public_python(version))
+    with Sshd(tmp_path / 'sshd', [f'SetEnv PATH={folder}']) as server:
+        child = reach(broker, server, accounts['dash'])
+        assert child.call(facts.version) == pythons.interpreter(version).version
+        child.close()
+
+
+def test_no_interpreter_at_all(broker: econtext.Broker, accounts: Accounts, tmp_path: pathlib.Path) -> None:
+    require('sshd')
+    if os.path.exists('/usr/libexec/platform-python'):
+        pytest.skip('there is a platform-python here')
+    folder = accounts['dash'].home / 'nothing'
+    folder.mkdir(mode=0o755)
+    (folder / 'sh').symlink_to('/bin/sh')
+    with Sshd(tmp_path / 'sshd', [f'SetEnv PATH={folder}']) as server:
+        fails(reach(broker, server, accounts['dash']), 'no-python', 'python=')
+
+
+def test_the_users_configuration_counts_and_ssh_args_come_first(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, tmp_path: pathlib.Path
+) -> None:
+    recorder = tmp_path / 'ssh'
+    recorder.write_text(
+        f'#!{sys.executable}\nimport json, os, sys\n'
+        f'open({str(tmp_path / "argv")!r}, "w").write(json.dumps(sys.argv[1:]))\n'
+        'os.execvp("ssh", ["ssh", *sys.argv[1:]])\n'
+    )
+    recorder.chmod(0o755)
+    config = tmp_path / 'config'
+    config.write_text(f'Host web\n  User {accounts["zsh"].name}\n  HostName {sshd.address}\n' + sshd.config.read_text())
+    child = broker.ssh('web', ssh_args=['-F', str(config)], ssh_path=str(recorder))
+    assert child.call(os.geteuid) == accounts['zsh'].uid
+    argv = json.loads((tmp_path / 'argv').read_text())
+    assert argv[:2] == ['-F', str(config)]
+    assert argv[2:-1] == ['-T', 'web'], 'nothing that the configuration could say'
+    other = broker.ssh('web', username=accounts['fish'].name, port=sshd.port, identity_file=sshd.key,
+                       ssh_args=['-F', str(config)], ssh_path=str(recorder), name='other')  # fmt: skip
+    assert other.call(os.geteuid) == accounts['fish'].uid
+
+
+def test_ssh_by_password(broker: econtext.Broker, sshd: Sshd, accounts: Accounts) -> None:
+    args = [*sshd.ssh_args(), '-o', 'PubkeyAuthentication=no']
+    plain = accounts['plain']
+    asked: list[str] = []
+
+    def password(question: str) -> str:
+        asked.append(question)
+        return plain.password
+
+    one = broker.ssh('lab', username=plain.name, ssh_args=args, password=plain.password)
+    two = broker.ssh('lab', username=plain.name, ssh_args=args, password=password)
+    assert one.call(os.geteuid) == two.call(os.geteuid) == plain.uid
+    assert len(asked) == 1
+    assert 'password' in asked[0]
+
+
+# -- sudo --------------------------------------------------------------------
+
+
+def by_sudo(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, kind: str, *args: Any, **options: Any
+) -> econtext.Context:
+    return reach(broker, sshd, accounts[kind]).sudo(*args, **options)
+
+
+@pytest.mark.parametrize(('kind', 'password'), [
+    ('nopw', None), ('pty', None), ('tty', None), ('sudo', 'pw-ect_sudo'), ('lect', 'pw-ect_lect'),
+    ('nopw', 'not asked for'),
+])  # fmt: skip
+def test_sudo_over_ssh(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, kind: str, password: str | None
+) -> None:
+    root = by_sudo(broker, sshd, accounts, kind, password=password)
+    assert root.call(os.geteuid) == 0
+    assert root.call(calls.echo, 'x' * 300_000) == 'x' * 300_000
+    assert root.name == 'lab.sudo.root'
+
+
+def test_sudo_to_others_and_their_password(broker: econtext.Broker, sshd: Sshd, accounts: Accounts) -> None:
+    target = accounts['target']
+    one = by_sudo(broker, sshd, accounts, 'rootpw', target.name, password=target.password)
+    two = by_sudo(broker, sshd, accounts, 'sudo', target.name, password=lambda question: 'pw-ect_sudo')
+    assert one.call(os.geteuid) == two.call(os.geteuid) == target.uid
+
+
+def test_a_password_shows_nowhere(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        root = by_sudo(broker, sshd, accounts, 'sudo', password='pw-ect_sudo')
+        root.wait_ready(30)
+    lines = [leaks.command_line(int(pid)) for pid in os.listdir('/proc') if pid.isdigit()]
+    assert not [line for line in lines if 'pw-ect_sudo' in line]
+    assert 'pw-ect_sudo' not in caplog.text
+    assert 'pw-ect_sudo' not in repr(root)
+    assert b'pw-ect_sudo' not in pathlib.Path(f'/proc/{root.pid}/environ').read_bytes()
+
+
+@pytest.mark.parametrize(('kind', 'options', 'expected'), [
+    ('sudo', {'password': 'wrong'}, 'wrong-password'),
+    ('lect', {'password': 'wrong'}, 'wrong-password'),
+    ('sudo', {}, 'password-required'),
+    ('plain', {'password': 'pw-ect_plain'}, 'not-allowed'),
+    ('nopw', {'username': 'nobody-of-that-name'}, 'no-such-user'),
+    ('nopw', {'python': '/no/such/python'}, 'no-python'),
+    ('nopw', {'sudo_path': '/no/such/sudo'}, 'not-found'),
+])  # fmt: skip
+def test_sudo_says_why_not(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, kind: str, options: dict[str, str], expected: str
+) -> None:
+    via = reach(broker, sshd, accounts[kind])
+    fails(via.sudo(**options), expected)
+    assert via.call(os.geteuid) == accounts[kind].uid, 'the one that tried goes on'
+
+
+# -- through others ----------------------------------------------------------
+
+
+def test_ssh_through_ssh_then_sudo_then_local(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, public_python: Interpreter
+) -> None:
+    plain, nopw = accounts['plain'], accounts['nopw']
+    sshd.give_client(plain.home, plain.uid, plain.gid)
+    web = reach(broker, sshd, plain, python=public_python, name='web')
+    db = web.ssh('lab-db', username=nopw.name, name='db')
+    root = db.sudo()
+    last = root.local(python=public_python)
+    assert last.call(facts.version) == public_python.version
+    assert [c.call(os.geteuid) for c in (web, db, root, last)] == [plain.uid, nopw.uid, 0, 0]
+    assert last.call(facts.identity)[1] == root.pid
+    assert last.call(facts.identity)[4] == 'econtext.core.importer'
+    for context in (web, db, root, last):
+        files = context.call(facts.module_files, 'econtext')
+        assert 'econtext.core.router' in files
+        assert not any(files.values()), 'sources came from memory'
+
+
+@matrix
+def test_a_child_of_a_child_has_its_parents_python(broker: econtext.Broker, python: Interpreter) -> None:
+    child = broker.local(python=python)
+    below = child.local()
+    assert below.call(facts.version) == python.version
+    assert below.call(os.getppid) == child.pid
+    assert below.executable == python
+
+
+def test_a_failure_behind_a_hop_is_told_as_one_in_front(broker: econtext.Broker, python: Interpreter) -> None:
+    hop = broker.local(python=python, name='hop')
+    error = fails(hop.ssh('no-such-host.invalid', ssh_args=['-F', '/dev/null']), 'no-such-host', 'resolve')
+    assert error.lines
+    fails(hop.local(python='/no/such/python'), 'no-python')
+    assert hop.call(calls.echo, 1) == 1
+
+
+def test_what_is_behind_a_failure_fails_for_the_same_reason(broker: econtext.Broker) -> None:
+    bad = broker.local(python='/no/such/python', name='bad')
+    with pytest.raises(econtext.EcontextError, match='bad'):
+        bad.local(name='below').call(os.getpid)
+    with pytest.raises(econtext.ConnectError, match='bad'):
+        bad.call(os.getpid)
+
+
+def test_nothing_is_written_to_the_target(
+    broker: econtext.Broker, python: Interpreter, tmp_path: pathlib.Path
+) -> None:
+    """On a file system that is read-only everywhere, chains and forwarded packages work."""
+    require('setpriv')
+    script = (
+        "sed 's/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\) .*/\\1/' /proc/self/mountinfo | while read m; do "
+        'case $m in /proc*|/sys*|/dev*) ;; *) mount -o remount,bind,ro "$m" ;; esac; done 2>/dev/null; '
+        'exec "$0" "$@"'
+    )
+    child = broker.local(python=['unshare', '-m', 'sh', '-c', script, python])
+    for context in (child, child.local()):
+        for folder in ('/tmp', '/var/tmp', str(tmp_path), os.path.dirname(python)):
+            with pytest.raises(OSError, match='Read-only'):
+                context.call(os.mkdir, folder + '/new')
+        assert context.call(facts.version) == python.version
+
+
+# -- why not -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(('kind', 'expected'), [('nologin', 'no-login'), ('false', 'no-login'),
+                                               ('expired', 'expired-password')])  # fmt: skip
+def test_accounts_that_run_nothing(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, kind: str, expected: str
+) -> None:
+    fails(reach(broker, sshd, accounts[kind]), expected)
+
+
+def test_keys_of_hosts(broker: econtext.Broker, sshd: Sshd, accounts: Accounts, tmp_path: pathlib.Path) -> None:
+    name = accounts['plain'].name
+    hosts = tmp_path / 'hosts'
+    hosts.touch()
+    args = ['-o', f'UserKnownHostsFile={hosts}', *sshd.ssh_args()]
+    fails(broker.ssh('lab', username=name, ssh_args=args), 'unknown-host-key', 'known_hosts')
+    asking = ['-o', 'StrictHostKeyChecking=ask', *args]
+    fails(broker.ssh('lab', username=name, ssh_args=asking), 'unknown-host-key')
+    assert hosts.read_text() == '', 'nobody said yes'
+    make_key(tmp_path / 'other')
+    kind, key = (tmp_path / 'other.pub').read_text().split()[:2]
+    hosts.write_text(f'[{sshd.address}]:{sshd.port} {kind} {key}\n')
+    fails(broker.ssh('lab', username=name, ssh_args=args), 'changed-host-key', 'ssh-keygen -R')
+
+
+def test_refused_key_and_password(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, tmp_path: pathlib.Path
+) -> None:
+    make_key(tmp_path / 'stranger')
+    config = tmp_path / 'config'
+    config.write_text(sshd.config.read_text().replace(str(sshd.key), str(tmp_path / 'stranger')))
+    name = accounts['plain'].name
+    only_keys = ['-F', str(config), '-o', 'PasswordAuthentication=no']
+    fails(broker.ssh('lab', username=name, ssh_args=only_keys), 'refused-key', 'authorized_keys')
+    by_password = [*sshd.ssh_args(), '-o', 'PubkeyAuthentication=no']
+    fails(broker.ssh('lab', username=name, ssh_args=by_password), 'password-required', 'password=')
+    fails(broker.ssh('lab', username=name, ssh_args=by_password, password='wrong'), 'wrong-password')
+
+
+def test_nobody_there(broker: econtext.Broker, sshd: Sshd) -> None:
+    plain = ['-F', '/dev/null']
+    fails(broker.ssh('no-such-host.invalid', ssh_args=plain), 'no-such-host', 'no-such-host.invalid')
+    fails(broker.ssh('127.0.0.1', port=free_port(), ssh_args=plain), 'connection-refused', 'port=')
+    fails(broker.ssh('lab', ssh_path='/no/such/ssh'), 'not-found', 'ssh_path=')
+    fails(broker.local(python='/no/such/python'), 'no-python', 'python=')
+    fails(broker.local(python='/bin/false'), 'ended')
+    fails(broker.ssh('lab', python='/no/such/python', ssh_args=sshd.ssh_args()), 'no-python')
+
+
+def test_a_host_that_does_not_answer(broker: econtext.Broker) -> None:
+    with socket.socket() as silent:
+        silent.bind(('127.0.0.1', 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        start = time.monotonic()
+        child = broker.ssh('127.0.0.1', port=port, ssh_args=['-F', '/dev/null'], connect_timeout=0.5)
+        assert time.monotonic() - start < 0.3, 'connect returns at once'
+        with pytest.raises(econtext.CallTimeout):
+            child.wait_ready(timeout=0.05)
+        fails(child, 'timeout', 'connect_timeout=')
+        assert time.monotonic() - start < 3
+
+
+@matrix
+def test_failures_leave_nothing_while_the_broker_lives(broker: econtext.Broker) -> None:
+    good = broker.local().wait_ready()
+    before = leaks.Snapshot.take()
+    for _ in range(5):
+        with pytest.raises(econtext.ConnectError):
+            broker.local(python='/no/such/python').call(os.getpid)
+        with pytest.raises(econtext.ConnectError):
+            broker.local(python='/bin/false').call(os.getpid)
+        with pytest.raises(econtext.ConnectError):
+            good.local(python='/bin/false').call(os.getpid)
+    held = good.call(facts.descriptors)
+    with pytest.raises(econtext.ConnectError):
+        good.local(python='/bin/false').call(os.getpid)
+    eventually(lambda: good.call(facts.descriptors) == held)
+    assert before.settle() == []
+
+
+@pytest.mark.parametrize('options', [
+    {'hostname': '-oProxyCommand=true'}, {'hostname': ''}, {'hostname': 'a', 'username': '-x'},
+    {'hostname': 'a', 'port': 0}, {'hostname': 'a', 'port': 'x'}, {'hostname': 'a', 'connect_timeout': 0},
+    {'hostname': 'a', 'name': 'a\nb'}, {'hostname': 'a\0b'},
+])  # fmt: skip
+def test_options_that_make_no_sense_are_refused_at_once(broker: econtext.Broker, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r'.'):
+        broker.ssh(**options)
+
+
+def test_ssh_args_that_are_no_list_are_refused(broker: econtext.Broker) -> None:
+    with pytest.raises(TypeError, match='ssh_args= must be a list'):
+        broker.ssh('a', ssh_args='-v -F x')
+    with pytest.raises(TypeError):
+        broker.ssh('a', nonsense=1)
+
+
+# -- pinned ------------------------------------------------------------------
+
+
+@matrix
+def test_a_failure_that_nobody_looked_at_is_logged(failures: Any) -> None:
+    with econtext.Broker() as broker:
+        unseen = broker.local(python='/no/such/python', name='unseen')
+        seen = broker.local(python='/no/such/python', name='seen')
+        with pytest.raises(econtext.ConnectError):
+            seen.call(os.getpid)
+        eventually(lambda: 'lost' in repr(unseen))
+        assert failures() == []
+    assert len(failures()) == 1
+    assert 'unseen: ' in failures()[0]
+
+
+def test_names_of_loggers_and_contexts(broker: econtext.Broker, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        broker.local(name='my place').call(os.system, 'echo hello')
+    assert ('econtext.ctx.my place', logging.INFO, 'stdout: hello') in caplog.record_tuples
+
+
+def test_standard_input_is_at_its_end(broker: econtext.Broker, python: Interpreter) -> None:
+    assert tuple(broker.local(python=python).call(facts.read_input)) == ('', '')
+
+
+def test_environment_of_local(broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('ECT_GONE', '1')
+    child = broker.local(env={'ECT_NEW': 'ä', 'ECT_GONE': None})
+    assert child.call(os.getenv, 'ECT_NEW') == 'ä'
+    assert child.call(os.getenv, 'ECT_GONE') is None
+
+
+def test_the_context_ends_with_its_block(broker: econtext.Broker) -> None:
+    with broker.local() as child:
+        pid = child.call(os.getpid)
+    assert not leaks.alive(pid)
+    with pytest.raises(econtext.ContextLost):
+        child.call(os.getpid)
+
