@@ -61,11 +61,30 @@ class Maker:
             generate(modules, count)
         self.ground = Ground(
             str(venv / 'bin' / 'python'),
-            paths=[str(ROOT), str(ROOT / 'src'), str(modules), *peers()],
+            paths=[str(ROOT), str(self.install_econtext()), str(modules), *peers()],
             folder=str(self.folder),
         )
         self.install_rpyc()
         self.warm()
+
+    def install_econtext(self) -> Path:
+        """Copy the package, with what a build adds to it: peers are measured as installed, too."""
+        target = self.folder / 'built'
+        shutil.copytree(ROOT / 'src', target, ignore=shutil.ignore_patterns('__pycache__'))
+        package = target / 'econtext'
+        spec = importlib.util.spec_from_file_location('packer', package / 'controller' / 'packer.py')
+        assert spec is not None
+        assert spec.loader is not None
+        packer = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(packer)
+        texts = {}
+        for ring in packer.TRAVELLING:
+            for path in sorted((package / ring).glob('*.py')):
+                words = path.relative_to(target).with_suffix('').parts
+                texts['.'.join(word for word in words if word != '__init__')] = path.read_text('utf-8')
+        for name, content in packer.built_files(list(texts), texts.__getitem__).items():
+            (package / name).write_bytes(content)
+        return target
 
     def install_rpyc(self) -> None:
         """Give rpyc's children rpyc, and nothing else."""
@@ -78,8 +97,9 @@ class Maker:
         self.ground.installed = str(target)
 
     def warm(self) -> None:
-        """Have the interpreter's own modules read once."""
-        subprocess.run([self.ground.python, '-c', 'pass'], check=True)
+        """Have what was copied or written compiled, as installing does."""
+        folders = [str(self.folder / 'built'), str(self.folder / 'modules'), str(HERE)]
+        subprocess.run([self.ground.python, '-m', 'compileall', '-q', *folders], check=True)
 
     def provide(self, need: str) -> Ground:
         """Return the ground with `need` in it: '', ssh or slow; raise Missing."""
