@@ -49,9 +49,10 @@ class Child(object):
         self.link.open(read, write)
         sys.dont_write_bytecode = True
         sys.meta_path.insert(0, self.importer)
-        start_new_thread(self.loop.spare, ())
         self.link.write(MARK)
         self.link.decode(first)
+        # Not earlier: it reads what follows, and a decoder takes one at a time.
+        start_new_thread(self.loop.spare, ())
         try:
             self.dispatcher.serve()
         finally:
