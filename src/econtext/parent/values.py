@@ -69,6 +69,8 @@ class Decoder(object):
 
     def pairs(self, count):
         # type: (int) -> dict[Any, Any]
+        if count % 2:
+            raise ValueError('a key without a value')
         flat = self.series(count)
         return dict(zip(flat[::2], flat[1::2]))
 
