@@ -25,7 +25,7 @@ from lab.accounts import Accounts
 from lab.sshd import Sshd
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').rglob('*.md'))]
+PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', ROOT / 'examples' / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
 LISTING = re.compile(
     r'^(?:<!-- (?P<order>file|not run): (?P<value>.+?) -->\n)?'
     r'```python\n(?P<code>.*?)^```\n(?:```text\n(?P<printed>.*?)^```\n)?',
@@ -130,3 +130,10 @@ def run(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target, _anchor in LINK.findall(page.read_text()):
         assert ':' in target or (page.parent / target).exists(), f'{named(page)}: {target}'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_commands_name_what_is_there(page: Path) -> None:
+    """Whoever reads `scripts/test tests/rules/test_size.py` can run it."""
+    for path in re.findall(r'\b(?:tests|examples|scripts|src|docs)/[\w./-]+\w', page.read_text()):
+        assert (ROOT / path).exists(), f'{named(page)}: {path}'
