@@ -135,5 +135,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize('page', PAGES, ids=named)
 def test_commands_name_what_is_there(page: Path) -> None:
     """Whoever reads `scripts/test tests/rules/test_size.py` can run it."""
-    for path in re.findall(r'\b(?:tests|examples|scripts|src|docs)/[\w./-]+\w', page.read_text()):
+    text = page.read_text()
+    arguments = re.findall(r'\b(?:scripts/test|python3?) ([\w.-]+/[\w./-]+)', text)
+    for path in arguments + re.findall(r'\bscripts/[\w.-]+\w', text):
         assert (ROOT / path).exists(), f'{named(page)}: {path}'
