@@ -25,7 +25,8 @@ from lab.accounts import Accounts
 from lab.sshd import Sshd
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', ROOT / 'examples' / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
+PAGES = [ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'examples/README.md')]
+PAGES += sorted((ROOT / 'docs').rglob('*.md'))
 LISTING = re.compile(
     r'^(?:<!-- (?P<order>file|not run): (?P<value>.+?) -->\n)?'
     r'```python\n(?P<code>.*?)^```\n(?:```text\n(?P<printed>.*?)^```\n)?',
