@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,10 @@ def measure(options: argparse.Namespace, command: str) -> dict[str, Any]:
         'seconds': {},
         'scenarios': {},
     }
+    # A thousand children take some thousand descriptors.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 16384 if hard == resource.RLIM_INFINITY else min(hard, 16384)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     maker = Maker()
     try:
         for name in options.only or rounds.names():

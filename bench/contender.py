@@ -11,9 +11,10 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from bench.ground import Ground
+if TYPE_CHECKING:
+    from bench.ground import Ground
 
 
 class Lacks(Exception):

@@ -19,10 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench.scenario import COUNTS, ROUND_TRIP
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-ROUND_TRIP = 0.1  # seconds, on the slow link
-COUNTS = (0, 1, 10, 30, 100)  # modules that generated programs import
 
 
 class Missing(Exception):

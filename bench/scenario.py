@@ -10,19 +10,21 @@ A scenario is a module of `scenarios/` with
     measure(contender, size)    returns numbers by name; `size` is full, quick or tiny
 
 A number that belongs to a series is named `NAME@X`.
+
+A turn imports this, so it imports little: what is loaded already costs no contender anything.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+ROUND_TRIP = 0.1  # seconds, on the slow link
+COUNTS = (0, 1, 10, 30, 100)  # modules that generated programs import
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One line of the table."""
 
     what: str
@@ -39,8 +41,7 @@ class Row:
     high: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """Numbers that grow with something."""
 
     metric: str
@@ -68,4 +69,4 @@ def median_seconds(function: Callable[[], object], count: int) -> float:
         begun = clock()
         function()
         times.append(clock() - begun)
-    return statistics.median(times)
+    return sorted(times)[count // 2]

@@ -1,16 +1,21 @@
-"""One turn: a process that measures one contender in one scenario."""
+"""One turn: a process that measures one contender in one scenario.
+
+Imports little before the contender does, so that each pays for its own imports.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
 import sys
-import traceback
-from typing import Any
+import types
+from typing import TYPE_CHECKING, Any
 
 from bench import far  # noqa: F401 -- loaded before anything is measured
 from bench.contender import Contender, Lacks
-from bench.ground import Ground
+
+if TYPE_CHECKING:
+    from bench.ground import Ground
 
 
 def load(name: str) -> type[Contender]:
@@ -31,12 +36,15 @@ def turn(scenario: str, contender: str, size: str, ground: Ground) -> dict[str, 
     except Lacks as error:
         return {'lacks': str(error)}
     except Exception:
+        import traceback
+
         return {'failed': traceback.format_exc()}
 
 
 def main() -> None:
     order = json.load(sys.stdin)
     sys.stdin.close()
-    answer = turn(order['scenario'], order['contender'], order['size'], Ground(**order['ground']))
+    ground: Any = types.SimpleNamespace(**order['ground'])
+    answer = turn(order['scenario'], order['contender'], order['size'], ground)
     with open(order['answer'], 'w') as file:
         json.dump(answer, file)

@@ -7,8 +7,7 @@ import shutil
 from typing import Any
 
 from bench.contender import Lacks
-from bench.ground import ROUND_TRIP
-from bench.scenario import Row, seconds
+from bench.scenario import ROUND_TRIP, Row, seconds
 
 CONTENDERS = 'econtext mitogen execnet'.split()
 NEED = 'slow'

@@ -6,13 +6,12 @@ import importlib
 from typing import Any
 
 from bench.contender import Lacks
-from bench.ground import COUNTS
-from bench.scenario import Row, Series, pick, seconds
+from bench.scenario import COUNTS, Row, Series, pick, seconds
 
 CONTENDERS = 'econtext mitogen execnet'.split()
 ROUNDS = 5, 2
 ROWS = [
-    Row('connect + first call, local', 'own module', 'connect@0', 'ms'),
+    Row('modules that a first call needs', 'connect + first call, local: own module', 'connect@0', 'ms'),
     Row('', 'own module and 30 more', 'connect@30', 'ms'),
 ]
 SERIES = [Series('connect', 'Modules against the time to connect', 'modules', 'ms')]

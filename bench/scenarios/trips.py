@@ -12,8 +12,7 @@ import os
 from typing import Any
 
 from bench.contender import Lacks
-from bench.ground import COUNTS, ROUND_TRIP
-from bench.scenario import Row, Series, median_seconds, pick, seconds
+from bench.scenario import COUNTS, ROUND_TRIP, Row, Series, median_seconds, pick, seconds
 
 CONTENDERS = 'python econtext mitogen execnet rpyc'.split()
 NEED = 'slow'
