@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import hypothesis
 import pytest
 
 import lab
@@ -35,6 +36,12 @@ MARKERS = (
 )
 
 _stderr = pytest.StashKey[int]()
+
+EXAMPLES = 2000 if os.environ.get('CI') == 'true' else 200  # of each property
+hypothesis.settings.register_profile(
+    'econtext', max_examples=EXAMPLES, deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])  # no_leaks: around all examples
+hypothesis.settings.load_profile('econtext')
 
 
 def pytest_configure(config: pytest.Config) -> None:

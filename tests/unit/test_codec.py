@@ -17,6 +17,8 @@ from econtext.core.codec import encode
 from econtext.core.wire import BadFrame
 from econtext.parent.values import DEEPEST, decode
 
+pytestmark = pytest.mark.deadline(600)  # 2000 examples take their time
+
 ZONES = st.none() | st.integers(-23 * 60, 23 * 60).map(
     lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes))
 )

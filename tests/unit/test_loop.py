@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
@@ -11,10 +12,9 @@ from typing import Any
 import pytest
 
 from econtext.controller.loop import ControllerLoop, Expired, Wait
-from econtext.core import loop as core
 from econtext.core.loop import Link, Loop, Reader, Waiter
 from econtext.core.router import Router
-from econtext.core.wire import CALL, DATA, RESULT
+from econtext.core.wire import CALL, DATA, RESULT, Decoder, pack
 
 SOON = 20.0     # seconds until a thread that is not woken is given up
 THREADS, CALLS = 8, 150
@@ -51,10 +51,10 @@ class Echo:
         self.ended = 0
 
     def answer(self, read: int, write: int) -> None:
-        decoder = core.Decoder(lambda *header: True)
+        decoder = Decoder(lambda *header: True)
         while data := os.read(read, 65536):
-            for kind, dst, src, handle, body in decoder.feed(data):
-                os.write(write, core.pack(RESULT, src, dst, handle, len(body)) + body)
+            for _kind, dst, src, handle, body in decoder.feed(data):
+                os.write(write, pack(RESULT, src, dst, handle, len(body)) + body)
         os.close(read)
         os.close(write)
 
@@ -233,7 +233,8 @@ def test_frames_of_many_threads_arrive_whole_and_in_the_order_of_each() -> None:
             router.send(DATA, 1, number, b'%06d' % turn + b'x' * sizes[turn % len(sizes)])
 
     run([threading.Thread(target=sends, args=(number,)) for number in range(4)])
-    decoder, heard = core.Decoder(lambda *header: True), []
+    decoder = Decoder(lambda *header: True)
+    heard: list[Any] = []
     while len(heard) < 4 * count:
         heard += decoder.feed(os.read(read, 65536))
     for number in range(4):
@@ -268,8 +269,12 @@ def test_closed_descriptors_are_not_written_to() -> None:
 def test_events_run_in_order_and_not_under_the_lead(controller: ControllerLoop) -> None:
     seen: list[tuple[int, bool]] = []
     done = threading.Event()
+
+    def note(number: int) -> None:
+        seen.append((number, controller.relief.leads))
+
     for number in range(50):
-        controller.post(lambda number=number: seen.append((number, controller.relief.leads)))
+        controller.post(functools.partial(note, number))
     controller.post(done.set)
     assert done.wait(SOON)
     assert seen == [(number, False) for number in range(50)]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from econtext.core.router import LIMIT, Router
 from econtext.core.wire import CALL, DATA, DEAD, ERROR, LOG, RESULT, ROUTE, START, UP, WANT
 from econtext.parent.children import lose
+
+pytestmark = pytest.mark.deadline(600)  # 2000 examples take their time
 
 KINDS = st.integers(0, UP + 12)
 
@@ -128,7 +131,8 @@ class Tree(RuleBasedStateMachine):
         if not parent.accepts(link, kind, src, 0):
             assert kind < UP or src in self.lost or LIAR not in (path(src) if src in PARENTS else ())
             return
-        assert kind >= UP and LIAR in path(src)
+        assert kind >= UP
+        assert LIAR in path(src)
         parent.route(link, kind, dst, src, handle, b'a lie')
         assert len(self.down[2].frames) == sideways, 'it went sideways'
         for node, _, speaker, _ in self.heard[before:]:
@@ -144,7 +148,7 @@ class Tree(RuleBasedStateMachine):
 
     @invariant()
     def nobody_speaks_for_another(self) -> None:
-        for node, kind, src, body in self.heard:
+        for node, _, src, body in self.heard:
             assert src in path(node) or node in path(src), 'sideways'
             if body.startswith(b'from '):
                 assert int(body[5:]) == src

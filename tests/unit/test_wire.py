@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from econtext.core.wire import HEADER_SIZE, BadFrame, Decoder, pack
 
+pytestmark = pytest.mark.deadline(600)  # 2000 examples take their time
+
 NUMBER = st.integers(0, 2**32 - 1)
 FRAME = st.tuples(st.integers(0, 255), NUMBER, NUMBER, NUMBER, st.binary(max_size=60))
 GOOD = pack(1, 2, 3, 4, 5) + b'hello'

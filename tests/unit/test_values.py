@@ -1,0 +1,119 @@
+"""Downwards goes what every Python can read: never code, never what contains itself."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import decimal
+import enum
+import marshal
+import types
+import uuid
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from econtext.controller.values import encode, encode_call
+from econtext.core import rich
+
+pytestmark = pytest.mark.deadline(600)  # 2000 examples take their time
+
+
+def arrived(data: bytes) -> Any:
+    """What a child makes of it."""
+    value = marshal.loads(data)
+    if type(value) is tuple and value[:1] == (...,):
+        value = rich.restore(None, value[1])
+    return value
+
+
+LEAVES: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False)
+    | st.complex_numbers(allow_nan=False) | st.binary(max_size=20) | st.text()
+    | st.datetimes() | st.dates() | st.timedeltas() | st.decimals(allow_nan=False) | st.uuids()
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4)
+    | st.lists(inner, max_size=4).map(tuple)
+    | st.dictionaries(st.text() | st.integers(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_round_trip(value: Any) -> None:
+    found = arrived(encode(value, 'f'))
+    assert found == value
+    assert type(found) is type(value)
+
+
+@given(st.lists(VALUES, max_size=3), st.dictionaries(st.text(), VALUES, max_size=3))
+def test_a_call(args: list[Any], kwargs: dict[str, Any]) -> None:
+    data = encode_call('module', 'name', tuple(args), kwargs)
+    assert arrived(data) == ('module', 'name', tuple(args), kwargs)
+
+
+class Colour(str, enum.Enum):
+    RED = 'red'
+
+
+Point = collections.namedtuple('Point', 'x y')
+
+
+@pytest.mark.parametrize(('value', 'there'), [
+    (Colour.RED, 'red'), (Point(1, 2), (1, 2)), (collections.OrderedDict(a=1), {'a': 1}),
+    (bytearray(b'x'), b'x'), ({1, 2}, {1, 2}), (frozenset('a'), frozenset('a')),
+    (PurePosixPath('/x'), PurePosixPath('/x')), (uuid.UUID(int=5), uuid.UUID(int=5)),
+    (decimal.Decimal('1.50'), decimal.Decimal('1.50')), (datetime.date(2000, 1, 2), datetime.date(2000, 1, 2)),
+    (True, True), ('c', 'c'), (b'c' * 100, b'c' * 100),
+])
+def test_subclasses_arrive_as_listed_types(value: Any, there: Any) -> None:
+    for wrap in (lambda v: v), (lambda v: [v]), (lambda v: {'k': v}), (lambda v: (v, v)):
+        found = arrived(encode(wrap(value), 'f'))
+        assert found == wrap(there)
+        assert type(arrived(encode(value, 'f'))) is type(there)
+
+
+CODE = test_round_trip.__code__
+
+
+def holders(value: Any) -> list[Any]:
+    return [value, [value], (value,), {'k': value}, {'k': [(value,)]}, [[[[value]]]], {value: 1}, frozenset([value])]
+
+
+@pytest.mark.parametrize('value', [
+    CODE, test_a_call, len, Colour, object(), types, (lambda: 0), iter(()),
+], ids=repr)
+def test_refused_wherever_it_is(value: Any) -> None:
+    for holder in holders(value):
+        with pytest.raises(TypeError, match=r'^web\.f: .*cannot cross'):
+            encode(holder, 'web.f')
+
+
+@pytest.mark.parametrize('rest', [uuid.UUID(int=1), {1}, 'c', None], ids=repr)
+def test_code_beside_other_values(rest: Any) -> None:
+    for value in [rest, CODE], {'k': CODE, 'r': rest}, (CODE, rest):
+        with pytest.raises(TypeError, match='code cannot cross'):
+            encode(value, 'f')
+
+
+def test_what_contains_itself() -> None:
+    ring: list[Any] = []
+    ring.append(ring)
+    table: dict[str, Any] = {}
+    table['k'] = [table]
+    for value in ring, table, (ring,), [uuid.UUID(int=1), ring], [CODE, ring]:
+        with pytest.raises(ValueError, match='contains itself'):
+            encode(value, 'f')
+
+
+def test_what_is_too_deep() -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ValueError, match='too deeply'):
+        encode(value, 'f')
