@@ -307,10 +307,10 @@ class Broker(Origin):
             self.drop(context, context.failed(*(str(detail) for detail in details)))
             self.unlink(context)
         elif event == 'lost':
-            why = 'its link was lost'
             if details[0]:
-                why = f'it sent what makes no sense ({details[0]}), and was ended'
-            self.drop(context, context.lost(why + ': start it again'))
+                self.drop(context, context.corrupted(str(details[0])))
+            else:
+                self.drop(context, context.lost('its link was lost: start it again'))
             self.unlink(context)
         elif event == 'buried':
             self.unlink(context)
@@ -344,7 +344,7 @@ class Broker(Origin):
 
     def corrupt(self, context: Context, reason: str) -> None:
         """End a context that sent what makes no sense."""
-        self.stop(context, context.lost(f'it sent what makes no sense ({reason}), and was ended'))
+        self.stop(context, context.corrupted(reason))
 
     def drop(self, context: Context, error: Callable[[], EcontextError]) -> None:
         """`context` and all below it answer no more: wake whoever waits for them."""

@@ -405,6 +405,11 @@ class Context(Origin, concurrent.futures.Executor):
     def lost(self, what: str) -> Callable[[], EcontextError]:
         return lambda: ContextLost(f'{self.name}: {what}')
 
+    def corrupted(self, reason: str) -> Callable[[], EcontextError]:
+        return lambda: CorruptStream(
+            f'{self.name}: it sent what makes no sense ({reason}), and was ended: start it again'
+        )
+
     def channel(self) -> Channel:
         """
         Return a channel, one end here, the other for a function called there.

@@ -71,6 +71,8 @@ class Decoder(object):
         # type: (int) -> dict[Any, Any]
         if count % 2:
             raise ValueError('a key without a value')
+        if count % 2:
+            raise ValueError('a key without a value')
         flat = self.series(count)
         return dict(zip(flat[::2], flat[1::2]))
 
