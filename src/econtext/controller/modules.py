@@ -330,6 +330,9 @@ def tidy(source: bytes) -> bytes:
 
 def list_children(locations: list[str]) -> Any:
     """Return the names of the modules in a package, True if they cannot be listed."""
+    if not locations:
+        # A package of an importer that needs no places.
+        return True
     names: set[str] = set()
     suffixes = importlib.machinery.all_suffixes()
     for location in locations:
