@@ -61,6 +61,16 @@ def module_files(prefix):
     return found
 
 
+def loaders(prefix):
+    """Return the modules whose names begin with `prefix`, and where their loaders are from."""
+    found = {}
+    for name in sorted(sys.modules):
+        if name.split('.')[0] == prefix and sys.modules[name]:
+            loader = getattr(sys.modules[name], '__loader__', None)
+            found[name] = loader.__class__.__module__
+    return found
+
+
 def descriptors():
     return sorted(int(name) for name in os.listdir('/proc/self/fd'))
 
