@@ -21,13 +21,21 @@ except (ImportError, NameError):
     view = None
 try:
     import mmap
-    # Pages that nobody filled cost nothing, however much was announced.
-    view(mmap.mmap(-1, 1))
+    # Pages that nobody filled cost nothing, however much was announced.  Private
+    # ones may be huge, and are filled several times faster.
+    PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    view(mmap.mmap(-1, 1, PRIVATE))
 
     def room(size):
         # type: (int) -> Any
-        return mmap.mmap(-1, size)
-except (ImportError, TypeError, EnvironmentError):
+        pages = mmap.mmap(-1, size, PRIVATE)
+        try:
+            pages.madvise(mmap.MADV_HUGEPAGE)
+        except (AttributeError, EnvironmentError):
+            # Python before 3.8, or a system without them.
+            pass
+        return pages
+except (ImportError, AttributeError, TypeError, EnvironmentError):
     def room(size):
         # type: (int) -> Any
         return bytearray(size)
