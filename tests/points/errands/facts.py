@@ -1,0 +1,23 @@
+"""What a context says of itself."""
+import os
+import sys
+
+
+def loaded(*names):
+    return [name for name in names if name in sys.modules]
+
+
+def standard_input():
+    return sys.stdin.read()
+
+
+def ask():
+    try:
+        question = raw_input
+    except NameError:
+        question = input
+    return question('your name? ')
+
+
+def group():
+    return os.getpgrp()

@@ -1,0 +1,78 @@
+"""Things to log."""
+import logging
+import sys
+import threading
+
+log = logging.getLogger('errands.shop')
+
+
+def at_every_level(text):
+    for level in 'debug', 'info', 'warning', 'error', 'critical':
+        getattr(log, level)('%s at %s', text, level)
+
+
+def record(name, level, text):
+    logging.getLogger(name).log(level, text)
+
+
+def failing():
+    try:
+        {}['no such key']
+    except KeyError:
+        log.exception('it failed')
+
+
+def set_up_again():
+    logging.basicConfig()
+    logging.basicConfig(stream=sys.stderr, level=logging.DEBUG)
+    log.warning('only once')
+
+
+def enabled(level):
+    return log.isEnabledFor(level)
+
+
+def badly_formatted():
+    log.warning('%d and %d', 'one')
+    log.warning('afterwards')
+
+
+class Thing(object):
+    def __str__(self):
+        return 'a thing'
+
+
+def odd():
+    log.warning(Thing())
+    log.warning(u'caf\xe9 \u2603 %s', u'\u20ac')
+    log.warning('100%')
+    log.warning('%(a)s and %(b)s', {'a': 1, 'b': 2})
+    log.warning('two\nlines')
+    log.warning('\x1b[2Jcleared?')
+    log.log(35, 'between')
+
+
+def many(number):
+    for i in range(number):
+        log.info('%d', i)
+
+
+def from_thread(text):
+    thread = threading.Thread(target=log.warning, args=(text,))
+    thread.start()
+    thread.join()
+
+
+def mixed(number):
+    for i in range(number):
+        log.info('%d', i)
+        sys.stdout.write('%d\n' % i)
+
+
+def quiet():
+    log.setLevel(logging.ERROR)
+    try:
+        log.warning('not wanted there')
+        log.error('wanted')
+    finally:
+        log.setLevel(logging.NOTSET)

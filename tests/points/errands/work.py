@@ -1,0 +1,72 @@
+"""Ways to be busy for longer than any test."""
+import os
+import subprocess
+import sys
+import time
+
+
+def announce():
+    sys.stdout.write('busy\n')
+    sys.stdout.flush()
+
+
+def sleep():
+    announce()
+    time.sleep(900)
+
+
+def compute():
+    announce()
+    while 1:
+        pass
+
+
+def system():
+    announce()
+    os.system('sleep 901 & sleep 902; true')
+
+
+def stubborn():
+    """Programs that take no hint, and a call that takes none either."""
+    subprocess.Popen(['sh', '-c', 'trap "" HUP INT TERM; echo busy; while :; do sleep 903; done'])
+    while 1:
+        try:
+            time.sleep(900)
+        except BaseException:
+            pass
+
+
+def wait_program():
+    announce()
+    subprocess.call(['sleep', '904'])
+
+
+def careful(path):
+    """Clean up when it is told to end."""
+    try:
+        announce()
+        time.sleep(900)
+    finally:
+        open(path, 'a').write('cleaned up\n')
+
+
+def daemon():
+    """Start a daemon as daemons do, and return its number."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        again = os.fork()
+        if again:
+            os.write(write, str(again).encode())
+            os._exit(0)
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in 0, 1, 2:
+            os.dup2(null, fd)
+        os.closerange(3, 256)
+        os.execvp('sleep', ['sleep', '905'])
+    os.waitpid(pid, 0)
+    os.close(write)
+    number = int(os.read(read, 20))
+    os.close(read)
+    return number
