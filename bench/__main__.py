@@ -18,7 +18,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser('python -m bench', description='Measure econtext and its peers, side by side.')
     add = parser.add_argument
     add('--quick', action='store_const', dest='size', const='quick', help='fewer rounds of less: under two minutes')
-    add('--size', choices=('full', 'quick', 'tiny'), default='full', help='tiny: does it work at all?')
+    add('--size', choices=('full', 'quick', 'tiny'), help='tiny: does it work at all?')
     add('--only', action='append', choices=rounds.names(), metavar='NAME', help='this scenario; may be repeated')
     add('--contender', action='append', metavar='NAME', help='this contender; may be repeated')
     add('--rounds', type=int, help='turns of each contender in each scenario')
@@ -26,6 +26,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     add('--read', type=Path, metavar='FILE', help='measure nothing: show the numbers of an earlier run')
     add('--docs', type=Path, metavar='PAGE', help='put the table into this page, between its marks')
     add('--list', action='store_true', help='list the scenarios')
+    parser.set_defaults(size='full')  # shared by two options
     return parser.parse_args(words)
 
 

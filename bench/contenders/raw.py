@@ -27,7 +27,7 @@ def write(data):
         view = view[os.write(1, view):]
 
 made = {}
-block = bytes(65536)
+block = b'\\xa5' * 65536
 while 1:
     head = os.read(0, 9)
     if not head:
@@ -40,7 +40,7 @@ while 1:
         write(b'a')
     elif kind == b'r':              # result
         if size not in made:
-            made = {size: bytes(size)}
+            made = {size: b'\\xa5' * size}
         write(made[size])
     elif kind == b'u':              # stream up
         while size > 0:
