@@ -346,8 +346,14 @@ class Broker(Origin):
         """End a context that sent what makes no sense."""
         self.stop(context, context.corrupted(reason))
 
-    def drop(self, context: Context, error: Callable[[], EcontextError]) -> None:
-        """`context` and all below it answer no more: wake whoever waits for them."""
+    def drop(
+        self, context: Context, error: Callable[[], EcontextError], first: Context | None = None
+    ) -> None:
+        """
+        `context` and all below it answer no more: wake whoever waits for them.
+
+        `first` is the one that began it, if that is one above.
+        """
         if context.error is None:
             context.error = error
         for handle, asked in list(self.router.asked.items()):
@@ -356,7 +362,7 @@ class Broker(Origin):
         self.channels.drop(context)
         context.wake()
         for child in list(context.children.values()):
-            self.drop(child, child.lost(f'{context.name}, by which it was reached, is gone'))
+            self.drop(child, child.orphaned(first or context), first or context)
 
     def unlink(self, context: Context) -> None:
         """Forget `context`: nothing more will come from it."""

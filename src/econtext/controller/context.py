@@ -405,6 +405,16 @@ class Context(Origin, concurrent.futures.Executor):
     def lost(self, what: str) -> Callable[[], EcontextError]:
         return lambda: ContextLost(f'{self.name}: {what}')
 
+    def orphaned(self, above: Context) -> Callable[[], EcontextError]:
+        """`above`, by which this is reached, is gone: if it never was there, say why."""
+        def explain_that() -> EcontextError:
+            cause = above.reason()
+            if isinstance(cause, ConnectError):
+                what = f'{above.name}, by which it is reached, could not be started: {cause.what}'
+                return ConnectError(self.name, cause.kind, what, cause.lines, cause.remedy)
+            return ContextLost(f'{self.name}: {above.name}, by which it was reached, is gone')
+        return explain_that
+
     def corrupted(self, reason: str) -> Callable[[], EcontextError]:
         return lambda: CorruptStream(
             f'{self.name}: it sent what makes no sense ({reason}), and was ended: start it again'
