@@ -225,9 +225,12 @@ def test_ssh_through_ssh_then_sudo_then_local(
     broker: econtext.Broker, sshd: Sshd, accounts: Accounts, public_python: Interpreter
 ) -> None:
     plain, nopw = accounts['plain'], accounts['nopw']
-    sshd.give_client(plain.home, plain.uid, plain.gid)
+    folder = plain.home / f'client-{os.getpid()}'     # runs may overlap
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, plain.uid, plain.gid)
+    sshd.give_client(folder, plain.uid, plain.gid)
     web = reach(broker, sshd, plain, python=public_python, name='web')
-    db = web.ssh('lab-db', username=nopw.name, name='db')
+    db = web.ssh('lab-db', username=nopw.name, name='db', ssh_args=['-F', f'{folder}/.ssh/config'])
     root = db.sudo()
     last = root.local(python=public_python)
     assert last.call(facts.version) == public_python.version
@@ -257,12 +260,35 @@ def test_a_failure_behind_a_hop_is_told_as_one_in_front(broker: econtext.Broker,
     assert hop.call(calls.echo, 1) == 1
 
 
-def test_what_is_behind_a_failure_fails_for_the_same_reason(broker: econtext.Broker) -> None:
+@matrix
+def test_what_is_behind_a_failure_tells_the_cause(
+    broker: econtext.Broker, python: Interpreter, failures: Any, tmp_path: pathlib.Path
+) -> None:
+    hop = broker.local(python=python, name='hop')
+    hop.wait_ready(30)
+    slow = tmp_path / 'slow'
+    slow.write_text('#!/bin/sh\nread line\nexit 1\n')     # fails after all have been started
+    slow.chmod(0o755)
+    bad = hop.local(python=str(slow), name='bad')
+    below = bad.local(name='below')
+    last = below.local(name='last')
+    with pytest.raises(econtext.ConnectError) as caught:
+        last.call(os.getpid)
+    error = caught.value
+    assert error.context == 'last'
+    assert str(error).startswith('last: bad, by which it is reached, could not be started: the program ended before')
+    fails(bad, 'ended')
+    fails(below, 'ended', 'bad')
+    broker.close()
+    assert failures() == [], 'somebody did look'
+
+
+def test_what_is_behind_a_failure_that_is_known_fails_at_once(broker: econtext.Broker) -> None:
     bad = broker.local(python='/no/such/python', name='bad')
-    with pytest.raises(econtext.EcontextError, match='bad'):
-        bad.local(name='below').call(os.getpid)
     with pytest.raises(econtext.ConnectError, match='bad'):
         bad.call(os.getpid)
+    with pytest.raises(econtext.ConnectError, match='bad'):
+        bad.local(name='below')
 
 
 def test_nothing_is_written_to_the_target(
