@@ -147,3 +147,15 @@ def test_what_may_not_cross(value: object) -> None:
     for wrapped in value, [value], {1: value}, (value,):
         with pytest.raises(TypeError, match='cannot cross'):
             encode(wrapped)
+
+
+def test_keys_that_collide_are_refused():
+    """Ints that are equal modulo the prime of Python's hash would take hours as a table."""
+    keys = [number * (2**61 - 1) for number in range(4000)]
+    for value in (dict.fromkeys(keys), set(keys[:4])):
+        encoded = encode(value)
+        if len(value) > 1000:
+            with pytest.raises(BadFrame, match='collide'):
+                decode(encoded)
+        else:
+            assert decode(encoded) == value

@@ -207,6 +207,11 @@ class Broker(Origin):
             return functions.name_of(function, self.modules.main)
         if found is None:
             found = functions.name_of(function, self.modules.main)
+            if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
+                raise TypeError(
+                    f'{found[1]} was typed into an interpreter, and its source is nowhere: '
+                    'save the program in a file'
+                )
             if len(self.names) > 10000:
                 self.names.clear()
             self.names[function] = found

@@ -69,7 +69,8 @@ class Gate(Router):
             if dst != 0:
                 raise BadFrame(f'a frame for context {dst}, to which it has no way')
             super().route(link, kind, dst, src, handle, body)
-        except (BadFrame, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except Exception as error:
+            # Whatever a frame provokes here is its sender's doing.
             reason = f'{type(error).__name__}: {error}'
             if context.via is None:
                 raise BadFrame(reason) from None

@@ -273,8 +273,8 @@ def main_unit(name: str) -> Unit | None:
     if os.path.isfile(path):
         with open(path, 'rb') as file:
             source = file.read()
-    if source is None and hasattr(loader, 'get_source'):
-        text = loader.get_source(main.__spec__.name if main.__spec__ else '__main__')
+    if source is None and main.__spec__ and hasattr(loader, 'get_source'):
+        text = loader.get_source(main.__spec__.name)
         source = text.encode() if text else None
     if source is None:
         lines = linecache.getlines(path, vars(main))

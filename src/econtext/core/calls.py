@@ -51,10 +51,9 @@ class Dispatcher(object):
         except:
             if self.ended:
                 raise
-            trouble = sys.exc_info()
             from econtext.core import failure
             kind = ERROR
-            value = failure.describe(*trouble)
+            value = failure.describe(*sys.exc_info())
         self.child.logs.flush()
         self.child.router.send(kind, src, handle, value)
 

@@ -144,6 +144,8 @@ class Holders(object):
         def flush_all():
             # type: () -> None
             # A call has ended, and with it the use of what it was handed.
+            # Python 2 remembers an exception, and what its frames held.
+            getattr(sys, 'exc_clear', int)()
             while self.dropped:
                 self.dropped.pop().close()
             flush()

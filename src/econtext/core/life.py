@@ -147,6 +147,7 @@ class Life(object):
             error = sys.exc_info()
             self.child.router.send(REPORT, src, who, encode((
                 'failed', 'ended', '%s: %s' % (error[0].__name__, error[1]))))
+            self.child.router.send(REPORT, src, who, encode(('buried', None)))
 
     def stop(self, *signal):
         # type: (Any) -> None

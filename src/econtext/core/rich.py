@@ -68,7 +68,7 @@ EXACT = {  # type: dict[Any, Callable[[Any], Any]]
     bool: bool, type(None): lambda value: None,
     set: lambda value: set([flat(item) for item in value]),
     frozenset: lambda value: frozenset([flat(item) for item in value]),
-    complex: lambda value: value + 0,
+    complex: lambda value: complex(value.real, value.imag),
 }
 
 

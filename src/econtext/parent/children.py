@@ -134,7 +134,8 @@ class Birth(object):
         # type: (list[tuple[Any, ...]]) -> None
         for event in events:
             if event[0] == 'type':
-                os.write(self.process.tty, event[1])
+                if self.process.tty is not None:
+                    os.write(self.process.tty, event[1])
             elif event[0] == 'ask':
                 self.report('ask', event[1], event[2])
             elif event[0] == 'ready':

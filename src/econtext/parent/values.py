@@ -71,14 +71,14 @@ class Decoder(object):
         # type: (int) -> dict[Any, Any]
         if count % 2:
             raise ValueError('a key without a value')
-        if count % 2:
-            raise ValueError('a key without a value')
         flat = self.series(count)
+        spread(flat[::2])
         return dict(zip(flat[::2], flat[1::2]))
 
     def rich(self, count):
         # type: (int) -> Any
         parts = self.series(count)
+        spread(parts)
         return rich.make(self.owner, parts[0], parts[1:])
 
     def text(self, size):
@@ -111,6 +111,13 @@ READERS = dict([(tag.encode(), reader) for tag, reader in (
     ('d', lambda self, count: self.pairs(count)),
     ('x', lambda self, count: self.rich(count)),
 )])
+
+
+def spread(keys):
+    # type: (list[Any]) -> None
+    """Refuse keys chosen to fall on each other: a table of them takes for ever."""
+    if len(keys) > 1000 and len(dict.fromkeys([hash(key) for key in keys])) * 2 < len(keys):
+        raise ValueError('keys that were chosen to collide')
 
 
 def decode(data, owner=None):
