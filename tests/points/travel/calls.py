@@ -201,3 +201,7 @@ def big(size):
 
 def length(value):
     return len(value)
+
+
+def send_deep(channel, levels):
+    channel.send(deep(levels))
