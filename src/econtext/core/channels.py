@@ -179,11 +179,13 @@ class Holders(object):
         # type: (int, int) -> End
         """Return our end of the channel that was handed to us."""
         key = owner, handle
-        if key not in self.ends:
-            self.ends[key] = End(self, owner, handle)
+        end = self.ends.get(key)
+        if end is None:
+            end = self.ends[key] = End(self, owner, handle)
             for kind, body in self.orphans.pop(key, ()):
                 self.receive(kind, owner, handle, body)
-        return self.ends.get(key) or End(self, owner, handle)
+        # One that was closed before it came is not in `ends` any more.
+        return end
 
 
 def hold(child, owner, handle):
