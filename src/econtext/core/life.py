@@ -33,7 +33,7 @@ except ImportError:
     MAGIC_NUMBER = imp.get_magic()  # type: ignore[misc]
 
 from econtext.core import bulk, face
-from econtext.core.codec import encode, native
+from econtext.core.codec import Text, encode, native
 from econtext.core.loop import Link
 from econtext.core.pull import Pull
 from econtext.core.wire import HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
@@ -55,7 +55,9 @@ def settle(child, argv, level, title):
     except OSError:
         # We lead a process group already.
         pass
-    sys.argv = [native(word) for word in argv]
+    if str is not Text:
+        argv = [word.encode('utf-8') for word in argv]
+    sys.argv = list(argv)
     face.furnish(sys.modules['econtext'])
     child.importer.child = child
     sys.meta_path.insert(1, Pull(child, life.hook))
