@@ -1,0 +1,274 @@
+"""Point 6, single-file programs: the seed's own, run as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import econtext
+from lab import pythons
+from lab.accounts import Accounts
+from lab.sshd import Sshd
+
+SEED = '''\
+#!/usr/bin/env python
+"""
+Install our application on a remote machine.
+
+Usage:
+    install_app.py <hostname>
+"""
+import os
+import sys
+
+import econtext
+
+
+def install_app():
+    os.system('tar zxvf my_app.tar.gz')
+
+
+def main(broker):
+    if len(sys.argv) != 2:
+        print(__doc__)
+        sys.exit(1)
+
+    context = econtext.ssh.connect(broker, sys.argv[1])
+    context.call(install_app)
+
+
+if __name__ == '__main__' and not econtext.slave:
+    import econtext.utils
+    econtext.utils.run_with_broker(main)
+'''
+
+# Says what a child sees of the program; %(python)r is the child's interpreter.
+LOOK = '''\
+# -*- coding: utf-8 -*-
+"""What this is: \u2603."""
+import os
+import sys
+
+import econtext
+
+NUMBER = 7
+os.write(2, ('run as %%s by %%d\\n' %% (__name__, os.getpid())).encode())
+
+
+def look():
+    return {'name': __name__, 'doc': __doc__, 'argv': list(sys.argv), 'slave': econtext.slave,
+            'number': NUMBER, 'pid': os.getpid(), 'main': hasattr(sys.modules['__main__'], 'look')}
+
+
+def main(broker):
+    import json
+    context = broker.local(python=%(python)r)
+    for _ in range(%(hops)d):
+        context = context.local(python=%(python)r)
+    seen = context.call(look)
+    seen['calls'] = [context.call(look)['pid'], context.pid]
+    sys.stdout.write(json.dumps(seen) + '\\n')
+
+
+if __name__ == '__main__'%(guard)s:
+    os.write(2, 'under the guard\\n'.encode())
+    import econtext.utils
+    econtext.utils.run_with_broker(main)
+'''
+
+
+def run(program: Path, *args: str, path: str = '', **options: object) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, 'PYTHONPATH': str(Path(econtext.__file__).parent.parent)}
+    if path:
+        environ['PATH'] = f'{path}:{environ["PATH"]}'
+    return subprocess.run(
+        [sys.executable, str(program), *args], capture_output=True, text=True, encoding='utf-8', env=environ,
+        timeout=40, stdin=subprocess.DEVNULL, **options,  # type: ignore[call-overload]
+    )  # fmt: skip
+
+
+@pytest.fixture
+def client(sshd: Sshd, accounts: Accounts, tmp_path: Path) -> str:
+    """A folder whose `ssh` has a user's configuration: it leads every name to the plain account."""
+    folder = tmp_path / 'bin'
+    folder.mkdir()
+    (folder / 'ssh').write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {sshd.config} -l {accounts["plain"].name} "$@"\n')
+    (folder / 'ssh').chmod(0o755)
+    return str(folder)
+
+
+# -- the seed's own ----------------------------------------------------------
+
+
+@pytest.mark.parametrize('guard', [' and not econtext.slave', ''])
+def test_the_seed_s_program(client: str, accounts: Accounts, tmp_path: Path, guard: str) -> None:
+    home = accounts['plain'].home
+    (tmp_path / 'hello').write_text('hello\n')
+    with tarfile.open(home / 'my_app.tar.gz', 'w:gz') as archive:
+        archive.add(tmp_path / 'hello', 'my_app/hello')
+    os.chmod(home / 'my_app.tar.gz', 0o644)
+    program = tmp_path / 'install_app.py'
+    program.write_text(SEED.replace(' and not econtext.slave', guard))
+    done = run(program, 'lab-one', path=client)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ''
+    assert done.stderr == 'INFO: econtext.ctx.lab-one: stdout: my_app/hello\n'
+    assert (home / 'my_app' / 'hello').read_text() == 'hello\n'
+
+
+def test_the_seed_s_program_without_a_host(tmp_path: Path) -> None:
+    program = tmp_path / 'install_app.py'
+    program.write_text(SEED)
+    done = run(program)
+    assert done.returncode == 1
+    assert 'install_app.py <hostname>' in done.stdout
+    assert done.stderr == ''
+
+
+# -- what the program sees in a child ----------------------------------------
+
+
+@pytest.mark.parametrize('guard', [' and not econtext.slave', ''])
+@pytest.mark.parametrize('hops', [0, 1])
+def test_what_a_child_sees(python: pythons.Interpreter, tmp_path: Path, guard: str, hops: int) -> None:
+    program = tmp_path / 'look_around.py'
+    program.write_text(LOOK % {'python': str(python), 'guard': guard, 'hops': hops}, encoding='utf-8')
+    done = run(program, 'one', 'zwei \u2603')
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen['name'] == 'look_around'
+    assert seen['doc'] == 'What this is: \u2603.'
+    assert seen['argv'] == [str(program), 'one', 'zwei \u2603']
+    assert seen['slave'] is True
+    assert seen['number'] == 7
+    assert seen['calls'] == [seen['pid']] * 2
+    assert done.stderr.count('under the guard') == 1
+    assert done.stderr.count('run as __main__') == 1
+    assert done.stderr.count('run as look_around') == 1  # once, in the context that is called alone
+
+
+@pytest.mark.parametrize('name', ['install-app.py', 'code.py', 'string.py', 'test.py', 'no_suffix', 'two.dots.py'])
+def test_programs_of_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / 'programs'
+    folder.mkdir()
+    program = folder / name
+    text = LOOK % {'python': sys.executable, 'guard': '', 'hops': 0}
+    program.write_text(text, encoding='utf-8')
+    done = run(program, '-v') if name != 'string.py' else None
+    if done is None:
+        pytest.skip('a program of this name breaks Python itself')
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen['name'] != '__main__'
+    assert seen['argv'] == [str(program), '-v']
+
+
+def test_what_lies_beside_the_program(tmp_path: Path) -> None:
+    (tmp_path / 'beside.py').write_text('import os\n\n\ndef where():\n    return __name__, os.getpid()\n')
+    program = tmp_path / 'program.py'
+    program.write_text(
+        'import os, econtext, econtext.utils, beside\n'
+        'def twice():\n    return beside.where() + beside.where()\n'
+        'def main(broker):\n'
+        '    context = broker.local()\n'
+        '    assert context.call(twice) == ("beside", context.pid) * 2\n'
+        '    assert context.pid != os.getpid()\n'
+        '    print("fine")\n'
+        'if __name__ == "__main__":\n    econtext.utils.run_with_broker(main)\n'
+    )
+    done = run(program)
+    assert (done.stdout, done.stderr, done.returncode) == ('fine\n', '', 0)
+
+
+def test_line_ends_of_another_system(tmp_path: Path) -> None:
+    program = tmp_path / 'look_around.py'
+    text = LOOK % {'python': str(pythons.interpreter('2.7')), 'guard': '', 'hops': 0}
+    program.write_bytes(text.replace('\n', '\r\n').rstrip().encode())
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)['number'] == 7
+
+
+# -- run_with_broker ---------------------------------------------------------
+
+
+FRAME = '''\
+import logging, os, sys
+import econtext
+import econtext.utils
+def shout():
+    print('shouted')
+def fail():
+    raise ValueError('of the program')
+def main(broker):
+    context = broker.local(name='child')
+    %s
+if __name__ == '__main__':
+    %s
+'''
+
+
+def framed(tmp_path: Path, body: str, start: str = 'econtext.utils.run_with_broker(main)') -> object:
+    program = tmp_path / 'program.py'
+    program.write_text(FRAME % (body, start))
+    return run(program)
+
+
+def test_it_returns_what_main_returns(tmp_path: Path) -> None:
+    done = framed(tmp_path, 'return context.call(max, 2, 3)', 'print(econtext.utils.run_with_broker(main))')
+    assert (done.stdout, done.stderr, done.returncode) == ('3\n', '', 0)  # type: ignore[attr-defined]
+
+
+def test_it_leaves_a_program_s_own_logging_alone(tmp_path: Path) -> None:
+    start = 'logging.basicConfig(format="own %(message)s", level=logging.INFO); econtext.utils.run_with_broker(main)'
+    done = framed(tmp_path, 'context.call(shout)', start)
+    assert (done.stderr, done.returncode) == ('own stdout: shouted\n', 0)  # type: ignore[attr-defined]
+
+
+def test_an_exit_of_main_is_the_program_s(tmp_path: Path) -> None:
+    done = framed(tmp_path, 'context.call(os.getpid); sys.exit(3)')
+    assert (done.stdout, done.stderr, done.returncode) == ('', '', 3)  # type: ignore[attr-defined]
+
+
+def test_an_error_over_there_shows_the_program_s_own_lines(tmp_path: Path) -> None:
+    done = framed(tmp_path, 'context.call(fail)')
+    error = done.stderr  # type: ignore[attr-defined]
+    assert done.returncode == 1  # type: ignore[attr-defined]
+    assert 'ValueError: of the program' in error
+    assert 'program.py", line 7, in fail' in error
+    assert error.count("raise ValueError('of the program')") == 1
+
+
+def test_a_program_from_standard_input_or_the_command_line(tmp_path: Path) -> None:
+    """What has no file has no source to send: an answer all the same, not a riddle."""
+    text = FRAME % ('print(context.call(os.getpid) > 0); context.call(shout)', 'econtext.utils.run_with_broker(main)')
+    environ = {**os.environ, 'PYTHONPATH': str(Path(econtext.__file__).parent.parent)}
+    done = subprocess.run([sys.executable, '-'], input=text, capture_output=True, text=True, env=environ, timeout=40)
+    assert done.stdout == 'True\n'
+    if done.returncode:
+        assert 'Error: ' in done.stderr.splitlines()[-1] or 'No module named' in done.stderr
+
+
+def test_the_face_of_econtext_in_a_child(tmp_path: Path, python: pythons.Interpreter) -> None:
+    """A program may name at its top what only the controller has."""
+    program = tmp_path / 'program.py'
+    program.write_text(
+        'import econtext, econtext.utils\n'
+        'from econtext import Broker, ssh, ContextLost\n'
+        'import econtext.ssh\n'
+        'def use():\n    return econtext.ssh.connect(None, "host")\n'
+        'def main(broker):\n'
+        f'    context = broker.local(python={str(python)!r})\n'
+        '    try:\n        context.call(use)\n'
+        '    except econtext.CallError as error:\n        print(error.message)\n'
+        'if __name__ == "__main__":\n    econtext.utils.run_with_broker(main)\n'
+    )
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+    assert 'works only where the program was started' in done.stdout

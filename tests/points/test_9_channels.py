@@ -1,0 +1,339 @@
+"""Point 9, channels: streams of values between the program and functions in contexts."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from errands import streams, work
+
+import econtext
+from lab import eventually, leaks, pythons
+from lab.accounts import Accounts
+from lab.sshd import Sshd
+
+VERSIONS = ('2.7', '3.6', '3.11', '3.13')
+VALUES = [
+    None, True, 0, -(1 << 80), 2.5, 1j, 'café ☃', (1, ('a',)), [[], {}], {'k': [1]}, {1, 2}, frozenset([3]),
+    datetime.datetime(2024, 2, 29, 12, 30, 1, 5),
+]  # fmt: skip
+
+
+@pytest.fixture
+def child(broker: econtext.Broker) -> econtext.Context:
+    return broker.local(name='child')
+
+
+# -- every Python ------------------------------------------------------------
+
+
+def test_the_seed_s_own(broker: econtext.Broker, python: pythons.Interpreter, tmp_path: Path) -> None:
+    """Follow a log file that grows, until one has seen enough."""
+    path = tmp_path / 'log'
+    path.write_text('first\n')
+    web = broker.local(python=python)
+    channel = web.channel()
+    tail = web.submit(streams.tail_log_file, channel, str(path))
+    text = ''
+    for chunk in channel:
+        text += chunk
+        if text == 'first\n':
+            with path.open('a') as file:
+                file.write('second\n')
+        elif text == 'first\nsecond\n':
+            break
+    assert not tail.done()
+    assert channel.open()  # leaving the loop closes nothing
+    with path.open('a') as file:
+        file.write('third\n')
+    assert next(channel) == 'third\n'
+    channel.close()
+    assert not channel.open()
+    assert tail.result(10) is None
+
+
+def test_values_both_ways(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    child = broker.local(python=python)
+    channel = child.channel()
+    count = child.submit(streams.echo, channel)
+    for value in VALUES:
+        channel.send(value)
+        got = channel.get(10)
+        assert got == value
+        assert type(got) is type(value)
+    channel.close()
+    assert count.result(10) == len(VALUES)
+
+
+def test_either_end_closes(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    child = broker.local(python=python)
+    channel = child.channel()
+    done = child.submit(streams.count_and_close, channel, 5)
+    assert list(channel) == [0, 1, 2, 3, 4]
+    assert not channel.open()
+    assert done.result(10) == 'closed'
+    assert list(channel) == []
+    with pytest.raises(econtext.EcontextError, match='closed'):
+        channel.send(1)
+    with pytest.raises(EOFError):
+        channel.get(1)
+
+    channel = child.channel()
+    total = child.submit(streams.total, channel)
+    for i in range(1000):
+        channel.send(i)
+    channel.close()
+    assert total.result(10) == 499500
+
+
+@pytest.mark.deadline(10)
+def test_a_function_that_returns_or_fails_ends_its_channel(
+    broker: econtext.Broker, python: pythons.Interpreter
+) -> None:
+    """One that forgets to close leaves nobody waiting."""
+    child = broker.local(python=python)
+    channel = child.channel()
+    child.submit(streams.count, channel, 3)
+    assert list(channel) == [0, 1, 2]
+    channel = child.channel()
+    failing = child.submit(streams.count_and_fail, channel, 3)
+    assert list(channel) == [0, 1, 2]
+    with pytest.raises(ValueError, match='after 3'):
+        failing.result(10)
+
+
+def test_who_sends_waits_for_who_reads(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    """What nobody reads does not pile up here; all of it arrives in the end."""
+    child = broker.local(python=python)
+    channel = child.channel()
+    child.submit(streams.pour, channel, 10_000, 1000)
+    first = next(channel)
+    eventually(lambda: channel.end.granted <= 0, 10, 'the writer used all its credit')
+    assert sum(map(len, channel.end.inbox)) < 1_000_000
+    rest = list(channel)
+    assert len(rest) == 999
+    assert set(rest) | {first} <= {b'x' * 10_000, 'x' * 10_000}
+
+
+def test_closing_frees_who_waits_to_send(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    child = broker.local(python=python)
+    channel = child.channel()
+    pouring = child.submit(streams.pour, channel, 10_000, 100_000)
+    next(channel)
+    eventually(lambda: channel.end.granted <= 0, 10, 'the writer used all its credit')
+    channel.close()
+    assert 20 <= pouring.result(10) < 1000
+    assert child.call(os.getpid) == child.pid
+
+
+def test_sending_into_a_closed_channel_says_so(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    child = broker.local(python=python)
+    assert 'closed' in child.call(streams.send_closed, child.channel())
+
+
+def test_through_every_python(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    hop = broker.local(python=python)
+    below = hop.local(python=pythons.interpreter('3.6'))
+    channel = below.channel()
+    below.submit(streams.pour, channel, 1000, 2000)
+    assert len(list(channel)) == 2000
+    channel = hop.channel()  # opened with the hop, handed further down
+    below.submit(streams.count, channel, 100)
+    assert list(channel) == list(range(100))
+
+
+# -- many at once ------------------------------------------------------------
+
+
+def test_select(broker: econtext.Broker) -> None:
+    contexts = [broker.local(python=pythons.interpreter(version)) for version in VERSIONS]
+    channels = [context.channel() for context in contexts]
+    for context, channel in zip(contexts, channels, strict=True):
+        context.submit(streams.count, channel, 500)
+    got: dict[Any, list[int]] = {channel: [] for channel in channels}
+    for channel, value in econtext.select(channels):
+        got[channel].append(value)
+    assert list(got.values()) == [list(range(500))] * 4
+
+
+def test_a_lost_context_is_an_event_of_select(broker: econtext.Broker) -> None:
+    contexts = [broker.local(name=name) for name in ('one', 'two')]
+    channels = [context.channel() for context in contexts]
+    for context, channel in zip(contexts, channels, strict=True):
+        context.submit(streams.hold, channel)
+    events = []
+    for channel, value in econtext.select(channels, timeout=20):
+        events.append((channel, value))
+        if len(events) == 2:
+            assert dict(events) == dict.fromkeys(channels, 'here')
+            os.kill(contexts[0].pid, signal.SIGKILL)
+        elif len(events) == 3:
+            assert channel is channels[0]
+            assert isinstance(value, econtext.ContextLost)
+            assert 'one' in str(value)
+            channels[1].close()
+    assert len(events) == 3
+
+
+def test_select_of_nothing_and_of_closed_ones(child: econtext.Context) -> None:
+    assert list(econtext.select([])) == []
+    channel = child.channel()
+    child.submit(streams.count_and_close, channel, 2)
+    assert list(channel) == [0, 1]
+    assert list(econtext.select([channel])) == []
+
+
+def test_select_can_be_left_and_begun_again(child: econtext.Context) -> None:
+    channel = child.channel()
+    child.submit(streams.count, channel, 10)
+    got = []
+    while len(got) < 10:
+        for _, value in econtext.select([channel]):
+            got.append(value)
+            break
+    assert got == list(range(10))
+
+
+def test_select_gives_up_after_its_time(child: econtext.Context) -> None:
+    channel = child.channel()
+    child.submit(streams.hold, channel)
+    assert next(channel) == 'here'
+    with pytest.raises(TimeoutError):
+        next(econtext.select([channel], timeout=0.05))
+    with pytest.raises(TimeoutError):
+        channel.get(0.05)
+    channel.close()
+
+
+def test_several_channels_in_one_call(child: econtext.Context) -> None:
+    channels = [child.channel() for _ in range(3)]
+    child.submit(streams.greet, channels, 'child')
+    assert [list(channel) for channel in channels] == [['hello from child']] * 3
+    channel = child.channel()
+    child.submit(streams.greet, channels=(channel,), name='there')
+    assert list(channel) == ['hello from there']
+
+
+def test_many_channels_one_after_the_other(child: econtext.Context) -> None:
+    for i in range(300):
+        channel = child.channel()
+        child.submit(streams.count_and_close, channel, 2)
+        assert list(channel) == [0, 1], i
+
+
+def test_threads_each_with_a_channel(broker: econtext.Broker) -> None:
+    contexts = [broker.local() for _ in range(3)]
+
+    def use(context: econtext.Context) -> list[int]:
+        channel = context.channel()
+        context.submit(streams.count, channel, 2000)
+        return list(channel)
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(use, contexts)) == [list(range(2000))] * 3
+
+
+# -- further down ------------------------------------------------------------
+
+
+def test_over_ssh_and_sudo(broker: econtext.Broker, sshd: Sshd, accounts: Accounts) -> None:
+    web = broker.ssh(sshd.address, username=accounts['nopw'].name, ssh_args=sshd.ssh_args())
+    root = web.sudo()
+    channels = [web.channel(), root.channel(), web.channel()]
+    web.submit(streams.greet, channels[:1], 'web')
+    root.submit(streams.greet, channels[1:], 'root')
+    got = sorted((channels.index(channel), value) for channel, value in econtext.select(channels))
+    assert got == [(0, 'hello from web'), (1, 'hello from root'), (2, 'hello from root')]
+
+
+def test_whom_a_channel_may_go_to(broker: econtext.Broker) -> None:
+    one, two = broker.local(name='one'), broker.local(name='two')
+    below = one.local(name='below')
+    with pytest.raises(TypeError, match=r'two\.channel\(\)'):
+        two.call(streams.hold, one.channel())
+    with pytest.raises(TypeError, match=r'one\.channel\(\)'):
+        one.call(streams.hold, below.channel())
+    channel = one.channel()
+    below.submit(streams.hold, channel)
+    assert next(channel) == 'here'
+    with pytest.raises(TypeError, match='handed'):
+        one.call(streams.hold, channel)
+    channel.close()
+    assert one.call(os.getpid) == one.pid
+
+
+# -- the end -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_lost_context_ends_its_channels(broker: econtext.Broker, version: str) -> None:
+    child = broker.local(python=pythons.interpreter(version), name='child')
+    channel = child.channel()
+    child.submit(streams.hold, channel)
+    assert next(channel) == 'here'
+    os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(econtext.ContextLost, match='child'):
+        next(channel)
+    assert not channel.open()
+    with pytest.raises(econtext.ContextLost, match='child'):
+        channel.send(1)
+
+
+def test_what_came_before_the_loss_is_read_first(child: econtext.Context) -> None:
+    channel = child.channel()
+    child.call(streams.count, channel, 5)
+    os.kill(child.pid, signal.SIGKILL)
+    eventually(lambda: not leaks.alive(child.pid))
+    got = []
+    try:
+        for value in channel:
+            got.append(value)
+    except econtext.ContextLost:
+        pass
+    assert got == [0, 1, 2, 3, 4]
+
+
+def test_who_waits_is_told_when_the_broker_closes() -> None:
+    outcomes: list[Any] = []
+
+    def read(channel: econtext.Channel) -> None:
+        try:
+            outcomes.append(list(channel))
+        except econtext.ContextLost as error:
+            outcomes.append(error)
+
+    with econtext.Broker() as broker:
+        child = broker.local()
+        channel = child.channel()
+        child.submit(work.sleep)
+        thread = threading.Thread(target=read, args=(channel,))
+        thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert isinstance(outcomes[0], econtext.ContextLost)
+
+
+def test_what_cannot_cross_harms_no_channel(child: econtext.Context) -> None:
+    channel = child.channel()
+    count = child.submit(streams.echo, channel)
+    with pytest.raises(TypeError):
+        channel.send(object())
+    channel.send('fine')
+    assert channel.get(10) == 'fine'
+    channel.close()
+    assert count.result(10) == 1
+
+
+def test_a_channel_that_nobody_holds_does_not_block_for_ever(child: econtext.Context) -> None:
+    channel = child.channel()
+    with pytest.raises(econtext.EcontextError, match='hand it'):
+        for _ in range(100):
+            channel.send(b'x' * 10_000)
+    channel.close()
+    assert list(channel) == []
