@@ -230,7 +230,7 @@ def test_the_program_ends(start: Any, ending: str) -> None:
     ways = ('idle',) if ending == 'shutdown' else ('idle', 'sleeps', 'computes', 'system')
     program = start(*plan(ways=ways), ending=ending)
     began = time.monotonic()
-    out, err = program.communicate()
+    _, err = program.communicate()
     assert time.monotonic() - began < SECONDS
     assert program.process.returncode == {'raise': 1, 'exit': 5}.get(ending, 0)
     if ending == 'raise':
@@ -266,7 +266,7 @@ def test_interrupt(start: Any, tmp_path: Path, place: str) -> None:
     program = start(*plan(ways=('system',)), ending='interrupt-' + place)
     wait_for_line(program, 'at ' + place)
     program.interrupt()
-    out, err = program.communicate()
+    _, err = program.communicate()
     assert 'KeyboardInterrupt' in err
     assert 'Exception ignored' not in err
     assert 'Exception in thread' not in err
@@ -469,7 +469,7 @@ def test_a_context_is_a_context_manager(broker: econtext.Broker) -> None:
     with broker.local() as child:
         pid = child.call(os.getpid)
     assert not leaks.alive(pid)
-    with pytest.raises(ZeroDivisionError), broker.local() as child:  # an error waits for no call
+    with pytest.raises(ZeroDivisionError), broker.local() as child:  # noqa: PT012 -- an error waits for no call
         pid = child.call(os.getpid)
         child.submit(work.sleep)
         raise ZeroDivisionError

@@ -292,9 +292,9 @@ def test_what_came_before_the_loss_is_read_first(child: econtext.Context) -> Non
     eventually(lambda: not leaks.alive(child.pid))
     got = []
     try:
-        for value in channel:
-            got.append(value)
-    except econtext.ContextLost:
+        while True:
+            got.append(channel.get(10))
+    except (EOFError, econtext.ContextLost):
         pass
     assert got == [0, 1, 2, 3, 4]
 
@@ -332,8 +332,8 @@ def test_what_cannot_cross_harms_no_channel(child: econtext.Context) -> None:
 
 def test_a_channel_that_nobody_holds_does_not_block_for_ever(child: econtext.Context) -> None:
     channel = child.channel()
-    with pytest.raises(econtext.EcontextError, match='hand it'):
-        for _ in range(100):
+    with pytest.raises(econtext.EcontextError, match='hand it'):  # noqa: PT012 -- it takes some to fill it
+        for _ in range(1000):
             channel.send(b'x' * 10_000)
     channel.close()
     assert list(channel) == []

@@ -56,7 +56,7 @@ def settle(child, argv, level, title):
         # We lead a process group already.
         pass
     if str is not Text:
-        argv = [word.encode('utf-8') for word in argv]
+        argv = [word.encode('utf-8') for word in argv]  # type: ignore[misc]
     sys.argv = list(argv)
     face.furnish(sys.modules['econtext'])
     child.importer.child = child

@@ -9,7 +9,7 @@ import threading
 import time
 
 import econtext
-from errands import streams, work
+from errands import work
 
 WAYS = {
     'idle': None,
