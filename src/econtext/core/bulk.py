@@ -2,8 +2,8 @@
 Read large frames straight into their buffer.
 
 A frame that comes in many pieces would be copied twice: when the pieces are
-joined, and when its body is cut off.  Once a link knows that more than a chunk
-of a frame is still to come, this reads it where it will stay.
+joined, and when its body is cut off.  Once a link knows that much of a frame is
+still to come, this reads it where it will stay.
 
 Invariants:
 
@@ -28,6 +28,8 @@ try:
 
     def room(size):
         # type: (int) -> Any
+        if size < HUGE:
+            return bytearray(size)
         pages = mmap.mmap(-1, size, PRIVATE)
         try:
             pages.madvise(mmap.MADV_HUGEPAGE)
@@ -40,8 +42,12 @@ except (ImportError, AttributeError, TypeError, EnvironmentError):
         # type: (int) -> Any
         return bytearray(size)
 
-from econtext.core.loop import CHUNK, TRANSIENT
-from econtext.core.wire import EMPTY, FORMAT, HEADER_SIZE, BadFrame
+from econtext.core.loop import TRANSIENT
+from econtext.core.wire import EMPTY, FORMAT, HEADER_SIZE, BadFrame, pack
+
+
+LARGE = 1 << 15     # bytes still to come, from which it is worth a buffer of its own
+HUGE = 1 << 21      # bytes, from which huge pages are worth a mapping of its own
 
 
 class Bulk(object):
@@ -64,7 +70,7 @@ class Bulk(object):
             return
         type(link).ready(link, fd)
         decoder = link.decoder
-        if decoder.need - decoder.have > CHUNK and decoder.parts and link.fd is not None:
+        if decoder.need - decoder.have > LARGE and decoder.parts and link.fd is not None:
             self.begin(decoder)
 
     def begin(self, decoder):
@@ -115,6 +121,15 @@ class Bulk(object):
             link.close()
             link.hang_up()
             link.owner.lost(link, str(sys.exc_info()[1]))
+
+
+def send(router, kind, dst, handle, tag, data):
+    # type: (Router, int, int, int, bytes, bytes) -> None
+    """Send the large `data` behind its tag, without a copy of both. Any thread."""
+    link = router.links.get(dst, router.up)
+    if link:
+        size = len(tag) + len(data)
+        link.write(pack(kind, dst, router.me, handle, size) + tag, data)
 
 
 def accelerate(link):

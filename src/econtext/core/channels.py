@@ -18,10 +18,11 @@ is entered by the thread that leads, the rest by any.
 """
 import sys
 
+from econtext.core import bulk
 from econtext.core.loop import Waiter
 from econtext.core.wire import CLOSE, CREDIT, DATA, EMPTY, BadFrame
 
-WINDOW = 1 << 18    # bytes
+WINDOW = 1 << 20    # bytes
 
 
 class End(object):
@@ -59,17 +60,23 @@ class End(object):
         for waiter in waiters:
             self.home.loop.finish(waiter)
 
-    def send(self, body):
-        # type: (bytes) -> bool
-        """Send a value, once there is credit; False if the channel is closed."""
+    def send(self, body, data=EMPTY):
+        # type: (bytes, bytes) -> bool
+        """Send a value, once there is credit; False if the channel is closed.
+
+        Large `data` comes apart from `body`, the tag before it.
+        """
         while self.is_open() and self.credit <= 0:
             waiter = self.wait()
             if self.is_open() and self.credit <= 0:
                 self.home.loop.wait(waiter)
         if not self.is_open():
             return False
-        self.credit -= len(body)
-        self.home.router.send(DATA, self.peer, self.handle, body)
+        self.credit -= len(body) + len(data)
+        if data:
+            bulk.send(self.home.router, DATA, self.peer, self.handle, body, data)
+        else:
+            self.home.router.send(DATA, self.peer, self.handle, body)
         return True
 
     def take(self):

@@ -5,6 +5,9 @@ The names of the controller's own package are all here, so that a program's
 modules import the same on both ends.  Exceptions are real; what works on the
 controller alone says so when it is used.
 """
+from econtext.core.loop import CHUNK
+from econtext.core.wire import EMPTY
+
 ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
           'NotAllowed', 'CorruptStream', 'InternalError')
 ELSEWHERE = 'Broker', 'Future', 'ssh', 'sudo', 'local', 'select', 'aio'
@@ -54,8 +57,12 @@ class Channel(object):
     def send(self, value):
         # type: (Any) -> None
         """Send `value`; wait while the other end does not keep up."""
-        from econtext.core.codec import encode
-        if not self.end.send(encode(value)):
+        from econtext.core import codec
+        if type(value) is type(EMPTY) and len(value) >= CHUNK:
+            body, data = codec.tagged(codec.BYTES, len(value)), value
+        else:
+            body, data = codec.encode(value), EMPTY
+        if not self.end.send(body, data):
             raise EcontextError('the channel is closed: ask open() before send()')
 
     def close(self):
