@@ -182,7 +182,9 @@ def test_nobody_answers_for_another(
     assert waiting.result(20) == above.result(20) == 'the true one'
 
 
-@pytest.mark.parametrize('data', [b'rubbish' * 10, b'\0' * 100, b'\xec\x01' + b'\xff' * 40], ids=['text', 'nul', 'header'])
+@pytest.mark.parametrize(
+    'data', [b'rubbish' * 10, b'\0' * 100, b'\xec\x01' + b'\xff' * 40], ids=['text', 'nul', 'header']
+)
 def test_rubbish_on_the_link_ends_who_sent_it(broker: econtext.Broker, python: Interpreter, data: bytes) -> None:
     upper = broker.local(name='upper')
     bad, good = upper.local(python=python, name='bad'), upper.local(name='good')
