@@ -16,6 +16,7 @@ import pytest
 from travel import calls, facts
 
 import econtext
+from econtext.controller import values
 from lab import eventually, leaks, pythons, require
 from lab.accounts import Accounts
 from lab.pythons import Interpreter
@@ -448,3 +449,15 @@ def test_the_context_ends_with_its_block(broker: econtext.Broker) -> None:
     with pytest.raises(econtext.ContextLost):
         child.call(os.getpid)
 
+
+
+def test_a_first_step_that_fails_is_told_at_once(broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode_call = values.encode_call
+
+    def misspelt(module: str, name: str, args: Any, kwargs: Any, context: Any = None) -> bytes:
+        return encode_call(module, name, args, {'no_such': 1} if name == 'settle' else kwargs, context)
+
+    monkeypatch.setattr(values, 'encode_call', misspelt)
+    child = broker.local(connect_timeout=1000)
+    with pytest.raises(econtext.ConnectError, match='no_such'):
+        child.wait_ready(20)

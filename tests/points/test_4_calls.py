@@ -638,7 +638,6 @@ def test_a_result_that_is_too_deep_is_an_error_of_the_call(child: econtext.Conte
     assert child.call(calls.echo, 1) == 1
 
 
-@pytest.mark.xfail(strict=True, reason='too deep a value sent through a channel ends its context as corrupt')
 def test_a_value_that_is_too_deep_for_a_channel_ends_no_context(child: econtext.Context) -> None:
     channel = child.channel()
     sent = child.submit(calls.send_deep, channel, 210)

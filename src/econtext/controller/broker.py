@@ -266,8 +266,13 @@ class Broker(Origin):
             return
         described = self.read(body, tuple, 5)
         context = self.contexts[src]
-        self.loop.post(
-            lambda: log.error('%s: %s', context.name, described[2]))
+        if context.ready:
+            self.loop.post(lambda: log.error('%s: %s', context.name, described[2]))
+        else:
+            # Its first step failed: there will be no second.
+            self.unseen.append(context)
+            self.loop.delegate(
+                lambda: self.stop(context, context.failed('ended', str(described[2]))))
 
     def read(self, body: bytes, kind: type[tuple[Any, ...]], length: int | None) -> Any:
         """Decode what a context says of itself; raise BadFrame if it is nonsense."""

@@ -20,7 +20,7 @@ from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.loop import Expired, Wait
 from econtext.core.channels import End
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
-from econtext.parent.values import decode
+from econtext.parent.values import TooDeep, decode
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
@@ -181,6 +181,10 @@ class Channel:
     def decode(self, body: bytes) -> Any:
         try:
             return decode(body, self.holder)
+        except TooDeep as error:
+            raise ValueError(
+                f'{self.holder.name}: a value is {error}: send it in parts'
+            ) from None
         except BadFrame as error:
             self.channels.broker.corrupt(self.holder, str(error))
             raise self.holder.reason() from None

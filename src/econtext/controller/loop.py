@@ -172,7 +172,11 @@ class ControllerLoop(Loop):
             time.sleep(0.005)
             if seen == self.turns and not self.closed:
                 self.relief.done = False
-                self.wait(self.relief)
+                try:
+                    self.wait(self.relief)
+                except SystemExit:
+                    # A log handler or callback wants to leave; this is not its thread.
+                    sys.excepthook(*sys.exc_info())
 
     def close(self) -> None:
         """Stop the spare thread and let go of all descriptors."""
