@@ -22,6 +22,8 @@ CODE = b'c'
 
 
 VERSION = sys.version_info[:3]
+# What is seen at a glance to be no code object.
+PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 
 
 def encode_call(
@@ -65,9 +67,15 @@ def channels_in(value: Any) -> Iterator[Any]:
 
 
 def holds_code(value: Any) -> bool:
-    """Is there a code object, or another thing only marshal takes, in `value`?"""
-    if isinstance(value, (tuple, list, set, frozenset)):
-        return any(holds_code(item) for item in value)
-    if isinstance(value, dict):
-        return any(holds_code(key) or holds_code(value[key]) for key in value)
-    return isinstance(value, types.CodeType)
+    """Is there a code object in `value`, which marshal took as plain?"""
+    kind = type(value)
+    if kind is tuple or kind is list or kind is set or kind is frozenset:
+        items = value
+    elif kind is dict:
+        items = (*value, *value.values())
+    else:
+        return kind is types.CodeType
+    for item in items:
+        if type(item) not in PLAIN and holds_code(item):
+            return True
+    return False
