@@ -137,7 +137,7 @@ def test_a_plain_account_can_have_a_server_for_itself(accounts: Accounts, reposi
     script.write_bytes((repository / 'scripts' / 'private_sshd.py').read_bytes())
     shutil.copytree(repository / 'tests' / 'lab', plain.home / 'lab', dirs_exist_ok=True)
     done = plain.run(pythons.public_python('3.11'), str(script), 'sh', '-c', 'ssh "$@" id -un', 'ssh')
-    assert (done.stdout, done.stderr) == ('ect_plain\n', '')
+    assert (done.stdout.splitlines()[-1:], done.stderr) == (['ect_plain'], '')
 
 
 # -- sudo --------------------------------------------------------------------

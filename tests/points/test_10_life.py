@@ -41,6 +41,12 @@ WAYS: dict[str, Any] = {
 }
 
 
+def heed_signals() -> None:
+    """Whoever runs the tests may ignore SIGHUP, as nohup does."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Program:
     """A controller of its own: it starts contexts and says which processes they are."""
 
@@ -52,6 +58,7 @@ class Program:
             [sys.executable, str(PROGRAM), json.dumps(list(plan)), ending],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **paths, **(environ or {})}, start_new_session=True,
+            preexec_fn=heed_signals,
         )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

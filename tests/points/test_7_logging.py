@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from errands import facts, output, records
+from errands import facts, orders, output, records
 
 import econtext
 from lab import eventually, pythons
@@ -255,3 +255,14 @@ def test_a_failure_that_nobody_looked_at_is_logged(caplog: pytest.LogCaptureFixt
     assert len(told) == 1
     assert 'one' in told[0]
     assert '/nonexistent/python' in told[0]
+
+
+def test_a_record_comes_behind_what_was_printed_before_it(
+    broker: econtext.Broker, python: pythons.Interpreter, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    broker.local(python=python, name='turns').call(orders.in_turns, 200)
+    found = [record.getMessage() for record in caplog.records if record.name == 'econtext.ctx.turns']
+    assert found == [
+        text for number in range(200) for text in (f'stdout: printed {number}', f'turns: logged {number}')
+    ]

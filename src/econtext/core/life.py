@@ -93,7 +93,7 @@ class Life(object):
         # type: (Any) -> None
         """`logging` has been imported: forward what its root logger receives."""
         from econtext.core import records
-        self.root = records.hook(self.child.router, logging, self.level)
+        self.root = records.hook(self.child, logging, self.level)
 
     def set_level(self, src, level, body):
         # type: (int, int, bytes) -> None

@@ -23,7 +23,6 @@ from econtext.core.wire import STDIO
 class Logs(object):
     def __init__(self, loop, router):
         # type: (Loop, Router) -> None
-        self.router = router
         self.pipes = select.poll()
         self.readers = {}
         for fd in 1, 2:
@@ -31,13 +30,10 @@ class Logs(object):
             os.dup2(write, fd)
             os.close(write)
             self.pipes.register(read, select.POLLIN)
-            self.readers[read] = Reader(loop, read, self.forward(fd))
+            self.readers[read] = Reader(
+                loop, read, lambda data, fd=fd: router.send(STDIO, 0, fd, data))
         sys.stdout = printer(1, 'surrogateescape')
         sys.stderr = printer(2, 'backslashreplace')
-
-    def forward(self, fd):
-        # type: (int) -> Callable[[bytes], Any]
-        return lambda data: self.router.send(STDIO, 0, fd, data)
 
     def flush(self):
         # type: () -> None
@@ -50,6 +46,10 @@ class Logs(object):
         # A read takes up to 64 KiB; no more than that can wait in a pipe.
         for read, _ in self.pipes.poll(0):
             self.readers[read].ready(read)
+        # Another thread may have read, and be about to send.
+        for reader in self.readers.values():
+            reader.lock.acquire()
+            reader.lock.release()
 
 
 def printer(fd, errors):
