@@ -48,7 +48,7 @@ def scale(values: list[float], begin: float, end: float, log: bool) -> tuple[Sca
         high = max(high, low + 1)
         ticks = [10.0**power for power in range(low, high + 1)]
         return lambda value: begin + (math.log10(value) - low) / (high - low) * (end - begin), ticks
-    top = max(values) or 1.0
+    top = max(*values, 0.0) or 1.0  # a difference of memory may be below nothing
     step = 10.0 ** math.floor(math.log10(top))
     step = next(part for part in (step / 5, step / 2, step, step * 2) if top / part <= 6)
     count = math.ceil(top / step)

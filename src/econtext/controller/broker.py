@@ -166,7 +166,10 @@ class Broker(Origin):
         else:
             self.send_through(via, context, connector, options, given)
             self.furnish(context, argv0)
-        self.loop.at(time.monotonic() + connect_timeout, lambda: self.expire(context))
+        context.timer = self.loop.at(
+            time.monotonic() + connect_timeout, lambda: self.expire(context))
+        if context.ready or context.error:
+            context.timer.action = None
         return context
 
     def send_through(

@@ -34,7 +34,7 @@ from econtext.controller.errors import (
     call_error,
 )
 from econtext.controller.futures import Future
-from econtext.controller.loop import Expired, Wait
+from econtext.controller.loop import Expired, Timer, Wait
 from econtext.controller.modules import Unit, pack_units
 from econtext.controller.records import Lines, harmless
 from econtext.controller.remedies import explain
@@ -93,6 +93,7 @@ class Context(Origin, concurrent.futures.Executor):
         self.lines = Lines(name)
         self.level = self.lines.logger.getEffectiveLevel()
         self.talked = False
+        self.timer: Timer | None = None
         self.sent: set[str] = set()
         self.complete: set[str] = set()
         self.sending = threading.Lock()
@@ -203,7 +204,9 @@ class Context(Origin, concurrent.futures.Executor):
                 if self.broker.router.asked.pop(handle, None):
                     future.settle_by(lambda: raise_(self.late(handle, timeout)))
 
-            self.broker.loop.at(time.monotonic() + timeout, expire)
+            future.timer = self.broker.loop.at(time.monotonic() + timeout, expire)
+            if future.done():
+                future.timer.action = None
         return future
 
     def late(self, handle: int, timeout: float | None) -> CallTimeout:
@@ -394,6 +397,9 @@ class Context(Origin, concurrent.futures.Executor):
         self.wake()
 
     def wake(self) -> None:
+        """It has become ready, or failed: there is nothing to wait for any more."""
+        if self.timer is not None:
+            self.timer.action = None
         waits, self.waits = self.waits, []
         for wait in waits:
             self.broker.loop.finish(wait)

@@ -27,7 +27,7 @@ from concurrent.futures._base import FINISHED, RUNNING
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from econtext.controller.interrupt import safe
-from econtext.controller.loop import Expired, Wait
+from econtext.controller.loop import Expired, Timer, Wait
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -55,6 +55,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._watch: threading.Condition | None = None
         self._compute: Callable[[], Any] | None = None
         self._waits: list[Wait] = []
+        self.timer: Timer | None = None
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]  # made when wanted
@@ -74,6 +75,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """The answer is what `compute` returns or raises. Any thread."""
         context = self._context
         context.pending.discard(self)
+        if self.timer is not None:
+            self.timer.action = None
         with GUARD:
             self._compute = compute
             waits, self._waits = self._waits, []

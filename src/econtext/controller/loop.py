@@ -44,13 +44,28 @@ class Wait(Waiter):
         self.deadline = deadline
 
 
+class Timer:
+    """What is to happen at a time; with no `action`, nothing any more."""
+
+    __slots__ = ('action', 'order', 'when')
+
+    def __init__(self, when: float, order: int, action: Action) -> None:
+        self.when = when
+        self.order = order
+        self.action: Action | None = action
+
+    def __lt__(self, other: Timer) -> bool:
+        return (self.when, self.order) < (other.when, other.order)
+
+
 class ControllerLoop(Loop):
     def __init__(self) -> None:
         super().__init__()
         self.events: collections.deque[Action] = collections.deque()
         self.chores: collections.deque[Action] = collections.deque()
         self.draining = threading.RLock()
-        self.timers: list[tuple[float, int, Action]] = []
+        self.timers: list[Timer] = []
+        self.crowded = 64       # timers, from which those without an action are dropped
         self.timing = threading.Lock()
         self.order = itertools.count()
         self.leader = 0     # the thread that led last
@@ -118,41 +133,57 @@ class ControllerLoop(Loop):
 
     def turn(self, waiter: Waiter) -> None:
         deadline: float | None = getattr(waiter, 'deadline', None)
-        limit = deadline
-        if self.timers:
-            limit = self.timers[0][0] if deadline is None else min(self.timers[0][0], deadline)
         self.patience = -1
-        if limit is not None:
-            self.patience = max(0.0, limit - time.monotonic())
-            if self.milliseconds:
-                self.patience *= 1000
+        if self.timers or deadline is not None:
+            self.patience = self.until(deadline)
         for fd, _ in self.pause():
             watcher = self.watched.get(fd)
             if watcher:
                 watcher.ready(fd)
-        if limit is not None:
+        if self.patience >= 0:
             now = time.monotonic()
             for action in self.due(now):
                 action()
             if deadline is not None and deadline <= now and not waiter.done:
                 raise Expired
 
+    def until(self, deadline: float | None) -> float:
+        """Return how long to wait for an event, in the poller's units."""
+        with self.timing:
+            while self.timers and self.timers[0].action is None:
+                heapq.heappop(self.timers)
+            times = [timer.when for timer in self.timers[:1]]
+        if deadline is not None:
+            times.append(deadline)
+        if not times:
+            return -1
+        patience = max(0.0, min(times) - time.monotonic())
+        return patience * 1000 if self.milliseconds else patience
+
     @safe
     def pause(self) -> list[tuple[int, int]]:
         events: list[tuple[int, int]] = self.poller.poll(self.patience)
         return events
 
-    def at(self, when: float, action: Action) -> None:
+    def at(self, when: float, action: Action) -> Timer:
         """Run `action` at `when`, on the monotonic clock, leading. Any thread."""
+        timer = Timer(when, next(self.order), action)
         with self.timing:
-            heapq.heappush(self.timers, (when, next(self.order), action))
+            if len(self.timers) >= self.crowded:
+                self.timers = [each for each in self.timers if each.action is not None]
+                heapq.heapify(self.timers)
+                self.crowded = max(64, 2 * len(self.timers))
+            heapq.heappush(self.timers, timer)
         self.wake()
+        return timer
 
     def due(self, now: float) -> list[Action]:
         actions = []
         with self.timing:
-            while self.timers and self.timers[0][0] <= now:
-                actions.append(heapq.heappop(self.timers)[2])
+            while self.timers and self.timers[0].when <= now:
+                action = heapq.heappop(self.timers).action
+                if action is not None:
+                    actions.append(action)
         return actions
 
     def wake(self) -> None:
