@@ -44,11 +44,13 @@ def lines(results: dict[str, Any], metric: str) -> dict[str, Points]:
 def scale(values: list[float], begin: float, end: float, log: bool) -> tuple[Scale, list[float]]:
     """Return what turns a value into a place, and where to mark the axis."""
     if log:
-        low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+        # A difference, of memory say, may be nothing or less: it is drawn at the bottom.
+        shown = [value for value in values if value > 0] or [1.0]
+        low, high = math.floor(math.log10(min(shown))), math.ceil(math.log10(max(shown)))
         high = max(high, low + 1)
         ticks = [10.0**power for power in range(low, high + 1)]
-        return lambda value: begin + (math.log10(value) - low) / (high - low) * (end - begin), ticks
-    top = max(*values, 0.0) or 1.0  # a difference of memory may be below nothing
+        return lambda value: begin + (math.log10(max(value, ticks[0])) - low) / (high - low) * (end - begin), ticks
+    top = max(*values, 0.0) or 1.0
     step = 10.0 ** math.floor(math.log10(top))
     step = next(part for part in (step / 5, step / 2, step, step * 2) if top / part <= 6)
     count = math.ceil(top / step)

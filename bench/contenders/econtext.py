@@ -26,6 +26,12 @@ class Adapter(Contender):
     def ssh(self) -> Any:
         return self.broker.ssh('lab', ssh_args=['-F', self.ground.ssh_config], python=self.ground.python)
 
+    def ssh_one_trip(self) -> Any:
+        """As ssh, with all that the first call needs in the command line."""
+        return self.broker.ssh(
+            'lab', ssh_args=['-F', self.ground.ssh_config], python=self.ground.python, one_trip=True
+        )
+
     def below(self, child: Any, how: str) -> Any:
         return getattr(child, how)(python=self.ground.python)
 

@@ -19,6 +19,7 @@ NEED = 'slow'
 ROUNDS = 5, 1
 ROWS = [
     Row('round trips, command to first result', 'built-in function', 'builtin', 'RTT', '<= 2.3'),
+    Row('', 'the same, all in the command line', 'one_trip', 'RTT', '<= 1.3'),
     Row('', 'own module', 'modules@0', 'RTT', '<= 2.3'),
     *(Row('', f'own module and {count} more, 3 packages deep', f'modules@{count}', 'RTT', '<= 2.5')
       for count in COUNTS[1:4]),
@@ -38,6 +39,8 @@ def measure(contender: Any, size: str) -> dict[str, float]:
     contender.prepare()
     contender.call(contender.ssh(), os.getpid)  # what a program does once
     numbers = {'builtin': trips(seconds(lambda: contender.call(contender.ssh(), os.getpid)))}
+    if hasattr(contender, 'ssh_one_trip'):
+        numbers['one_trip'] = trips(seconds(lambda: contender.call(contender.ssh_one_trip(), os.getpid)))
     for count in pick(size, COUNTS, COUNTS[:4], COUNTS[:2]):
         module = importlib.import_module(f'own_{count}')
         try:

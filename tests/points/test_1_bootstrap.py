@@ -461,3 +461,59 @@ def test_a_first_step_that_fails_is_told_at_once(broker: econtext.Broker, monkey
     child = broker.local(connect_timeout=1000)
     with pytest.raises(econtext.ConnectError, match='no_such'):
         child.wait_ready(20)
+
+
+# -- One trip -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.6', '3.11', '3.13'])
+def test_one_trip(broker: econtext.Broker, sshd: Sshd, accounts: Accounts, version: str) -> None:
+    python = pythons.public_python(version)
+    child = broker.ssh(
+        'lab', ssh_args=sshd.ssh_args(accounts['plain'].name), python=python, one_trip=True, name='at-once'
+    )
+    assert 'starting' in repr(child)
+    assert child.call(calls.echo, {'a': [1, 'ä']}) == {'a': [1, 'ä']}
+    assert child.local().call(calls.echo, 2) == 2
+
+
+def test_one_trip_finds_the_interpreter_through_every_login_shell(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts
+) -> None:
+    for kind in ('dash', 'tcsh', 'fish', 'zsh', 'noisy'):
+        child = broker.ssh('lab', ssh_args=sshd.ssh_args(accounts[kind].name), one_trip=True, name=kind)
+        assert child.submit(calls.echo, kind).result(30) == kind
+
+
+def test_one_trip_holds_all_that_the_first_call_needs(
+    broker: econtext.Broker, tmp_path: pathlib.Path
+) -> None:
+    """The command line alone, with nothing on standard input, gives the result."""
+    record, fake = tmp_path / 'stdin', tmp_path / 'ssh'
+    # It starts the command with an input that never brings a byte.
+    fake.write_text(
+        '#!/bin/sh\n'
+        'for command; do :; done\n'
+        f'(cat > {record}) <&0 &\n'
+        'sleep 600 | sh -c "$command"\n'
+    )
+    fake.chmod(0o755)
+    child = broker.ssh('foo', ssh_path=str(fake), python=sys.executable, one_trip=True)
+    assert child.call(calls.echo, 'from the command line') == 'from the command line'
+    assert record.read_bytes() == b''
+
+
+def test_one_trip_that_is_never_used_starts_nothing(broker: econtext.Broker, tmp_path: pathlib.Path) -> None:
+    fake = tmp_path / 'ssh'
+    fake.write_text(f'#!/bin/sh\ntouch {tmp_path}/started\n')
+    fake.chmod(0o755)
+    broker.ssh('foo', ssh_path=str(fake), one_trip=True)
+    broker.close()
+    assert not (tmp_path / 'started').exists()
+
+
+def test_one_trip_that_fails_is_told(broker: econtext.Broker, sshd: Sshd, accounts: Accounts) -> None:
+    child = broker.ssh('lab', ssh_args=sshd.ssh_args(accounts['nologin'].name), one_trip=True)
+    with pytest.raises(econtext.ConnectError) as caught:
+        child.wait_ready(30)
+    assert caught.value.kind == 'no-login'

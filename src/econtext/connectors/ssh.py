@@ -13,7 +13,7 @@ Invariants:
 from econtext.parent import command
 
 OPTIONS = ('hostname', 'username', 'port', 'identity_file', 'python',
-           'ssh_args', 'ssh_path')
+           'ssh_args', 'ssh_path', 'one_trip')
 MISSING = 'not-found'
 
 PROMPTS = (
@@ -59,8 +59,8 @@ FAILURES = (
 )
 
 
-def plan(options):
-    # type: (dict[str, Any]) -> tuple[list[str], bool, dict[str, str | None]]
+def plan(options, data=None):
+    # type: (dict[str, Any], str | None) -> tuple[list[str], bool, dict[str, str | None]]
     """
     Return (argv, tty, changes of the environment); raise ValueError.
 
@@ -71,6 +71,8 @@ def plan(options):
                        ends with it; searched for unless given
     ``ssh_args``       list of arguments, before our own
     ``ssh_path``       the client, 'ssh' unless given
+    ``one_trip``       whether the command line carries what else would come on
+                       standard input: `data`, in base64
     """
     command.check_options(options, OPTIONS)
     given = dict([(key, options[key]) for key in options
@@ -86,7 +88,7 @@ def plan(options):
     if 'identity_file' in given:
         command.check_word('identity_file', given['identity_file'])
         argv += ['-i', given['identity_file']]
-    line = command.shell(command.candidates(given.get('python')))
+    line = command.shell(command.candidates(given.get('python')), data)
     return argv + [given['hostname'], line], True, {}
 
 

@@ -150,6 +150,7 @@ class Broker(Origin):
         given = {key: plain(value) for key, value in answers.items() if value is not None}
         context = Context(self, number, name, via)
         context.answers = given
+        context.connect_timeout = connect_timeout
         self.contexts[context.id] = self.unburied[context.id] = context
         if via is None:
             link = Link(self.loop, self.router, None)
@@ -162,15 +163,22 @@ class Broker(Origin):
                 lambda *report: self.report(context, *report),
             )
             self.births[context.id] = birth
+            if options.get('one_trip'):
+                context.unborn = birth
+                return context
             birth.begin()
         else:
             self.send_through(via, context, connector, options, given)
             self.furnish(context, argv0)
+        self.set_timer(context)
+        return context
+
+    def set_timer(self, context: Context) -> None:
+        """From now on `context` has so long to become ready."""
         context.timer = self.loop.at(
-            time.monotonic() + connect_timeout, lambda: self.expire(context))
+            time.monotonic() + context.connect_timeout, lambda: self.expire(context))
         if context.ready or context.error:
             context.timer.action = None
-        return context
 
     def send_through(
         self, via: Context, context: Context, connector: str,
@@ -181,6 +189,7 @@ class Broker(Origin):
         self.router.links[context.id] = self.router.links.get(via.id)
         for hop in via.path()[:-1]:
             self.router.send(ROUTE, hop.id, context.id, b'%d' % via.id)
+        via.bear()
         via.push(*NURSERY, 'econtext.connectors.' + connector)
         plain = {key: value for key, value in answers.items() if not callable(value)}
         asked = [key for key, value in answers.items() if callable(value)]
@@ -397,6 +406,7 @@ class Broker(Origin):
             birth = self.births.get(context.id)
             if birth:
                 birth.stop()
+            context.bear()
         elif context.via.error is None:
             self.router.send(STOP, context.via.id, context.id, b'')
         else:

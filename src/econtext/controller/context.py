@@ -44,6 +44,7 @@ from econtext.parent.values import TooDeep, decode
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
     from econtext.controller.channels import Channel
+    from econtext.parent.children import Birth
 
 HERE = '.'.join(str(part) for part in values.VERSION)
 P = ParamSpec('P')
@@ -94,6 +95,9 @@ class Context(Origin, concurrent.futures.Executor):
         self.level = self.lines.logger.getEffectiveLevel()
         self.talked = False
         self.timer: Timer | None = None
+        self.connect_timeout = 0.0
+        # With one_trip: what is started once there is a first call to send along.
+        self.unborn: Birth | None = None
         self.sent: set[str] = set()
         self.complete: set[str] = set()
         self.sending = threading.Lock()
@@ -182,6 +186,8 @@ class Context(Origin, concurrent.futures.Executor):
         deadline = None if timeout is None else time.monotonic() + timeout
         call = Call(self, deadline)
         handle = self.broker.router.ask(CALL, self.id, body, call.settle)
+        if self.unborn is not None:
+            self.bear()
         try:
             self.broker.loop.wait(call)
         except Expired:
@@ -199,6 +205,8 @@ class Context(Origin, concurrent.futures.Executor):
         future: Future[Any] = Future(self)
         self.pending.add(future)
         handle = self.broker.router.ask(CALL, self.id, body, future.settle)
+        if self.unborn is not None:
+            self.bear()
         if timeout is not None:
             def expire() -> None:
                 if self.broker.router.asked.pop(handle, None):
@@ -230,6 +238,14 @@ class Context(Origin, concurrent.futures.Executor):
         if self.level <= logging.DEBUG:
             self.lines.logger.debug('> call %s.%s', module, name)
         return body
+
+    def bear(self) -> None:
+        """Start the context now, if that was put off."""
+        with self.sending:
+            birth, self.unborn = self.unborn, None
+        if birth is not None:
+            birth.begin()
+            self.broker.set_timer(self)
 
     def push(self, *modules: str) -> None:
         """Send `modules` and what they need of the program's own, if not there yet."""
@@ -374,6 +390,7 @@ class Context(Origin, concurrent.futures.Executor):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         wait = Wait(self.broker.loop, deadline)
+        self.bear()
         self.waits.append(wait)
         if self.ready or self.error is not None:
             wait.done = True

@@ -15,6 +15,7 @@ Invariants:
 have ``loop``, ``router`` and ``preamble``.  A Birth is entered by the thread that
 leads and by threads of its own; ``lock`` keeps them apart.
 """
+import binascii
 import errno
 import fcntl
 import marshal
@@ -37,6 +38,7 @@ from econtext.parent.handshake import ASK, Handshake
 REST = 0.1          # seconds of silence after which a terminal waits for us
 PATIENCE = 3.0      # seconds a program has to end once its link has
 SET_PIPE_SIZE = 1031    # F_SETPIPE_SZ of Linux, which fcntl knows since 3.10
+IN_LINE = 90000     # bytes: in base64 below what one argument may have, 128 KiB
 ROOM = 1 << 20      # bytes in a pipe: fewer turns between two processes
 clock = getattr(time, 'monotonic', time.time)
 
@@ -79,7 +81,10 @@ class Birth(object):
 
     def launch(self):
         # type: () -> None
-        argv, tty, environ = self.connector.plan(self.options)
+        if self.options.get('one_trip'):
+            argv, tty, environ = self.connector.plan(self.options, self.in_line())
+        else:
+            argv, tty, environ = self.connector.plan(self.options)
         try:
             self.process = process.spawn(argv, tty, environ)
         except OSError:
@@ -110,6 +115,20 @@ class Birth(object):
         self.link.queue[:] = [EMPTY.join(self.link.queue)]
         self.link.writing.release()
         self.link.open(stdout, stdin)
+
+    def in_line(self):
+        # type: () -> Any
+        """Take what was sent by now, in base64, if a command line can hold it."""
+        self.link.writing.acquire()
+        try:
+            data = EMPTY.join(self.link.queue)
+            if len(data) > IN_LINE:
+                return None
+            # Not empty, so that what is sent meanwhile is kept.
+            self.link.queue[:] = [EMPTY]
+            return binascii.b2a_base64(data).decode('ascii').rstrip()
+        finally:
+            self.link.writing.release()
 
     def listener(self, source):
         # type: (str) -> Callable[[bytes], None]

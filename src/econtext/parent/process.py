@@ -51,6 +51,10 @@ SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 # kernels want an ioctl(), for which posix_spawn() has no words.
 FAST = sys.platform.startswith('linux') and posix_spawn is not None
 
+# The action that closes all descriptors from one on, in a tuple that may be empty.
+CLOSE_FROM = [getattr(os, name) for name in ('POSIX_SPAWN_CLOSEFROM',)
+              if hasattr(os, name)]
+
 # What waitpid() cannot tell any more, since somebody else did it for us.
 UNKNOWN = 255
 
@@ -149,12 +153,16 @@ def start_fast(path, words, environment, theirs, terminal):
     # type: (bytes, list[bytes], dict[bytes, bytes], list[int], tuple[int, int] | None) -> int
     """Start the program by posix_spawn(), which copies nothing of ours."""
     actions = []  # type: list[tuple[Any, ...]]
-    actions += [(POSIX_SPAWN_CLOSE, fd) for fd in inheritable()]
+    if not CLOSE_FROM:
+        actions += [(POSIX_SPAWN_CLOSE, fd) for fd in inheritable()]
     actions += [(POSIX_SPAWN_DUP2, theirs[fd], fd) for fd in range(3)]
     if terminal:
         name, slave = os.ttyname(terminal[1]), terminal[1]
         actions.append((POSIX_SPAWN_OPEN, slave, name, os.O_RDWR, 0))
         actions.append((POSIX_SPAWN_CLOSE, slave))
+    if CLOSE_FROM:
+        # Since 3.13; before, a look at each descriptor, which many contexts feel.
+        actions.append((CLOSE_FROM[0], 3))
     try:
         return posix_spawn(path, words, environment, file_actions=actions,
                            setsid=True, setsigmask=[], setsigdef=SIGNALS)
