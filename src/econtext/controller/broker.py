@@ -26,12 +26,12 @@ import signal
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from econtext.controller import functions, interrupt, packer, values
 from econtext.controller.channels import Channels
-from econtext.controller.connect import Origin, Secret, plain
+from econtext.controller.connect import Origin, Wish, plain
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
 from econtext.controller.gate import Gate
@@ -111,31 +111,15 @@ class Broker(Origin):
 
     # Contexts.
 
-    def start(
-        self,
-        connector: str,
-        options: dict[str, Any],
-        name: str | None,
-        argv0: str | None,
-        connect_timeout: float,
-        answers: Mapping[str, Secret],
-    ) -> Context:
-        return self.beget(None, connector, options, name, argv0, connect_timeout, answers)
+    def start(self, wish: Wish) -> Context:
+        return self.beget(None, wish)
 
     def prefix(self) -> str:
         return ''
 
-    def beget(
-        self,
-        via: Context | None,
-        connector: str,
-        options: dict[str, Any],
-        name: str | None,
-        argv0: str | None,
-        connect_timeout: float,
-        answers: Mapping[str, Secret],
-    ) -> Context:
+    def beget(self, via: Context | None, wish: Wish) -> Context:
         """Start a context from `via`, None for this process; return at once."""
+        connector, options, name, argv0, connect_timeout, answers = wish
         if self.closed:
             raise EcontextError('the broker is closed: make a new one')
         if not connect_timeout > 0:

@@ -7,9 +7,10 @@ or a context from which the new one is started.
 
 from __future__ import annotations
 
+import abc
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -18,6 +19,17 @@ Python = str | Sequence[str] | None
 Secret = str | Callable[[str], str] | None
 
 PATIENCE = 30.0
+
+
+class Wish(NamedTuple):
+    """What a connector was asked for."""
+
+    connector: str
+    options: dict[str, Any]
+    name: str | None
+    argv0: str | None
+    connect_timeout: float
+    answers: Mapping[str, Secret]
 
 
 class Origin:
@@ -49,7 +61,7 @@ class Origin:
             print(old.call(os.getpid))
         """
         options = {'python': python, 'env': dict(env) if env else None}
-        return self.start('local', options, name, argv0, connect_timeout, {})
+        return self.start(Wish('local', options, name, argv0, connect_timeout, {}))
 
     def ssh(
         self,
@@ -105,7 +117,7 @@ class Origin:
         if one_trip:
             options['one_trip'] = True
         answers = {'password': password, 'passphrase': passphrase}
-        return self.start('ssh', options, name or hostname, argv0, connect_timeout, answers)
+        return self.start(Wish('ssh', options, name or hostname, argv0, connect_timeout, answers))
 
     def sudo(
         self,
@@ -139,24 +151,18 @@ class Origin:
         """
         options = {'username': username, 'python': python, 'sudo_path': sudo_path}
         label = name or f'{self.prefix()}sudo.{username}'
-        return self.start('sudo', options, label, argv0, connect_timeout, {'password': password})
+        answers = {'password': password}
+        return self.start(Wish('sudo', options, label, argv0, connect_timeout, answers))
 
     # What broker and context differ in.
 
-    def start(
-        self,
-        connector: str,
-        options: dict[str, Any],
-        name: str | None,
-        argv0: str | None,
-        connect_timeout: float,
-        answers: Mapping[str, Secret],
-    ) -> Context:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def start(self, wish: Wish) -> Context:
+        """Start the context that is wished for; return at once."""
 
+    @abc.abstractmethod
     def prefix(self) -> str:
         """What the names of contexts started from here begin with."""
-        raise NotImplementedError
 
 
 def words(option: str, value: Sequence[str]) -> Sequence[str]:

@@ -23,7 +23,7 @@ from importlib.util import MAGIC_NUMBER
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import values
-from econtext.controller.connect import Origin, Secret
+from econtext.controller.connect import Origin, Secret, Wish
 from econtext.controller.errors import (
     CallError,
     CallTimeout,
@@ -358,18 +358,10 @@ class Context(Origin, concurrent.futures.Executor):
 
     # Contexts below.
 
-    def start(
-        self,
-        connector: str,
-        options: dict[str, Any],
-        name: str | None,
-        argv0: str | None,
-        connect_timeout: float,
-        answers: Mapping[str, Secret],
-    ) -> Context:
+    def start(self, wish: Wish) -> Context:
         if self.error:
             raise self.reason()
-        return self.broker.beget(self, connector, options, name, argv0, connect_timeout, answers)
+        return self.broker.beget(self, wish)
 
     def prefix(self) -> str:
         return self.name + '.'
