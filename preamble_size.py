@@ -9,6 +9,7 @@ module that may travel, its bytes as written, squeezed, and compressed alone.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -65,4 +66,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
     main()

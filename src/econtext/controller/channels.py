@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller import values
-from econtext.controller.errors import ContextLost, EcontextError
+from econtext.controller.errors import EcontextError
 from econtext.controller.loop import Expired, Wait
 from econtext.core.channels import End
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
@@ -266,6 +266,3 @@ def select(
                 loop.wait(waiter)
             except Expired:
                 raise TimeoutError(f'nothing came within {timeout:g} s') from None
-
-
-assert issubclass(ContextLost, EcontextError)
