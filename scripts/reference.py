@@ -20,7 +20,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'src'))
 
 import econtext  # noqa: E402 -- found through the line above
-from econtext.controller import connect, context, remedies  # noqa: E402
+from econtext import testing  # noqa: E402
+from econtext.controller import (  # noqa: E402
+    callbacks,
+    calls,
+    connect,
+    remedies,
+    ways_boxes,
+    ways_here,
+    ways_hosts,
+    ways_namespaces,
+    ways_users,
+)
 
 PAGE = ROOT / 'docs' / 'reference.md'
 WIDTH = 100
@@ -29,38 +40,83 @@ INTRODUCTION = """\
 # Reference
 
 Written from the docstrings by `scripts/reference.py`; change those, and run it. All names here are had by
-`import econtext` alone. What is not named here may change.
+`import econtext` alone. What is not named here may change. The errors of econtext are at the
+[end](#exceptions).
+
+CONTENTS
 
 """
 
 # Each class with its public methods. Those that a Broker and a Context have in common come once.
 CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
-    (econtext.Broker, 'econtext.Broker', ('close',)),
-    (connect.Origin, 'Connectors: methods of Broker and of Context', ('local', 'ssh', 'sudo')),
+    (econtext.Broker, 'econtext.Broker', ('listen', 'close')),
+    (ways_here.Here, 'Connectors: methods of Broker and of Context', ('local', 'fork', 'command')),
+    (ways_hosts.Hosts, 'Connectors to other machines', ('ssh',)),
+    (ways_users.Users, 'Connectors to other users', ('sudo', 'su', 'doas')),
+    (ways_boxes.Boxes, 'Connectors into containers', ('docker', 'podman', 'kubectl', 'lxc', 'lxd', 'incus')),
+    (ways_namespaces.Namespaces, 'Connectors into namespaces',
+     ('chroot', 'nsenter', 'bubblewrap', 'unshare', 'systemd_nspawn', 'machinectl', 'jail')),
+    (connect.Origin, 'Connectors by name', ('connect',)),
     (
         econtext.Context,
         'econtext.Context',
-        ('call', 'submit', 'options', 'channel', 'wait_ready', 'shutdown', 'close'),
+        ('call', 'submit', 'options', 'channel', 'stream', 'wait_ready', 'shutdown', 'close'),
     ),
-    (context.Options, 'econtext.Context.options(…)', ('call', 'submit')),
+    (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
+    (econtext.Attachment, 'econtext.Attachment', ('context', 'close')),
     (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'close')),
-    (econtext.Future, 'econtext.Future', ('result', 'exception', 'done')),
+    (econtext.Stream, 'econtext.Stream', ('close',)),
+    (
+        econtext.Future,
+        'econtext.Future',
+        ('result', 'exception', 'done', 'cancel', 'cancelled', 'interrupt'),
+    ),
+    (econtext.Secret, 'econtext.Secret', ('reveal',)),
+    (callbacks.Program, 'econtext.program', ('call',)),
+    (callbacks.Allows, 'Calls from contexts: methods of Broker and of Context', ('allow',)),
+    (econtext.Report, 'econtext.Report', ()),
+    (econtext.Step, 'econtext.Step', ()),
 )
 MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
-    (econtext, ('select',)),
+    (econtext, ('register', 'select', 'attach', 'doctor')),
     (econtext.local, ('connect',)),
     (econtext.ssh, ('connect',)),
     (econtext.sudo, ('connect',)),
+    (testing, ('check_connector',)),
     (econtext.utils, ('run_with_broker', 'log_to_stderr')),
 )
 ERRORS = tuple(
-    'EcontextError ConnectError ContextLost CorruptStream CallError CallTimeout NotAllowed InternalError'.split()
+    (
+        'EcontextError ConnectError ContextLost CorruptStream CallError CallTimeout Interrupted '
+        'NotAllowed InternalError'
+    ).split()
 )
-RESERVED = ('NotAllowed', 'InternalError')
+RESERVED = ('InternalError',)
 # What a docstring cannot say: what is inherited, and attributes.
 MORE = {
     'Connectors: methods of Broker and of Context': '''\
-`Python` is `str | Sequence[str] | None`, `Secret` is `str | Callable[[str], str] | None`.''',
+Types of the signatures, for all connectors:
+
+| type | is |
+|---|---|
+| `Python` | `str \\| Sequence[str] \\| None` |
+| `Secret` | `str \\| econtext.Secret \\| Callable[[str], str \\| econtext.Secret] \\| None` |
+| `Answers` | `Callable[[str], str \\| None] \\| Mapping[str, str \\| Callable[[str], str]] \\| None` |
+| `Folder` | `str \\| os.PathLike[str]` |
+
+`common`, the options of every connector, are these keywords:
+
+| option | default | |
+|---|---|---|
+| `name` | the host's or user's name, or a number | what logs and errors call the context |
+| `argv0` | whose it is | what `ps` shows there |
+| `connect_timeout` | 30 | how many seconds it may take to start |
+| `threads` | 1 | how many calls run there at once; one alone runs in its main thread |
+| `heartbeat` | 15; 0 where the link cannot go silent | seconds of silence after which one end asks; 0 for never |
+| `gil_limit` | 6 | seconds of processor time that its code may hold the interpreter lock; 0 for any |
+| `output_window` | 1,048,576 | bytes of its output that may be on their way, or wait for handlers of `logging` |''',
+    'Connectors by name': '`econtext.NAME.connect(via, …)` is `via.NAME(…)`; NAME is one of `%s`.'
+    % '`, `'.join(['local', 'ssh', 'sudo', *econtext.WAYS]),
     'econtext.Context': '''\
 As a `concurrent.futures.Executor` it also has `map`.
 
@@ -72,8 +128,11 @@ As a `concurrent.futures.Executor` it also has `map`.
 | `executable` | the path of that interpreter |
 | `pid` | the number of the process there |
 
-A context can be an argument of a call. The function can call `call` of it, if it lies below there, and return it.''',
+Values that cross, as arguments and results, are listed in [Old Pythons](howto/old-pythons.md#which-values). A context
+can be an argument too. The function can call `call` of it, if it lies below there, and return it.''',
+    'econtext.Attachment': '`contexts` is the list of those there are now. `path` is where it is attached.',
     'econtext.Channel': '`context` is the one it was opened with. It is an iterator.',
+    'econtext.Report': '`ok` tells whether no step failed; `failed` is the step that did, or None.',
     'econtext.Future': '`add_done_callback` and the functions of `concurrent.futures` work as with any future.',
 }
 IN_A_CONTEXT = """\
@@ -84,9 +143,10 @@ Code that runs in a context gets a small module from `import econtext`, on any P
 | name | there |
 |---|---|
 | `slave` | True |
-| `Context`, `Channel` | the types of contexts and channels that were handed over as arguments |
-| `EcontextError` and its subclasses | exceptions, the same names |
-| `Broker`, `Future`, `select`, `local`, `ssh`, `sudo` | an EcontextError when they are used |
+| `Context`, `Channel`, `Secret` | the types of what was handed over as arguments |
+| `program` | the program, for functions that it allowed |
+| `EcontextError` and its subclasses, `Interrupted` | exceptions, the same names |
+| all else, such as `Broker`, `Future`, `select`, `ssh` | good for imports and annotations; an EcontextError when used |
 | `utils`, after `import econtext.utils` | the same, when its functions are called |
 
 `Channel` has `send`, `open`, `close` and iteration there. `Context` has `name` and `call`.
@@ -98,7 +158,20 @@ def main() -> None:
 
 
 def page() -> str:
-    return INTRODUCTION + '\n\n'.join(part.strip('\n') for part in parts()) + '\n'
+    text = INTRODUCTION + '\n\n'.join(part.strip('\n') for part in parts()) + '\n'
+    return text.replace('CONTENTS', contents(text))
+
+
+def contents(text: str) -> str:
+    """Return a list of the page's sections, each with what is in it, as links."""
+    text = re.sub(r'```.*?```', '', text, flags=re.DOTALL)
+    lines = []
+    for level, title in re.findall(r'^(##|###) (.*)$', text, re.MULTILINE):
+        # As the usual renderers make them of a heading.
+        anchor = re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-')
+        name = re.sub(r'\(.*\)$', '', title).rpartition('.')[2] if level == '###' else title
+        lines.append(f'* [{title}](#{anchor})' if level == '##' else f'[{name}](#{anchor})')
+    return re.sub(r'\n(?=\[)', ' · ', '\n'.join(lines))
 
 
 def parts() -> Iterator[str]:
@@ -143,14 +216,17 @@ def signature(function: Callable[..., Any]) -> str:
     parameters = [p for p in found.parameters.values() if p.name != 'self']
     found = found.replace(parameters=parameters)
     text = f'def {function.__name__}{found}: ...'.replace("'", '')
-    text = re.sub(r"=(ssh|sudo|root)\b", r"='\1'", text.replace(' = ', '=')).replace('=', ' = ')
+    text = re.sub(r"=(ssh|sudo|root|su|doas)\b", r"='\1'", text.replace(' = ', '=')).replace('=', ' = ')
     if len(text) <= WIDTH:
         return text
     shown = [str(parameter).replace("'", '') for parameter in parameters]
-    shown = [re.sub(r' = (ssh|sudo|root)$', r" = '\1'", each) for each in shown]
+    shown = [re.sub(r' = (ssh|sudo|root|su|doas)$', r" = '\1'", each) for each in shown]
     keyword = [index for index, p in enumerate(parameters) if p.kind is p.KEYWORD_ONLY]
-    if keyword:
+    if keyword and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
         shown.insert(keyword[0], '*')
+    alone = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
+    if alone:
+        shown.insert(len(alone), '/')
     lines = ''.join(f'    {each},\n' for each in shown)
     returns = str(found.return_annotation).replace("'", '')
     return f'def {function.__name__}(\n{lines}) -> {returns}: ...'

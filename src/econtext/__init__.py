@@ -27,11 +27,19 @@ if TYPE_CHECKING:
     from econtext import local as local
     from econtext import ssh as ssh
     from econtext import sudo as sudo
+    from econtext import testing as testing
     from econtext import utils as utils
+    from econtext.controller.attached import Attachment as Attachment
+    from econtext.controller.attached import attach as attach
     from econtext.controller.broker import Broker as Broker
+    from econtext.controller.callbacks import program as program
     from econtext.controller.channels import Channel as Channel
     from econtext.controller.channels import select as select
+    from econtext.controller.classes import register as register
     from econtext.controller.context import Context as Context
+    from econtext.controller.doctor import Report as Report
+    from econtext.controller.doctor import Step as Step
+    from econtext.controller.doctor import doctor as doctor
     from econtext.controller.errors import CallError as CallError
     from econtext.controller.errors import CallTimeout as CallTimeout
     from econtext.controller.errors import ConnectError as ConnectError
@@ -39,8 +47,30 @@ if TYPE_CHECKING:
     from econtext.controller.errors import CorruptStream as CorruptStream
     from econtext.controller.errors import EcontextError as EcontextError
     from econtext.controller.errors import InternalError as InternalError
+    from econtext.controller.errors import Interrupted as Interrupted
     from econtext.controller.errors import NotAllowed as NotAllowed
     from econtext.controller.futures import Future as Future
+    from econtext.controller.secret import Secret as Secret
+    from econtext.controller.streams import Stream as Stream
+    from econtext.ways import Way
+
+    bubblewrap: Way
+    chroot: Way
+    command: Way
+    doas: Way
+    docker: Way
+    fork: Way
+    incus: Way
+    jail: Way
+    kubectl: Way
+    lxc: Way
+    lxd: Way
+    machinectl: Way
+    nsenter: Way
+    podman: Way
+    su: Way
+    systemd_nspawn: Way
+    unshare: Way
 
 __version__ = '0.1.0'
 
@@ -49,14 +79,24 @@ slave = False
 
 # Each name and its home, imported when it is first used.
 HOMES = {
+    'attach': 'controller.attached',
+    'Attachment': 'controller.attached',
     'Broker': 'controller.broker',
     'Channel': 'controller.channels',
     'Context': 'controller.context',
     'Future': 'controller.futures',
+    'Stream': 'controller.streams',
+    'Report': 'controller.doctor',
+    'Secret': 'controller.secret',
+    'Step': 'controller.doctor',
+    'doctor': 'controller.doctor',
+    'program': 'controller.callbacks',
+    'register': 'controller.classes',
     'select': 'controller.channels',
     'local': '',
     'ssh': '',
     'sudo': '',
+    'testing': '',
     'utils': '',
     **dict.fromkeys(
         (
@@ -67,17 +107,28 @@ HOMES = {
             'CorruptStream',
             'EcontextError',
             'InternalError',
+            'Interrupted',
             'NotAllowed',
         ),
         'controller.errors',
     ),
 }
 
-__all__ = [*sorted(HOMES), 'slave']
+# Connectors that have no module of their own here: `econtext.NAME.connect(via, …)` is `via.NAME(…)`.
+WAYS: tuple[str, ...] = (
+    'command', 'doas', 'fork', 'su',
+    *('docker', 'incus', 'kubectl', 'lxc', 'lxd', 'podman'),
+    *('bubblewrap', 'chroot', 'jail', 'machinectl', 'nsenter', 'systemd_nspawn', 'unshare'),
+)
+
+__all__ = [*sorted([*HOMES, *WAYS]), 'slave']
 
 
-def __getattr__(name: str) -> Any:
+def find(name: str) -> Any:
     home = HOMES.get(name)
+    if name in WAYS:
+        value = globals()[name] = importlib.import_module(__name__ + '.ways').Way(name)
+        return value
     if home is None:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     if not home:
@@ -85,6 +136,11 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f'{__name__}.{home}'), name)
     globals()[name] = value
     return value
+
+
+if not TYPE_CHECKING:
+    # Type checkers know all names from above, and are to find those that are misspelt.
+    __getattr__ = find
 
 
 def __dir__() -> list[str]:

@@ -7,11 +7,29 @@ A connector is data and one function:
     judges the options and returns what to start: ``(argv, tty, changes)``, the
     arguments of ``parent.process.spawn``.  What makes no sense raises
     ValueError before anything runs.
-``lacking(options)``
-    for each kind of prompt that nobody has an answer to, the failure it is.
 ``PROMPTS``, ``FAILURES``
     tables for ``parent.handshake``: what may be asked on the way, and what the
     lines mean that a failing program prints.
 ``MISSING``
     the failure it is when the program itself cannot be executed.
+
+It may have more:
+
+``OPTIONS``
+    names what ``plan`` takes; each may also be None, which is as if it were not given.
+``ANSWERS``
+    names options that are no concern of ``plan``: what to type where a prompt of
+    that kind comes, texts or functions.
+``NEARBY``
+    True where the link cannot go silent, so that it needs no heartbeat.
+``lacking(options)``
+    for a kind of prompt that nobody has an answer to, the failure it is where that
+    is another than ``parent.handshake.LACKING`` says.
+``begin(home)``
+    only where no program is started: returns the ``parent.process.Process`` of
+    the new child of `home`, a context, or raises OSError.
+
+What a family has in common is in ``parent``: ``command`` for all, ``users`` for the
+ways to another user, ``boxes`` for those into containers and namespaces.
+``econtext.testing.check_connector`` holds one against all this.
 """

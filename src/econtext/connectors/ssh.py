@@ -8,22 +8,22 @@ Invariants:
 
 * What is to be a host or a user name cannot become an option.
 * Every question ssh asks is on our terminal, never on the user's.
+* A connection that the user's ssh shares (ControlMaster) is used; ours is never
+  one to be shared, for then it would have to outlive us.
 * The remote command is one line that every login shell understands.
 """
 from econtext.parent import command
 
 OPTIONS = ('hostname', 'username', 'port', 'identity_file', 'python',
            'ssh_args', 'ssh_path', 'one_trip')
+ANSWERS = 'password', 'passphrase', 'question'
 MISSING = 'not-found'
 
 PROMPTS = (
     ('(yes/no', 'host-key'),
     ('enter passphrase for', 'passphrase'),
     ('enter pin for', 'passphrase'),
-    ('new password', 'new-password'),
-    ('new unix password', 'new-password'),
-    ('current password', 'new-password'),
-    ('current) unix password', 'new-password'),
+) + command.NEW_PASSWORD + (
     ('password: ', 'password'),
     ('password for ', 'password'),
     ('', 'question'),
@@ -34,14 +34,7 @@ FAILURES = (
     ('has changed and you have requested strict', 'changed-host-key'),
     ('host key is known for', 'unknown-host-key'),
     ('host key verification failed', 'unknown-host-key'),
-    ('could not resolve hostname', 'no-such-host'),
-    ('name or service not known', 'no-such-host'),
-    ('connection refused', 'connection-refused'),
-    ('connection timed out', 'timeout'),
-    ('operation timed out', 'timeout'),
-    ('no route to host', 'unreachable'),
-    ('network is unreachable', 'unreachable'),
-    ('host is down', 'unreachable'),
+) + command.NETWORK_FAILURES + (
     ('you are required to change your password', 'expired-password'),
     ('password has expired', 'expired-password'),
     ('password change required', 'expired-password'),
@@ -50,6 +43,9 @@ FAILURES = (
     ('too many authentication failures', 'refused-key'),
     ('account is currently not available', 'no-login'),
     ('account has expired', 'no-login'),
+    ('connection closed by', 'hung-up'),
+    ('connection reset by', 'hung-up'),
+    ('closed by remote host', 'hung-up'),
 ) + command.FAILURES + (
     # Our line, echoed in an error: the login shell is an interpreter.
     ("exec sh -c 'for p in", 'no-login'),
@@ -78,7 +74,8 @@ def plan(options, data=None):
     given = dict([(key, options[key]) for key in options
                   if options[key] is not None])
     command.check_name('hostname', given.get('hostname', ''))
-    argv = [given.get('ssh_path', 'ssh')] + arguments(given) + ['-T']
+    argv = [given.get('ssh_path', 'ssh')] + arguments(given)
+    argv += ['-T', '-oControlMaster=no']
     command.check_word('ssh_path', argv[0])
     if 'port' in given:
         argv += ['-p', port(given['port'])]

@@ -8,25 +8,22 @@ Invariants:
 * What is to be a user name cannot become an option.
 * sudo speaks English, whatever the locale; the child's locale is untouched.
 """
-import sys
+from econtext.parent import command, users
 
-from econtext.parent import command
-
-OPTIONS = 'username', 'python', 'sudo_path'
+OPTIONS = users.OPTIONS + ('login', 'preserve_env', 'own_prompt')
+ANSWERS = 'password', 'question'
+NEARBY = True
 MISSING = 'not-found'
 
 # Ours, so that it is recognized for sure.  sudo-rs puts its own words around it,
 # which no row of the table below must take for the end of the question.
 PROMPT = 'econtext password: '
 
-PROMPTS = (
-    ('new password', 'new-password'),
-    ('new unix password', 'new-password'),
-    ('current password', 'new-password'),
-    ('current) unix password', 'new-password'),
+PROMPTS = command.NEW_PASSWORD + (
     ('\n' + PROMPT, 'password'),
     ('\npassword: ', 'password'),
     ('] password: ', 'password'),
+    ('[sudo] password for ', 'password'),
     ('', 'password'),
 )
 
@@ -38,6 +35,7 @@ FAILURES = (
     ('no new privileges', 'not-allowed'),
     ('have the setuid bit set', 'not-allowed'),
     ('account validation failure', 'not-allowed'),
+    ('account is currently not available', 'no-login'),
     ('unknown user', 'no-such-user'),
     ("' not found", 'no-such-user'),
     ('you must have a tty', 'tty-required'),
@@ -63,25 +61,56 @@ def plan(options):
     """
     Return (argv, tty, changes of the environment); raise ValueError.
 
-    ``username``   whom to become, 'root' unless given
-    ``python``     path of the interpreter, or a list of words that ends with it;
-                   unless given our own, or the first that is found
-    ``sudo_path``  the program, 'sudo' unless given
+    ``username``      whom to become, 'root' unless given
+    ``login``         whether the user's login shell starts the interpreter
+    ``preserve_env``  whether the environment is kept, or a list of the variables
+                      of it that are
+    ``own_prompt``    False where other questions are to be told apart: given a
+                      prompt, sudo asks for everything in those words
+    ``python``        path of the interpreter, or a list of words that ends with it;
+                      unless given our own, or the first that is found
+    ``sudo_path``     the program, 'sudo' unless given
     """
-    command.check_options(options, OPTIONS)
-    username = options.get('username') or 'root'
-    command.check_name('username', username)
-    sudo = options.get('sudo_path') or 'sudo'
-    command.check_word('sudo_path', sudo)
-    pythons = command.candidates(options.get('python') or None)
-    if not options.get('python') and sys.executable:
-        # Ours is there for sure, if the other user may execute it.
-        pythons = [sys.executable] + list(pythons)
-    argv = [sudo, '-H', '-u', username, '-p', PROMPT, '--']
-    return argv + command.argv(pythons), True, {'LANGUAGE': 'C'}
+    sudo, username, pythons = users.asked(options, OPTIONS, 'sudo')
+    argv = [sudo, '-H', '-u', username]
+    if options.get('own_prompt', True):
+        argv += ['-p', PROMPT]
+    kept = options.get('preserve_env')
+    words = command.argv(pythons)
+    if options.get('login'):
+        words = without_dollars(words)
+        if kept is True:
+            raise ValueError('login= starts with a new environment: name in '
+                             'preserve_env= what is to be kept of this one')
+        argv.append('-i')
+    if kept is True:
+        argv.append('-E')
+    elif kept:
+        argv.append('--preserve-env=' + variables(kept))
+    argv.append('--')
+    return argv + words, True, {'LANGUAGE': 'C'}
 
 
-def lacking(options):
-    # type: (dict[str, Any]) -> dict[str, str]
-    """Return what it means when a question has no answer: as everywhere."""
-    return {}
+def variables(names):
+    # type: (Sequence[str]) -> str
+    """Return names of variables as one word."""
+    for name in names:
+        command.check_name('preserve_env', name)
+        if ',' in name or '=' in name:
+            raise ValueError('preserve_env= holds what is no name: %r' % (name,))
+    return ','.join(names)
+
+
+def without_dollars(words):
+    # type: (list[str]) -> list[str]
+    """
+    Return words of the same meaning that hold no dollar sign.
+
+    For a login shell sudo protects every character but that.
+    """
+    if words[:2] == ['sh', '-c'] and '$' in words[2]:
+        script = words[2].replace('\\', '\\\\').replace('%', '%%')
+        for c in "$'":
+            script = script.replace(c, '\\%03o' % ord(c))
+        words = ['sh', '-c', "eval `printf '%s'`" % script] + words[3:]
+    return words

@@ -15,57 +15,48 @@ that leads, and leave the rest to the loop's events and chores.
 from __future__ import annotations
 
 import atexit
-import collections
 import getpass
-import importlib
-import itertools
 import logging
-import marshal
 import os
 import signal
-import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from econtext.controller import functions, interrupt, packer, values
+from econtext.controller import claims, functions, interrupt, packer, readable
+from econtext.controller.callbacks import Allows, Callbacks
 from econtext.controller.channels import Channels
-from econtext.controller.connect import Origin, Wish, plain
 from econtext.controller.context import Context
-from econtext.controller.errors import EcontextError
+from econtext.controller.errors import EcontextError, stays
+from econtext.controller.family import CLOSING, Family
 from econtext.controller.gate import Gate
-from econtext.controller.loop import ControllerLoop, Expired, Wait
-from econtext.controller.modules import NURSERY, PREAMBLE, PUSHED, Modules, pack_units, pushed
-from econtext.core.loop import Link
+from econtext.controller.loop import ControllerLoop
+from econtext.controller.modules import LATER, Modules, pack_units
+from econtext.controller.records import harmless, indented, say
+from econtext.controller.wishes import Wish
+from econtext.core.flow import COST
+from econtext.core.kinds import ASKED, BEAT, BEGUN
 from econtext.core.wire import (
-    CALL,
-    DEAD,
     ERROR,
     HELLO,
     LOG,
-    MODULE,
-    PASS,
     REPORT,
     RESULT,
-    ROUTE,
-    START,
     STDIO,
-    STOP,
-    TYPED,
     WANT,
     BadFrame,
 )
-from econtext.parent import children
-from econtext.parent.handshake import ASK
-from econtext.parent.values import decode
+from econtext.parent import handshake
+from econtext.parent.judge import UNREAD
+
+if TYPE_CHECKING:
+    from econtext.controller.reception import Reception
 
 log = logging.getLogger('econtext')
 
-CLOSING = 8.0   # seconds that closing takes at most
 
-
-class Broker(Origin):
+class Broker(Family, Allows):
     """
     Owns the contexts of a program; use it in a ``with`` statement.
 
@@ -73,29 +64,37 @@ class Broker(Origin):
     `installed` names those that are taken from the target where it has them.
     Raises ValueError if both name the same.
 
+    `allow_modules` and `deny_modules` say which modules may leave the program, as
+    patterns of names; ``app`` counts for ``app.settings`` too, and ``__main__`` is the
+    program itself.  If the first is given nothing else is sent; what the second
+    names never is.  A call of a function there raises NotAllowed, an import in a
+    context ImportError, and files of such packages are not found.
+
     Example::
 
-        with econtext.Broker() as broker:
+        with econtext.Broker(deny_modules=['app.settings']) as broker:
             web = broker.ssh('web1')
             print(web.call(os.getloadavg))
     """
 
+    __reduce_ex__ = stays
+    offered = *Family.offered, 'close', 'listen'
+
     def __init__(
-        self, *, forward: Iterable[str] = (), installed: Iterable[str] = ()
+        self, *, forward: Iterable[str] = (), installed: Iterable[str] = (),
+        allow_modules: Iterable[str] | None = None, deny_modules: Iterable[str] = (),
     ) -> None:
-        self.modules = Modules(forward, installed)
+        super().__init__()
+        self.modules = Modules(forward, installed, allow_modules, deny_modules)
         self.preamble = packer.preamble()
         self.loop = ControllerLoop()
         self.router = Gate(self)
-        self.contexts: dict[int, Context] = {}
-        self.births: dict[int, children.Birth] = {}
-        # Contexts whose program has not been waited for yet.
-        self.unburied: dict[int, Context] = {}
-        self.numbers = itertools.count(1)
         self.names: dict[Any, tuple[str, str]] = {}
         self.channels = Channels(self)
-        self.unseen: collections.deque[Context] = collections.deque(maxlen=1000)
+        self.callbacks = Callbacks(self)
+        self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
         self.closed = False
+        self.reception: Reception | None = None
         self.title = default_title()
         self.router.handle({
             HELLO: self.on_hello,
@@ -103,11 +102,18 @@ class Broker(Origin):
             LOG: self.on_log,
             STDIO: self.on_stdio,
             REPORT: self.on_report,
+            ASKED: self.callbacks.receive,
             ERROR: self.on_error,
+            BEGUN: self.on_begun,
+            BEAT: self.on_beat,
             **self.channels.handlers,
         })
         interrupt.defer(self)
         LIVE.add(self)
+
+    def __repr__(self) -> str:
+        state = 'closed' if self.closed else f'{len(self.contexts)} contexts'
+        return f'<econtext.Broker {state}>'
 
     # Contexts.
 
@@ -116,84 +122,6 @@ class Broker(Origin):
 
     def prefix(self) -> str:
         return ''
-
-    def beget(self, via: Context | None, wish: Wish) -> Context:
-        """Start a context from `via`, None for this process; return at once."""
-        connector, options, name, argv0, connect_timeout, answers = wish
-        if self.closed:
-            raise EcontextError('the broker is closed: make a new one')
-        if not connect_timeout > 0:
-            raise ValueError(f'connect_timeout= must be seconds, not {connect_timeout!r}')
-        number = next(self.numbers)
-        if name is None:
-            name = f'{(via or self).prefix()}{connector}.{number}'
-        check_name(name)
-        module = importlib.import_module('econtext.connectors.' + connector)
-        options = plain(options)
-        module.plan(options)
-        given = {key: plain(value) for key, value in answers.items() if value is not None}
-        context = Context(self, number, name, via)
-        context.answers = given
-        context.connect_timeout = connect_timeout
-        self.contexts[context.id] = self.unburied[context.id] = context
-        if via is None:
-            link = Link(self.loop, self.router, None)
-            link.queue.append(self.preamble)
-            self.router.links[context.id] = link
-            self.furnish(context, argv0)
-            birth = children.Birth(
-                self, link, module, options,
-                {key: ASK if callable(value) else value for key, value in given.items()},
-                lambda *report: self.report(context, *report),
-            )
-            self.births[context.id] = birth
-            if options.get('one_trip'):
-                context.unborn = birth
-                return context
-            birth.begin()
-        else:
-            self.send_through(via, context, connector, options, given)
-            self.furnish(context, argv0)
-        self.set_timer(context)
-        return context
-
-    def set_timer(self, context: Context) -> None:
-        """From now on `context` has so long to become ready."""
-        context.timer = self.loop.at(
-            time.monotonic() + context.connect_timeout, lambda: self.expire(context))
-        if context.ready or context.error:
-            context.timer.action = None
-
-    def send_through(
-        self, via: Context, context: Context, connector: str,
-        options: dict[str, Any], answers: dict[str, Any],
-    ) -> None:
-        """Have `via` start `context`, and every context before it know the way."""
-        via.children[context.id] = context
-        self.router.links[context.id] = self.router.links.get(via.id)
-        for hop in via.path()[:-1]:
-            self.router.send(ROUTE, hop.id, context.id, b'%d' % via.id)
-        via.bear()
-        via.push(*NURSERY, 'econtext.connectors.' + connector)
-        plain = {key: value for key, value in answers.items() if not callable(value)}
-        asked = [key for key, value in answers.items() if callable(value)]
-        self.router.send(
-            START, via.id, context.id, marshal.dumps((connector, options, plain, asked), 2)
-        )
-
-    def furnish(self, context: Context, argv0: str | None) -> None:
-        """Send what follows the preamble, and the cast that makes use of it."""
-        context.sent.update(PUSHED + PREAMBLE)
-        if context.via is None:
-            self.router.send(MODULE, context.id, 0, pushed())
-        else:
-            self.router.send(
-                PASS, context.via.id, context.id, marshal.dumps((PUSHED, 0), 2))
-        title = (self.title if argv0 is None else argv0).encode('utf-8', 'surrogateescape')
-        argv = [word.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
-                for word in sys.argv]
-        self.router.send(CALL, context.id, 0, values.encode_call(
-            'econtext.core.life', 'settle', (argv, context.level, title), {}))
 
     def name_of(self, function: Callable[..., Any]) -> tuple[str, str]:
         """Return the (module, name) under which `function` is found elsewhere."""
@@ -206,7 +134,7 @@ class Broker(Origin):
             if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
                 raise TypeError(
                     f'{found[1]} was typed into an interpreter, and its source is nowhere: '
-                    'save the program in a file'
+                    'save it in a file, and import that'
                 )
             if len(self.names) > 10000:
                 self.names.clear()
@@ -217,42 +145,63 @@ class Broker(Origin):
 
     def on_hello(self, src: int, handle: int, body: bytes) -> None:
         context = self.contexts[src]
-        version, numbers, magic, executable, pid, trouble = self.read(body, tuple, 6)
-        context.version = str(version)
-        context.python_version = tuple(int(number) for number in numbers)
-        context.magic = magic
-        context.executable = str(executable)
-        context.pid = int(pid)
-        context.lines.logger.debug(
-            '= ready: Python %s, process %d', context.version.split()[0], context.pid)
-        if trouble:
-            self.loop.post(lambda: context.lines.logger.info(
-                'it shows in ps under another name: %s', trouble))
+        said = claims.hello(body)
+        if context.ready:
+            raise BadFrame('it said twice that it is ready')
+        context.version = said.version
+        context.python_version = said.numbers
+        context.magic = said.magic
+        context.executable = said.executable
+        context.pid = said.pid
+        if not readable.is_supported(said.version):
+            self.refuse(context, 'unsupported-python', said.version)
+            return
+        logger = context.lines.logger
+        if logger.isEnabledFor(logging.DEBUG):
+            # Not here: this thread leads.
+            context.lines.put(lambda: say(
+                logger, logging.DEBUG, '= ready: Python %s, process %d', context.version.split()[0], context.pid))
+        if said.trouble:
+            context.lines.put(lambda: say(
+                logger, logging.INFO, 'it shows in ps under another name: %s', said.trouble))
+        self.hand(context, LATER)
         context.became_ready()
 
     def on_want(self, src: int, handle: int, body: bytes) -> None:
-        name, here = self.read(body, tuple, 2)
-        self.loop.delegate(lambda: self.serve(src, handle, str(name), here))
+        context = self.contexts[src]
+        if handle in context.conduct.wanted or not handle:
+            raise BadFrame('it wants two things under one number')
+        if context.via is None and context.conduct.unread.grows(self.router.links[src]):
+            raise BadFrame(UNREAD)
+        context.conduct.wanted.add(handle)
+        name, here = claims.want(body)
+        conduct = context.conduct
+        conduct.waiting.append((handle, name, here))
+        if not conduct.served:
+            conduct.served = True
+            self.loop.delegate(lambda: self.serve(src))
 
     def on_log(self, src: int, handle: int, body: bytes) -> None:
-        value = self.read(body, tuple, 5)
-        if not isinstance(value[1], int) or not isinstance(value[2], (int, float)):
-            raise BadFrame('a log record of other types')
         lines = self.contexts[src].lines
-        self.loop.post(lambda: lines.logged(value))
+        lines.allowance.charge(len(body))
+        value = claims.record(body)
+        lines.put(lambda: lines.logged(value), len(body) + COST)
 
     def on_stdio(self, src: int, handle: int, body: bytes) -> None:
         context = self.contexts[src]
         context.talked = True
-        self.loop.post(lambda: context.lines.printed(handle, body))
+        context.lines.allowance.charge(len(body))
+        context.lines.put(lambda: context.lines.printed(handle, body))
 
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
         context = self.unburied.get(handle)
         if context is not None:
-            if context.via is None or context.via.id != src:
-                raise BadFrame('a report of a context that is not its child')
-            event, *details = self.read(body, tuple, None)
+            event, *details = claims.report(body)
+            if event == 'ask':
+                context.conduct.questions += 1
+                if context.conduct.questions > handshake.MOST or context.ready:
+                    raise BadFrame('it asks for passwords without end')
             if handle in self.contexts or event == 'buried':
                 self.report(context, event, *details)
 
@@ -260,166 +209,100 @@ class Broker(Origin):
         if handle:
             self.router.answer(src, handle, ERROR, body)
             return
-        described = self.read(body, tuple, 5)
+        trace = claims.failure(body)
         context = self.contexts[src]
         if context.ready:
-            self.loop.post(lambda: log.error('%s: %s', context.name, described[2]))
+            context.lines.put(lambda: say(log, logging.ERROR, '%s: %s', context.name, indented(trace)))
         else:
             # Its first step failed: there will be no second.
             self.unseen.append(context)
-            self.loop.delegate(
-                lambda: self.stop(context, context.failed('ended', str(described[2]))))
+            self.loop.delegate(lambda: self.stop(context, context.failed('ended', trace)))
 
-    def read(self, body: bytes, kind: type[tuple[Any, ...]], length: int | None) -> Any:
-        """Decode what a context says of itself; raise BadFrame if it is nonsense."""
-        value = decode(body)
-        if type(value) is not kind or length not in (None, len(value)):
-            raise BadFrame('a message of another form')
-        return value
+    def on_beat(self, src: int, asks: int, body: bytes) -> None:
+        if asks:
+            self.router.send(BEAT, src, 0, b'')
 
-    def serve(self, src: int, handle: int, name: str, here: Any) -> None:
-        """Answer a request for a module, or for a data file of a package."""
+    def on_begun(self, src: int, handle: int, body: bytes) -> None:
+        """A call that was to be withdrawn has begun."""
+        asked = self.router.asked.get(handle)
+        if asked and asked[0] == src:
+            waits: Any = getattr(asked[1], '__self__', None)
+            if getattr(waits, 'hears_begun', False):
+                waits.settle(BEGUN, body)
+
+    def serve(self, src: int) -> None:
+        """Answer one request for a module, or for a data file of a package; then it is the others' turn."""
         context = self.contexts.get(src)
         if context is None:
             return
+        conduct = context.conduct
+        try:
+            handle, name, here = conduct.waiting.popleft()
+        except IndexError:
+            # Another thread was sooner.
+            return
+        try:
+            # Before it has the answer, whereupon it may use the number again.
+            conduct.wanted.discard(handle)
+            self.supply(context, handle, name, here)
+        finally:
+            conduct.served = False
+            if conduct.waiting:
+                # One that came just now may have this done already: then it is done twice, to no harm.
+                conduct.served = True
+                self.loop.delegate(lambda: self.serve(src))
+
+    def supply(self, context: Context, handle: int, name: str, here: str | bool) -> None:
         if isinstance(here, str):
             data = self.modules.data(name, here)
             body = b'' if data is None else b'+' + data
+            context.conduct.unread.add(len(body))
         else:
-            units = self.modules.answer(name, bool(here))
-            fitting = [(name, context.fitting(name, unit)) for name, unit in units]
+            units = self.modules.answer(name, here)
+            fitting = [(name, readable.fitting(context, name, unit)) for name, unit in units]
             if context.level <= logging.DEBUG:
-                context.lines.logger.debug(
-                    '< module %s%s', name, '' if units[0][1] else ': none here')
-            context.sent.add(name)
+                say(context.lines.logger, logging.DEBUG,
+                    '< module %s%s', harmless(name), '' if units[0][1] else ': none here')
+            context.conduct.unread.add(len(units[0][1][2]) if units[0][1] else 0)
+            if units[0][1] is None and not here and self.ask_guests(context, handle, name):
+                return
             if fitting == units:
+                if units[0][1]:
+                    context.sent.add(name)
                 context.deliver(fitting, handle)
                 return
             body = pack_units(fitting)
-        self.router.send(RESULT, src, handle, body)
+        self.router.send(RESULT, context.id, handle, body)
 
-    # Life and death.
+    def ask_guests(self, context: Context, handle: int, name: str) -> bool:
+        """Have an attached program answer for a module, if one may and can."""
+        return bool(
+            self.reception and not self.modules.policy.objection(name)
+            and self.reception.supply(context, handle, name))
 
-    def report(self, context: Context, event: str, *details: Any) -> None:
-        """Take what is told of the birth of `context`. Any thread."""
-        if event == 'said':
-            data = details[1]
-            self.loop.post(lambda: context.said(data))
-        elif event == 'ask':
-            self.loop.post(lambda: self.answer(context, *details))
-        elif event == 'failed':
-            if context.error is None:
-                self.unseen.append(context)
-            self.drop(context, context.failed(*(str(detail) for detail in details)))
-            self.unlink(context)
-        elif event == 'lost':
-            if details[0]:
-                self.drop(context, context.corrupted(str(details[0])))
-            else:
-                self.drop(context, context.lost('its link was lost: start it again'))
-            self.unlink(context)
-        elif event == 'buried':
-            self.unlink(context)
-            self.bury(context)
-
-    @interrupt.safe
-    def answer(self, context: Context, key: str, question: str) -> None:
-        """Ask the program for a password that is wanted now."""
-        secret = context.answers.get(key)
-        text = None
-        try:
-            text = secret(question) if callable(secret) else None
-        except Exception as error:
-            self.end(context, context.failed('password-required', repr(error)))
-            return
-        if context.via is None:
-            birth = self.births.get(context.id)
-            if birth:
-                birth.answer(key, text)
-        else:
-            self.router.send(TYPED, context.via.id, context.id, marshal.dumps((key, text), 2))
-
-    def expire(self, context: Context) -> None:
-        """The time to connect is over."""
-        if not (context.ready or context.error):
-            self.unseen.append(context)
-            birth = self.births.get(context.id)
-            detail = birth.handshake.detail() if birth else ''
-            self.loop.delegate(
-                lambda: self.stop(context, context.failed('timeout', detail)))
-
-    def corrupt(self, context: Context, reason: str) -> None:
-        """End a context that sent what makes no sense."""
-        self.stop(context, context.corrupted(reason))
-
-    def drop(
-        self, context: Context, error: Callable[[], EcontextError], first: Context | None = None
-    ) -> None:
+    def listen(self, path: str | os.PathLike[str] | None = None) -> str:
         """
-        `context` and all below it answer no more: wake whoever waits for them.
+        Let other programs of this user attach, and use the contexts; return the path.
 
-        `first` is the one that began it, if that is one above.
+        `path` is that of a Unix socket, by default one of this process in a folder that
+        no other user can enter.  They call econtext.attach() with it.  It is removed
+        when the broker closes.  What their functions print is logged here.
+
+        Raises EcontextError if it listens already, or no socket can be made there.
+
+        Example::
+
+            print('attach to', broker.listen())
         """
-        if context.error is None:
-            context.error = error
-        for handle, asked in list(self.router.asked.items()):
-            if asked[0] == context.id:
-                self.router.answer(context.id, handle, DEAD, b'')
-        self.channels.drop(context)
-        context.wake()
-        for child in list(context.children.values()):
-            self.drop(child, child.orphaned(first or context), first or context)
+        if self.reception is not None:
+            raise EcontextError(f'the broker listens at {self.reception.path} already')
+        # Here, for few listen, and it imports what nothing else needs.
+        from econtext.controller.reception import Reception, folder
 
-    def unlink(self, context: Context) -> None:
-        """Forget `context`: nothing more will come from it."""
-        for child in list(self.unburied.values()):
-            if child.via is context:
-                self.unlink(child)
-                self.bury(child)
-        if context.via is not None:
-            context.via.children.pop(context.id, None)
-            for hop in context.via.path()[:-1]:
-                self.router.send(ROUTE, hop.id, context.id, b'')
-        self.router.links.pop(context.id, None)
-        self.contexts.pop(context.id, None)
-
-    def stop(self, context: Context, error: Callable[[], EcontextError]) -> None:
-        """Begin to end `context`."""
-        self.drop(context, error)
-        if context.via is None:
-            birth = self.births.get(context.id)
-            if birth:
-                birth.stop()
-            context.bear()
-        elif context.via.error is None:
-            self.router.send(STOP, context.via.id, context.id, b'')
-        else:
-            self.bury(context)
-
-    def bury(self, context: Context) -> None:
-        """The program of `context` is gone: wake whoever waits for that. Any thread."""
-        self.unburied.pop(context.id, None)
-        context.wake()
-        self.births.pop(context.id, None)
-
-    def mourn(self, context: Context, deadline: float) -> None:
-        """Wait until the program of `context` is gone. Any number of threads."""
-        try:
-            while context.id in self.unburied:
-                wait = Wait(self.loop, deadline)
-                context.waits.append(wait)
-                if context.id not in self.unburied:
-                    break
-                self.loop.wait(wait)
-        except Expired:
-            log.warning('%s: it did not end within %g s', context.name, CLOSING)
-
-    def end(self, context: Context, error: Callable[[], EcontextError] | None = None) -> None:
-        """End `context` and wait until it has."""
-        if context.id in self.contexts:
-            self.stop(context, error or context.lost('it was closed'))
-            context.seen = True
-        self.mourn(context, time.monotonic() + CLOSING)
+        if path is None:
+            path = os.path.join(folder(), f'{os.getpid()}.sock')
+        self.reception = Reception(self, os.fspath(path))
+        return self.reception.path
 
     def close(self) -> None:
         """
@@ -442,6 +325,7 @@ class Broker(Origin):
         LIVE.discard(self)
         direct = [context for context in list(self.unburied.values()) if context.via is None]
         try:
+            self.recover()
             for context in direct:
                 self.stop(context, context.lost('the broker was closed'))
             deadline = time.monotonic() + CLOSING
@@ -454,11 +338,23 @@ class Broker(Origin):
                     birth.process.kill(signal.SIGKILL)
             raise
         finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """The last part of close(), which takes place whatever comes."""
+        self.recover()
+        try:
             for context in self.unseen:
                 if not context.seen and context.error:
-                    log.error('nobody looked at this failure: %s', context.error())
-            interrupt.restore(self)
-            self.loop.close()
+                    say(log, logging.ERROR, 'nobody looked at this failure: %s', context.error())
+        finally:
+            if self.reception is not None:
+                self.reception.close()
+            try:
+                self.loop.close()
+            finally:
+                # Before, an interrupt that was put off would come in the middle of this.
+                interrupt.restore(self)
 
     def __enter__(self) -> Broker:
         return self
@@ -476,10 +372,18 @@ def default_title() -> str:
     return f'econtext:{user}@{os.uname().nodename}:{os.getpid()}'
 
 
-def check_name(name: object) -> None:
-    if not isinstance(name, str) or not name or not name.isprintable():
-        raise ValueError(f'name= must be printable text, not {name!r}')
+def forked() -> None:
+    """
+    This process was forked off one that has brokers: it has none, and touches nothing of theirs.
 
+    Other threads may have held any lock as it began, so none is taken.
+    """
+    for broker in list(LIVE):
+        broker.disown()
+    LIVE.clear()
+
+
+os.register_at_fork(after_in_child=forked)
 
 LIVE: weakref.WeakSet[Broker] = weakref.WeakSet()
 

@@ -10,23 +10,23 @@ Invariants, beside those of ``core.channels``:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import values
-from econtext.controller.errors import EcontextError
+from econtext.controller import claims, values
+from econtext.controller.errors import EcontextError, stays
 from econtext.controller.loop import Expired, Wait
-from econtext.core.channels import End
+from econtext.controller.records import harmless
+from econtext.core.channels import WINDOW, End
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
-from econtext.parent.values import TooDeep, decode
+from econtext.parent.values import Unusable, decode
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
     from econtext.controller.context import Context
-
-NOTHING = object()
 
 
 class Channels:
@@ -38,6 +38,7 @@ class Channels:
         self.router = broker.router
         self.open_channels: dict[int, Channel] = {}
         self.handles = itertools.count(1)
+        self.last = 0       # the handle that was given out last
         self.handlers: dict[int, Callable[[int, int, bytes], None]] = {
             kind: self.handler(kind) for kind in (DATA, CLOSE, CREDIT)
         }
@@ -55,6 +56,8 @@ class Channels:
             return
         if not self.broker.contexts[src].within(channel.context.id):
             raise BadFrame('a value for the channel of another context')
+        if kind == CREDIT:
+            claims.credit(body)
         try:
             channel.end.receive(kind, body)
         except ValueError as error:
@@ -62,12 +65,15 @@ class Channels:
         if not (channel.end.ours or channel.end.theirs):
             self.open_channels.pop(handle, None)
 
-    def open(self, context: Context) -> Channel:
-        handle = next(self.handles)
-        channel = self.open_channels[handle] = Channel(self, context, handle)
+    def open(self, context: Context, window: int = WINDOW) -> Channel:
+        handle = self.last = next(self.handles)
+        channel = self.open_channels[handle] = Channel(self, context, handle, window)
+        if context.error is not None:
+            # Nobody will tell it so any more.
+            self.drop(context)
         return channel
 
-    def known(self, context: Context, owner: Any, handle: Any) -> Channel:
+    def known(self, context: Context, owner: Any, handle: Any, _window: Any = None) -> Channel:
         """Return the channel that a value sent by `context` speaks of."""
         channel = self.open_channels.get(handle)
         if owner != 0 or channel is None or not context.within(channel.context.id):
@@ -94,14 +100,14 @@ class Channel:
     """
 
     crosses_as = 'econtext'
+    __reduce_ex__ = stays
 
-    def __init__(self, channels: Channels, context: Context, handle: int) -> None:
+    def __init__(self, channels: Channels, context: Context, handle: int, window: int) -> None:
         self.channels = channels
         #: The context it was opened with.
         self.context = context
         self.holder = context
-        self.end = End(channels, context.id, handle)
-        self.unsent: list[Any] = []
+        self.end = End(channels, context.id, handle, window)
         self.handed = False
 
     def __repr__(self) -> str:
@@ -137,7 +143,9 @@ class Channel:
             )
         if not self.end.send(body):
             self.check()
-            raise EcontextError('the channel is closed: ask open() before send()')
+            raise EcontextError(
+                'the channel is closed: if the function that had it has ended, its future tells why; else '
+                'ask open() before send()')
 
     def close(self) -> None:
         """
@@ -159,7 +167,8 @@ class Channel:
         Return the next value.
 
         Raises EOFError when the other end has closed, TimeoutError after
-        `timeout` seconds, ContextLost or ConnectError if the context is gone.
+        `timeout` seconds, ContextLost or ConnectError if the context is gone;
+        ValueError for a value that cannot be taken, behind which others may come.
 
         Example::
 
@@ -168,23 +177,26 @@ class Channel:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             waiter = self.end.wait(deadline)
-            if self.end.inbox:
-                return self.decode(self.end.take())
-            if not self.end.is_open():
+            body = self.end.take()
+            if body is not None:
+                return self.decode(body)
+            if not (self.end.inbox or self.end.is_open()):
                 self.check()
                 raise EOFError('the channel is closed')
             try:
                 self.channels.loop.wait(waiter)
             except Expired:
                 raise TimeoutError(f'no value within {timeout:g} s') from None
+            finally:
+                forget(waiter, [self])
 
     def decode(self, body: bytes) -> Any:
         try:
             return decode(body, self.holder)
-        except TooDeep as error:
+        except Unusable as error:
             raise ValueError(
-                f'{self.holder.name}: a value is {error}: send it in parts'
-            ) from None
+                f'{self.holder.name}: a value {harmless(str(error))}'
+            ) from error.cause
         except BadFrame as error:
             self.channels.broker.corrupt(self.holder, str(error))
             raise self.holder.reason() from None
@@ -223,9 +235,12 @@ class Channel:
         self.holder = context
         self.end.peer = context.id
         self.handed = True
+        if not self.end.ours:
+            # It has ended, and who holds it from now on was not told.
+            self.channels.router.send(CLOSE, self.end.peer, self.end.handle, b'')
 
-    def cross(self) -> tuple[int, int]:
-        return 0, self.end.handle
+    def cross(self) -> tuple[int, int, int]:
+        return 0, self.end.handle, self.end.window
 
 
 def select(
@@ -244,25 +259,42 @@ def select(
             print(channel.context.name, line)
     """
     waiting = list(channels)
+    if len({channel.channels for channel in waiting}) > 1:
+        raise ValueError('select() takes channels of one broker only')
     while waiting:
-        deadline = None if timeout is None else time.monotonic() + timeout
-        loop = waiting[0].channels.loop
-        waiter = Wait(loop, deadline)
-        for channel in waiting:
-            if channel.channels.loop is not loop:
-                raise ValueError('select() takes channels of one broker only')
-            channel.end.waiters.append(waiter)
-        events: list[tuple[Channel, Any]] = []
+        came = False
         for channel in list(waiting):
-            if channel.end.inbox:
-                events.append((channel, channel.decode(channel.end.take())))
-            elif not channel.open():
+            # One at a time: what was taken and not looked at would be lost with this loop.
+            body = channel.end.take()
+            if body is not None:
+                came = True
+                yield channel, channel.decode(body)
+            elif not (channel.end.inbox or channel.open()):
                 waiting.remove(channel)
                 if channel.end.reason is not None:
-                    events.append((channel, channel.lost()))
-        yield from events
-        if waiting and not events:
-            try:
-                loop.wait(waiter)
-            except Expired:
-                raise TimeoutError(f'nothing came within {timeout:g} s') from None
+                    came = True
+                    yield channel, channel.lost()
+        if waiting and not came:
+            pause(waiting, timeout)
+
+
+def pause(channels: list[Channel], timeout: float | None) -> None:
+    """Return once something has happened on one of `channels`."""
+    loop = channels[0].channels.loop
+    waiter = Wait(loop, None if timeout is None else time.monotonic() + timeout)
+    for channel in channels:
+        channel.end.waiters.append(waiter)
+    try:
+        if not any(channel.end.inbox or not channel.open() for channel in channels):
+            loop.wait(waiter)
+    except Expired:
+        raise TimeoutError(f'nothing came within {timeout:g} s') from None
+    finally:
+        forget(waiter, channels)
+
+
+def forget(waiter: Wait, channels: Iterable[Channel]) -> None:
+    """Have nobody wake `waiter` any more: a channel on which nothing happens would keep it."""
+    for channel in channels:
+        with contextlib.suppress(ValueError):
+            channel.end.waiters.remove(waiter)

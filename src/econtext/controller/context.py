@@ -15,68 +15,68 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-import marshal
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from importlib.util import MAGIC_NUMBER
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from econtext.controller import values
-from econtext.controller.connect import Origin, Secret, Wish
+from econtext.controller import classes, values
+from econtext.controller.burden import Burden
+from econtext.controller.callbacks import Allows
+from econtext.controller.calls import GRACE, Options
+from econtext.controller.conduct import Conduct
+from econtext.controller.connect import Origin
+from econtext.controller.delivery import Delivery
 from econtext.controller.errors import (
-    CallError,
     CallTimeout,
     ConnectError,
     ContextLost,
     CorruptStream,
     EcontextError,
-    call_error,
+    stays,
 )
 from econtext.controller.futures import Future
+from econtext.controller.interrupt import safe
 from econtext.controller.loop import Expired, Timer, Wait
-from econtext.controller.modules import Unit, pack_units
-from econtext.controller.records import Lines, harmless
-from econtext.controller.remedies import explain
-from econtext.core.wire import CALL, ERROR, LEVEL, MODULE, PASS, RESULT, BadFrame
-from econtext.parent.values import TooDeep, decode
+from econtext.controller.records import Lines, harmless, say, shown
+from econtext.controller.remedies import BY_HAND, explain
+from econtext.controller.streams import Stream
+from econtext.controller.wishes import Common, Secret, Wish, check_window, is_seconds
+from econtext.core import flow
+from econtext.core.channels import WINDOW
+from econtext.core.kinds import GRANT
+from econtext.core.wire import LEVEL
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
     from econtext.controller.channels import Channel
     from econtext.parent.children import Birth
 
-HERE = '.'.join(str(part) for part in values.VERSION)
 P = ParamSpec('P')
 T = TypeVar('T')
 
 
-class Call(Wait):
-    """One call whose caller waits for it."""
-
-    def __init__(self, context: Context, deadline: float | None) -> None:
-        self.loop = context.broker.loop
-        self.context = context
-        self.deadline = deadline
-
-    def settle(self, kind: int, body: bytes) -> None:
-        if self.context.talked:
-            self.context.end_of_call()
-        super().settle(kind, body)
-
-
-class Context(Origin, concurrent.futures.Executor):
+class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
     """
     A place where functions of this program run.
 
     Made by a connector: ``broker.ssh('web1')``, ``context.sudo()``.  It is a
     ``concurrent.futures.Executor``; calls run one after the other in its main
-    thread.  As a context manager it ends with its block.
+    thread, unless it was started with ``threads=``.  As a context manager it ends
+    with its block.
     """
 
     crosses_as = 'econtext'
+    __reduce_ex__ = stays
+    offered = (
+        *Origin.offered,
+        *('call', 'channel', 'close', 'map', 'options', 'shutdown', 'stream', 'submit', 'wait_ready'),
+        *('executable', 'name', 'pid', 'python_version', 'via'),
+    )
 
-    def __init__(self, broker: Broker, number: int, name: str, via: Context | None) -> None:
+    def __init__(
+        self, broker: Broker, number: int, name: str, via: Context | None, output_window: int = flow.WINDOW
+    ) -> None:
+        super().__init__()
         self.broker = broker
         self.id = number
         #: The name in logs and errors.
@@ -89,24 +89,34 @@ class Context(Origin, concurrent.futures.Executor):
         self.pid = 0
         self.version = ''
         self.magic: Any = None
+        #: What it was started with: answers to what is asked on the way, options.
         self.answers: Mapping[str, Secret] = {}
         self.children: dict[int, Context] = {}
-        self.lines = Lines(name)
+        self.lines = Lines(
+            name, broker.loop, lambda size: broker.router.send(GRANT, self.id, size, b''), output_window)
         self.level = self.lines.logger.getEffectiveLevel()
+        #: Has it printed anything since a call last ended?
         self.talked = False
         self.timer: Timer | None = None
-        self.connect_timeout = 0.0
+        self.common: Common = {}
+        #: Tells the command by which it is started.
+        self.started_by: Callable[[], str] = str
+        self.threads = 1
+        self.heartbeat = 0.0
         # With one_trip: what is started once there is a first call to send along.
         self.unborn: Birth | None = None
-        self.sent: set[str] = set()
-        self.complete: set[str] = set()
-        self.sending = threading.Lock()
         self.ready = False
+        #: Makes what is raised where no answer can come; None while one can.
         self.error: Callable[[], EcontextError] | None = None
+        #: Was anybody told so?
         self.seen = False
-        self.closing = False
+        self.conduct = Conduct()
+        self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
         self.waits: list[Wait] = []
+        #: Futures without an answer.
         self.pending: set[Future[Any]] = set()
+        self.burden = Burden(broker.loop, self.pending)
+        self.plainly = Options(self, None)
 
     def __repr__(self) -> str:
         state = 'lost' if self.error else 'ready' if self.ready else 'starting'
@@ -132,14 +142,18 @@ class Context(Origin, concurrent.futures.Executor):
         and `kwargs` are values that cross.
 
         Raises CallError (also of the built-in type that was raised there),
-        ConnectError, ContextLost; TypeError or ValueError, before anything is
-        sent, for what cannot be.
+        ConnectError, ContextLost.  Before anything is sent: TypeError or ValueError
+        for what cannot be called or cannot cross, NotAllowed for a module that may
+        not leave the program, SyntaxError for one that the Python there cannot read.
+
+        Ctrl-C, or what a handler of a signal raises, leaves the call at once.  Nobody can get
+        its result then, so the function is interrupted as at a deadline: see options().
 
         Example::
 
             load = web.call(os.getloadavg)
         """
-        result: T = self.run(function, args, kwargs, None)
+        result: T = self.plainly.run(function, args, kwargs)
         return result
 
     def submit(
@@ -148,95 +162,57 @@ class Context(Origin, concurrent.futures.Executor):
         """
         Send the call and return a Future at once.
 
-        `function`, `args` and `kwargs` are as for call().  Raises TypeError or
-        ValueError for what cannot be sent, ConnectError or ContextLost if the
-        context is gone already; all else is raised by the future's result().
+        `function`, `args` and `kwargs` are as for call().  Raises what call() does
+        before anything is sent, ConnectError or ContextLost if the context is gone
+        already; all else is raised by the future's result().
 
         Example::
 
             futures = [web.submit(install, 'app') for web in webs]
             results = [future.result() for future in futures]
         """
-        return self.launch(function, args, kwargs, None)
+        return self.plainly.launch(function, args, kwargs)
 
-    def options(self, *, timeout: float | None = None) -> Options:
+    def options(self, *, timeout: float | None = None, grace: float = GRACE) -> Options:
         """
-        Return what has ``call`` and ``submit`` with these options.
+        Return what has ``call``, ``submit`` and ``stream`` with these options.
 
-        `timeout` is in seconds; at the deadline CallTimeout is raised.  The
-        function goes on there, and the context is free once it has ended.
-        Raises ValueError for what is no number of seconds.
+        `timeout` is in seconds; at the deadline CallTimeout is raised, and the
+        function is interrupted where it stands: the programs it has started are told
+        to end, then ``econtext.Interrupted`` is raised there.  If it has not stopped
+        after `grace` seconds, 1 unless given, the context is ended, and further calls
+        raise ContextLost.  A call that has not begun is dropped.  The same happens to a
+        blocking call that Ctrl-C leaves, with a `timeout` or without.  Raises ValueError
+        for what is no number of seconds.
 
         Example::
 
             web.options(timeout=5).call(install_app)
         """
-        if timeout is not None and not timeout >= 0:
+        if timeout is not None and not is_seconds(timeout):
             raise ValueError(f'timeout= must be a number of seconds, not {timeout!r}')
-        return Options(self, timeout)
-
-    def run(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        timeout: float | None,
-    ) -> Any:
-        body = self.request(function, args, kwargs)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        call = Call(self, deadline)
-        handle = self.broker.router.ask(CALL, self.id, body, call.settle)
-        if self.unborn is not None:
-            self.bear()
-        try:
-            self.broker.loop.wait(call)
-        except Expired:
-            raise self.late(handle, timeout) from None
-        return self.outcome(call.kind, call.body)
-
-    def launch(
-        self,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        timeout: float | None,
-    ) -> Future[Any]:
-        body = self.request(function, args, kwargs)
-        future: Future[Any] = Future(self)
-        self.pending.add(future)
-        handle = self.broker.router.ask(CALL, self.id, body, future.settle)
-        if self.unborn is not None:
-            self.bear()
-        if timeout is not None:
-            def expire() -> None:
-                if self.broker.router.asked.pop(handle, None):
-                    future.settle_by(lambda: raise_(self.late(handle, timeout)))
-
-            future.timer = self.broker.loop.at(time.monotonic() + timeout, expire)
-            if future.done():
-                future.timer.action = None
-        return future
-
-    def late(self, handle: int, timeout: float | None) -> CallTimeout:
-        self.broker.router.asked.pop(handle, None)
-        return CallTimeout(
-            f'{self.name}: no answer within {timeout:g} s; the function may still be running '
-            'there: give it more time, or close the context'
-        )
+        if not is_seconds(grace):
+            raise ValueError(f'grace= must be a number of seconds, not {grace!r}')
+        return Options(self, timeout, grace)
 
     def request(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes:
         """Return the body of a call, having sent the modules that it needs."""
         if self.error:
             raise self.reason()
+        if self.broker.callbacks.running:
+            self.broker.callbacks.check(self)
         module, name = self.broker.name_of(function)
-        body = values.encode_call(module, name, args, dict(kwargs), self)
-        if module not in self.complete:
-            self.push(module)
+        known = module in self.complete
+        if not known:
+            self.broker.modules.policy.check(module)
+        body = values.encode_call(module, name, args, kwargs, self)
+        if not known:
+            self.push(module, *classes.carriers())
         self.follow_level()
         if self.level <= logging.DEBUG:
-            self.lines.logger.debug('> call %s.%s', module, name)
+            say(self.lines.logger, logging.DEBUG, '> call %s.%s', module, name)
         return body
 
     def bear(self) -> None:
@@ -247,79 +223,16 @@ class Context(Origin, concurrent.futures.Executor):
             birth.begin()
             self.broker.set_timer(self)
 
-    def push(self, *modules: str) -> None:
-        """Send `modules` and what they need of the program's own, if not there yet."""
-        with self.sending:
-            units: list[tuple[str, Unit]] = []
-            for module in modules:
-                units += self.broker.modules.closure(module, self.sent)
-            units = [unit for unit in units if not isinstance(unit[1][2], tuple)]
-            if units:
-                if self.level <= logging.DEBUG:
-                    names = ', '.join(name for name, unit in units)
-                    self.lines.logger.debug('> modules %s', names)
-                self.deliver(units)
-            self.complete.update(modules)
-
-    def deliver(self, units: Sequence[tuple[str, Unit | None]], handle: int = 0) -> None:
-        """
-        Send `units`; with `handle` they are what the context asked for.
-
-        Behind a hop they come from the hop, which gets each but once.
-        """
-        router = self.broker.router
-        if self.via is None or not all(unit for name, unit in units):
-            kind = RESULT if handle else MODULE
-            router.send(kind, self.id, handle, pack_units(units))
-        else:
-            self.via.keep(units)
-            names = [name for name, unit in units]
-            router.send(PASS, self.via.id, self.id, marshal.dumps((names, handle), 2))
-
-    def keep(self, units: Sequence[tuple[str, Unit | None]]) -> None:
-        """Have the context keep `units` for those below it."""
-        with self.sending:
-            lacking = [unit for unit in units if unit[0] not in self.sent]
-            self.sent.update(name for name, unit in lacking)
-            if lacking:
-                self.deliver(lacking)
-
     def follow_level(self) -> None:
         """Tell the context which records are wanted, if that has changed."""
+        wants = self.lines.logger.isEnabledFor
+        if wants(self.level) and not wants(self.level - 1):
+            # As before.  Loggers remember their answers to this question.
+            return
         level = self.lines.logger.getEffectiveLevel()
         if level != self.level:
             self.level = level
             self.broker.router.send(LEVEL, self.id, level, b'')
-
-    def outcome(self, kind: int | None, body: Any) -> Any:
-        """Return or raise what an answer says."""
-        try:
-            if kind == RESULT:
-                return decode(body, self)
-            if kind == ERROR:
-                described = decode(body, self)
-                raise call_error(self.name, described, self.hint(described))
-        except TooDeep as error:
-            raise CallError(
-                self.name, 'ValueError', f'the result is {error}: send it in parts', ''
-            ) from None
-        except (BadFrame, TypeError, ValueError) as error:
-            if isinstance(error, EcontextError):
-                raise
-            self.broker.corrupt(self, str(error))
-            raise CorruptStream(
-                f'{self.name}: its answer makes no sense ({error}); the context was ended'
-            ) from None
-        raise self.reason()
-
-    def hint(self, described: Any) -> str:
-        if described[0] not in ('SyntaxError', 'IndentationError', 'TabError'):
-            return ''
-        there = '.'.join(str(part) for part in self.python_version)
-        return (
-            f'The context runs Python {there}, this program {HERE}: write the module so that '
-            'both can read it, or give the connector another python='
-        )
 
     def make(self, what: str, *args: Any) -> Any:
         """Make the context or channel that a value from there speaks of."""
@@ -338,23 +251,12 @@ class Context(Origin, concurrent.futures.Executor):
     def end_of_call(self) -> None:
         """Let the last, unfinished line be logged before the call returns."""
         self.talked = False
-        self.broker.loop.post(self.lines.flush)
+        self.lines.put(self.lines.flush)
 
     def said(self, data: bytes) -> None:
         """Log what the program that started the context says beside the link."""
         for line in data.decode('utf-8', 'backslashreplace').splitlines():
-            self.lines.logger.info('%s', harmless(line))
-
-    def fitting(self, name: str, unit: Unit | None) -> Unit | None:
-        """Return `unit` if this context can load it: code objects fit one version."""
-        if unit is None or not isinstance(unit[2], tuple) or self.magic == MAGIC_NUMBER:
-            return unit
-        there = self.version.split()[0]
-        message = (
-            f'module {name} is here as a code object of Python {HERE} '
-            f'alone, and Python {there} cannot load it: ship its source'
-        )
-        return unit[0], unit[1], f'raise ImportError({message!r})\n'.encode()
+            say(self.lines.logger, logging.INFO, '%s', harmless(line))
 
     # Contexts below.
 
@@ -415,7 +317,8 @@ class Context(Origin, concurrent.futures.Executor):
 
     def failed(self, kind: str, detail: str) -> Callable[[], EcontextError]:
         what, remedy = explain(kind)
-        return lambda: ConnectError(self.name, kind, what, detail, remedy)
+        return lambda: ConnectError(
+            self.name, kind, what, detail, remedy, self.started_by() if remedy == BY_HAND else '')
 
     def lost(self, what: str) -> Callable[[], EcontextError]:
         return lambda: ContextLost(f'{self.name}: {what}')
@@ -426,20 +329,23 @@ class Context(Origin, concurrent.futures.Executor):
             cause = above.reason()
             if isinstance(cause, ConnectError):
                 what = f'{above.name}, by which it is reached, could not be started: {cause.what}'
-                return ConnectError(self.name, cause.kind, what, cause.lines, cause.remedy)
+                return ConnectError(self.name, cause.kind, what, cause.lines, cause.remedy, cause.command)
             return ContextLost(f'{self.name}: {above.name}, by which it was reached, is gone')
         return explain_that
 
     def corrupted(self, reason: str) -> Callable[[], EcontextError]:
         return lambda: CorruptStream(
-            f'{self.name}: it sent what makes no sense ({reason}), and was ended: start it again'
+            f'{self.name}: it sent what makes no sense ({shown(reason)}), and was ended: start it again'
         )
 
-    def channel(self) -> Channel:
+    def channel(self, *, window: int = WINDOW) -> Channel:
         """
         Return a channel, one end here, the other for a function called there.
 
-        Raises nothing; that the context is gone shows when the channel is used.
+        `window` is how many bytes may be under way, or wait to be read, each way:
+        65,536 or more; 1 MiB unless given.  One value may be larger.  Raises
+        ValueError for another number; that the context is gone shows when the
+        channel is used.
 
         Example::
 
@@ -448,8 +354,27 @@ class Context(Origin, concurrent.futures.Executor):
             for chunk in channel:
                 ...
         """
-        return self.broker.channels.open(self)
+        check_window('window', window)
+        return self.broker.channels.open(self, window)
 
+    def stream(
+        self, function: Callable[P, Iterable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Stream[T]:
+        """
+        Iterate over what ``function(*args, **kwargs)`` yields there.
+
+        `function`, `args` and `kwargs` are as for call().  Values come as they are
+        made; who does not read them stops the function.  Raises what call() does,
+        behind the values that came before.  Leaving the loop ends the function.
+
+        Example::
+
+            for line in web.stream(follow, '/var/log/messages'):
+                print(line)
+        """
+        return Stream(self.plainly, function, args, kwargs)
+
+    @safe
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """
         Take no more calls, let those that were sent finish, then end the context.
@@ -483,44 +408,3 @@ class Context(Origin, concurrent.futures.Executor):
 
     def __exit__(self, *exc_info: object) -> None:
         self.shutdown(wait=exc_info[0] is None)
-
-
-class Options:
-    """``call`` and ``submit`` of a context, with options of their own."""
-
-    def __init__(self, context: Context, timeout: float | None) -> None:
-        self.context = context
-        self.timeout = timeout
-
-    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """
-        Call as Context.call does.
-
-        `function`, `args`, `kwargs` and the errors are the same; also raises
-        CallTimeout, at the deadline.
-
-        Example::
-
-            web.options(timeout=5).call(install_app)
-        """
-        result: T = self.context.run(function, args, kwargs, self.timeout)
-        return result
-
-    def submit(
-        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T]:
-        """
-        Submit as Context.submit does.
-
-        `function`, `args` and `kwargs` are the same.  The future also raises
-        CallTimeout, at the deadline.
-
-        Example::
-
-            future = web.options(timeout=5).submit(install_app)
-        """
-        return self.context.launch(function, args, kwargs, self.timeout)
-
-
-def raise_(error: BaseException) -> Any:
-    raise error

@@ -25,6 +25,8 @@ PUBLIC = {
     'ntpath': ('os.path', 'os'),
     'genericpath': ('os.path',),
 }
+# What a process that multiprocessing spawned calls its main module, beside its usual name.
+MULTIPROCESSING = '__mp_main__'
 
 
 def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
@@ -45,6 +47,8 @@ def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
     if isinstance(bound, type) and isinstance(function, types.MethodType):
         # Of the class that was named, which may have inherited it.
         module, name = bound.__module__, f'{bound.__qualname__}.{function.__name__}'
+    if module == MULTIPROCESSING:
+        module = '__main__'
     for place in places(module):
         if reach(place, name) == function:
             return (main if place == '__main__' else place), name

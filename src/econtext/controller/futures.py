@@ -26,8 +26,12 @@ from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from econtext.controller.answers import outcome
+from econtext.controller.errors import stays
 from econtext.controller.interrupt import safe
 from econtext.controller.loop import Expired, Timer, Wait
+from econtext.core.kinds import BEGUN, INTERRUPT, WITHDRAW
+from econtext.core.wire import DEAD
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -35,51 +39,82 @@ if TYPE_CHECKING:
 T = TypeVar('T')
 
 GUARD = threading.Lock()
+ANSWER = 1.0    # seconds that a context has to say whether a call has begun
 
 
 class Future(concurrent.futures.Future[T], Generic[T]):
     """
     A ``concurrent.futures.Future`` for a call in a context.
 
-    It is running as soon as it was sent, so ``cancel()`` returns False.
+    ``running()`` is true as soon as it was sent; whether its function has begun
+    the context alone knows, and ``cancel()`` asks it.
     """
+
+    # Wants BEGUN too, for those who ask.
+    hears_begun = True
+    __reduce_ex__ = stays
+    #: Its number on the wire, and what was called.
+    handle = 0
+    function: object = None
+    timer: Timer | None = None
+    # Ends the context if the call does not heed that it was given up.
+    overdue: Timer | None = None
+    # What most have no need of costs them nothing here.
+    _state = RUNNING
+    _result: Any = None
+    _exception: BaseException | None = None
+    _watch: threading.Condition | None = None
+    _compute: Callable[[], Any] | None = None
+    _given_up = _dropped = _settled = False
+    _waits: tuple[Wait, ...] = ()
 
     def __init__(self, context: Context) -> None:
         # Not the base's __init__: it makes the condition.
         self._context = context
-        self._state = RUNNING
-        self._result: Any = None
-        self._exception: Any = None
         self._waiters: list[Any] = []
         self._done_callbacks: list[Any] = []
-        self._watch: threading.Condition | None = None
-        self._compute: Callable[[], Any] | None = None
-        self._waits: list[Wait] = []
-        self.timer: Timer | None = None
+        # Those who ask whether it has begun.
+        self._askers: list[Wait] = []
 
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]  # made when wanted
-        with GUARD:
-            if self._watch is None:
-                self._watch = threading.Condition()
-            return self._watch
+    # For type checkers the base's attribute, as `as_completed` wants it; a property that makes it when wanted.
+    if not TYPE_CHECKING:
+        @property
+        def _condition(self):
+            with GUARD:
+                if self._watch is None:
+                    self._watch = threading.Condition()
+                return self._watch
 
     def settle(self, kind: int, body: bytes) -> None:
         """The answer is here. Leading."""
         context = self._context
+        if kind == BEGUN:
+            self._tell_askers()
+            return
+        # Not where its time was over: until the context has answered it is a burden.
+        context.pending.discard(self)
+        if self.overdue is not None:
+            self.overdue.action = None
         if context.talked:
             context.end_of_call()
-        self.settle_by(lambda: context.outcome(kind, body))
+        if kind == DEAD and self._given_up and context.error is None:
+            self._dropped = True
+            self.settle_by(drop)
+            return
+        self.settle_by(lambda: outcome(context, kind, body))
 
     def settle_by(self, compute: Callable[[], Any]) -> None:
-        """The answer is what `compute` returns or raises. Any thread."""
+        """The answer is what `compute` returns or raises. Leading."""
+        if self._settled:
+            # Its time was over; it has stopped now.
+            return
+        self._settled = True
         context = self._context
-        context.pending.discard(self)
         if self.timer is not None:
             self.timer.action = None
         with GUARD:
             self._compute = compute
-            waits, self._waits = self._waits, []
+            waits, self._waits = self._waits, ()
             watched = self._watch is not None or bool(self._done_callbacks)
             if not watched:
                 self._state = FINISHED
@@ -87,6 +122,13 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             context.broker.loop.post(self._tell)
         for wait in waits:
             context.broker.loop.finish(wait)
+        if self._askers:
+            self._tell_askers()
+
+    def _tell_askers(self) -> None:
+        askers, self._askers = self._askers, []
+        for wait in askers:
+            self._context.broker.loop.finish(wait)
 
     @safe
     def _tell(self) -> None:
@@ -111,18 +153,93 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """Run the loop until the answer is here, and all that was said before it."""
         loop = self._context.broker.loop
         if self._state == FINISHED:
-            loop.run_due()
+            # concurrent.futures.wait asks with all conditions held: who handles the lines may want one of them.
+            if self._watch is None or not self._watch._is_owned():  # type: ignore[attr-defined]
+                self._context.lines.settle()
             return
         wait = Wait(loop, None if timeout is None else time.monotonic() + timeout)
         with GUARD:
             if self._compute is None and self._state == RUNNING:
-                self._waits.append(wait)
+                self._waits += (wait,)
             else:
                 wait.done = True
         try:
+            if self._context.broker.callbacks.running:
+                self._context.broker.callbacks.enter(self._context, wait)
             loop.wait(wait)
-        except Expired:
-            raise concurrent.futures.TimeoutError from None
+        except BaseException as error:
+            # Its time is over, or Ctrl-C: nobody waits here any more.
+            wait.done = True
+            with GUARD:
+                self._waits = tuple(each for each in self._waits if each is not wait)
+            if isinstance(error, Expired):
+                raise concurrent.futures.TimeoutError from None
+            raise
+        self._context.lines.settle()
+
+    def cancel(self) -> bool:
+        """
+        Withdraw the call if its function has not begun; tell whether it was withdrawn.
+
+        The context is asked, so this takes one round trip; False also if it does not
+        answer within a second.  Then result() raises ``concurrent.futures.CancelledError``.
+        What has begun goes on: see interrupt().  Raises nothing.
+
+        Example::
+
+            if not future.cancel():
+                future.interrupt()
+        """
+        loop = self._context.broker.loop
+        if not self._settled:
+            wait = Wait(loop, time.monotonic() + ANSWER)
+            self._given_up = True
+            self._askers.append(wait)
+            if self.handle not in self._context.broker.router.asked:
+                wait.done = True
+            else:
+                self._context.broker.router.send(
+                    INTERRUPT, self._context.id, self.handle, WITHDRAW)
+            try:
+                loop.wait(wait)
+            except Expired:
+                pass
+        return self._dropped
+
+    def cancelled(self) -> bool:
+        """
+        Tell whether the call was given up before its function began. Raises nothing.
+
+        Example::
+
+            left = [future for future in futures if not future.cancelled()]
+        """
+        return self._dropped
+
+    def interrupt(self, grace: float = 1.0) -> bool:
+        """
+        Stop the call: its function is interrupted where it stands.
+
+        The programs it has started are told to end, then ``econtext.Interrupted`` is
+        raised there, and result() raises the CallError of that; or whatever else the
+        function then does.  If it has not stopped after `grace` seconds, its context is
+        ended, and calls of it raise ContextLost.  A call that has not begun is
+        cancelled.  Returns at once; False if the answer is here already.  Raises
+        nothing.
+
+        Example::
+
+            future = web.submit(install_app)
+            if not wanted():
+                future.interrupt()
+        """
+        from econtext.controller.calls import give_up, label
+
+        if self._settled:
+            return False
+        self._given_up = True
+        give_up(self._context, self, self.handle, grace, f'{label(self.function)} was interrupted')
+        return True
 
     def done(self) -> bool:
         """
@@ -156,7 +273,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         result: T = self._result
         return result
 
-    def exception(self, timeout: float | None = None) -> Any:
+    def exception(self, timeout: float | None = None) -> BaseException | None:
         """
         Return what result() would raise, None if the function returned.
 
@@ -168,4 +285,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """
         self._lead(timeout)
         self._open()
+        if self._dropped:
+            raise concurrent.futures.CancelledError
         return self._exception
+
+
+def drop() -> None:
+    raise concurrent.futures.CancelledError

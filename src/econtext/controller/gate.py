@@ -3,51 +3,46 @@ What the controller believes of what comes up to it.
 
 Invariants:
 
-* A frame is judged by its header, before its body is awaited: where it came in,
-  whom it claims to be from, its kind, and its length.
+* A header is judged whole, before its body is awaited: where it came in, whom
+  it claims to be from and for, its kind, its handle, and its length.
 * What an honest context cannot send ends the context that sent it; the contexts
-  beside it go on.
+  beside it go on, also those behind the same hop.
+* What an honest context may still send because it has not heard yet, such as
+  credit for a channel that is closed, is no fault.
 
-Entered by the thread that leads.
+Entered by the thread that leads; ``ask`` by any.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from econtext.controller.burden import LARGE
+from econtext.core.codec import NONE
+from econtext.core.parts import Parts
 from econtext.core.router import LIMIT, Router
 from econtext.core.wire import (
+    ANSWERS,
     CLOSE,
     CREDIT,
     DATA,
     DEAD,
     ERROR,
     HELLO,
-    LOG,
     REPORT,
     RESULT,
     STDIO,
     WANT,
     BadFrame,
 )
+from econtext.parent.judge import LIMITS as LIMITS
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
+    from econtext.controller.context import Context
 
-# The kinds that contexts send to the controller, and how long each may be.
-LIMITS = {
-    HELLO: 1 << 14,
-    RESULT: LIMIT,
-    ERROR: LIMIT,
-    DEAD: 1 << 12,
-    WANT: 1 << 14,
-    LOG: 1 << 26,
-    STDIO: 1 << 16,
-    REPORT: 1 << 17,
-    DATA: LIMIT,
-    CLOSE: 0,
-    CREDIT: 1 << 5,
-}
+MOST_WANTED = 1000  # modules and files that a context may wait for at a time
 
 
 class Gate(Router):
@@ -56,22 +51,117 @@ class Gate(Router):
     def __init__(self, broker: Broker) -> None:
         super().__init__(0)
         self.broker = broker
+        self.parts = Parts(self)
+        self.judges = {
+            HELLO: self.judge_hello,
+            WANT: self.judge_want,
+            STDIO: self.judge_stdio,
+            REPORT: self.judge_report,
+            **dict.fromkeys(ANSWERS, self.judge_answer),
+            **dict.fromkeys((DATA, CLOSE, CREDIT), self.judge_stream),
+        }
 
-    def accepts(self, link: Any, kind: int, src: int, size: int) -> bool:
-        return size <= LIMITS.get(kind, -1) and self.links.get(src) is link
+    def ask(self, kind: int, dst: int, body: bytes, func: Callable[[int, bytes], Any]) -> int:
+        handle = 0
+        while not handle or handle in self.asked:
+            handle = self.count() & 0xFFFFFFFF
+        context = self.broker.contexts.get(dst)
+        if context is not None and len(body) >= LARGE:
+            context.burden.add(handle, len(body))
+        self.asked[handle] = dst, func
+        link = self.links.get(dst)
+        if link is not None:
+            link.send(kind, dst, 0, handle, body)
+        if link is None or context is None or context.error is not None:
+            # It may have been lost since: who noted that looked too early to see this.
+            self.answer(dst, handle, DEAD, b'')
+        return handle
+
+    def accepts(self, link: Any, kind: int, dst: int, src: int, handle: int, size: int) -> bool:
+        if kind == RESULT and not dst and size <= LIMIT:
+            # Nearly every frame: what was asked for, from who was asked.
+            asked = self.asked.get(handle)
+            if asked and asked[0] == src and self.links.get(src) is link:
+                return True
+        if size > LIMITS.get(kind, -1) or self.links.get(src, kind == DEAD and link) is not link:
+            return False
+        context = self.broker.contexts.get(src)
+        if context is None or context.error is not None:
+            # It has been given up: what it still says ends nobody.
+            return True
+        if dst:
+            fault = f'a frame for context {dst}, to which it has no way'
+        else:
+            judge = self.judges.get(kind)
+            fault = judge(context, kind, handle, size) if judge else ''
+        if fault:
+            self.convict(context, fault)
+        return True
+
+    def convict(self, context: Context, fault: str) -> None:
+        """End `context`; if others are reached by the same link, let them go on."""
+        if context.via is None:
+            raise BadFrame(fault)
+        if not context.conduct.guilty:
+            context.conduct.guilty = True
+            self.broker.loop.delegate(lambda: self.broker.corrupt(context, fault))
 
     def route(self, link: Any, kind: int, dst: int, src: int, handle: int, body: bytes) -> None:
         context = self.broker.contexts.get(src)
-        if context is None:
-            # It has just been given up; what it still says is late.
+        if context is None or context.conduct.guilty or dst:
             return
         try:
-            if dst != 0:
-                raise BadFrame(f'a frame for context {dst}, to which it has no way')
-            super().route(link, kind, dst, src, handle, body)
+            if kind in self.handlers:
+                self.handlers[kind](src, handle, body)
+            elif kind in ANSWERS:
+                self.answer(src, handle, kind, body)
         except Exception as error:
             # Whatever a frame provokes here is its sender's doing.
-            reason = f'{type(error).__name__}: {error}'
-            if context.via is None:
-                raise BadFrame(reason) from None
-            self.broker.loop.delegate(lambda: self.broker.corrupt(context, reason))
+            self.convict(context, f'{type(error).__name__}: {error}')
+
+    def answer(self, src: int, handle: int, kind: int, body: bytes) -> None:
+        super().answer(src, handle, kind, body)
+        context = self.broker.contexts.get(src)
+        if context is not None and (context.burden.sizes or context.burden.waits):
+            context.burden.remove(handle)
+
+    # What is wrong with a header, in words; nothing if nothing is.
+
+    def judge_answer(self, context: Context, kind: int, handle: int, size: int) -> str:
+        asked = self.asked.get(handle)
+        if asked and asked[0] == context.id:
+            return ''
+        if not handle and (kind == ERROR or (kind == RESULT and size == len(NONE))):
+            # Of a cast, for which nobody waits.
+            return ''
+        return 'an answer to what it was not asked'
+
+    def judge_hello(self, context: Context, kind: int, handle: int, size: int) -> str:
+        return 'it said twice that it is ready' if context.ready else ''
+
+    def judge_want(self, context: Context, kind: int, handle: int, size: int) -> str:
+        if len(context.conduct.wanted) >= MOST_WANTED:
+            return 'it wants too many modules at a time'
+        return ''
+
+    def judge_stdio(self, context: Context, kind: int, handle: int, size: int) -> str:
+        return '' if handle in (1, 2) else 'output of a third stream'
+
+    def judge_report(self, context: Context, kind: int, handle: int, size: int) -> str:
+        child = self.broker.unburied.get(handle)
+        if child is None:
+            return '' if handle <= self.broker.last_number else 'a report of nobody'
+        if child.via is not context:
+            return 'a report of a context that is not its child'
+        return ''
+
+    def judge_stream(self, context: Context, kind: int, handle: int, size: int) -> str:
+        channel = self.broker.channels.open_channels.get(handle)
+        if channel is None:
+            # Closed and forgotten, and what was on its way is late; or never there.
+            return '' if handle <= self.broker.channels.last else 'a value for no channel'
+        if not context.within(channel.context.id):
+            return 'a value for the channel of another context'
+        if kind == DATA and channel.end.granted <= 0:
+            return 'a value beyond the credit of its channel'
+        return ''

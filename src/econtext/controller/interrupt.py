@@ -16,21 +16,33 @@ import signal
 import threading
 import time
 import types
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
 
+F = TypeVar('F', bound=Callable[..., Any])
 AGAIN = 0.001   # seconds until the signal comes again
 
+# Where it may be the wrong moment.  What else is ours but hands the program's own on: `econtext.utils`.
+INSIDE = tuple(f'econtext.{ring}.' for ring in ('core', 'parent', 'connectors', 'controller'))
+
 OPEN: set[int] = set()
+HEARD = [0]     # how often the signal came to the main thread
 SAFE: set[types.CodeType] = set()
 
 
-def safe(function: Any) -> Any:
+def safe(function: F) -> F:
     """Mark a function as one that an interrupt may leave at any point."""
-    SAFE.add(function.__code__)
+    SAFE.add(cast('Any', function).__code__)
     return function
+
+
+@safe
+def breathe() -> None:
+    """Let an interrupt come that was put off: for who waits where it may not."""
+    time.sleep(2 * AGAIN)
 
 
 def defer(broker: Broker) -> None:
@@ -55,8 +67,9 @@ def restore(broker: Broker) -> None:
 
 
 def on_interrupt(signum: int, frame: types.FrameType | None) -> None:
+    HEARD[0] += 1
     while frame is not None:
-        if str(frame.f_globals.get('__name__')).startswith('econtext.'):
+        if str(frame.f_globals.get('__name__')).startswith(INSIDE):
             if frame.f_code not in SAFE:
                 threading.Thread(target=again, name='econtext interrupt', daemon=True).start()
                 return
@@ -66,5 +79,15 @@ def on_interrupt(signum: int, frame: types.FrameType | None) -> None:
 
 
 def again() -> None:
-    time.sleep(AGAIN)
-    os.kill(os.getpid(), signal.SIGINT)
+    """
+    Send the signal until it is heard.
+
+    One that comes as the main thread is about to wait in the kernel does not end that wait, and
+    Python hears of it only behind it.
+    """
+    heard, pause = HEARD[0], AGAIN
+    time.sleep(pause)
+    while heard == HEARD[0] and (OPEN or pause == AGAIN):
+        os.kill(os.getpid(), signal.SIGINT)
+        pause = min(4 * pause, 0.1)
+        time.sleep(pause)

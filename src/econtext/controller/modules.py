@@ -16,11 +16,10 @@ Any thread may enter.
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib.machinery
 import importlib.util
-import linecache
+import logging
 import marshal
 import os
 import pkgutil
@@ -28,29 +27,39 @@ import re
 import sys
 import sysconfig
 import threading
-import types
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 from econtext.controller import packer
+from econtext.controller.policy import Policy
+from econtext.controller.records import say
+from econtext.controller.sources import Unit, main_unit, read_imports, unit_of
 from econtext.controller.standard import STANDARD
 
-Unit = tuple[Any, str, Any]
+log = logging.getLogger('econtext')
+
 Spec = importlib.machinery.ModuleSpec
 
-COOKIE = re.compile(rb'^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)', re.MULTILINE)
+LONGEST = 1000      # characters of the name of a module or a file
+DEEPEST = 50        # parts of one
+MOST_ABSENT = 10000     # names of which it is remembered that there is no such module
+LARGEST = 1 << 28   # bytes of a data file
+PRIVATE_KEY = re.compile(rb'^-----BEGIN [A-Z ]*PRIVATE KEY-----', re.MULTILINE)
 RINGS = ('econtext.core', 'econtext.parent', 'econtext.connectors')
 # What every child is sent with its first call, beside the preamble.
 PUSHED = (
     'econtext',
     'econtext.core',
-    *('econtext.core.' + name for name in ('life', 'bulk', 'face', 'pull', 'title')),
-    *('econtext.core.' + name for name in ('failure', 'rich', 'records')),
+    *('econtext.core.' + name for name in ('life', 'flow', 'kinds', 'supervisor', 'watch')),
+    *('econtext.core.' + name for name in ('face', 'pull', 'title')),
+    'econtext.core.failure',
 )
+#: What it is sent once it has said HELLO: less to send, and to compile, before that.
+LATER = tuple('econtext.core.' + name for name in ('older', 'rich', 'records', 'parts', 'bulk'))
 #: What a context needs before it can start others.
 NURSERY = tuple(
-    'econtext.parent.' + name for name in ('command', 'handshake', 'process', 'children')
+    'econtext.parent.' + name for name in (
+        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'nursery')
 )
 # Modules of ours that a program may import on both ends, and use on one.
 FACES = {
@@ -71,7 +80,10 @@ class Modules:
     `installed` names those that are taken from the target where it has them.
     """
 
-    def __init__(self, forward: Iterable[str] = (), installed: Iterable[str] = ()) -> None:
+    def __init__(
+        self, forward: Iterable[str] = (), installed: Iterable[str] = (),
+        allow: Iterable[str] | None = None, deny: Iterable[str] = (),
+    ) -> None:
         self.forward = frozenset(forward)
         self.installed = frozenset(installed)
         both = self.forward & self.installed
@@ -79,9 +91,11 @@ class Modules:
             raise ValueError(f'forward= and installed= both name {", ".join(sorted(both))}')
         self.lock = threading.RLock()
         self.units: dict[str, Unit | None] = {}
+        self.absent: set[str] = set()
         self.needs: dict[str, tuple[str, ...]] = {}
         self.places = installed_places()
         self.main = main_name()
+        self.policy = Policy(allow, deny, self.main)
 
     def is_own(self, name: str) -> bool:
         """Is `name` the program's own code, rather than an installed package?"""
@@ -105,13 +119,34 @@ class Modules:
         Return what to send to a child that asks for `name`.
 
         `here` says that the child could load it from a package installed there.
+        Nothing goes wrong here, whatever `name` is and whatever finders do.
         """
         standard = name.partition('.')[0] in sys.stdlib_module_names
-        if (here or standard) and not self.is_own(name):
-            # A standard library fits its own version only: what a child's lacks is
-            # a module that it does not have.
+        if not self.may_be_module(name):
             return [(name, None)]
-        return [(name, self.unit(name))]
+        try:
+            if (here or standard) and not self.is_own(name):
+                # A standard library fits its own version only: what a child's lacks is
+                # a module that it does not have.
+                return [(name, None)]
+            objection = self.policy.objection(name)
+            if objection:
+                return [(name, (False, name, f'raise ImportError({objection!r})\n'.encode()))]
+            return [(name, self.unit(name))]
+        except Exception as error:
+            say(log, logging.WARNING, 'module %s cannot be sent: %s', name, error)
+            return [(name, None)]
+
+    def may_be_module(self, name: str) -> bool:
+        """Is `name` one that an import could ask for, rather than a way to a file?"""
+        parts = name.split('.')
+        if name == self.main:
+            return True
+        return (
+            len(parts) <= DEEPEST and len(name) <= LONGEST and name.isprintable()
+            and '' not in parts and parts[-1] != '__main__'
+            and not any(separator in name for separator in '/\\:')
+        )
 
     def closure(self, name: str, without: set[str]) -> list[tuple[str, Unit]]:
         """
@@ -129,7 +164,7 @@ class Modules:
             for each in reversed(names):
                 if each in without or each.partition('.')[0] in STANDARD:
                     continue
-                if not self.is_own(each):
+                if not self.is_own(each) or self.policy.objection(each):
                     break
                 unit = self.unit(each)
                 if unit is None:
@@ -149,9 +184,17 @@ class Modules:
     def unit(self, name: str) -> Unit | None:
         """Return what to send for module `name`, None if there is nothing."""
         with self.lock:
-            if name not in self.units:
-                self.units[name] = self.read(name)
-            return self.units[name]
+            if name in self.units:
+                return self.units[name]
+            unit = self.read(name)
+            if unit is None and len(self.absent) >= MOST_ABSENT:
+                # Names can be made up without end.
+                self.units = {name: unit for name, unit in self.units.items() if unit}
+                self.absent.clear()
+            if unit is None:
+                self.absent.add(name)
+            self.units[name] = unit
+            return unit
 
     def read(self, name: str) -> Unit | None:
         if name == 'econtext' or name.startswith('econtext.'):
@@ -189,23 +232,37 @@ class Modules:
         return None
 
     def data(self, package: str, resource: str) -> bytes | None:
-        """Return a data file of `package`; None if there is none, or it lies outside."""
+        """
+        Return a data file of `package`; None if there is none, or none that may be had.
+
+        It lies below the folder of the package, is not hidden, and holds no private key.
+        """
         parts = resource.split('/')
-        if os.path.isabs(resource) or '..' in parts or '' in parts:
+        if self.policy.objection(package):
+            return None
+        if len(resource) > LONGEST or not self.may_be_module(package) or '\0' in resource:
+            return None
+        if any(part == '' or part.startswith('.') or '\\' in part for part in parts):
             return None
         spec = self.find(package)
         if package.partition('.')[0] == 'econtext' or spec is None or spec.origin is None:
             return None
+        if spec.submodule_search_locations is None:
+            # Beside a plain module lies whatever its folder holds.
+            return None
         get_data = getattr(spec.loader, 'get_data', None)
         path = os.path.join(os.path.dirname(spec.origin), *parts)
+        real = os.path.realpath(path)
         inside = os.path.realpath(os.path.dirname(spec.origin)) + os.sep
-        if get_data is None or not os.path.realpath(path).startswith(inside):
+        if get_data is None or not real.startswith(inside):
+            return None
+        if os.path.exists(real) and not (os.path.isfile(real) and os.path.getsize(real) <= LARGEST):
             return None
         try:
-            data = get_data(path)
+            data = bytes(get_data(path))
         except OSError:
             return None
-        return bytes(data)
+        return None if PRIVATE_KEY.search(data[:4096]) else data
 
 
 def pack_units(units: Iterable[tuple[str, Unit | None]]) -> bytes:
@@ -214,9 +271,9 @@ def pack_units(units: Iterable[tuple[str, Unit | None]]) -> bytes:
 
 
 @functools.cache
-def pushed() -> bytes:
-    """Return the body that carries PUSHED."""
-    return pack_units((name, own_unit(name)) for name in PUSHED)
+def pushed(names: tuple[str, ...]) -> bytes:
+    """Return the body that carries modules of ours, the same for all contexts."""
+    return pack_units((name, own_unit(name)) for name in names)
 
 
 def installed_places() -> tuple[str, ...]:
@@ -239,9 +296,23 @@ def main_name() -> str:
     if os.path.basename(path) == '__main__.py':
         path = os.path.dirname(path)
     stem = os.path.splitext(os.path.basename(path))[0]
-    if not stem or stem in STANDARD or '.' in stem or stem == 'econtext':
+    if not stem or stem in STANDARD or '.' in stem or stem == 'econtext' or is_taken(stem, path):
         stem = 'econtext_main_' + stem.replace('.', '_')
     return stem
+
+
+def is_taken(name: str, path: str) -> bool:
+    """Does an import of `name` find something else than the program, which is at `path`?"""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (AttributeError, ImportError, ValueError):
+        return name in sys.modules
+    if spec is None:
+        return False
+    try:
+        return not os.path.samefile(spec.origin or '', path)
+    except OSError:
+        return True
 
 
 def own_unit(name: str) -> Unit | None:
@@ -272,113 +343,3 @@ def own_children(path: str) -> tuple[str, ...]:
     except OSError:
         names = {module.name for module in pkgutil.iter_modules([path])}
     return tuple(sorted(name for name in names if name.isidentifier() and name != '__init__'))
-
-
-def main_unit(name: str) -> Unit | None:
-    main = sys.modules['__main__']
-    path = getattr(main, '__file__', None) or '<main>'
-    loader: Any = getattr(main, '__loader__', None)
-    source = None
-    if os.path.isfile(path):
-        with open(path, 'rb') as file:
-            source = file.read()
-    if source is None and main.__spec__ and hasattr(loader, 'get_source'):
-        text = loader.get_source(main.__spec__.name)
-        source = text.encode() if text else None
-    if source is None:
-        lines = linecache.getlines(path, vars(main))
-        source = ''.join(lines).encode() or None
-    return None if source is None else (False, path, tidy(source))
-
-
-def unit_of(name: str, spec: Spec) -> Unit | None:
-    """Return what to send for the module that `spec` describes."""
-    loader: Any = spec.loader
-    locations = spec.submodule_search_locations
-    children: Any = False
-    if locations is not None:
-        children = list_children(list(locations))
-    if loader is None or (spec.origin is None and locations is not None):
-        # A namespace package has no source, only places.
-        return None if locations is None else (children, name, b'')
-    origin = spec.origin or name
-    source = source_of(loader, name, origin)
-    if source is not None:
-        return children, origin, source
-    get_code = getattr(loader, 'get_code', None)
-    code = get_code(name) if get_code else None
-    if isinstance(code, types.CodeType):
-        return children, origin, (marshal.dumps(code),)
-    return None
-
-
-def source_of(loader: Any, name: str, origin: str) -> bytes | None:
-    """Return the source that `loader` has for module `name`."""
-    if origin.endswith('.py') and hasattr(loader, 'get_data'):
-        try:
-            return tidy(bytes(loader.get_data(origin)))
-        except OSError:
-            pass
-    get_source = getattr(loader, 'get_source', None)
-    try:
-        text = get_source(name) if get_source else None
-    except (ImportError, OSError):
-        text = None
-    if text is None:
-        return None
-    cookie = COOKIE.search('\n'.join(text.split('\n')[:2]).encode('ascii', 'replace'))
-    encoding = cookie.group(1).decode() if cookie else 'utf-8'
-    return tidy(text.encode(encoding, 'surrogateescape'))
-
-
-def tidy(source: bytes) -> bytes:
-    """Return `source` as the oldest compilers want it: LF, and one at the end."""
-    source = source.replace(b'\r\n', b'\n')
-    return source if source.endswith(b'\n') else source + b'\n'
-
-
-def list_children(locations: list[str]) -> Any:
-    """Return the names of the modules in a package, True if they cannot be listed."""
-    if not locations:
-        # A package of an importer that needs no places.
-        return True
-    names: set[str] = set()
-    suffixes = importlib.machinery.all_suffixes()
-    for location in locations:
-        try:
-            entries = os.listdir(location)
-        except OSError:
-            return True
-        for entry in entries:
-            if os.path.isdir(os.path.join(location, entry)):
-                names.add(entry)
-            for suffix in suffixes:
-                if entry.endswith(suffix):
-                    names.add(entry.removesuffix(suffix))
-    return tuple(sorted(name for name in names if name.isidentifier() and name != '__init__'))
-
-
-def read_imports(name: str, unit: Unit) -> Iterator[str]:
-    """Read the imports in the source of `unit`; what cannot be parsed has none."""
-    children, _, source = unit
-    if not isinstance(source, bytes):
-        return
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return
-    package = name if children is not False else name.rpartition('.')[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ''
-            if node.level:
-                parts = package.split('.')
-                parts = parts[: len(parts) - node.level + 1]
-                base = '.'.join([*parts, base] if base else parts)
-            if base:
-                yield base
-                for alias in node.names:
-                    yield f'{base}.{alias.name}'

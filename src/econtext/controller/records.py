@@ -5,51 +5,241 @@ Each context has a logger, ``econtext.ctx.NAME``.  A printed line is an INFO
 record ``stdout: …`` or ``stderr: …``; a record logged there is one here, with the
 name of its logger in front and as ``record.remote_name``.
 
+The strategy: what arrives waits in the queue of its context, no more than the
+context has credit for, and is an event of the loop.  It is handled line by line, in
+order, whoever does so: a handler that calls the context again has the rest of
+the lines handled before that call returns.  As lines are handled, credit is
+granted again; so a slow handler slows those who print, and costs no memory.
+
 Invariants:
 
 * No line is lost, torn or out of order within its stream; one longer than
-  LONGEST characters comes in pieces.
-* No control character of theirs reaches a terminal through us.
+  LONGEST comes in pieces.
+* What waits here is at most the window and one piece, see ``core.flow``; a
+  context that sends more is ended.
+* No control character of theirs reaches a terminal through us, and no line of
+  theirs but a record's first begins at the margin, where it could be taken for
+  another record.
 
-Entered by one thread at a time, which holds the loop's ``draining``.
+``put`` is entered by any thread, ``charge`` by the thread that leads, all else by
+one thread at a time, which holds the loop's ``draining``.
 """
 
 from __future__ import annotations
 
+import collections
 import logging
-from typing import Any
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from econtext.controller import loggers
 from econtext.controller.interrupt import safe
+from econtext.core.flow import COST, WINDOW
+from econtext.core.wire import BadFrame
+
+if TYPE_CHECKING:
+    from econtext.controller.loop import ControllerLoop
 
 LONGEST = 1 << 20   # bytes
+SLACK = 1 << 18     # bytes that a child may print before it knows of its window
 STREAMS = {1: 'stdout', 2: 'stderr'}
 HARMLESS = {code: f'\\x{code:02x}' for code in (*range(32), *range(127, 160)) if code != 9}
+# Those that turn the direction of writing, or end a line for some who read it.
+HARMLESS.update((code, f'\\u{code:04x}') for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+# No encoding of a log has these: a handler would fail at the record.
+HARMLESS.update((code, f'\\u{code:04x}') for code in range(0xD800, 0xE000))
+MARGIN = '    '
 SAFE_TEXT = {code: text for code, text in HARMLESS.items() if code != 10}
 
 
-class Lines:
-    """The records of one context."""
+class Allowance:
+    """
+    What one context may send, and when to grant it more.  Pure.
 
-    def __init__(self, name: str) -> None:
-        self.logger = logging.getLogger(f'econtext.ctx.{name}')
+    Each number has one writer: the thread that leads, or the one that handles.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.came = self.granted = self.owed = 0
+        #: Was it held back since it last kept up?
+        self.pressed = False
+
+    def left(self) -> int:
+        """Return the bytes that the context may still send, as far as is known here."""
+        return self.window + self.granted - self.came
+
+    def charge(self, size: int) -> None:
+        """A piece of `size` bytes has come; raise BadFrame if it may not."""
+        left = self.left()
+        if left + SLACK <= 0:
+            raise BadFrame('more output than it was granted')
+        self.came += size + COST
+        if left <= size + COST:
+            self.pressed = True
+        elif left * 2 > self.window:
+            self.pressed = False
+
+    def is_pressed(self) -> bool:
+        """Is it held back, as far as is known here? Who was, and was granted room since, would have gone on."""
+        return self.pressed and self.left() * 2 <= self.window
+
+    def handled(self, cost: int) -> int:
+        """So much was handled: return how much to grant now, or nothing yet."""
+        self.owed += cost
+        if self.owed * 4 < self.window:
+            return 0
+        grant, self.owed = self.owed, 0
+        self.granted += grant
+        return grant
+
+
+class Lines:
+    """The records of one context; `grant` sends it credit."""
+
+    def __init__(
+        self, name: str, loop: ControllerLoop, grant: Callable[[int], object], window: int = WINDOW
+    ) -> None:
+        self.logger = loggers.borrow(f'econtext.ctx.{name}')
+        self.loop = loop
+        self.grant = grant
+        self.allowance = Allowance(window)
         self.partial: dict[int, bytes] = {}
+        # What has come: how to handle it, and what it cost.
+        self.queue: collections.deque[tuple[Callable[[], object], int]] = collections.deque()
+        self.begun = 0      # how many of them were taken out of the queue
+        self.running = 0    # how many of those are not handled yet
+        self.posted = False     # is the event among the loop's?
+        # Bytes of the program that starts the context: come, handled, dropped.
+        self.told = self.shown = self.untold = 0
+        # Complete lines of what is being handled: (stream, line, what to grant then).
+        self.lines: collections.deque[tuple[int, bytes, int]] = collections.deque()
+
+    def put(self, action: Callable[[], object], cost: int = 0) -> None:
+        """Have `action` run, behind all that was put before, and `cost` bytes granted then."""
+        self.queue.append((action, cost))
+        if not self.posted:
+            self.posted = True
+            self.loop.post(self.turn)
+
+    def turn(self) -> None:
+        """Handle what has come: the loop's event."""
+        self.posted = False
+        self.drain(polite=True)
+
+    def settle(self) -> None:
+        """Return when what has come by now is handled. Any thread that does not lead."""
+        if self.queue or self.lines or self.running:
+            with self.loop.drainer():
+                self.drain()
+
+    def drain(self, polite: bool = False) -> None:
+        """Handle what has come by now; if `polite`, leave the rest to who wants to."""
+        goal = len(self.queue) + self.begun
+        events = self.loop.events
+        if not self.posted:
+            # A handler that waits, for what comes behind the rest, has an event to run;
+            # it stands before whatever else has come since.
+            self.posted = True
+            events.appendleft(self.turn)
+        try:
+            while self.lines or (self.queue and self.begun < goal):
+                if polite and self.loop.wanted and self.loop.yields():
+                    break
+                self.running += 1
+                try:
+                    if self.lines:
+                        self.emit_lines(polite)
+                    else:
+                        self.take_up()
+                except Exception:
+                    sys.excepthook(*sys.exc_info())
+                finally:
+                    self.running -= 1
+        finally:
+            if not (self.queue or self.lines) and events and events[0] == self.turn:
+                events.popleft()
+                self.posted = False
+                if self.queue and not self.posted:
+                    # It came in between.
+                    self.posted = True
+                    self.loop.post(self.turn)
+
+    def take_up(self) -> None:
+        self.begun += 1
+        action, cost = self.queue.popleft()
+        try:
+            action()
+        finally:
+            if cost:
+                self.granting(cost)
+
+    def emit_lines(self, polite: bool) -> None:
+        lines, loop = self.lines, self.loop
+        while lines and not (polite and loop.wanted and loop.yields()):
+            stream, line, cost = lines.popleft()
+            try:
+                self.emit(stream, line)
+            finally:
+                if cost:
+                    self.granting(cost)
+
+    def granting(self, cost: int) -> None:
+        grant = self.allowance.handled(cost)
+        if grant:
+            self.grant(grant)
 
     def printed(self, stream: int, data: bytes) -> None:
         """Take in what the context printed."""
         lines = (self.partial.pop(stream, b'') + data).split(b'\n')
         rest = lines.pop()
-        for line in lines:
-            self.emit(stream, line)
         while len(rest) > LONGEST:
-            self.emit(stream, rest[:LONGEST])
+            lines.append(rest[:LONGEST])
             rest = rest[LONGEST:]
         if rest:
             self.partial[stream] = rest
+        if not lines:
+            # A line that is not complete is no reason to hold its writer.
+            self.granting(len(data) + COST)
+            return
+        self.lines.extend([(stream, line, 0) for line in lines[:-1]])
+        self.lines.append((stream, lines[-1], len(data) + COST))
 
     def flush(self) -> None:
         """A call has ended: what it printed last is a line, complete or not."""
         for stream in sorted(self.partial):
-            self.emit(stream, self.partial.pop(stream))
+            self.lines.append((stream, self.partial.pop(stream), 0))
+
+    def end(self, cut: bool = False) -> None:
+        """
+        Nothing more will come: the last line is one, complete or not.
+
+        `cut` says that its link broke off; then, and if it was held back, that is told once.
+        """
+        pressed = self.allowance.is_pressed()
+        self.allowance.pressed = False
+        self.put(self.flush)
+        if pressed or cut:
+            why = 'it ended while its output was held back' if pressed else 'its link broke off in what it said'
+            self.put(lambda: say(
+                self.logger, logging.WARNING, 'what it printed or logged last may be missing: %s', why))
+
+    def heard(self, data: bytes, show: Callable[[bytes], object]) -> None:
+        """Have `show` told what the program that starts the context says, within bounds."""
+        if self.told - self.shown > LONGEST:
+            self.untold += len(data)
+            return
+        self.told += len(data)
+
+        def action() -> None:
+            self.shown += len(data)
+            show(data)
+            if self.untold:
+                untold, self.untold = self.untold, 0
+                say(self.logger, logging.WARNING,
+                    '%d bytes of what the program that starts it prints were left out', untold)
+        self.put(action)
 
     @safe
     def emit(self, stream: int, line: bytes) -> None:
@@ -59,23 +249,44 @@ class Lines:
         self.logger.info('%s: %s', name, harmless(line.decode('utf-8', 'backslashreplace')))
 
     @safe
-    def logged(self, value: Any) -> None:
-        """Take in a record that was logged there."""
+    def logged(self, value: tuple[str, int, float, str, str]) -> None:
+        """Take in a record that was logged there, as ``claims.record`` read it."""
         name, level, created, text, trace = value
         if not self.logger.isEnabledFor(level):
             return
         record = self.logger.makeRecord(
             self.logger.name, level, '(remote)', 0, '%s: %s',
-            (harmless(str(name)), str(text).translate(SAFE_TEXT)), None,
+            (name, indented(text)), None,
         )
-        record.created = float(created)
+        record.created = created
         record.msecs = float(int((record.created - int(record.created)) * 1000))
-        record.remote_name = str(name)
+        record.remote_name = name
         if trace:
-            record.exc_text = str(trace).translate(SAFE_TEXT)
+            record.exc_text = MARGIN + indented(trace)
         self.logger.handle(record)
+
+
+@safe
+def say(logger: logging.Logger, level: int, text: str, *args: object) -> None:
+    """Log something of our own: handlers are the program's. Any thread that neither leads nor holds a lock."""
+    logger.log(level, text, *args, stacklevel=2)
 
 
 def harmless(text: str) -> str:
     """Return `text` without the power to steer a terminal."""
     return text if text.isprintable() else text.translate(HARMLESS)
+
+
+def harmless_lines(text: str) -> str:
+    """Return `text`, which may have lines, without the power to steer a terminal."""
+    return text if text.isprintable() else text.translate(SAFE_TEXT)
+
+
+def indented(text: str) -> str:
+    """Return `text` with its lines but the first set off from the margin."""
+    return text.replace('\n', '\n' + MARGIN) if '\n' in text else text
+
+
+def shown(text: str) -> str:
+    """Return what is seen of a text that may be long, on one line."""
+    return harmless(text if len(text) <= 300 else text[:300] + ' …')

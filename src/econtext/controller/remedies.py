@@ -14,7 +14,9 @@ Pure; any thread may enter.
 
 from __future__ import annotations
 
-__all__ = ['REMEDIES', 'explain']
+__all__ = ['BY_HAND', 'REMEDIES', 'explain']
+
+BY_HAND = 'Run the same command by hand to see why.'
 
 # kind: (what happened, what to do)
 REMEDIES: dict[str, tuple[str, str]] = {
@@ -25,6 +27,18 @@ REMEDIES: dict[str, tuple[str, str]] = {
     'broken-python': (
         'the Python interpreter there does not start',
         'Repair that interpreter, or name another one with python=.',
+    ),
+    'unsupported-python': (
+        'the interpreter there is neither CPython nor PyPy',
+        'Name the path of one of those with python=.',
+    ),
+    'eaten-input': (
+        'something there read what was meant for Python',
+        'Let no start-up file of that login shell read its input (`read`) where it is not interactive.',
+    ),
+    'limits': (
+        'the limits there leave no room for a process of ours',
+        'Raise the limits of that account: processes, open files, memory; ulimit -a shows them there.',
     ),
     'refused-key': (
         'the server accepts none of the keys that were offered',
@@ -40,11 +54,19 @@ REMEDIES: dict[str, tuple[str, str]] = {
     ),
     'wrong-password': (
         'the password or passphrase was refused',
-        'Correct the password: it was typed once and is not tried again, so that no account gets locked.',
+        'Correct it, or give answers= for a second factor: nothing is typed twice, so that no account gets locked.',
     ),
     'password-required': (
         'a password was asked for and none was given',
         'Give password=, or arrange for access without one (a key for ssh, NOPASSWD for sudo).',
+    ),
+    'answer-required': (
+        'something was asked that there is no answer to',
+        'Give answers=, a function that gets each such question and returns what to type.',
+    ),
+    'endless-questions': (
+        'it asked one question after the other, without end',
+        'Log in by hand and see what it asks: what answers= gives may lead nowhere.',
     ),
     'passphrase-required': (
         'the private key is protected by a passphrase and none was given',
@@ -62,17 +84,33 @@ REMEDIES: dict[str, tuple[str, str]] = {
         'nothing listens at that address and port',
         'Start the ssh server there, or correct port=.',
     ),
+    'hung-up': (
+        'the server ended the connection before it let us in',
+        'Look into the log of the ssh server there: it may serve no more at once (MaxStartups), or nobody from here.',
+    ),
     'timeout': (
         'no answer came in time',
         'Check that the host is up and that no firewall drops the packets, or give it longer with connect_timeout=.',
     ),
+    'stalled': (
+        'the server answered, and then nothing more came',
+        'Look for a tunnel or firewall that loses large packets (ping -M do -s 1400), or raise connect_timeout=.',
+    ),
     'no-such-user': (
         'there is no such user',
-        'Correct username=, or create that account.',
+        'Correct the name (username= or user=), or create that account.',
+    ),
+    'no-folder': (
+        'the folder to start in cannot be entered',
+        'Correct cwd=, or create that folder and let the user there enter it.',
+    ),
+    'no-processor': (
+        'the processors that were named cannot be had',
+        'Name processors that are there with cpus=, and an interpreter of Python 3.3 or newer.',
     ),
     'not-allowed': (
         'the security policy there does not allow it',
-        'Ask the administrator of that machine to allow this user to run a Python interpreter by sudo.',
+        'Ask the administrator of that machine to allow this user to run a Python interpreter that way.',
     ),
     'tty-required': (
         'the program asks for a terminal, and none could be had',
@@ -88,15 +126,59 @@ REMEDIES: dict[str, tuple[str, str]] = {
     ),
     'not-found': (
         'the program that makes the connection cannot be executed',
-        'Install it on the machine that connects, or name its path with ssh_path= or sudo_path=.',
+        'Install it on the machine that connects, or name its path with an option such as ssh_path= or sudo_path=.',
+    ),
+    'no-such-box': (
+        'there is no container, pod, folder or process of that name',
+        'Correct the name, and check that the engine, namespace or project asked is the one that has it.',
+    ),
+    'no-such-image': (
+        'there is no such image, and it could not be fetched',
+        'Correct image=, or pull that image on the machine of the engine first.',
+    ),
+    'not-running': (
+        'it does not run',
+        'Start it, or continue it where it is paused, and check the name.',
+    ),
+    'paused': (
+        'it is paused',
+        'Unpause it.',
+    ),
+    'busy': (
+        'somebody else uses it, and it is not shared',
+        'End the other one, or give each a copy (for systemd_nspawn, nspawn_args=["--ephemeral"]).',
+    ),
+    'engine-refused': (
+        'this user may not use the engine',
+        "Give this user access to the engine, or start the context from a user who has it, such as sudo()'s.",
+    ),
+    'engine-down': (
+        'the engine does not answer',
+        'Start its service, or correct the address it is looked for at (such as DOCKER_HOST, or the kube context).',
+    ),
+    'not-privileged': (
+        'this user lacks the right to do that',
+        "Start the context from one of a user who has it, such as sudo()'s.",
+    ),
+    'no-shell': (
+        'there is no shell, so no interpreter can be searched for',
+        'Name the path of the interpreter there with python=.',
+    ),
+    'exec-format': (
+        'what is there cannot be executed by this kind of machine',
+        'Use an image built for this processor, or name an interpreter that is with python=.',
     ),
     'noise': (
         'something there prints without end where Python should start',
         'Silence the start-up files of that login shell where they are not interactive.',
     ),
+    'died': (
+        'the interpreter had started there, and ended at once',
+        'Look at the limits of that account (ulimit -a: processes, files, memory), and at what ends processes there.',
+    ),
     'ended': (
         'the program ended before Python had started',
-        'Run the same command by hand to see why.',
+        BY_HAND,
     ),
 }
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 import marshal
 import sys
 import types
-from collections.abc import Iterator
 from typing import Any
 
+from econtext.controller import classes
 from econtext.core import rich
+from econtext.core.face import TYPES
 
 CODE = b'c'
 
@@ -30,40 +31,51 @@ def encode_call(
     module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], context: Any = None
 ) -> bytes:
     """Return the body of a CALL frame for `context`."""
-    return encode((module, name, args, kwargs), f'{module}.{name}', context)
+    value = module, name, args, kwargs
+    try:
+        data = marshal.dumps(value, 2)
+        if CODE not in data or not (holds_code(args) or holds_code(kwargs)):
+            return data
+    except ValueError:
+        # Not all of it is plain.
+        pass
+    return encode(value, f'{module}.{name}', context)
 
 
 def encode(value: Any, what: str, context: Any = None) -> bytes:
     """Return `value` for the way down to `context`; `what` names it in errors."""
     try:
         data = marshal.dumps(value, 2)
-        if CODE not in data or not holds_code(value):
+        if not is_marked(value) and (CODE not in data or not holds_code(value)):
             return data
     except ValueError:
         # Not all of it is plain.
         pass
+    met: list[Any] = []
     try:
-        for channel in channels_in(value):
-            channel.hand_to(context)
-        return marshal.dumps((Ellipsis, rich.flat(value)), 2)
+        flat = rich.flat(value, met.append)
+        for item in met:
+            if type(item) in TYPES:
+                classes.provide(context, type(item))
+            else:
+                item.hand_to(context)
     except TypeError as error:
-        raise TypeError(f'{what}: {error}') from None
-    except (RecursionError, ValueError):
-        raise ValueError(
-            f'{what}: a value is nested too deeply, or contains itself: send it in parts'
-        ) from None
+        raise TypeError(f'{what}: {error}') from error.__cause__
+    except RecursionError:
+        raise too_deep(what) from None
+    try:
+        return marshal.dumps((Ellipsis, flat), 2)
+    except ValueError:
+        raise too_deep(what) from None
 
 
-def channels_in(value: Any) -> Iterator[Any]:
-    """Find the channels in `value`."""
-    if isinstance(value, (tuple, list, set, frozenset)):
-        for item in value:
-            yield from channels_in(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from channels_in(item)
-    elif hasattr(value, 'hand_to'):
-        yield value
+def is_marked(value: Any) -> bool:
+    """Would `value` be taken for what was taken apart?"""
+    return type(value) is tuple and value != () and value[0] is Ellipsis
+
+
+def too_deep(what: str) -> ValueError:
+    return ValueError(f'{what}: a value is nested too deeply, or contains itself: send it in parts')
 
 
 def holds_code(value: Any) -> bool:
@@ -72,7 +84,7 @@ def holds_code(value: Any) -> bool:
     if kind is tuple or kind is list or kind is set or kind is frozenset:
         items = value
     elif kind is dict:
-        items = (*value, *value.values())
+        items = (*value, *value.values()) if value else ()
     else:
         return kind is types.CodeType
     for item in items:  # noqa: SIM110 -- a generator takes twice the time, and this is done for most calls

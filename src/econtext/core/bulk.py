@@ -1,7 +1,9 @@
 """
-Read large frames straight into their buffer.
+The quick way on a link: small frames with few steps, large ones in turns.
 
-A frame that comes in many pieces would be copied twice: when the pieces are
+What the preamble has no room for takes the place of the link's own methods.  A
+small frame is written in one step, and routed from where it was read.  A large
+frame that comes in many pieces would be copied twice: when the pieces are
 joined, and when its body is cut off.  Once a link knows that much of a frame is
 still to come, this reads it where it will stay.
 
@@ -9,131 +11,368 @@ Invariants:
 
 * The same frames are routed, in the same order, as without it.
 * No more is read than the frame that was begun.
+* A frame is judged before it is routed and before the next is looked at.
+* While something is left to send, a thread is about to write it, or the link is
+  watched for room.  At most one part of a frame is queued, so what comes from
+  elsewhere meanwhile goes before the next.
 
-Follows the preamble.  Entered by the thread that leads, holding the link's lock.
+Sent behind HELLO.  ``send`` is entered by any thread, the reading by the
+thread that leads, holding the link's lock.
 """
+import os
+import select
 import struct
 import sys
 try:
     import io
-    view = memoryview  # type: Any
-except (ImportError, NameError):
-    view = None
+except ImportError:
+    io = None  # type: ignore[assignment]
+
+from econtext.core.kinds import PART
+from econtext.core.loop import CHUNK, TRANSIENT
+from econtext.core.parts import LARGEST, OPENING_SIZE, PIECE, Lanes, Parts, block, room, view, window
+from econtext.core.wire import EMPTY, FORMAT, HEADER_SIZE, MAGIC, BadFrame, pack
+
 try:
-    import mmap
-    # Pages that nobody filled cost nothing, however much was announced.  Private
-    # ones may be huge, and are filled several times faster.
-    PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    view(mmap.mmap(-1, 1, PRIVATE))
+    unpack_from = struct.Struct(FORMAT).unpack_from
+except AttributeError:
+    # Python 2.4.
+    def unpack_from(data, at):  # type: ignore[misc]
+        # type: (bytes, int) -> Any
+        return struct.unpack(FORMAT, data[at:at + HEADER_SIZE])
 
-    def room(size):
-        # type: (int) -> Any
-        if size < HUGE:
-            return bytearray(size)
-        pages = mmap.mmap(-1, size, PRIVATE)
-        try:
-            pages.madvise(mmap.MADV_HUGEPAGE)
-        except (AttributeError, EnvironmentError):
-            # Python before 3.8, or a system without them.
-            pass
-        return pages
-except (ImportError, AttributeError, TypeError, EnvironmentError):
-    def room(size):
-        # type: (int) -> Any
-        return bytearray(size)
-
-from econtext.core.loop import TRANSIENT
-from econtext.core.wire import EMPTY, FORMAT, HEADER_SIZE, BadFrame, pack
-
+BRIEF = 64          # bytes, enough for what tells that a large frame begins
+# Since Python 3.3.
+writev = getattr(os, 'writev', None)
+MOST = 64           # buffers in one step
 
 LARGE = 1 << 15     # bytes still to come, from which it is worth a buffer of its own
-HUGE = 1 << 21      # bytes, from which huge pages are worth a mapping of its own
 
 
 class Bulk(object):
-    """Reads for one link."""
+    """What takes the place of some methods of one link."""
 
     def __init__(self, link):
         # type: (Link) -> None
         self.link = link
+        self.lanes = Lanes()
+        self.turns = self.lanes.turns
+        self.file = None  # type: Any
         self.buffer = None  # type: Any
+        self.finish = None  # type: Any
+        self.have = 0
+        # Bytes to read at a time: behind a large frame comes another, as a rule.
+        self.most = CHUNK
+
+    # Sending.
+
+    def send(self, kind, dst, src, handle, data, tag=EMPTY):
+        # type: (int, int, int, int, Any, bytes) -> None
+        """Send a frame, the body `data` behind its `tag`; in parts if it is large."""
+        size = len(tag) + len(data)
+        if size >= CHUNK or self.lanes.lanes:
+            if not (self.lanes.lanes or size > LARGEST) or not self.queue(
+                    kind, dst, src, handle, tag, data):
+                self.link.write(pack(kind, dst, src, handle, size) + tag, data)
+            return
+        frame = pack(kind, dst, src, handle, size) + tag + data
+        link = self.link
+        link.writing.acquire()
+        try:
+            size = 0
+            if not link.queue:
+                try:
+                    size = os.write(link.out, frame)
+                except OSError:
+                    # Why not will show again.
+                    if by_handler():
+                        raise
+            if size < len(frame):
+                link.queue.append(window(frame)[size:])
+                if len(link.queue) == 1:
+                    self.flush()
+        finally:
+            link.writing.release()
+
+    def queue(self, kind, dst, src, handle, tag, data):
+        # type: (int, int, int, int, bytes, Any) -> bool
+        """Have a frame wait for its turn, if it must; and see that it comes."""
+        link = self.link
+        router = link.router
+        cuts = len(data) > PIECE and src == router.me and (
+            link is router.up or dst in router.parts.able)
+        link.writing.acquire()
+        try:
+            waits = self.lanes.put(kind, dst, src, handle, tag, data, cuts)
+        finally:
+            link.writing.release()
+        self.go_on()
+        return waits
+
+    def grant(self, dst, handle):
+        # type: (int, int) -> None
+        """Context `dst` has taken a step of what we are sending it."""
+        self.link.writing.acquire()
+        self.lanes.grant(dst, self.link.router.me, handle)
+        self.link.writing.release()
+        self.go_on()
+
+    def go_on(self):
+        # type: () -> None
+        """Write parts until there is no room."""
+        link = self.link
+        try:
+            while self.turns and not link.queue:
+                link.write()
+        finally:
+            if self.turns and link.out not in link.loop.watched:
+                link.loop.watch(link.out, link, select.POLLOUT)
+
+    def forget(self, who):
+        # type: (int) -> None
+        """Context `who` is gone: send no more parts there. Any thread."""
+        self.link.writing.acquire()
+        self.lanes.forget(who)
+        self.link.writing.release()
+
+    def flush(self):
+        # type: () -> None
+        """Write what is queued, and one more part, as far as there is room."""
+        link = self.link
+        if self.drain() and self.turns:
+            link.queue.extend(self.lanes.turn())
+            self.drain()
+
+    def drain(self):
+        # type: () -> bool
+        """Write what is queued; False if there is no room, for which the link then is watched."""
+        link = self.link
+        queue = link.queue
+        try:
+            while queue:
+                self.step(queue)
+        except:
+            interrupted = by_handler()
+            if interrupted or sys.exc_info()[1].errno in TRANSIENT:
+                if queue and link.out not in link.loop.watched:
+                    link.loop.watch(link.out, link, select.POLLOUT)
+                if interrupted:
+                    raise
+                return False
+            # Nobody reads any more; what they still have to say may come.
+            del queue[:]
+        return True
+
+    def step(self, queue):
+        # type: (list[Any]) -> None
+        """Write some of what is queued, in one step."""
+        pieces = queue[:writev and MOST or 1]
+        try:
+            if writev and len(pieces) > 1:
+                size = writev(self.link.out, pieces)
+            else:
+                size = os.write(self.link.out, pieces[0])
+        except:
+            if by_handler():
+                del queue[:len(pieces)]
+            raise
+        while queue and size >= len(queue[0]):
+            size -= len(queue.pop(0))
+        if size:
+            queue[0] = window(queue[0])[size:]
+
+    # Reading.
 
     def ready(self, fd):
         # type: (int) -> None
         link = self.link
-        if self.buffer is not None and fd != link.out:
-            link.lock.acquire()
+        if fd == link.out:
+            link.writing.acquire()
             try:
-                self.fill()
+                self.flush()
+                if not (link.queue or self.turns):
+                    link.loop.forget(fd)
             finally:
-                link.lock.release()
+                link.writing.release()
             return
-        type(link).ready(link, fd)
-        decoder = link.decoder
-        if decoder.need - decoder.have > LARGE and decoder.parts and link.fd is not None:
-            self.begin(decoder)
+        link.lock.acquire()
+        try:
+            try:
+                if link.fd is None:
+                    return
+                if self.buffer is None:
+                    self.read()
+                else:
+                    self.fill()
+            except BadFrame:
+                link.close()
+                link.hang_up()
+                link.owner.lost(link, str(sys.exc_info()[1]))
+        finally:
+            link.lock.release()
 
-    def begin(self, decoder):
-        # type: (Any) -> None
-        """Take over from the decoder, in the middle of a frame."""
+    def read(self):
+        # type: () -> None
+        """Read once, and route what is whole."""
+        link = self.link
+        try:
+            data = os.read(link.fd, self.most)
+        except OSError:
+            if by_handler():
+                raise
+            if sys.exc_info()[1].errno in TRANSIENT:
+                return
+            data = EMPTY
+        self.most = CHUNK
+        if not data:
+            link.close()
+        if link.decoder.have or not data:
+            link.receive(data)
+        else:
+            self.take(data)
+        if link.decoder.have and link.fd is not None:
+            self.begin()
+
+    def take(self, data):
+        # type: (bytes) -> None
+        """Route the frames in `data`, which begins with one; leave the rest to the decoder."""
+        link = self.link
+        router, decoder = link.router, link.decoder
+        at, end = 0, len(data)
+        decoder.need = HEADER_SIZE
+        while end - at >= HEADER_SIZE:
+            magic, kind, dst, src, handle, size = unpack_from(data, at)
+            if magic != MAGIC or not router.accepts(link, kind, dst, src, handle, size):
+                raise BadFrame(repr(data[at:at + 500]))
+            body = at + HEADER_SIZE
+            if body + size > end:
+                decoder.need = HEADER_SIZE + size
+                break
+            at = body + size
+            router.route(link, kind, dst, src, handle, data[body:at])
+        if at < end:
+            decoder.parts = [data[at:]]
+            decoder.have = end - at
+
+    def within(self):
+        # type: () -> bool
+        """Is what was read the beginning of a frame that is not whole yet?"""
+        return self.link.decoder.have > 0 or self.buffer is not None
+
+    def begin(self):
+        # type: () -> None
+        """Take over from the decoder, if it is at the beginning of a large frame."""
+        decoder, router = self.link.decoder, self.link.router
+        left = decoder.need - decoder.have
+        if not (io and view and left > LARGE and decoder.parts):
+            return
         begun = EMPTY.join(decoder.parts)
+        header = struct.unpack(FORMAT, begun[:HEADER_SIZE])
+        if header[1] == PART and header[2] == router.me:
+            if len(begun) < HEADER_SIZE + OPENING_SIZE:
+                return
+            # What is here of the part is a part as well; the rest is read into place.
+            self.route(header, begun[HEADER_SIZE:])
+            self.buffer = router.parts.rest(header[3], left)
+            self.finish = lambda: router.parts.filled(header[3], left)
+            if self.buffer is None:
+                self.buffer = view(block(left))
+                self.finish = lambda: self.route(header, self.buffer)
+            self.have = 0
+        else:
+            self.buffer = room(decoder.need) or view(block(decoder.need))
+            self.have = len(begun)
+            self.buffer[:self.have] = begun
+            self.finish = lambda: self.route(header, self.buffer[HEADER_SIZE:])
         decoder.parts = []
-        self.buffer = view(room(decoder.need))
-        self.buffer[:len(begun)] = begun
-        self.have = len(begun)
-        self.file = io.FileIO(self.link.fd, 'r', closefd=False)
+        if not self.file:
+            self.file = io.FileIO(self.link.fd, 'r', closefd=False)
+        # Most of it is here by now.
+        self.fill()
 
     def fill(self):
         # type: () -> None
         """Read on; route the frame once it is whole."""
         link = self.link
-        if link.fd is None:
-            return
         try:
             size = self.file.readinto(self.buffer[self.have:])
         except (IOError, OSError):
-            if sys.exc_info()[1].args[0] in TRANSIENT:
+            if by_handler():
+                raise
+            if sys.exc_info()[1].errno in TRANSIENT:
                 return
             size = 0
         if size is None:
             return
         self.have += size
         if not size:
-            self.buffer = None
+            # What was begun will not be whole, and is not the decoder's any more.
+            link.decoder.have = 0
             link.close()
             link.receive(EMPTY)
         elif self.have == len(self.buffer):
-            self.finish()
+            link.decoder.have = 0
+            link.decoder.need = HEADER_SIZE
+            self.most = BRIEF
+            try:
+                self.finish()
+            finally:
+                self.buffer = self.finish = None
 
-    def finish(self):
-        # type: () -> None
-        link, frame = self.link, self.buffer
-        self.buffer = None
-        link.decoder.have = 0
-        link.decoder.need = HEADER_SIZE
-        header = struct.unpack(FORMAT, frame[:HEADER_SIZE].tobytes())
-        body = frame[HEADER_SIZE:]
-        if isinstance('', type(EMPTY)):
+    def route(self, header, body):
+        # type: (tuple[int, ...], Any) -> None
+        if isinstance('', type(EMPTY)) and not isinstance(body, str):
             body = body.tobytes()
-        try:
-            link.router.route(link, header[1], header[2], header[3], header[4], body)
-        except BadFrame:
-            link.close()
-            link.hang_up()
-            link.owner.lost(link, str(sys.exc_info()[1]))
+        self.link.router.route(
+            self.link, header[1], header[2], header[3], header[4], body)
+
+
+def by_handler():
+    # type: () -> bool
+    """
+    Does the exception at hand come from the handler of a signal, and not from the system?
+
+    Our descriptors block nobody, so a handler runs behind the system call: what was to
+    be written was written.
+    """
+    return not getattr(sys.exc_info()[1], 'errno', None)
 
 
 def send(router, kind, dst, handle, tag, data):
     # type: (Router, int, int, int, bytes, bytes) -> None
     """Send the large `data` behind its tag, without a copy of both. Any thread."""
     link = router.links.get(dst, router.up)
-    if link:
+    if hasattr(link, 'bulk'):
+        link.send(kind, dst, router.me, handle, data, tag)
+    elif link:
         size = len(tag) + len(data)
         link.write(pack(kind, dst, router.me, handle, size) + tag, data)
 
 
 def accelerate(link):
     # type: (Link) -> None
-    """Have `link` read large frames in this way from now on, where Python can."""
-    if view:
-        link.ready = Bulk(link).ready
+    """Have `link` take and send large frames in this way from now on.
+
+    Not while another thread reads from it.
+    """
+    if not hasattr(link.router, 'parts'):
+        link.router.parts = Parts(link.router)
+    bulk = Bulk(link)
+    link.writing.acquire()
+    link.send, link.flush, link.ready = bulk.send, bulk.flush, bulk.ready
+    link.bulk = bulk
+    link.writing.release()
+
+
+def settle(child):
+    # type: (Child) -> None
+    """From now on be quick, and let the controller know. A cast; any thread."""
+    link = child.link
+    link.lock.acquire()
+    try:
+        if hasattr(link, 'bulk'):
+            return
+        accelerate(link)
+    finally:
+        link.lock.release()
+    child.router.send(PART, 0, 0, EMPTY)

@@ -7,7 +7,8 @@ is a *cast*: the controller's own, and its function is given the Child as well.
 Invariants:
 
 * Each call is answered once, by RESULT or ERROR, whatever its function does;
-  and then the next one is taken.
+  and then the next one is taken.  From the first cast on ``supervisor`` answers,
+  which knows of calls that are given up, and ``pool`` of other threads.
 * What a call printed or logged is sent before its answer.
 
 ``receive`` is entered by the thread that leads, all else by the main thread.

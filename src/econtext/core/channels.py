@@ -10,35 +10,56 @@ Invariants:
   It sends while the credit is positive, so that one value larger than the
   window passes, and a reader that does not read stops its writer.
 * Values arrive whole, in order, and all of those sent before a close.
+* Both ends have the same window.  Nobody holds more credit than that.
 * An end is forgotten once both sides have said CLOSE.
 * A holder that nobody refers to any more is closed.
 
-Follows the preamble; imported when the first channel comes or goes.  ``receive``
-is entered by the thread that leads, the rest by any.
+Fetched when the first channel comes.  ``receive`` is entered by the thread that leads, the rest by any.
 """
 import sys
+try:
+    from _thread import allocate_lock
+except ImportError:
+    from thread import allocate_lock
+try:
+    # `collections` itself takes long to import.
+    from _collections import deque
+except ImportError:
+    from collections import deque
+try:
+    from sys import getrefcount as _counted  # noqa: F401
+    collect = int
+except ImportError:
+    # PyPy counts no references: what nobody has any more is to be looked for.
+    from gc import collect  # type: ignore[assignment]
 
 from econtext.core import bulk
 from econtext.core.loop import Waiter
 from econtext.core.wire import CLOSE, CREDIT, DATA, EMPTY, BadFrame
 
+BEGINNING = allocate_lock()     # calls may begin in several threads
 WINDOW = 1 << 20    # bytes
 
 
 class End(object):
     """One end of a channel; `home` has the loop and the router."""
 
-    def __init__(self, home, peer, handle):
-        # type: (Any, int, int) -> None
+    def __init__(self, home, peer, handle, window=WINDOW):
+        # type: (Any, int, int, int) -> None
         self.home = home
         self.peer = peer
         self.handle = handle
-        self.inbox = []         # type: list[bytes]
-        self.credit = WINDOW    # what we may send
-        self.granted = WINDOW   # what the peer may send
+        self.window = window
+        # Held while a number below changes, and until what was paid for is on its way.
+        self.lock = allocate_lock()
+        self.inbox = deque()    # type: deque[bytes]
+        self.credit = window    # what we may send
+        self.granted = window   # what the peer may send
         self.taken = 0          # what was taken and not granted again
         self.ours = True        # we may send
         self.theirs = True      # they may send
+        # How many objects stand for it, where it was handed to.
+        self.held = 0
         # Why it ended, if not by a close.
         self.reason = None  # type: Any
         self.waiters = []       # type: list[Any]
@@ -66,40 +87,56 @@ class End(object):
 
         Large `data` comes apart from `body`, the tag before it.
         """
-        while self.is_open() and self.credit <= 0:
+        while self.is_open():
+            if self.spend(body, data):
+                return True
             waiter = self.wait()
             if self.is_open() and self.credit <= 0:
                 self.home.loop.wait(waiter)
-        if not self.is_open():
-            return False
-        self.credit -= len(body) + len(data)
-        if data:
-            bulk.send(self.home.router, DATA, self.peer, self.handle, body, data)
-        else:
-            self.home.router.send(DATA, self.peer, self.handle, body)
-        return True
+        return False
+
+    def spend(self, body, data):
+        # type: (bytes, bytes) -> bool
+        """Send a value if there is credit: in the order in which it was spent."""
+        self.lock.acquire()
+        try:
+            if self.credit <= 0:
+                return False
+            self.credit -= len(body) + len(data)
+            if data:
+                bulk.send(self.home.router, DATA, self.peer, self.handle, body, data)
+            else:
+                self.home.router.send(DATA, self.peer, self.handle, body)
+            return True
+        finally:
+            self.lock.release()
 
     def take(self):
-        # type: () -> bytes
-        """Return the next value of the inbox, which is not empty."""
-        body = self.inbox.pop(0)
-        self.taken += len(body)
-        if self.taken * 2 > WINDOW and self.theirs:
-            taken, self.taken = self.taken, 0
-            self.granted += taken
-            self.home.router.send(
-                CREDIT, self.peer, self.handle, ('%x' % taken).encode('ascii'))
-        return body
+        # type: () -> bytes | None
+        """Return the next value of the inbox, None if another thread was sooner."""
+        self.lock.acquire()
+        try:
+            if not self.inbox:
+                return None
+            body = self.inbox.popleft()
+            self.taken += len(body)
+            if self.taken * 2 > self.window and self.theirs:
+                taken, self.taken = self.taken, 0
+                self.granted += taken
+                self.home.router.send(
+                    CREDIT, self.peer, self.handle, ('%x' % taken).encode('ascii'))
+            return body
+        finally:
+            self.lock.release()
 
     def get(self):
         # type: () -> Any
         """Return the next value, None at the end."""
         while 1:
             waiter = self.wait()
-            if self.inbox:
-                return self.take()
-            if not self.is_open():
-                return None
+            body = self.take()
+            if body is not None or not (self.inbox or self.is_open()):
+                return body
             self.home.loop.wait(waiter)
 
     def close(self):
@@ -112,18 +149,31 @@ class End(object):
 
     def receive(self, kind, body):
         # type: (int, bytes) -> None
+        if kind == CLOSE:
+            self.theirs = False
+            self.close()
+        else:
+            self.lock.acquire()
+            try:
+                self.reckon(kind, body)
+            finally:
+                self.lock.release()
+        self.wake()
+
+    def reckon(self, kind, body):
+        # type: (int, bytes) -> None
+        """Take a value or credit; raise BadFrame for more than there was to have."""
         if kind == DATA:
             if self.granted <= 0:
                 raise BadFrame('a value beyond the credit of its channel')
             self.granted -= len(body)
             if self.ours:
                 self.inbox.append(body)
-        elif kind == CREDIT:
-            self.credit += int(body, 16)
-        else:
-            self.theirs = False
-            self.close()
-        self.wake()
+            return
+        amount = int(body, 16)
+        if not 0 < amount <= self.window - self.credit:
+            raise BadFrame('more credit than was used')
+        self.credit += amount
 
     def break_off(self, reason):
         # type: (Any) -> None
@@ -146,6 +196,8 @@ class Holders(object):
         self.ends = {}  # type: dict[tuple[int, int], End]
         self.orphans = {}  # type: dict[tuple[int, int], list[tuple[int, bytes]]]
         self.dropped = []  # type: list[End]
+        # Held while an end is made, and by who has a frame and no end for it.
+        self.lock = allocate_lock()
         flush = child.logs.flush
 
         def flush_all():
@@ -153,11 +205,14 @@ class Holders(object):
             # A call has ended, and with it the use of what it was handed.
             # Python 2 remembers an exception, and what its frames held.
             getattr(sys, 'exc_clear', int)()
+            if self.ends:
+                collect()
             while self.dropped:
-                self.dropped.pop().close()
+                self.drop(self.dropped.pop())
             flush()
         child.logs.flush = flush_all
         handlers = dict([(kind, self.handler(kind)) for kind in (DATA, CLOSE, CREDIT)])
+        bulk.settle(child)
         child.link.lock.acquire()
         try:
             child.router.handle(handlers)
@@ -176,30 +231,56 @@ class Holders(object):
         # type: (int, int, int, bytes) -> None
         end = self.ends.get((src, handle))
         if end is None:
-            self.orphans.setdefault((src, handle), []).append((kind, body))
-            return
+            self.lock.acquire()
+            end = self.ends.get((src, handle))
+            if end is None:
+                self.orphans.setdefault((src, handle), []).append((kind, body))
+            self.lock.release()
+            if end is None:
+                return
         end.receive(kind, body)
         if not (end.ours or end.theirs):
             self.ends.pop((src, handle), None)
 
-    def hold(self, owner, handle):
-        # type: (int, int) -> End
+    def hold(self, owner, handle, window):
+        # type: (int, int, int) -> End
         """Return our end of the channel that was handed to us."""
         key = owner, handle
-        end = self.ends.get(key)
-        if end is None:
-            end = self.ends[key] = End(self, owner, handle)
-            for kind, body in self.orphans.pop(key, ()):
-                self.receive(kind, owner, handle, body)
-        # One that was closed before it came is not in `ends` any more.
-        return end
+        self.lock.acquire()
+        try:
+            end = self.ends.get(key)
+            if end is None:
+                end = End(self, owner, handle, window)
+                for kind, body in self.orphans.pop(key, ()):
+                    end.receive(kind, body)
+                # One that was closed before it came needs no more frames.
+                if end.ours or end.theirs:
+                    self.ends[key] = end
+            end.held += 1
+            return end
+        finally:
+            self.lock.release()
+
+    def drop(self, end):
+        # type: (End) -> None
+        """One object less stands for `end`."""
+        self.lock.acquire()
+        end.held -= 1
+        last = not end.held
+        self.lock.release()
+        if last:
+            end.close()
 
 
-def hold(child, owner, handle):
-    # type: (Child, int, int) -> Any
+def hold(child, owner, handle, window):
+    # type: (Child, int, int, int) -> Any
     """Make the channel that an argument speaks of."""
-    if not hasattr(child, 'holders'):
-        child.holders = Holders(child)
+    BEGINNING.acquire()
+    try:
+        if not hasattr(child, 'holders'):
+            child.holders = Holders(child)
+    finally:
+        BEGINNING.release()
     channel = sys.modules['econtext'].Channel()
-    channel.begin(child, child.holders.hold(owner, handle))
+    channel.begin(child, child.holders.hold(owner, handle, window))
     return channel

@@ -22,7 +22,7 @@ Text = type(EMPTY.decode('ascii'))  # type: Any
 try:
     Long = long
     BYTES = 's'     # to whoever wrote it, a Python 2 str is text
-    native = Text.encode  # type: Any
+    native = lambda text: text.encode('utf-8')  # type: Any
 except NameError:
     Long = int
     BYTES = 'b'

@@ -5,16 +5,41 @@ The names of the controller's own package are all here, so that a program's
 modules import the same on both ends.  Exceptions are real; what works on the
 controller alone says so when it is used.
 """
+import sys
+
 from econtext.core.loop import CHUNK
 from econtext.core.wire import EMPTY
 
 ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
           'NotAllowed', 'CorruptStream', 'InternalError')
-ELSEWHERE = 'Broker', 'Future', 'ssh', 'sudo', 'local', 'select', 'aio'
+ELSEWHERE = (
+    'Attachment Broker Future Report Step Stream attach doctor select testing '
+    'bubblewrap chroot command doas docker fork incus jail kubectl local lxc lxd machinectl '
+    'nsenter podman ssh su sudo systemd_nspawn unshare').split()
+# Classes that the application registered, by themselves and by (module, name):
+# (class, module, name, the module that registers it, reduce, restore).
+TYPES = {}  # type: dict[Any, Any]
+
+
+def register(kind, reduce=None, restore=None):
+    # type: (Any, Any, Any) -> Any
+    """Let values of the class `kind` cross; what it may be the program has judged."""
+    enter(kind, kind.__module__, sys._getframe(1).f_globals['__name__'], reduce, restore)
+    return kind
+
+
+def enter(kind, module, home, reduce, restore):
+    # type: (Any, str, str, Any, Any) -> None
+    name = getattr(kind, '__qualname__', kind.__name__)
+    TYPES[kind] = TYPES[module, name] = kind, module, name, home, reduce, restore
 
 
 class EcontextError(Exception):
     """The base of the errors of econtext."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised where a function stands whose call was given up."""
 
 
 class Context(object):
@@ -29,6 +54,9 @@ class Context(object):
     def call(self, function, *args, **kwargs):
         # type: (Any, Any, Any) -> Any
         """Run a function there, if it is below this context; return its result."""
+        if not self.id:
+            from econtext.core import upward
+            return upward.call(self.child, function, args, kwargs)
         from econtext.parent import caller
         return caller.call(self.child, self.id, self.name, function, args, kwargs)
 
@@ -38,7 +66,41 @@ class Context(object):
 
     def cross(self):
         # type: () -> tuple[Any, ...]
+        if not self.id:
+            raise TypeError('the program itself is no value that crosses')
         return self.id, self.name
+
+
+class Secret(object):
+    """A text that shows nowhere."""
+
+    def __init__(self, text):
+        # type: (Any) -> None
+        self.reveal = lambda: text  # type: Callable[[], Any]
+
+    def __repr__(self):
+        # type: () -> str
+        return '<econtext.Secret>'
+
+    def __format__(self, spec):
+        # type: (Any) -> str
+        return repr(self)
+
+    def __eq__(self, other):
+        # type: (Any) -> Any
+        return isinstance(other, Secret) and self.reveal() == other.reveal()
+
+    def __ne__(self, other):
+        # type: (Any) -> Any
+        return not self == other
+
+    def __hash__(self):
+        # type: () -> int
+        return hash(self.reveal())
+
+    def __reduce_ex__(self, protocol):
+        # type: (Any) -> Any
+        raise TypeError('a Secret is not pickled: reveal() it where that is really wanted')
 
 
 class Channel(object):
@@ -87,7 +149,7 @@ class Channel(object):
 
     def cross(self):
         # type: () -> tuple[Any, ...]
-        return self.end.peer, self.end.handle
+        return self.end.peer, self.end.handle, self.end.window
 
     def __del__(self):
         # type: () -> None
@@ -115,16 +177,26 @@ class Elsewhere(object):
             raise AttributeError(name)
         self()
 
+    def __or__(self, other):
+        # type: (Any) -> Any
+        # In annotations: ``Broker | None``, ``Future[int]``.
+        return self
+
+    __ror__ = __getitem__ = __or__
+
 
 def furnish(package):
     # type: (Any) -> None
     """Give `package`, the child's econtext, its names."""
-    for kind in Context, Channel:
+    for kind in Context, Channel, Secret:
         kind.crosses_as = 'econtext'
-    EcontextError.__module__ = 'econtext'
+    EcontextError.__module__ = Interrupted.__module__ = 'econtext'
     package.EcontextError = EcontextError
+    package.Interrupted = Interrupted
     package.Context = Context
     package.Channel = Channel
+    package.Secret = Secret
+    package.register = register
     for name in ERRORS:
         setattr(package, name, type(name, (EcontextError,), {'__module__': 'econtext'}))
     for name in ELSEWHERE:

@@ -10,7 +10,7 @@ import traceback
 from econtext.core.codec import Text, encode
 
 BUILTINS = len.__module__
-OWN = 'econtext.core.calls'
+OWN = 'econtext.core.calls', 'econtext.core.supervisor'
 ENCODER = 'econtext.core.codec'
 
 
@@ -24,9 +24,12 @@ def describe(kind, error, trace):
         types = []
         if isinstance(error, RuntimeError):
             text = 'the result is nested too deeply, or contains itself'
-    return encode((
-        type_name(kind), text, trace_text(kind, error, trace),
-        types, plain_arguments(error)))
+    said = type_name(kind), text, trace_text(kind, error, trace), types
+    try:
+        return encode(said + (plain_arguments(error),))
+    except:
+        # They are a property that fails, or cannot be shown, such as a number too long.
+        return encode(said + ((),))
 
 
 def is_refusal(trace):
@@ -58,7 +61,7 @@ def message(error):
 def trace_text(kind, error, trace):
     # type: (Any, Any, Any) -> Any
     # What lies between us and the function called tells the caller nothing.
-    while trace and trace.tb_next and trace.tb_frame.f_globals.get('__name__') == OWN:
+    while trace and trace.tb_next and trace.tb_frame.f_globals.get('__name__') in OWN:
         trace = trace.tb_next
     for shown in trace, None:
         try:
@@ -72,8 +75,17 @@ def trace_text(kind, error, trace):
 def built_in_types(kind):
     # type: (Any) -> list[str]
     """The names of the built-in exceptions among the bases of `kind`."""
-    return [base.__name__ for base in getattr(kind, '__mro__', ())
-            if base.__module__ in (BUILTINS, 'exceptions')]
+    return [base.__name__ for base in getattr(kind, '__mro__', None) or lineage(kind)
+            if getattr(base, '__module__', None) in (BUILTINS, 'exceptions')]
+
+
+def lineage(kind):
+    # type: (Any) -> list[Any]
+    """A class and its bases, where it is of the old kind, as all exceptions are before 2.5."""
+    found = [kind]
+    for base in getattr(kind, '__bases__', ()):
+        found += lineage(base)
+    return found
 
 
 def plain_arguments(error):
@@ -85,7 +97,7 @@ def plain_arguments(error):
     if not isinstance(arguments, tuple):
         return ()
     for value in arguments:
-        if not isinstance(value, (int, str, type(None))):
+        if not isinstance(value, (int, str, Text, type(None))):
             return ()
     if len(repr(arguments)) > 4096:
         return ()

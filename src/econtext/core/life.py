@@ -32,24 +32,44 @@ except ImportError:
     import imp
     MAGIC_NUMBER = imp.get_magic()  # type: ignore[misc]
 
-from econtext.core import bulk, face
+from econtext.core import face, flow
 from econtext.core.codec import Text, encode, native
+from econtext.core.kinds import BEAT, INTERRUPT
 from econtext.core.loop import Link
 from econtext.core.pull import Pull
-from econtext.core.wire import HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
+from econtext.core.supervisor import Supervisor
+from econtext.core.watch import Watch
+from econtext.core.wire import CALL, DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
 
 GRACE = 1.0     # seconds
+LATER = ['econtext.core.bulk']      # comes when the child has settled down
+if sys.version_info < (3, 2):
+    # Who waits for a lock there hears no signal.
+    LATER.insert(0, 'econtext.core.older')
 
 
-def settle(child, argv, level, title):
-    # type: (Child, list[str], int, Optional[bytes]) -> None
-    """Furnish `child` and tell the controller that it is here."""
-    life = Life(child, level)
+def settle(child, settings):
+    # type: (Child, dict[str, Any]) -> None
+    """
+    Furnish `child` and tell the controller that it is here.
+
+    `settings`: ``argv``, the program's arguments; ``level``, of records that are
+    wanted; ``title``, what ``ps`` is to show, or nothing; ``parent``, the context that
+    started this one; ``heartbeat`` and ``gil_limit``, in seconds, 0 for none;
+    ``threads``, how many calls may run at once; ``window``, how
+    many bytes of output may be on the way.
+    """
+    child.settings = dict([(native(key), settings[key]) for key in settings])
+    argv, title = child.settings['argv'], child.settings['title']
+    flow.install(child)
+    life = Life(child, child.settings['level'])
     child.make = life.make
     child.link.owner = life
-    bulk.accelerate(child.link)
+    supervisor = Supervisor(child)
+    watch = Watch(child, supervisor, child.settings)
     for number in signal.SIGTERM, signal.SIGHUP:
         signal.signal(number, life.stop)
+    life.watch_forks()
     try:
         os.setsid()
     except OSError:
@@ -59,13 +79,16 @@ def settle(child, argv, level, title):
         argv = [word.encode('utf-8') for word in argv]  # type: ignore[misc]
     sys.argv = list(argv)
     face.furnish(sys.modules['econtext'])
+    sys.modules['econtext'].program = face.Context(child, 0, 'program')  # type: ignore[attr-defined]
     child.importer.child = child
     sys.meta_path.insert(1, Pull(child, life.hook))
     child.link.lock.acquire()
     try:
+        supervisor.take_over()
         child.router.handle({
-            LEVEL: life.set_level, START: life.start, ROUTE: life.route,
-            PASS: life.pass_on})
+            MODULE: life.receive, LEVEL: life.set_level, START: life.start, ROUTE: life.route,
+            PASS: life.pass_on, INTERRUPT: supervisor.interrupt,
+            BEAT: watch.beat})
     finally:
         child.link.lock.release()
     trouble = None
@@ -78,6 +101,9 @@ def settle(child, argv, level, title):
     child.router.send(HELLO, 0, 0, encode((
         sys.version, tuple(sys.version_info)[:3], MAGIC_NUMBER, sys.executable,
         os.getpid(), trouble)))
+    if 'Graal' in sys.version:
+        # The controller refuses and ends us; until it does no call is to run.
+        signal.pause()
     if 'logging' in sys.modules:
         life.hook(sys.modules['logging'])
 
@@ -88,12 +114,57 @@ class Life(object):
         self.child = child
         self.level = level
         self.root = None
+        self.quick = False
 
     def hook(self, logging):
         # type: (Any) -> None
         """`logging` has been imported: forward what its root logger receives."""
         from econtext.core import records
         self.root = records.hook(self.child, logging, self.level)
+
+    def receive(self, src, handle, body):
+        # type: (int, int, bytes) -> None
+        """Take in modules."""
+        self.child.importer.receive(src, handle, body)
+        if not self.quick and LATER[-1] in self.child.importer.units:
+            self.quick = True
+            # The main thread shall import it: the leader must not, and another
+            # thread would take memory of its own for that.
+            for name in LATER:
+                self.child.router.handlers[CALL](
+                    src, 0, marshal.dumps((name, 'settle', (), {})))
+
+    def watch_forks(self):
+        # type: () -> None
+        """Have processes that are forked from here let go of the link."""
+        if hasattr(os, 'register_at_fork'):
+            os.register_at_fork(before=self.before_fork, after_in_child=self.after_fork)
+            return
+        for name, pid in ('fork', int), ('forkpty', lambda result: result[0]):
+            if hasattr(os, name):
+                setattr(os, name, self.watched(getattr(os, name), pid))
+
+    def watched(self, fork, pid):
+        # type: (Callable[[], Any], Callable[[Any], int]) -> Callable[[], Any]
+        """Return what forks as `fork` does, in whose result is a `pid`."""
+        def fork_off():
+            # type: () -> Any
+            self.before_fork()
+            result = fork()
+            if not pid(result):
+                self.after_fork()
+            return result
+        return fork_off
+
+    def before_fork(self):
+        # type: () -> None
+        # Here, for the forked process can fetch nothing.
+        from econtext.core import forks
+        self.forks = forks
+
+    def after_fork(self):
+        # type: () -> None
+        self.forks.forked(self.child)
 
     def set_level(self, src, level, body):
         # type: (int, int, bytes) -> None
@@ -115,8 +186,11 @@ class Life(object):
         link = Link(self.child.loop, self.child.router, None)
         link.queue.append(self.child.preamble)
         self.child.router.links[handle] = link
-        # A thread of its own: it imports, which the leader must never do.
-        start_new_thread(self.beget, (link, src, handle, body))
+        try:
+            # A thread of its own: it imports, which the leader must never do.
+            start_new_thread(self.beget, (link, src, handle, body))
+        except:
+            self.miscarry(src, handle)
 
     def route(self, src, handle, body):
         # type: (int, int, bytes) -> None
@@ -125,7 +199,12 @@ class Life(object):
         if body and int(body) in links:
             links[handle] = links[int(body)]
         else:
-            links.pop(handle, None)
+            link = links.pop(handle, None)
+            for number, asked in list(self.child.router.asked.items()):
+                if asked[0] == handle:
+                    self.child.router.answer(handle, number, DEAD, EMPTY)
+            if hasattr(self.child.router, 'parts'):
+                self.child.router.parts.forget(link, handle)
 
     def pass_on(self, src, who, body):
         # type: (int, int, bytes) -> None
@@ -143,13 +222,18 @@ class Life(object):
     def beget(self, link, src, who, body):
         # type: (Link, int, int, bytes) -> None
         try:
-            from econtext.parent import children
-            children.start(self.child, link, src, who, body)
+            from econtext.parent import nursery
+            nursery.start(self.child, link, src, who, body)
         except:
-            error = sys.exc_info()
-            self.child.router.send(REPORT, src, who, encode((
-                'failed', 'ended', '%s: %s' % (error[0].__name__, error[1]))))
-            self.child.router.send(REPORT, src, who, encode(('buried', None)))
+            self.miscarry(src, who)
+
+    def miscarry(self, src, who):
+        # type: (int, int) -> None
+        """Tell why, by the exception that is being handled, there will be no child."""
+        error = sys.exc_info()
+        self.child.router.send(REPORT, src, who, encode((
+            'failed', 'ended', '%s: %s' % (error[0].__name__, error[1]))))
+        self.child.router.send(REPORT, src, who, encode(('buried', None)))
 
     def stop(self, *signal):
         # type: (Any) -> None
@@ -161,13 +245,27 @@ class Life(object):
     def lost(self, link, reason):
         # type: (Link, str) -> None
         self.child.dispatcher.ended = True
-        start_new_thread(end, (GRACE, signal.SIGTERM))
+        try:
+            start_new_thread(end, (GRACE, signal.SIGTERM))
+        except:
+            # This system has no more threads to give; the signal calls the main one away.
+            end(GRACE, signal.SIGTERM)
+        self.child.flow.release()
         self.child.loop.finish(self.child.dispatcher.waiter)
+
+    def silent(self, link, interval):
+        # type: (Link, float) -> None
+        self.lost(link, '')
 
     def leave(self):
         # type: () -> None
         """The last act of the main thread."""
         import atexit
+        if not self.child.dispatcher.ended and sys.exc_info()[0]:
+            # Between two calls, by the handler of a signal: nobody else would hear of it.
+            from econtext.core import failure
+            sys.stderr.write(failure.trace_text(*sys.exc_info()))
+            self.child.logs.flush()
         try:
             atexit._run_exitfuncs()
         finally:
@@ -176,9 +274,13 @@ class Life(object):
 
 def everybody():
     # type: () -> int
-    """Return what os.kill calls our process group, if it is ours to end."""
+    """
+    Return what os.kill calls our process group, if it is ours to end.
+
+    For the first process of a container that name, -1, means all others.
+    """
     pid = os.getpid()
-    if os.getpgrp() == pid:
+    if os.getpgrp() == pid != 1:
         return -pid
     return pid
 
@@ -192,3 +294,5 @@ def end(delay, *signals):
         os.kill(everybody(), number)
     time.sleep(delay)
     os.kill(everybody(), signal.SIGKILL)
+    # Still here: the first process of a container, which no signal of its own kills.
+    os._exit(1)

@@ -6,13 +6,13 @@ from here are heard too.  The controller cuts what arrives into lines.
 
 Invariants:
 
-* What was printed before ``flush`` is on its way when it returns.
+* What is printed is sent as it comes; from the first cast on ``flow`` holds it
+  to what the controller takes, and sees to it before each answer.
 
-``flush`` is entered by the main thread, the readers by the thread that leads.
-What is logged goes the same way, see ``records``.
+The readers are entered by the thread that leads.  What is logged goes the same
+way, see ``records``.
 """
 import os
-import select
 import sys
 
 from econtext.core.codec import Text
@@ -23,13 +23,11 @@ from econtext.core.wire import STDIO
 class Logs(object):
     def __init__(self, loop, router):
         # type: (Loop, Router) -> None
-        self.pipes = select.poll()
         self.readers = {}
         for fd in 1, 2:
             read, write = os.pipe()
             os.dup2(write, fd)
             os.close(write)
-            self.pipes.register(read, select.POLLIN)
             self.readers[read] = Reader(
                 loop, read, lambda data, fd=fd: router.send(STDIO, 0, fd, data))
         sys.stdout = printer(1, 'surrogateescape')
@@ -37,19 +35,7 @@ class Logs(object):
 
     def flush(self):
         # type: () -> None
-        for stream in sys.stdout, sys.stderr:
-            try:
-                stream.flush()
-            except:
-                # The application's own stream, closed or broken: its affair.
-                pass
-        # A read takes up to 64 KiB; no more than that can wait in a pipe.
-        for read, _ in self.pipes.poll(0):
-            self.readers[read].ready(read)
-        # Another thread may have read, and be about to send.
-        for reader in self.readers.values():
-            reader.lock.acquire()
-            reader.lock.release()
+        """Send what was printed; ``flow`` knows how."""
 
 
 def printer(fd, errors):

@@ -206,7 +206,10 @@ class Reader(object):
             try:
                 data = os.read(self.fd, CHUNK)
             except OSError:
-                if sys.exc_info()[1].args[0] in TRANSIENT:
+                if not sys.exc_info()[1].errno:
+                    # A signal handler's.
+                    raise
+                if sys.exc_info()[1].errno in TRANSIENT:
                     return
                 data = EMPTY
             if not data:
@@ -242,7 +245,7 @@ class Link(Reader):
         self.queue = []
         self.writing = allocate_lock()
         self.decoder = Decoder(
-            lambda kind, src, size: router.accepts(self, kind, src, size))
+            lambda *header: router.accepts(self, *header))
 
     def open(self, fd, out):
         # type: (int, int) -> None

@@ -14,6 +14,8 @@ Invariants:
 
 * The controller is asked for a name at most once.
 * Nothing is asked for that the standard library here could serve.
+* Nobody holds Python's lock of all imports while it sends or waits: PyPy may want
+  that one wherever it collects garbage, also in who holds the lock of a link.
 * ``logging`` is hooked as soon as it is imported, and imported by nobody but
   the application.
 
@@ -23,6 +25,15 @@ import sys
 if not hasattr(sys, '__spec__'):
     # Python before 3.4, where find_spec() is not asked for.
     import imp
+try:
+    from _thread import get_ident
+except ImportError:
+    from thread import get_ident
+try:
+    from _imp import acquire_lock, lock_held, release_lock
+except ImportError:
+    # One lock for a whole import, which nobody but the importing thread wants.
+    lock_held = bool  # type: ignore[assignment]
 
 from econtext.core.codec import encode
 from econtext.core.loop import Waiter
@@ -30,7 +41,7 @@ from econtext.core.wire import RESULT, WANT
 
 
 # Private modules of newer Pythons that our own code tries to import.
-NEWER = '_thread', '_signal', '_frozen_importlib_external'
+NEWER = '_thread', '_signal', '_imp', '_frozen_importlib_external'
 
 
 class Pull(object):
@@ -41,6 +52,8 @@ class Pull(object):
         self.child = child
         self.importer = child.importer
         self.on_logging = on_logging
+        # (thread, name) that other finders are being asked for.
+        self.asking = {}  # type: dict[tuple[int, str], bool]
         # Installed packages lie behind the standard library's own folders.
         self.standard = []
         for folder in sys.path:
@@ -74,8 +87,13 @@ class Pull(object):
         # type: (str, bool) -> None
         """Have the controller send what it has for `name`."""
         waiter = Waiter(self.child.loop)
-        self.child.router.ask(WANT, 0, encode((name, here)), waiter.settle)
-        self.child.loop.wait(waiter)
+        depth = let_go()
+        try:
+            self.child.router.ask(WANT, 0, encode((name, here)), waiter.settle)
+            self.child.loop.wait(waiter)
+        finally:
+            for _ in range(depth):
+                acquire_lock()
         if waiter.kind != RESULT:
             raise ImportError('%s: the link to the controller broke' % name)
         self.importer.receive(0, 0, waiter.body)
@@ -84,12 +102,21 @@ class Pull(object):
         # type: (str, Any, Any) -> Any
         spec = None
         if '.' not in name:
-            for finder in sys.meta_path:
-                if not spec and finder is not self and hasattr(finder, 'find_spec'):
-                    spec = finder.find_spec(name, path)
+            asking = get_ident(), name
+            if asking in self.asking:
+                # By one of the others, which asks all, as we do.
+                return None
+            self.asking[asking] = True
+            try:
+                for finder in sys.meta_path:
+                    if not spec and finder is not self and hasattr(finder, 'find_spec'):
+                        spec = finder.find_spec(name, path)
+            finally:
+                del self.asking[asking]
         if self.may_have(name, spec and (spec.origin or '/')):
             self.ask(name, spec is not None)
-            spec = self.importer.find_spec(name) or spec
+        # Also where it came just after the importer had looked.
+        spec = self.importer.find_spec(name) or spec
         if name == 'logging':
             load = spec.loader.exec_module
 
@@ -117,7 +144,7 @@ class Pull(object):
                 pass
         if self.may_have(name, origin):
             self.ask(name, origin is not None)
-            return self.importer.find_module(name)
+        return self.importer.find_module(name)
 
     def load_module(self, name):
         # type: (str) -> Any
@@ -129,3 +156,17 @@ class Pull(object):
             sys.meta_path.insert(1, self)
         self.on_logging(module)
         return module
+
+
+def let_go():
+    # type: () -> int
+    """Release Python's lock of all imports; return how often this thread had it."""
+    depth = 0
+    try:
+        while lock_held():
+            release_lock()
+            depth += 1
+    except RuntimeError:
+        # It is another thread's.
+        pass
+    return depth

@@ -1,7 +1,7 @@
 """
 The seldom used half of the importer: sources for tracebacks, data of packages.
 
-Follows the preamble; imported when the first of these is asked for.
+Fetched when the first of these is asked for.
 """
 import os
 
@@ -34,7 +34,8 @@ def get_filename(importer, name):
 def get_data(importer, path):
     # type: (Importer, str) -> bytes
     """Return the data file that lies at `path` beside a module we loaded."""
-    for name, unit in importer.units.items():
+    # Others may import meanwhile.
+    for name, unit in list(importer.units.items()):
         folder = unit and os.path.dirname(unit[1]) + os.sep
         if unit and unit[0] is not False and path.startswith(folder):
             data = ask(importer.child, name, path[len(folder):])

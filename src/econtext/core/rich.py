@@ -4,17 +4,29 @@ Values beyond the plain ones: what they are taken apart into, and made from.
 Both ways across a link use this one table.  On the way up a rich value is the
 tag ``x`` with a name and arguments; on the way down, where marshal carries the
 rest, a tuple that begins with ``Ellipsis``, which is no value of its own.
+Values of classes that the application registered go the same way, as ``type``.
 
 Invariants:
 
 * ``make(*take_apart(value))`` equals ``value`` where the type exists here.
-* An instance of a subclass of a listed type arrives as that type.
+* An instance of a subclass of a listed type arrives as that type, unless its own
+  class was registered.
+* A type that this Python does not have arrives as what it is made from: a text,
+  a tuple.  Modules are imported for listed types only.
 
-Follows the preamble; imported when the first rich value comes or goes.
+Sent behind HELLO; imported when the first rich value comes or goes.
 """
+import sys
+
 from econtext.core import codec
-from econtext.core.codec import ENCODERS, series, sized
+from econtext.core.codec import ENCODERS, native, series, sized
+from econtext.core.face import TYPES
 from econtext.core.wire import EMPTY
+
+try:
+    Range = xrange
+except NameError:
+    Range = range
 
 
 def moment(value):
@@ -38,6 +50,29 @@ def when(value):
         zone(value), getattr(value, 'fold', 0))
 
 
+def structure(value):
+    # type: (Any) -> tuple[Any, ...]
+    """A value of a type of C that is a tuple with names: (items, what else has a name)."""
+    return value.__reduce__()[1]  # type: ignore[no-any-return]
+
+
+def ratio(value):
+    # type: (Any) -> tuple[Any, ...]
+    if max(abs(value.numerator), value.denominator) >> MOST_BITS:
+        raise TypeError(
+            'a Fraction of more than %d bits cannot cross between contexts: '
+            'send its numerator and denominator' % MOST_BITS)
+    return value.numerator, value.denominator
+
+
+# What a Fraction is made of is divided by what both have in common, which takes time.
+MOST_BITS = 1 << 14
+ALIASES = {'__builtin__': 'builtins', 'posix': 'os'}
+STRUCTURES = (
+    'os.stat_result os.statvfs_result os.uname_result os.times_result os.terminal_size '
+    'time.struct_time pwd.struct_passwd grp.struct_group resource.struct_rusage').split()
+NETWORK = ['ipaddress.IPv%d%s' % (version, kind)
+           for version in (4, 6) for kind in ('Address', 'Interface', 'Network')]
 # Qualified name of a type -> (name on the wire, function to its arguments).
 APART = {  # type: dict[str, tuple[str, Callable[[Any], Any]]]
     'builtins.complex': ('complex', lambda value: (value.real, value.imag)),
@@ -53,22 +88,34 @@ APART = {  # type: dict[str, tuple[str, Callable[[Any], Any]]]
         value.days, value.seconds, value.microseconds)),
     'decimal.Decimal': ('decimal', lambda value: (str(value),)),
     'uuid.UUID': ('uuid', lambda value: (value.hex,)),
+    'builtins.range': ('range', lambda value: value.__reduce__()[1]),
+    'builtins.xrange': ('range', lambda value: value.__reduce__()[1]),
+    'fractions.Fraction': ('fraction', ratio),
+    'subprocess.CompletedProcess': ('completed', lambda value: (
+        value.args, value.returncode, value.stdout, value.stderr)),
+    'shutil.usage': ('usage', tuple),
+    'platform.uname_result': ('uname', tuple),
     'pathlib.PurePosixPath': ('posixpath', lambda value: (str(value),)),
     'pathlib.PureWindowsPath': ('windowspath', lambda value: (str(value),)),
     'econtext.Context': ('context', lambda value: value.cross()),
     'econtext.Channel': ('channel', lambda value: value.cross()),
+    'econtext.Secret': ('secret', lambda value: (value.reveal(),)),
 }
-EXACT = {  # type: dict[Any, Callable[[Any], Any]]
+APART.update([(name, (name, structure)) for name in STRUCTURES])
+APART.update([(name, (name, lambda value: (str(value),))) for name in NETWORK])
+SIMPLE = {  # type: dict[Any, Callable[[Any], Any]]
     int: int.__pos__, codec.Long: codec.Long.__pos__, float: float.__pos__,
     codec.Text: lambda value: codec.Text.__getitem__(value, slice(None)) + '',
     type(EMPTY): lambda value: EMPTY + value,
-    tuple: lambda value: tuple([flat(item) for item in value]),
-    list: lambda value: [flat(item) for item in value],
-    dict: lambda value: dict([(flat(key), flat(value[key])) for key in value]),
     bool: bool, type(None): lambda value: None,
-    set: lambda value: set([flat(item) for item in value]),
-    frozenset: lambda value: frozenset([flat(item) for item in value]),
     complex: lambda value: complex(value.real, value.imag),
+}
+HOLDERS = {  # type: dict[Any, Callable[[Any, Any], Any]]
+    tuple: lambda value, met: tuple([flat(item, met) for item in value]),
+    list: lambda value, met: [flat(item, met) for item in value],
+    dict: lambda value, met: table(value, met),
+    set: lambda value, met: hashed(set, [flat(item, met) for item in value]),
+    frozenset: lambda value, met: hashed(frozenset, [flat(item, met) for item in value]),
 }
 
 
@@ -79,24 +126,44 @@ def bytes_of(value):
 
 def take_apart(value):
     # type: (Any) -> Any
-    """Return (name, arguments), or None if `value` is of no listed type."""
+    """Return (name, arguments), or None if `value` is of no listed or registered type."""
+    kind = class_of(value)
+    if kind in TYPES:
+        from econtext.core import named
+        return 'type', named.take_apart(value, kind)
     for base in type(value).__mro__:
-        module = getattr(base, 'crosses_as', base.__module__)
-        if module.startswith('pathlib.'):
-            module = 'pathlib'
-        if module == '__builtin__':
-            module = 'builtins'
-        found = APART.get('%s.%s' % (module, base.__name__))
+        found = listed(base)
         if found:
             return found[0], found[1](value)
+
+
+def listed(kind):
+    # type: (Any) -> Any
+    """Return what APART has of the class `kind`, or None."""
+    module = getattr(kind, 'crosses_as', kind.__module__)
+    if module.startswith('pathlib.'):
+        module = 'pathlib'
+    return APART.get('%s.%s' % (ALIASES.get(module, module), kind.__name__))
+
+
+def class_of(value):
+    # type: (Any) -> Any
+    """Return the class of `value`, also if it is one of the old kind of Python 2."""
+    kind = type(value)
+    if kind.__name__ == 'instance':
+        kind = value.__class__
+    return kind
 
 
 def encode(value):
     # type: (Any) -> bytes
     """Encode for the way up what `codec.encode` does not know."""
-    for base in type(value).__mro__:
-        if base in ENCODERS:
-            return ENCODERS[base](value)
+    if class_of(value) not in TYPES:
+        for base in type(value).__mro__:
+            if listed(base):
+                break
+            if base in ENCODERS:
+                return ENCODERS[base](value)
     parts = take_apart(value)
     if parts is None:
         raise refusal(value)
@@ -105,29 +172,65 @@ def encode(value):
     return series('x', (parts[0],) + tuple(parts[1]))
 
 
-def flat(value):
-    # type: (Any) -> Any
-    """Return for the way down what marshal can carry of `value`."""
+def flat(value, met=None):
+    # type: (Any, Any) -> Any
+    """
+    Return for the way down what marshal can carry of `value`.
+
+    `met` is called with each channel, and each value of a registered class, in it.
+    """
     kind = type(value)
-    if kind in EXACT:
-        return EXACT[kind](value)
+    if kind in SIMPLE:
+        return SIMPLE[kind](value)
+    if kind in HOLDERS:
+        return HOLDERS[kind](value, met)
     parts = take_apart(value)
+    if parts and met and parts[0] in ('channel', 'type'):
+        met(value)
     if parts and parts[0] not in ('complex', 'set', 'frozenset', 'bytes'):
-        return (Ellipsis, parts[0]) + tuple([flat(item) for item in parts[1]])
+        return (Ellipsis, parts[0]) + tuple([flat(item, met) for item in parts[1]])
     if parts and parts[0] == 'bytes':
         return parts[1][0]
     for base in kind.__mro__:
-        if base in EXACT:
-            return EXACT[base](value)
+        if base in SIMPLE:
+            return SIMPLE[base](value)
+        if base in HOLDERS:
+            return HOLDERS[base](value, met)
     raise refusal(value)
+
+
+def table(value, met):
+    # type: (dict[Any, Any], Any) -> Any
+    pairs = [(flat(key, met), flat(value[key], met)) for key in value]
+    try:
+        return dict(pairs)
+    except TypeError:
+        # A key can be hashed; what it was taken apart into cannot.
+        return (Ellipsis, 'dict') + tuple([part for pair in pairs for part in pair])
+
+
+def hashed(kind, items):
+    # type: (Any, list[Any]) -> Any
+    try:
+        return kind(items)
+    except TypeError:
+        # As in a table.
+        return (Ellipsis, kind.__name__) + tuple(items)
 
 
 def refusal(value):
     # type: (Any) -> TypeError
-    return TypeError(
-        'a %s.%s cannot cross between contexts: send a dict, a list or '
-        'another plain value made from it' % (
-            type(value).__module__, type(value).__name__))
+    kind = class_of(value)
+    name = kind.__module__, getattr(kind, '__qualname__', kind.__name__)
+    remedy = 'send a dict, a list or another plain value made from it'
+    if kind.__module__ != len.__module__:
+        remedy = (
+            'register the class with econtext.register in a module that both ends import, or ' + remedy)
+    if name in TYPES:
+        remedy = (
+            'another class of that name was registered: put @econtext.register above all '
+            'other decorators of the class')
+    return TypeError('a %s.%s cannot cross between contexts: %s' % (name + (remedy,)))
 
 
 def restore(owner, value):
@@ -137,6 +240,11 @@ def restore(owner, value):
     if kind in (tuple, list):
         items = [restore(owner, item) for item in value]
         if items and items[0] is Ellipsis:
+            if items[1] == 'type':
+                from econtext.core import named
+                return named.receive(*items[2:])
+            if items[1] == 'dict':
+                return dict(zip(items[2::2], items[3::2]))
             return make(owner, items[1], items[2:])
         return kind(items)
     if kind is dict:
@@ -187,21 +295,41 @@ def make_time(hour, minute, second, micro, parts, fold):
     return value
 
 
-def maker(module, name):
-    # type: (str, str) -> Callable[..., Any]
-    return lambda *args: getattr(__import__(module), name)(*args)
+def maker(name, build=None):
+    # type: (str, Any) -> Callable[..., Any]
+    """Return what makes values of the type of that name, by `build(type, ...)` or the type."""
+    module, name = name.split('.')
 
-
-def make_path(name):
-    # type: (str) -> Callable[[Any], Any]
-    def make(text):
+    def make(*args):
         # type: (Any) -> Any
         try:
-            import pathlib
-        except ImportError:
-            return text
-        return getattr(pathlib, name)(text)
+            kind = getattr(__import__(module), name)
+        except (ImportError, AttributeError):
+            # This Python does not have it.
+            if len(args) == 1 or build is make_structure:
+                return args[0]
+            return args
+        if build:
+            return build(kind, *args)
+        return kind(*args)
     return make
+
+
+def make_structure(kind, items, extra):
+    # type: (Any, Any, Any) -> Any
+    # A newer Python refuses names that it does not know.
+    return kind(items, dict([(native(key), extra[key]) for key in extra if hasattr(kind, key)]))
+
+
+def make_uname(kind, *items):
+    # type: (Any, Any) -> Any
+    try:
+        return kind(*items)
+    except TypeError:
+        # Since 3.9 the last one is found when asked for: there, and not here.
+        value = kind(*items[:5])
+        value.__dict__['processor'] = items[5]
+        return value
 
 
 MAKERS = {
@@ -210,13 +338,21 @@ MAKERS = {
     'frozenset': lambda *args: frozenset(args),
     'datetime': make_datetime,
     'time': make_time,
-    'date': maker('datetime', 'date'),
-    'timedelta': maker('datetime', 'timedelta'),
-    'decimal': maker('decimal', 'Decimal'),
-    'uuid': maker('uuid', 'UUID'),
-    'posixpath': make_path('PurePosixPath'),
-    'windowspath': make_path('PureWindowsPath'),
+    'date': maker('datetime.date'),
+    'timedelta': maker('datetime.timedelta'),
+    'decimal': maker('decimal.Decimal'),
+    'uuid': maker('uuid.UUID'),
+    'posixpath': maker('pathlib.PurePosixPath'),
+    'windowspath': maker('pathlib.PureWindowsPath'),
+    'secret': lambda text: sys.modules['econtext'].Secret(text),
+    'range': Range,
+    'fraction': maker('fractions.Fraction'),
+    'completed': maker('subprocess.CompletedProcess'),
+    'usage': maker('shutil._ntuple_diskusage'),
+    'uname': maker('platform.uname_result', make_uname),
 }
+MAKERS.update([(name, maker(name, make_structure)) for name in STRUCTURES])
+MAKERS.update([(name, maker(name)) for name in NETWORK])
 
 
 def make(owner, name, args):

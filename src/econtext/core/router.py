@@ -9,8 +9,11 @@ Invariants:
   came in on: no context can speak for another.
 * Frames travel to an ancestor or to a descendant, never sideways; from below,
   only kinds that may come up are taken.
+* That a context which is not here any more is DEAD may be late news: it ends nobody,
+  and goes no further.
 * Whoever expects an answer gets exactly one: RESULT, ERROR, or DEAD when nobody
-  can answer any more.  An answer is taken only from the context that was asked.
+  can answer any more, or the call was given up before it began.  An answer is taken
+  only from the context that was asked.
 
 Pure: no descriptors, threads or clocks.  Entered by the thread that leads the
 loop, and by any thread for what it sends itself.
@@ -41,11 +44,11 @@ class Router(object):
         count = itertools.count(1)  # type: Any
         self.count = getattr(count, '__next__', None) or count.next
 
-    def accepts(self, link, kind, src, size):
-        # type: (Link, int, int, int) -> bool
+    def accepts(self, link, kind, dst, src, handle, size):
+        # type: (Link, int, int, int, int, int) -> bool
         """Judge the header of a frame that comes in on `link`."""
-        return size <= LIMIT and (
-            link is self.up or (kind >= UP and self.links.get(src) is link))
+        return size <= LIMIT and (link is self.up or (
+            kind >= UP and self.links.get(src, kind == DEAD and link) is link))
 
     def route(self, link, kind, dst, src, handle, body):
         # type: (Link, int, int, int, int, bytes) -> None
@@ -63,11 +66,13 @@ class Router(object):
         out = self.up
         if link is out:
             out = self.links.get(dst)
+        elif src not in self.links:
+            return
         if out:
             out.send(kind, dst, src, handle, body)
         elif START not in self.handlers:
             self.early.append((kind, dst, src, handle, body))
-        elif kind in EXPECTANT:
+        elif kind in EXPECTANT and handle:
             link.send(DEAD, src, dst, handle, EMPTY)
 
     def handle(self, handlers):
@@ -84,10 +89,11 @@ class Router(object):
     def send(self, kind, dst, handle, body):
         # type: (int, int, int, bytes) -> bool
         """Send a frame of our own, False if no link leads there. Any thread."""
-        link = self.links.get(dst, self.up)
+        # What goes down only does so, also where the way there was just lost.
+        link = self.links.get(dst, kind >= UP and self.up)
         if link:
             link.send(kind, dst, self.me, handle, body)
-        return link is not None
+        return bool(link)
 
     def ask(self, kind, dst, body, func):
         # type: (int, int, bytes, Callable[[int, bytes], Any]) -> int

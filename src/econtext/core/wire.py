@@ -50,11 +50,12 @@ class Decoder(object):
     """
     Cut a stream of bytes into frames.
 
-    `accepts(kind, src, size)` judges each header.
+    `accepts(kind, dst, src, handle, size)` judges each header, more than once if
+    its body comes in pieces.
     """
 
     def __init__(self, accepts):
-        # type: (Callable[[int, int, int], bool]) -> None
+        # type: (Callable[[int, int, int, int, int], bool]) -> None
         self.accepts = accepts
         self.parts = []  # type: list[bytes]
         self.have = 0
@@ -76,9 +77,10 @@ class Decoder(object):
             body = start + HEADER_SIZE
             magic, kind, dst, src, handle, size = struct.unpack(
                 FORMAT, data[start:body])
-            if magic != MAGIC or not self.accepts(kind, src, size):
+            if magic != MAGIC or not self.accepts(kind, dst, src, handle, size):
                 self.accepts = lambda *header: False
-                raise BadFrame(repr(data[start:start + 80]))
+                self.have = 0
+                raise BadFrame(repr(data[start:start + 500]))
             self.need = HEADER_SIZE + size
             if self.have < self.need:
                 break

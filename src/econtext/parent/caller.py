@@ -16,7 +16,7 @@ from econtext.core import rich
 from econtext.core.codec import BYTES, Text
 from econtext.core.loop import Waiter
 from econtext.core.wire import CALL, EMPTY, ERROR, RESULT, BadFrame
-from econtext.parent.values import decode
+from econtext.parent.values import Unusable, decode
 
 
 def call(child, who, name, function, args, kwargs):
@@ -41,6 +41,9 @@ def call(child, who, name, function, args, kwargs):
             described = decode(waiter.body or EMPTY, child)
             raise package.CallError('%s: %s\n\nIn context %s:\n%s' % (
                 described[0], described[1], name, described[2]))
+    except Unusable:
+        error = sys.exc_info()[1]
+        raise package.CallError('%s: the result %s' % (name, error))
     except BadFrame:
         raise package.CorruptStream('%s: its answer makes no sense' % name)
     raise package.ContextLost('%s: it was lost before it answered' % name)

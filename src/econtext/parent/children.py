@@ -18,7 +18,6 @@ leads and by threads of its own; ``lock`` keeps them apart.
 import binascii
 import errno
 import fcntl
-import marshal
 import os
 import signal
 import sys
@@ -29,13 +28,14 @@ except ImportError:
     from thread import allocate_lock, start_new_thread
 
 from econtext.core import bulk
-from econtext.core.codec import encode
-from econtext.core.loop import Reader
-from econtext.core.wire import DEAD, EMPTY, MARK, REPORT, STOP, TYPED
-from econtext.parent import process
-from econtext.parent.handshake import ASK, Handshake
+from econtext.core.loop import TRANSIENT, Reader
+from econtext.core.wire import EMPTY, MARK, BadFrame
+from econtext.parent import command, process
+from econtext.parent.handshake import Handshake
 
 REST = 0.1          # seconds of silence after which a terminal waits for us
+MOMENT = 0.1        # seconds between the end of a link and that of the program, as a rule
+MOST_WORDS = 4096   # bytes that are heard of what is no frame
 PATIENCE = 3.0      # seconds a program has to end once its link has
 SET_PIPE_SIZE = 1031    # F_SETPIPE_SZ of Linux, which fcntl knows since 3.10
 IN_LINE = 90000     # bytes: in base64 below what one argument may have, 128 KiB
@@ -54,14 +54,25 @@ class Birth(object):
         self.options = options
         self.report = report
         self.lock = allocate_lock()
+        lacking = None
+        if hasattr(connector, 'lacking'):
+            lacking = connector.lacking(options)
         self.handshake = Handshake(
-            MARK, connector.PROMPTS, connector.FAILURES, answers,
-            lacking=connector.lacking(options))
+            MARK, connector.PROMPTS, connector.FAILURES, answers, lacking=lacking)
         self.process = None  # type: Any
         self.ready = False
         self.over = self.ending = self.begun = False
         self.signum = None  # type: Optional[int]
+        # The child's number, and how often its link is heard from, in seconds.
+        self.who, self.heartbeat = 0, 0.0
+        # Why the link ended, to be told with the status of the program.
+        self.words = EMPTY
+        self.parting = None  # type: Optional[str]
+        # Did it end within a frame?
+        self.cut = False
         self.heard = 0
+        # Told of what is said before the child speaks.
+        self.watch = None  # type: Callable[[str, bytes], None] | None
         self.readers = []
         link.owner = self
         link.receive = self.listener('out')
@@ -86,7 +97,10 @@ class Birth(object):
         else:
             argv, tty, environ = self.connector.plan(self.options)
         try:
-            self.process = process.spawn(argv, tty, environ)
+            if hasattr(self.connector, 'begin'):
+                self.process = self.connector.begin(self.home)
+            else:
+                self.process = process.spawn(argv, tty, environ, self.home.loop.watched)
         except OSError:
             error = sys.exc_info()[1]
             kind = 'ended'
@@ -101,6 +115,8 @@ class Birth(object):
             self.readers.append(Reader(
                 loop, os.dup(program.tty), self.listener('tty')))
             start_new_thread(self.attend, ())
+        else:
+            self.handshake.terminal = False
         for fd in program.stdin, program.stdout:
             try:
                 fcntl.fcntl(fd, SET_PIPE_SIZE, ROOM)
@@ -146,6 +162,8 @@ class Birth(object):
                 if data and source != 'out':
                     self.report('said', source, data)
             elif data:
+                if self.watch:
+                    self.watch(source, data)
                 events = self.handshake.feed(source, data)
             else:
                 events = []
@@ -169,8 +187,12 @@ class Birth(object):
             elif event[0] == 'ready':
                 self.ready = True
                 self.link.receive = self.link.decode
+                self.judge = self.link.decoder.accepts
+                self.link.close = self.close_link
                 bulk.accelerate(self.link)
                 self.report('ready')
+                if self.heartbeat:
+                    self.home.attend(self.who, self.link, self.heartbeat)
                 if event[1]:
                     self.link.decode(event[1])
             else:
@@ -207,7 +229,9 @@ class Birth(object):
         if not self.over:
             self.over = True
             self.link.hang_up()
-            self.report('failed', kind, detail)
+            if kind in ('no-python', 'broken-python'):
+                detail += '\n' + command.tried(self.options.get('python') or None)
+            self.report('failed', kind, detail.strip())
             self.end(signal.SIGTERM)
 
     def lost(self, link, reason):
@@ -215,8 +239,42 @@ class Birth(object):
         """The link to a child that was ready has ended."""
         if not self.over:
             self.over = True
-            self.report('lost', reason)
-            self.end(None)
+            if self.words and reason[-1:] == repr(EMPTY)[-1:]:
+                # As if it had come in one piece.
+                reason = reason[:-1] + repr(self.words)[len(repr(EMPTY)) - 1:]
+            self.parting = reason
+            self.cut = link.bulk.within()
+            if not self.end(None):
+                # Somebody was about to end it anyway.
+                self.report('lost', reason, None, self.cut)
+
+    def close_link(self):
+        # type: () -> None
+        """The link ends; if it does with what is no frame, hear all of it."""
+        link = self.link
+        deadline = clock() + MOMENT
+        bad = link.decoder.accepts is not self.judge or sys.exc_info()[0] is BadFrame
+        while bad and link.fd is not None and len(self.words) < MOST_WORDS:
+            try:
+                data = os.read(link.fd, MOST_WORDS)
+            except OSError:
+                if sys.exc_info()[1].args[0] not in TRANSIENT or clock() > deadline:
+                    break
+                time.sleep(0.001)
+                continue
+            if not data:
+                break
+            self.words += data
+        type(link).close(link)
+
+    def silent(self, link, interval):
+        # type: (Link, float) -> None
+        """Nothing is heard of a child that was ready."""
+        if not self.over:
+            self.over = True
+            link.hang_up()
+            self.report('silent', interval)
+            self.end(signal.SIGTERM)
 
     def stop(self):
         # type: () -> None
@@ -228,8 +286,8 @@ class Birth(object):
             self.fail('ended', 'closed while it was starting')
 
     def end(self, signum):
-        # type: (Optional[int]) -> None
-        """See to it, in a thread of its own, that the program ends."""
+        # type: (Optional[int]) -> bool
+        """See to it, in a thread of its own, that the program ends; False if one does."""
         self.lock.acquire()
         first, self.ending = not self.ending, True
         if first:
@@ -238,12 +296,25 @@ class Birth(object):
         self.lock.release()
         if first:
             start_new_thread(self.bury, (signum,))
+        return first
+
+    def tell(self):
+        # type: () -> None
+        """Report that the link has ended, and what the program says of it, if it does."""
+        deadline = clock() + MOMENT
+        pause = 0.0005
+        while self.process.poll() is None and clock() < deadline:
+            time.sleep(pause)
+            pause *= 2
+        self.report('lost', self.parting, self.process.poll(), self.cut)
 
     def bury(self, signum):
         # type: (Optional[int]) -> None
         """Wait for the program; make it end if it does not; let go of all."""
         status = None
         program = self.process
+        if self.parting is not None:
+            self.tell()
         if program:
             for number, patience in (
                     (signum, PATIENCE), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0)):
@@ -277,88 +348,3 @@ class Birth(object):
         if program:
             program.close()
         self.report('buried', status)
-
-
-def lose(router, link, reason=EMPTY):
-    # type: (Router, Link, bytes) -> list[int]
-    """Forget what lies behind `link`; wake all who wait for an answer from there."""
-    gone = [who for who in list(router.links) if router.links[who] is link]
-    for who in gone:
-        router.links.pop(who, None)
-    for handle, asked in list(router.asked.items()):
-        if asked[0] in gone:
-            router.answer(asked[0], handle, DEAD, reason)
-    return gone
-
-
-class Nursery(object):
-    """The children of a context that is not the controller."""
-
-    def __init__(self, child):
-        # type: (Child) -> None
-        self.child = child
-        self.births = {}
-        # Those to be stopped before they were begun.
-        self.stopped = []  # type: list[int]
-        child.router.handle({STOP: self.stop, TYPED: self.typed})
-
-    def start(self, link, src, who, body):
-        # type: (Link, int, int, bytes) -> None
-        name, options, answers, asked = marshal.loads(body)
-        for key in asked:
-            answers[key] = ASK
-
-        def report(event, *details):
-            # type: (str, Any) -> None
-            if event in ('failed', 'lost', 'buried'):
-                lose(self.child.router, link)
-            if event == 'buried':
-                self.births.pop(who, None)
-            self.child.router.send(REPORT, src, who, encode((event,) + details))
-        birth = Birth(self.child, link, connector(name), options, answers, report)
-        self.child.link.lock.acquire()
-        self.births[who] = birth
-        self.child.link.lock.release()
-        if who in self.stopped:
-            self.stopped.remove(who)
-            birth.stop()
-        birth.begin()
-
-    def stop(self, src, who, body):
-        # type: (int, int, bytes) -> None
-        if who in self.births:
-            self.births[who].stop()
-        elif who in self.child.router.links:
-            self.stopped.append(who)
-
-    def typed(self, src, who, body):
-        # type: (int, int, bytes) -> None
-        if who in self.births:
-            self.births[who].answer(*marshal.loads(body))
-
-
-def connector(name):
-    # type: (str) -> Any
-    """Return the connector module `name`."""
-    module = 'econtext.connectors.' + name
-    __import__(module)
-    return sys.modules[module]
-
-
-def start(child, *request):
-    # type: (Child, Any) -> None
-    """Start a child of `child`."""
-    # What comes from above meanwhile waits, and so does another start.
-    child.link.lock.acquire()
-    try:
-        if not hasattr(child, 'nursery'):
-            child.nursery = Nursery(child)
-    finally:
-        child.link.lock.release()
-    try:
-        child.nursery.start(*request)
-    except:
-        error = sys.exc_info()
-        detail = '%s: %s' % (error[0].__name__, error[1])
-        for report in ('failed', 'ended', detail), ('buried', None):
-            child.router.send(REPORT, request[1], request[2], encode(report))

@@ -49,6 +49,18 @@ PLAIN = ALNUM + '_./-+,:'
 
 # What an interpreter that cannot run the first stage says.
 FAILURES = (
+    # MicroPython, which knows no -E; the second of older ones.
+    ('invalid command line arguments. use -h option', 'unsupported-python'),
+    ('[-x <implopt>] [-c <command>', 'unsupported-python'),
+    # The first stage got something else than was sent, or less.
+    ('incorrect header check', 'eaten-input'),
+    ("can't start new thread", 'limits'),
+    ("can't allocate lock", 'limits'),
+    ('memoryerror', 'limits'),
+    ('cannot allocate memory', 'limits'),
+    ('too many open files', 'limits'),
+    ('resource temporarily unavailable', 'limits'),
+    ('failed to map segment', 'limits'),
     ('error while loading shared libraries', 'broken-python'),
     ('fatal python error', 'broken-python'),
     ('traceback (most recent call last)', 'broken-python'),
@@ -58,6 +70,26 @@ FAILURES = (
     ('cannot execute', 'broken-python'),
     ('command not found', 'no-python'),
     ('unknown command', 'no-python'),
+)
+
+# What programs say that go over a network.
+NETWORK_FAILURES = (
+    ('could not resolve hostname', 'no-such-host'),
+    ('name or service not known', 'no-such-host'),
+    ('connection refused', 'connection-refused'),
+    ('connection timed out', 'timeout'),
+    ('operation timed out', 'timeout'),
+    ('no route to host', 'unreachable'),
+    ('network is unreachable', 'unreachable'),
+    ('host is down', 'unreachable'),
+)
+
+# How whoever has to change a password is asked for the old one and the new one.
+NEW_PASSWORD = (
+    ('new password', 'new-password'),
+    ('new unix password', 'new-password'),
+    ('current password', 'new-password'),
+    ('current) unix password', 'new-password'),
 )
 
 
@@ -77,6 +109,13 @@ def candidates(python):
     for word in words:
         check_word('python', word)
     return (words,)
+
+
+def tried(python):
+    # type: (str | Sequence[str] | None) -> str
+    """Say which interpreters were tried where the user said `python`."""
+    names = [words_of(words)[-1] for words in candidates(python)]
+    return 'tried: ' + ', '.join(names)
 
 
 def argv(pythons, data=None):
@@ -163,3 +202,16 @@ def check_options(options, known):
         if key not in known:
             raise ValueError('unknown option %r; there are: %s'
                              % (key, ', '.join(known)))
+
+
+def check_environ(name, environ):
+    # type: (str, dict[str, str | None]) -> None
+    """Raise ValueError where option `name` holds no variables (None: to remove)."""
+    if not isinstance(environ, dict):
+        raise ValueError('%s= must be a dictionary, not %r' % (name, environ))
+    for key, value in environ.items():
+        check_word(name, key)
+        if '=' in key:
+            raise ValueError('%s= holds a name with "=": %r' % (name, key))
+        if value is not None and (not hasattr(value, 'encode') or '\0' in value):
+            raise ValueError('%s= holds what is no text: %r' % (name, value))

@@ -18,7 +18,7 @@ Invariants:
 * Only what stands on the terminal is a question: banners elsewhere may say
   ``password:``.
 * No text is typed twice to the same question, for accounts get locked.
-* A question without an answer is a failure, never a wait.
+* A question without an answer is a failure, never a wait; so are questions without end.
 * One verdict, ``ready`` or ``failed``; behind it nothing is looked at.
 * What is kept is bounded, and shows no control character of theirs.
 
@@ -35,6 +35,7 @@ LACKING = {
     'passphrase': 'passphrase-required',
     'new-password': 'expired-password',
     'host-key': 'unknown-host-key',
+    'question': 'answer-required',
 }
 
 # Without a pattern for what was printed, the exit status alone says this much:
@@ -50,7 +51,18 @@ ENDS = [end.encode() for end in (':', '?', '>')]
 
 # How much is remembered, in lines, and in characters of the last ones.
 LINES = 20
+
+# How many questions a start may ask, whatever the answers are.
+MOST = 32
 TEXT = 4096
+# The end of a line that is looked at for a known question.
+ASKING = 1024
+
+# How many bytes a start may say before its mark: more than any honest one does, ssh that tells all of several hops
+# and start-up files that list what they do included, and little enough to be looked through in a moment.
+LIMIT = 1 << 18
+# How many of these on the terminal, where any byte may end a question, and where programs only ask.
+SCREEN = 1 << 16
 
 NEWLINE = '\n'.encode()
 RETURN = '\r'.encode()
@@ -72,10 +84,11 @@ class Handshake(object):
     matches a part that begins with a line break at its start only.  An empty
     part matches everything: a question at rest that nothing else knows; the end
     of a program that started, with no other failure seen.
-    `answers` maps keys to what to type, or ASK; `lacking` overrides LACKING.
+    `answers` maps keys to what to type, or ASK; that of ``question`` is for every
+    question with no answer of its own, but for host keys.  `lacking` overrides LACKING.
     """
 
-    def __init__(self, mark, prompts, failures, answers, limit=1 << 20,
+    def __init__(self, mark, prompts, failures, answers, limit=LIMIT,
                  lacking=None):
         # type: (bytes, Table, Table, dict[str, Any], int, dict[str, str] | None) -> None
         self.mark = mark
@@ -84,6 +97,9 @@ class Handshake(object):
         self.answers = answers
         self.lacking = dict(LACKING, **(lacking or {}))
         self.left = limit
+        self.screen = min(limit, SCREEN)
+        # Whether the program has one, to ask its questions on.
+        self.terminal = True
         self.done = False
         self.tail = EMPTY
         self.lines = []  # type: list[str]
@@ -92,6 +108,7 @@ class Handshake(object):
         self.asked = False
         self.question = None  # type: str | None
         self.answered = {}  # type: dict[str, str]
+        self.questions = 0
 
     def feed(self, source, data):
         # type: (str, bytes) -> list[tuple[Any, ...]]
@@ -101,6 +118,8 @@ class Handshake(object):
         known = data[:self.left]
         self.left -= len(data)
         if source == 'tty':
+            known = known[:self.screen]
+            self.screen -= len(data)
             events = self.talk(known)
         else:
             events = self.listen(source, known)
@@ -112,7 +131,7 @@ class Handshake(object):
                 rest = seen[end + len(self.mark):] + data[len(known):]
                 events.append(('ready', rest))
             self.tail = seen[max(0, len(seen) - len(self.mark) + 1):]
-        if self.left < 0 and not self.done:
+        if min(self.left, self.screen) < 0 and not self.done:
             events += self.fail('noise')
         return events
 
@@ -121,7 +140,7 @@ class Handshake(object):
         """
         Take the news that for a while nothing came from the terminal.
 
-        To be told when ``pending()``; a quarter of a second is a good while.
+        To be told when ``pending()``; how long that is, is the owner's to say.
         """
         key = self.key('')
         if key is None or not self.pending():
@@ -204,7 +223,7 @@ class Handshake(object):
     def key(self, unknown):
         # type: (str | None) -> str | None
         """Return whose question stands on the terminal; `unknown` is '' or None."""
-        text = NEWLINE + self.partial['tty'].lstrip(RETURN).lower()
+        text = NEWLINE + self.partial['tty'][-ASKING:].lstrip(RETURN).lower()
         for part, key in self.prompts:
             if part == unknown or part and encoded(part) in text:
                 return key
@@ -215,16 +234,24 @@ class Handshake(object):
         """Answer a question, or say why not."""
         self.asked = True
         question = readable(self.partial['tty'])
-        answer = self.answers.get(key)
         if question in self.answered:
             return self.fail('wrong-password')
+        self.questions += 1
+        if self.questions > MOST:
+            return self.fail('endless-questions')
+        if key == 'password' and self.verdict(None) == 'expired-password':
+            # Whatever it is called, it is for the new one.
+            key = 'new-password'
+        answer = self.answers.get(key)
+        other = 'question' in self.answers
+        guess = self.key(None) is None
+        # A guess is good once: the next unknown question wants something else.
+        if (guess and (other or self.answered and answer is not ASK)
+                or other and answer is None and key != 'host-key'):
+            key, answer = 'question', self.answers.get('question')
         if answer is ASK:
             self.question = question
             return [('ask', key, question)]
-        # A guess is good once: the next unknown question wants something else.
-        guess = self.key(None) is None
-        if guess and self.answered:
-            answer = None
         if guess and answer is None and self.found < len(self.failures):
             return self.fail(self.failures[self.found][1])
         if answer is None:
@@ -240,9 +267,10 @@ class Handshake(object):
     def line(self, data):
         # type: (bytes) -> bool
         """Take in a line; tell whether it turns down what was typed."""
+        if not data.strip():
+            return False
         text = readable(data)
-        if text.strip():
-            self.lines = (self.lines + [text])[-LINES:]
+        self.lines = (self.lines + [text])[-LINES:]
         lowered = text.lower()
         for i in range(len(self.failures)):
             part, kind = self.failures[i]
@@ -264,6 +292,9 @@ class Handshake(object):
             kind = self.failures[self.found][1]
             if kind == 'refused-key' and 'password' in self.answered.values():
                 return 'wrong-password'
+            if kind == 'wrong-password' and not (self.answered or self.terminal):
+                # It turned down what nobody could type.
+                return 'tty-required'
             return kind
         if status in STATUSES:
             return STATUSES[status]

@@ -26,11 +26,8 @@ import signal
 import sys
 
 from econtext.parent.command import encoded
+from econtext.parent.terminal import above, close, control, open_terminal
 
-try:
-    import termios
-except ImportError:
-    termios = None  # type: ignore[assignment]
 try:
     from os import (  # novm
         POSIX_SPAWN_CLOSE, POSIX_SPAWN_DUP2, POSIX_SPAWN_OPEN, posix_spawn)
@@ -54,6 +51,9 @@ FAST = sys.platform.startswith('linux') and posix_spawn is not None
 # The action that closes all descriptors from one on, in a tuple that may be empty.
 CLOSE_FROM = [getattr(os, name) for name in ('POSIX_SPAWN_CLOSEFROM',)
               if hasattr(os, name)]
+
+# The descriptors that were open at the last look, and those that were made here since.
+SEEN = set()  # type: set[int]
 
 # What waitpid() cannot tell any more, since somebody else did it for us.
 UNKNOWN = 255
@@ -116,13 +116,14 @@ class Process(object):
         self.stdin = self.stdout = self.stderr = self.tty = self.slave = None
 
 
-def spawn(argv, tty=False, environ=None):
-    # type: (Sequence[str], bool, dict[str, str | None] | None) -> Process
+def spawn(argv, tty=False, environ=None, ours=()):
+    # type: (Sequence[str], bool, dict[str, str | None] | None, Any) -> Process
     """
     Start the program `argv` and return it, or raise OSError.
 
     `environ` is what differs from our own environment (None: not set there).
-    With `tty` it gets a terminal, if the machine has one to give.
+    With `tty` it gets a terminal, if the machine has one to give.  `ours` are
+    descriptors that are known not to be inherited, a set or the keys of a table.
     """
     environment = changed(environ or {})
     words = [encoded(word) for word in argv]
@@ -134,13 +135,14 @@ def spawn(argv, tty=False, environ=None):
             fds.extend(pipe())
         if tty:
             terminal = open_terminal()
+        SEEN.update(fds)
+        SEEN.update(terminal or ())
         # 0 is read there; 1 and 2 are written.
         theirs = [fds[0], fds[3], fds[5]]
         if FAST:
-            start = start_fast
+            pid = start_fast(path, words, environment, theirs, terminal, ours)
         else:
-            start = start_anywhere
-        pid = start(path, words, environment, theirs, terminal)
+            pid = start_anywhere(path, words, environment, theirs, terminal)
     except:
         close(fds)
         close(terminal or ())
@@ -149,12 +151,12 @@ def spawn(argv, tty=False, environ=None):
     return Process(pid, fds[1], fds[2], fds[4], terminal)
 
 
-def start_fast(path, words, environment, theirs, terminal):
-    # type: (bytes, list[bytes], dict[bytes, bytes], list[int], tuple[int, int] | None) -> int
+def start_fast(path, words, environment, theirs, terminal, ours=()):
+    # type: (bytes, list[bytes], dict[bytes, bytes], list[int], tuple[int, int] | None, Any) -> int
     """Start the program by posix_spawn(), which copies nothing of ours."""
     actions = []  # type: list[tuple[Any, ...]]
     if not CLOSE_FROM:
-        actions += [(POSIX_SPAWN_CLOSE, fd) for fd in inheritable()]
+        actions += [(POSIX_SPAWN_CLOSE, fd) for fd in inheritable(ours)]
     actions += [(POSIX_SPAWN_DUP2, theirs[fd], fd) for fd in range(3)]
     if terminal:
         name, slave = os.ttyname(terminal[1]), terminal[1]
@@ -229,37 +231,6 @@ def bury(pid):
                 return
 
 
-def control(slave):
-    # type: (int) -> None
-    """Make a terminal the controlling one of this session."""
-    if hasattr(termios, 'TIOCSCTTY'):
-        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-
-
-def open_terminal():
-    # type: () -> tuple[int, int] | None
-    """
-    Return both ends of a new terminal, or None where there is none to be had.
-
-    A program that asks nothing does without; one that asks will say so.
-    """
-    try:
-        ends = os.openpty()
-    except OSError:
-        return None
-    try:
-        ends = above(ends[0]), above(ends[1])
-        mode = termios.tcgetattr(ends[1])
-        mode[1] &= ~termios.OPOST
-        mode[3] &= ~(termios.ECHO | termios.ECHONL)
-        termios.tcsetattr(ends[1], termios.TCSANOW, mode)
-        os.ttyname(ends[1])
-    except (OSError, termios.error):
-        close(ends)
-        return None
-    return ends
-
-
 def pipe():
     # type: () -> tuple[int, int]
     """Return the reading and the writing end of a pipe."""
@@ -267,62 +238,61 @@ def pipe():
     return above(reading), above(writing)
 
 
-def above(fd):
-    # type: (int) -> int
+def inheritable(ours=()):
+    # type: (Any) -> list[int]
     """
-    Return `fd`, or a copy of it, such that programs do not inherit it.
+    Return the descriptors above 2 that programs would inherit from us.
 
-    Nothing of ours may lie on 0, 1 or 2, not even where those are closed: there
-    it would be overwritten on its way to the program.
+    Each that is open is looked at, each time: the application may have made anything
+    inheritable since.  What the loop watches (`ours`) was hardened, and is forgotten
+    before it is closed, so that need not be.  To list them takes the kernel long where
+    there are many.  So they are listed only if there are others than those that were
+    there at the last look: if as many of these are open as there are in all.
     """
-    if fd < 3:
-        low, fd = fd, fcntl.fcntl(fd, fcntl.F_DUPFD, 3)
-        os.close(low)
-    fcntl.fcntl(fd, fcntl.F_SETFD, flags(fd) | fcntl.FD_CLOEXEC)
-    return fd
+    mine = set(ours)
+    found = looked_at(SEEN.difference(mine))
+    if len(mine) + len(found) != count():
+        fds = range(4096)  # type: Iterable[int]
+        for directory in '/proc/self/fd', '/dev/fd':
+            if os.path.isdir(directory):
+                fds = map(int, os.listdir(directory))
+                break
+        # In one step: the loop may add to its table meanwhile.
+        found = looked_at(set(fds).difference(ours))
+        SEEN.clear()
+        SEEN.update(found)
+    return [fd for fd in found if found[fd] and fd > 2]
 
 
-def inheritable():
-    # type: () -> list[int]
-    """Return the descriptors above 2 that programs would inherit from us."""
-    fds = range(3, 4096)  # type: Iterable[int]
-    for directory in '/proc/self/fd', '/dev/fd':
-        if os.path.isdir(directory):
-            fds = [int(name) for name in os.listdir(directory)]
-            break
-    return [fd for fd in fds if fd > 2 and inherited(fd)]
+def count():
+    # type: () -> int
+    """Return how many descriptors are open; -1 where nobody says (Linux does since 6.2)."""
+    try:
+        return os.stat('/proc/self/fd').st_size or -1
+    except OSError:
+        return -1
+
+
+def looked_at(fds):
+    # type: (Iterable[int]) -> dict[int, bool]
+    """Return of those of `fds` that are open whether programs inherit them."""
+    found = {}
+    for fd in fds:
+        try:
+            found[fd] = inherited(fd)
+        except (IOError, OSError):
+            # Closed.
+            pass
+    return found
 
 
 def inherited(fd):
     # type: (int) -> bool
-    return not flags(fd) & fcntl.FD_CLOEXEC
+    return not fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
 
 
-if hasattr(os, 'get_inheritable'):
-    # The same in a third of the time, which counts with a thousand contexts.
-    def inherited(fd):
-        # type: (int) -> bool
-        try:
-            return os.get_inheritable(fd)
-        except OSError:
-            return False
-
-
-def flags(fd):
-    # type: (int) -> int
-    """Return the flags of a descriptor; one that is closed is not inherited."""
-    try:
-        return fcntl.fcntl(fd, fcntl.F_GETFD)
-    except (IOError, OSError):
-        return fcntl.FD_CLOEXEC
-
-
-def close(fds):
-    # type: (Iterable[int | None]) -> None
-    """Close descriptors; None is none."""
-    for fd in fds:
-        if fd is not None:
-            os.close(fd)
+# The same in a third of the time, which counts with a thousand contexts.
+inherited = getattr(os, 'get_inheritable', inherited)
 
 
 def read(fd):

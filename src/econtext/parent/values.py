@@ -5,27 +5,53 @@ The counterpart of ``core.codec.encode`` and the encoding half of ``core.rich``.
 
 Invariants:
 
-* Nothing but listed types is built; the bytes choose among a table of makers.
+* Nothing but listed types is built, and classes that were registered in this very
+  process; the bytes choose among tables, and nothing is imported for them.
 * Memory and time are bounded by a small multiple of the bytes received.
-* Whatever is wrong with the bytes is one exception: ``BadFrame``.
+* Whatever is wrong with the bytes is one exception, ``BadFrame``; what an honest
+  child may send and we do not take is the ``Unusable`` among these.
 
 Pure: no descriptors, threads or clocks.
 """
 import struct
 import sys
 
-from econtext.core import rich
-from econtext.core.wire import BadFrame
+from econtext.core import named, rich
+from econtext.core.codec import NONE, Long
+from econtext.core.face import TYPES
+from econtext.core.wire import EMPTY, BadFrame
 
+LONGEST = 1000  # characters of an address; the name of a link may be in it
 DEEPEST = 200   # levels of nesting
+CROWDED = 200   # keys with which each may collide, on the average
 PYTHON2 = isinstance('', type(''.encode()))
 COLON = ':'.encode()
 PLAIN = 'b'.encode()
 BYTES = type(COLON)
 
 
-class TooDeep(BadFrame):
-    """A value of an honest child may be that, too."""
+class Unusable(BadFrame):
+    """
+    A value that an honest child may send, too: an error of a call, and no more.
+
+    Its text tells what the value is or has; `kind` is a name for the error.
+    """
+    kind = 'ValueError'
+    cause = None    # type: Any
+
+
+class TooDeep(Unusable):
+    """Nested without end."""
+
+
+class Refused(Unusable):
+    """Of a class that was not registered here, or refused by what makes such values."""
+
+    def __init__(self, text, kind='TypeError', cause=None):
+        # type: (str, str, Any) -> None
+        Unusable.__init__(self, text)
+        self.kind = kind
+        self.cause = cause
 
 
 class Decoder(object):
@@ -62,7 +88,7 @@ class Decoder(object):
             raise ValueError('more values than bytes')
         self.depth += 1
         if self.depth > DEEPEST:
-            raise TooDeep('nested more than %d levels deep' % DEEPEST)
+            raise TooDeep('is nested more than %d levels deep: send it in parts' % DEEPEST)
         values = [self.value() for _ in range(count)]
         self.depth -= 1
         return values
@@ -79,6 +105,9 @@ class Decoder(object):
         # type: (int) -> Any
         parts = self.series(count)
         spread(parts)
+        if parts[0] == 'type' and self.owner is not None:
+            return registered(*parts[1:])
+        check(*parts)
         return rich.make(self.owner, parts[0], parts[1:])
 
     def text(self, size):
@@ -113,10 +142,88 @@ READERS = dict([(tag.encode(), reader) for tag, reader in (
 )])
 
 
+# Made of numbers: of bytes, some of these types would make what crashes its user.
+MEASURED = 'complex', 'datetime', 'time', 'date', 'timedelta'
+# Made of one text.
+WRITTEN = ['decimal', 'uuid', 'posixpath', 'windowspath', 'secret'] + rich.NETWORK
+TEXTS = str, type(EMPTY.decode('ascii'))
+INTEGERS = int, Long
+PLAIN_ITEMS = INTEGERS + TEXTS + (BYTES, float, type(None))
+
+
+def check(name, *args):
+    # type: (str, Any) -> None
+    """Refuse arguments that `name` is never taken apart into."""
+    for argument in args:
+        if name in MEASURED and isinstance(argument, (BYTES,) + TEXTS):
+            raise ValueError('%s made of text or bytes' % name)
+    if name in WRITTEN and not (len(args) == 1 and isinstance(args[0], TEXTS)):
+        raise ValueError('%s made of other than a text' % name)
+    if name in rich.NETWORK and len(args[0]) > LONGEST:
+        raise ValueError('%s made of a long text' % name)
+    if name in SOUND and not SOUND[name](*args):
+        raise ValueError('%s made of what it is not taken apart into' % name)
+
+
+def plain(items):
+    # type: (Any) -> bool
+    """Is every one a number, a text or None, or a list of such?"""
+    for item in items:
+        if not (isinstance(item, PLAIN_ITEMS) or type(item) is list and plain(item)):
+            return False
+    return True
+
+
+def whole(*numbers):
+    # type: (Any) -> bool
+    return [number for number in numbers if not isinstance(number, INTEGERS)] == []
+
+
+SOUND = {
+    'range': lambda start, stop, step: whole(start, stop, step),
+    'fraction': lambda above, below: whole(above, below) and not max(
+        abs(above), abs(below)) >> rich.MOST_BITS,
+    'completed': lambda args, status, out, err: whole(status) and plain((out, err)),
+    'usage': lambda total, used, free: whole(total, used, free),
+    'uname': lambda *items: len(items) == 6 and plain(items),
+}   # type: dict[str, Callable[..., bool]]
+SOUND.update([(name, lambda items, extra: (
+    type(items) is tuple and plain(items) and type(extra) is dict and plain(extra.values())))
+    for name in rich.STRUCTURES])
+
+
+def registered(module, name, state, _home=None):
+    # type: (Any, Any, Any, Any) -> Any
+    """Return a value of a class that the application registered in this process."""
+    if not (isinstance(module, TEXTS) and isinstance(name, TEXTS)):
+        raise ValueError('a class whose name is no text')
+    entry = TYPES.get((module, name))
+    if entry is None:
+        raise Refused(
+            'holds a value of the class %r, which is not registered here: import the module '
+            'whose econtext.register names it, or have a dict sent' % (module + '.' + name)[:200])
+    try:
+        return named.build(entry, state)
+    except Exception:
+        from econtext.core import failure
+        error = sys.exc_info()[1]   # type: Any
+        raise Refused('holds a value that %s refuses: %s' % (
+            named.label(entry[0]), failure.message(error)), type(error).__name__, error)
+
+
 def spread(keys):
     # type: (list[Any]) -> None
     """Refuse keys chosen to fall on each other: a table of them takes for ever."""
-    if len(keys) > 1000 and len(dict.fromkeys([hash(key) for key in keys])) * 2 < len(keys):
+    if len(keys) <= CROWDED:
+        return
+    hashes = [hash(key) for key in keys]
+    counts = dict.fromkeys(hashes, 0)
+    if len(counts) == len(keys):
+        return
+    for number in hashes:
+        counts[number] += 1
+    # How often keys are compared while a table of them is made.
+    if sum([count * count for count in counts.values()]) > CROWDED * len(keys):
         raise ValueError('keys that were chosen to collide')
 
 
@@ -130,14 +237,16 @@ def decode(data, owner=None):
         if start[:1] == PLAIN and start[1:size - 1] == ('%x' % (len(data) - size)).encode():
             return data[size:].tobytes()
         data = data.tobytes()
+    if data == NONE:
+        return None
     decoder = Decoder(data, owner)
     try:
         value = decoder.value()
-    except TooDeep:
+    except Unusable:
         raise
     except RuntimeError:
         # RecursionError, which depends on how deep the caller stands.
-        raise TooDeep('nested too deeply')
+        raise TooDeep('is nested too deeply: send it in parts')
     except Exception:
         raise BadFrame('no value: %s: %s' % sys.exc_info()[:2])
     if decoder.at != len(data):

@@ -1,0 +1,40 @@
+"""
+A child in a machine that systemd-machined knows, by systemd-run.
+
+``machinectl shell`` has nothing but a terminal to offer, which changes bytes;
+``systemd-run --machine`` asks the same service for the same, and takes pipes.
+
+Invariants:
+
+* What is to be a machine or a user cannot become an option.
+"""
+from econtext.parent import boxes, command
+
+OPTIONS = 'machine', 'user', 'python'
+MISSING = 'not-found'
+PROMPTS = ()
+FAILURES = (
+    ("' known", 'no-such-box'),
+    ('has not been booted with systemd', 'engine-down'),
+    ('failed to connect to bus', 'engine-down'),
+    ('authentication required', 'engine-refused'),
+    ('access denied', 'engine-refused'),
+) + boxes.FAILURES
+
+
+def plan(options):
+    # type: (dict[str, Any]) -> tuple[list[str], bool, dict[str, str | None]]
+    """
+    Return (argv, tty, changes of the environment); raise ValueError.
+
+    ``machine``          its name, as ``machinectl list`` has it
+    ``user``             whom to be there, by name or number
+    ``python``           path of the interpreter there, or a list of words that
+                         ends with it; searched for unless given
+    ``machinectl_args``  list of further arguments of systemd-run
+    ``machinectl_path``  the program, 'systemd-run' unless given
+    """
+    argv = boxes.program(options, OPTIONS, 'machinectl', 'systemd-run')
+    command.check_name('machine', options.get('machine', ''))
+    argv[1:1] = ['--machine=' + options['machine'], '--quiet', '--pipe', '--wait', '--collect']
+    return boxes.inside(argv + boxes.named(options, ('user', '--uid=')) + ['--'], options)

@@ -1,0 +1,144 @@
+"""
+What is sent for one module: a unit, read from wherever its loader has it.
+
+Invariants:
+
+* Nothing is imported to be read, and none of it is run.
+* A source arrives as the oldest compilers want it.
+
+Any thread may enter.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import linecache
+import marshal
+import os
+import re
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from econtext.controller.parsing import parse
+
+# (children, path, source), see docs/design/wire.md.
+Unit = tuple[Any, str, Any]
+Spec = importlib.machinery.ModuleSpec
+
+COOKIE = re.compile(rb'^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)', re.MULTILINE)
+
+
+def main_unit(name: str) -> Unit | None:
+    main = sys.modules['__main__']
+    path = getattr(main, '__file__', None) or '<main>'
+    loader: Any = getattr(main, '__loader__', None)
+    source = None
+    if os.path.isfile(path):
+        with open(path, 'rb') as file:
+            source = file.read()
+    if source is None and main.__spec__ and hasattr(loader, 'get_source'):
+        text = loader.get_source(main.__spec__.name)
+        source = text.encode() if text else None
+    if source is None:
+        lines = linecache.getlines(path, vars(main))
+        source = ''.join(lines).encode() or None
+    return None if source is None else (False, path, tidy(source))
+
+
+def unit_of(name: str, spec: Spec) -> Unit | None:
+    """Return what to send for the module that `spec` describes."""
+    loader: Any = spec.loader
+    locations = spec.submodule_search_locations
+    children: Any = False
+    if locations is not None:
+        children = list_children(list(locations))
+    if loader is None or (spec.origin is None and locations is not None):
+        # A namespace package has no source, only places.
+        return None if locations is None else (children, name, b'')
+    origin = spec.origin or name
+    source = source_of(loader, name, origin)
+    if source is not None:
+        return children, origin, source
+    get_code = getattr(loader, 'get_code', None)
+    code = get_code(name) if get_code else None
+    if isinstance(code, types.CodeType):
+        return children, origin, (marshal.dumps(code),)
+    return None
+
+
+def source_of(loader: Any, name: str, origin: str) -> bytes | None:
+    """Return the source that `loader` has for module `name`."""
+    if origin.endswith('.py') and hasattr(loader, 'get_data'):
+        try:
+            return tidy(bytes(loader.get_data(origin)))
+        except OSError:
+            pass
+    get_source = getattr(loader, 'get_source', None)
+    try:
+        text = get_source(name) if get_source else None
+    except (ImportError, OSError):
+        text = None
+    if text is None:
+        return None
+    cookie = COOKIE.search('\n'.join(text.split('\n')[:2]).encode('ascii', 'replace'))
+    encoding = cookie.group(1).decode() if cookie else 'utf-8'
+    return tidy(text.encode(encoding, 'surrogateescape'))
+
+
+def tidy(source: bytes) -> bytes:
+    """Return `source` as the oldest compilers want it: LF, and one at the end."""
+    source = source.replace(b'\r\n', b'\n')
+    return source if source.endswith(b'\n') else source + b'\n'
+
+
+def list_children(locations: list[str]) -> Any:
+    """Return the names of the modules in a package, True if they cannot be listed."""
+    if not locations:
+        # A package of an importer that needs no places.
+        return True
+    names: set[str] = set()
+    suffixes = importlib.machinery.all_suffixes()
+    for location in locations:
+        try:
+            entries = os.listdir(location)
+        except OSError:
+            return True
+        for entry in entries:
+            if os.path.isdir(os.path.join(location, entry)):
+                names.add(entry)
+            for suffix in suffixes:
+                if entry.endswith(suffix):
+                    names.add(entry.removesuffix(suffix))
+    return tuple(sorted(name for name in names if name.isidentifier() and name != '__init__'))
+
+
+def read_imports(name: str, unit: Unit) -> Iterator[str]:
+    """Read the imports in the source of `unit`; what cannot be parsed has none."""
+    children, _, source = unit
+    if not isinstance(source, bytes):
+        return
+    tree = parse(source)
+    if tree is not None:
+        yield from imports_in(ast.walk(tree), name, children)
+
+
+def imports_in(nodes: Iterable[ast.AST], name: str, children: Any) -> Iterator[str]:
+    """Read the imports among `nodes` of module `name`, as full names; what `children` are, see Unit."""
+    package = name if children is not False else name.rpartition('.')[0]
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ''
+            if node.level:
+                parts = package.split('.')
+                parts = parts[: len(parts) - node.level + 1]
+                base = '.'.join([*parts, base] if base else parts)
+            if base:
+                yield base
+                for alias in node.names:
+                    yield f'{base}.{alias.name}'

@@ -1,0 +1,280 @@
+"""
+Hold what is printed and logged here to what the controller takes.
+
+Each context has a window of bytes that it may have on the way; the controller
+grants them again as it has handled them.  Without credit the pipes behind
+descriptors 1 and 2 are not read, so that whoever prints waits in its own
+write, and whoever logs waits in its own call.  All other frames go on.
+
+Invariants:
+
+* Output is sent while there is credit, and the last piece may be larger than it:
+  on the way is less than the window and one piece.
+* What was printed before ``flush``, and before ``log`` by the same thread, is on
+  its way when it returns, or was sent before.
+* A thread that leads never waits here: it alone could take the grant.
+* What is logged while this very thread is sending, by the handler of a signal or by
+  what Python calls as it collects garbage, is kept, and sent before the next answer;
+  no more than KEPT bytes are, and behind them goes how many records were lost.
+* Once the link is gone nobody waits.
+
+Follows the preamble.  ``ready`` and ``granted`` are entered by the thread that
+leads, the rest by any.
+"""
+import select
+import sys
+import time
+try:
+    from _thread import allocate_lock, get_ident
+except ImportError:
+    from thread import allocate_lock, get_ident
+
+from econtext.core.codec import encode
+from econtext.core.kinds import GRANT
+from econtext.core.loop import Waiter
+from econtext.core.wire import EMPTY, LOG
+
+WINDOW = 1 << 20    # bytes, unless the settings say otherwise
+KEPT = 4 << 20      # bytes of records that could not be sent yet
+WARNING = 30        # the level, as `logging` has it
+COST = 128          # bytes that a piece counts for beyond its own: what it takes to hold it
+# Where a thread waits for others, or holds what it may not want twice; that it only waits there.
+BUSY = ['econtext.core.' + name for name in ('loop', 'watch', 'bulk')]
+WAITING = 'spare', 'wait', 'enter', 'park', 'turn'
+
+
+class Credit(object):
+    """Bytes that may still be sent.  Pure."""
+
+    def __init__(self, window):
+        # type: (int) -> None
+        self.left = window
+
+    def spend(self, size):
+        # type: (int) -> bool
+        """Take what a piece of `size` bytes costs; False if there is no credit."""
+        if self.left <= 0:
+            return False
+        self.left -= size + COST
+        return True
+
+    def grant(self, size):
+        # type: (int) -> bool
+        """Take in a grant; tell whether there is credit now."""
+        self.left += size
+        return self.left > 0
+
+
+class Flow(object):
+    """The output of one child."""
+
+    def __init__(self, child, window):
+        # type: (Child, int) -> None
+        self.child = child
+        self.credit = Credit(window)
+        self.lock = allocate_lock()
+        self.holder = None  # type: Any
+        self.gone = False
+        self.waiters = []  # type: list[Waiter]
+        # Pipes that are not watched for lack of credit.
+        self.held = []  # type: list[int]
+        # Records of a thread that could not wait.
+        self.later = []  # type: list[bytes]
+        self.kept = self.lost = 0
+        self.pipes = select.poll()
+        self.readers = child.logs.readers
+        for fd in self.readers:
+            self.pipes.register(fd, select.POLLIN)
+            self.readers[fd].receive = self.spender(self.readers[fd].receive)
+            child.loop.watched[fd] = self
+        child.logs.flush = self.flush
+
+    def spender(self, send):
+        # type: (Callable[[bytes], Any]) -> Callable[[bytes], Any]
+        def receive(data):
+            # type: (bytes) -> None
+            if self.credit.spend(len(data)):
+                send(data)
+        return receive
+
+    def enter(self):
+        # type: () -> bool
+        """Take the lock; False if this thread has it, and is here once more."""
+        me = get_ident()
+        if self.holder == me:
+            return False
+        self.lock.acquire()
+        self.holder = me
+        return True
+
+    def leave(self):
+        # type: () -> None
+        self.holder = None
+        self.lock.release()
+
+    def ready(self, fd):
+        # type: (int) -> None
+        """There is something in a pipe: send it, or look away till there is credit."""
+        if self.enter():
+            try:
+                if self.credit.left > 0 or self.gone:
+                    self.readers[fd].ready(fd)
+                elif fd not in self.held:
+                    self.child.loop.forget(fd)
+                    self.held.append(fd)
+            finally:
+                self.leave()
+
+    def flush(self):
+        # type: () -> None
+        """Send all that was printed by now."""
+        for stream in sys.stdout, sys.stderr:
+            try:
+                stream.flush()
+            except Exception:
+                # The application's own stream, closed or broken: its affair.
+                pass
+        self.send_later()
+        # A read takes up to 64 KiB; no more than that can wait in a pipe.
+        for fd in self.full():
+            while not self.drain(fd) and self.wait():
+                pass
+
+    def full(self):
+        # type: () -> list[int]
+        """Return the pipes that hold something; what was read from them is sent."""
+        if not self.enter():
+            return []
+        try:
+            return [fd for fd, _ in self.pipes.poll(0)]
+        finally:
+            self.leave()
+
+    def drain(self, fd):
+        # type: (int) -> bool
+        """Send what a pipe holds; False if there is no credit."""
+        if not self.enter():
+            return True
+        try:
+            if self.credit.left <= 0 and not self.gone:
+                return False
+            self.readers[fd].ready(fd)
+            return True
+        finally:
+            self.leave()
+
+    def log(self, body):
+        # type: (bytes) -> None
+        """Send a record behind what was printed before it."""
+        if self.child.link.writing.locked() and is_busy(WAITING):
+            self.keep(body)
+            return
+        self.flush()
+        while not self.spend(body):
+            if not self.wait():
+                self.keep(body)
+                # A grant may have come before that was there.
+                self.send_later()
+                return
+
+    def keep(self, body):
+        # type: (bytes) -> None
+        """Keep a record until there is credit, or it is safe to send it."""
+        if self.kept >= KEPT:
+            self.lost += 1
+            return
+        self.kept += len(body) + COST
+        self.later.append(body)
+
+    def send_later(self):
+        # type: () -> None
+        if self.later and self.enter():
+            try:
+                self.catch_up()
+            finally:
+                self.leave()
+
+    def spend(self, body):
+        # type: (bytes) -> bool
+        if not self.enter():
+            self.keep(body)
+            return True
+        try:
+            if not self.credit.spend(len(body)):
+                return self.gone
+        finally:
+            self.leave()
+        self.child.router.send(LOG, 0, 0, body)
+        return True
+
+    def wait(self):
+        # type: () -> bool
+        """Return once there may be credit; False if this thread cannot wait."""
+        if is_busy():
+            return False
+        waiter = Waiter(self.child.loop)
+        if self.enter():
+            self.waiters.append(waiter)
+            waiter.done = self.credit.left > 0 or self.gone
+            self.leave()
+            self.child.loop.wait(waiter)
+        return True
+
+    def catch_up(self):
+        # type: () -> None
+        """Send what was kept, as far as there is credit. Whoever holds the lock."""
+        while self.later and self.credit.spend(len(self.later[0])):
+            body = self.later.pop(0)
+            self.kept -= len(body) + COST
+            self.child.router.send(LOG, 0, 0, body)
+        if self.lost and not self.later:
+            lost, self.lost = self.lost, 0
+            self.keep(encode((
+                'econtext', WARNING, time.time(),
+                '%d records were lost, logged by signal handlers or garbage while none could be '
+                'sent: log less there' % lost, None)))
+            self.catch_up()
+
+    def granted(self, src, size, body):
+        # type: (int, int, bytes) -> None
+        """The controller has handled `size` bytes."""
+        self.enter()
+        waiters = []  # type: list[Waiter]
+        if self.credit.grant(size) or self.gone:
+            self.catch_up()
+            while self.held:
+                fd = self.held.pop()
+                if self.readers[fd].fd is not None:
+                    self.child.loop.watch(fd, self)
+            waiters, self.waiters = self.waiters, waiters
+        self.leave()
+        for waiter in waiters:
+            self.child.loop.finish(waiter)
+
+    def release(self):
+        # type: () -> None
+        """The link is gone: what has no credit is dropped from now on."""
+        self.gone = True
+        self.granted(0, 0, EMPTY)
+
+
+def is_busy(but=()):
+    # type: (Sequence[str]) -> bool
+    """Was this thread called away from the middle of waiting or sending, `but` these functions?"""
+    frame = sys._getframe()  # type: Any
+    while frame:
+        if frame.f_globals.get('__name__') in BUSY and frame.f_code.co_name not in but:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def install(child):
+    # type: (Child) -> None
+    """Hold `child` to its window from now on."""
+    child.flow = Flow(child, child.settings.get('window', WINDOW))
+    child.link.lock.acquire()
+    try:
+        child.router.handle({GRANT: child.flow.granted})
+    finally:
+        child.link.lock.release()

@@ -1,0 +1,133 @@
+"""
+Stop the function of a call where it stands.
+
+First the programs it started are told to end (SIGTERM), so that what waits for
+them returns; then ``econtext.Interrupted`` is raised in its thread.  In the main
+thread a signal does that, SIGURG, which by default and in what is started from
+here does nothing.  In another thread ctypes does, if it is there, and nothing does
+while that thread is outside of Python.
+
+Invariants:
+
+* Nothing is raised inside of econtext, where it could leave a lock held: the
+  signal is sent again until the thread is in the application's code, or waits.
+* It is raised once for each interruption.  A function that returns in that moment
+  raises it too: what it waited for was ended.
+
+Sent ahead of the first INTERRUPT.  ``strike`` runs in a thread of its own,
+``Aim.on_signal`` in the main thread.
+"""
+import os
+import signal
+import sys
+import time
+
+PAUSE = 0.0005      # seconds until the signal is sent again; it grows
+LONGEST = 0.05
+# The functions of econtext in which a thread waits, and may be called away.
+WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch', 'older')
+           for name in ('turn', 'park')]
+# Here stands a call of what is not written in Python, such as time.sleep.
+WAITING.append(('econtext.core.calls', 'perform'))
+
+
+class Aim(object):
+    """What the main thread is to be called away from."""
+
+    def __init__(self, supervisor):
+        # type: (Supervisor) -> None
+        self.supervisor = supervisor
+        self.error = sys.modules['econtext'].Interrupted
+        self.calls = {}  # type: dict[Any, bool]
+
+    def on_signal(self, number, frame):
+        # type: (int, Any) -> None
+        for call in list(self.calls):
+            if self.supervisor.running.get(call) == self.supervisor.main and may_leave(frame):
+                del self.calls[call]
+                raise self.error('the call was given up')
+
+
+def may_leave(frame):
+    # type: (Any) -> bool
+    """May an exception be raised in `frame`?"""
+    name = str(frame.f_globals.get('__name__'))
+    return name[:9] != 'econtext.' or (name, frame.f_code.co_name) in WAITING
+
+
+def strike(supervisor, call):
+    # type: (Supervisor, tuple[int, int]) -> None
+    """Interrupt `call`, unless it has ended meanwhile."""
+    if supervisor.aim is None:
+        supervisor.aim = Aim(supervisor)
+    thread = supervisor.running.get(call)
+    aim = supervisor.aim
+    if thread == supervisor.main:
+        # Before its programs end: it may return as soon as they have.
+        aim.calls[call] = True
+    if len(supervisor.running) == 1:
+        end_others()
+    if thread != supervisor.main:
+        strike_thread(supervisor, call, thread)
+        return
+    pause = PAUSE
+    while call in aim.calls and call in supervisor.running:
+        if hasattr(signal, 'pthread_kill'):
+            signal.pthread_kill(thread, signal.SIGURG)
+        else:
+            os.kill(os.getpid(), signal.SIGURG)
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST)
+    aim.calls.pop(call, None)
+
+
+def strike_thread(supervisor, call, thread):
+    # type: (Supervisor, tuple[int, int], Any) -> None
+    """Interrupt a call in a thread of its own, if this Python can."""
+    try:
+        import ctypes
+        raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+        number = ctypes.c_ulong
+        if sys.version_info < (3, 7):
+            number = ctypes.c_long  # type: ignore[assignment]
+    except (ImportError, AttributeError):
+        return
+    pause = PAUSE
+    while supervisor.running.get(call) == thread:
+        # Between the look and the exception that thread cannot run.
+        frame = getattr(sys, '_current_frames', dict)().get(thread)
+        if frame and may_leave(frame):
+            raise_in(number(thread), ctypes.py_object(supervisor.aim.error))
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST)
+
+
+def end_others():
+    # type: () -> None
+    """Tell the other processes of our group to end."""
+    for pid in others():
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except OSError:
+            # It has just ended, or is another user's.
+            pass
+
+
+def others():
+    # type: () -> list[int]
+    """Return the other processes of our group, as far as this system shows them."""
+    found = []
+    me, group = os.getpid(), os.getpgrp()
+    try:
+        names = os.listdir('/proc')
+    except OSError:
+        names = []
+    for name in names:
+        try:
+            if int(name) != me and os.getpgid(int(name)) == group == me:
+                found.append(int(name))
+        except (ValueError, OSError):
+            # No process, or not any more.
+            pass
+    return found

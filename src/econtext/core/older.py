@@ -1,0 +1,76 @@
+"""
+What Python before 3.2 needs: a wait that a signal can end.
+
+There a thread that waits for a lock heeds no signal.  So the main thread waits for
+a byte in a pipe.
+
+Invariants:
+
+* The gate is exchanged under the loop's lock, so whoever opens it opens the one
+  that is waited for.
+
+Sent once the context has settled down.  Entered by the main thread.
+"""
+import errno
+import os
+import sys
+try:
+    from _thread import get_ident
+except ImportError:
+    from thread import get_ident
+
+
+class Gate(object):
+    """Opened once."""
+
+    def __init__(self):
+        # type: () -> None
+        self.read, self.write = os.pipe()
+
+    def release(self):
+        # type: () -> None
+        os.write(self.write, '.'.encode())
+
+    def park(self):
+        # type: () -> None
+        """Wait. A thread may be called away from here, see ``interruption``."""
+        while 1:
+            try:
+                os.read(self.read, 1)
+                return
+            except OSError:
+                if sys.exc_info()[1].args[0] != errno.EINTR:
+                    raise
+
+
+def settle(child):
+    # type: (Child) -> None
+    """From its next wait on, have the main thread, which calls this, wait where signals reach it."""
+    loop, main, others = child.loop, get_ident(), child.loop.park
+
+    def wait(waiter):
+        # type: (Any) -> None
+        if get_ident() != main:
+            others(waiter)
+            return
+        try:
+            gate = Gate()
+        except OSError:
+            # No descriptor is left: signals are heard later.
+            others(waiter)
+            return
+        try:
+            loop.lock.acquire()
+            parks = waiter in loop.parked
+            if parks:
+                waiter.gate = gate
+            loop.lock.release()
+            if parks:
+                gate.park()
+        finally:
+            loop.lock.acquire()
+            loop.parked.pop(waiter, None)
+            os.close(gate.read)
+            os.close(gate.write)
+            loop.lock.release()
+    loop.park = wait

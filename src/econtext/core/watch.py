@@ -1,0 +1,214 @@
+"""
+See that the other end of each link is there, and that Python goes on.
+
+A link may go silent: packets are dropped, and nobody says so.  So whoever has
+heard nothing for an interval asks (BEAT), and whoever was not answered three
+times gives the link up.
+
+Code that never lets go of the interpreter's lock cannot be told anything, not
+even that the link has ended.  So while calls run, a timer of the kernel counts
+the processor time of this process; it is set again as long as Python goes on, and
+ends the process where it does not (SIGPROF).
+
+Invariants:
+
+* Where there is traffic, or no call and no heartbeat, nobody is woken.
+* Only time in which this process ran is counted, in checks or in processor time:
+  to be stopped (SIGSTOP) for any time is no fault, on either end.
+* Bytes count as life, also those of a frame that is not whole yet, and those of
+  ours that are taken.
+
+Follows the preamble.  ``turn`` is entered by the thread that leads, ``arm`` by
+any.
+"""
+import os
+import select
+import sys
+import time
+try:
+    import _signal as signal
+except ImportError:
+    import signal
+
+from econtext.core.kinds import BEAT
+from econtext.core.loop import TRANSIENT
+from econtext.core.wire import EMPTY
+
+MISSES = 3          # questions without an answer
+TIMER = getattr(signal, 'ITIMER_PROF', None)    # since Python 2.6
+set_timer = getattr(signal, 'setitimer', None)  # type: Any
+AGAIN = 1.0         # seconds: a timer that is younger need not be set again
+OFTEN = 2.0         # seconds between looks while calls run, at most
+clock = getattr(time, 'monotonic', time.time)
+
+
+class Pulse(object):
+    """One link, and what was heard of it."""
+
+    def __init__(self, link, interval):
+        # type: (Any, float) -> None
+        self.link = link
+        self.interval = interval
+        self.due = clock() + interval
+        self.misses = 0
+
+    def check(self, now, stirred, ask):
+        # type: (float, Any, Callable[[], Any]) -> bool
+        """See what was heard since the last time; False once it is to be given up.
+
+        `stirred` are the descriptors on which something happened.
+        """
+        self.due = now + self.interval
+        alive = self.link.fd in stirred or self.link.out in stirred
+        for fd in self.link.fd, self.link.out:
+            stirred.pop(fd, None)
+        if alive:
+            self.misses = 0
+            return True
+        self.misses += 1
+        if self.misses <= MISSES:
+            ask()
+        return self.misses <= MISSES
+
+
+class Watch(object):
+    def __init__(self, child, supervisor, settings):
+        # type: (Child, Any, dict[str, Any]) -> None
+        self.child = child
+        self.loop = child.loop
+        self.running = supervisor.running
+        self.stirred = {}  # type: dict[int, bool]
+        self.pulses = {}  # type: dict[int, Pulse]
+        self.limit = settings.get('gil_limit') or 0
+        self.armed = False
+        self.set_at = 0.0
+        self.turns = 0
+        self.often = self.pause(OFTEN)
+        # Between looks while there is no call.
+        self.seldom = self.loop.patience
+        if TIMER is not None and self.limit:
+            self.often = self.pause(min(OFTEN, max(0.02, self.limit * (0.5 / processors()))))
+            supervisor.before = self.before
+            if settings.get('threads', 1) == 1:
+                self.tell_the_line()
+        if settings.get('heartbeat'):
+            # Later than the other end, which then has nothing to ask.
+            self.attend(settings['parent'], child.link, 1.25 * settings['heartbeat'])
+        child.attend = self.attend
+        self.loop.turn = self.turn
+        # Whoever leads waits in another turn than this: standard input, at its end,
+        # calls it away, and once.
+        self.ready = self.loop.forget
+        self.loop.watch(0, self)
+
+    def attend(self, who, link, interval):
+        # type: (int, Any, float) -> None
+        """Ask context `who`, at the other end of `link`, whenever it is silent for so long."""
+        self.pulses[who] = Pulse(link, interval)
+        pause = self.pause(interval)
+        if not 0 < self.seldom < pause:
+            self.seldom = pause
+        self.often = min(self.often, pause)
+
+    def pause(self, seconds):
+        # type: (float) -> float
+        """Return `seconds` in the poller's unit, and no more than it may wait."""
+        patience = self.loop.patience
+        if patience < 0:
+            return seconds
+        return min(patience, seconds * 1000)
+
+    def turn(self, waiter):
+        # type: (Any) -> None
+        """Wait for something to happen, and do what it asks for."""
+        pause = self.seldom
+        if self.running:
+            self.arm()
+            pause = self.often
+        elif self.armed:
+            pause = self.often
+        try:
+            events = self.loop.poller.poll(pause)
+        except (OSError, IOError, select.error):
+            # Python 2 has no `errno` in a select.error; what a signal handler raises may have no `args`.
+            if not sys.exc_info()[1].args[:1] or sys.exc_info()[1].args[0] not in TRANSIENT:
+                raise
+            return
+        watched = self.loop.watched
+        for fd, _ in events:
+            self.stirred[fd] = True
+            watcher = watched.get(fd)
+            if watcher:
+                watcher.ready(fd)
+        self.turns += 1
+        if not events or not self.turns & 255:
+            self.look()
+
+    def look(self):
+        # type: () -> None
+        """Nothing has happened for a while, or very much."""
+        if self.armed and not self.running:
+            self.disarm()
+        now = clock()
+        for who, pulse in list(self.pulses.items()):
+            if pulse.link.fd is None:
+                self.pulses.pop(who, None)
+            elif now >= pulse.due and not pulse.check(
+                    now, self.stirred, lambda who=who: self.ask(who)):
+                self.pulses.pop(who, None)
+                pulse.link.owner.silent(pulse.link, pulse.interval)
+
+    # Beats.
+
+    def ask(self, who):
+        # type: (int) -> None
+        self.child.router.send(BEAT, who, 1, EMPTY)
+
+    def beat(self, src, asks, body):
+        # type: (int, int, bytes) -> None
+        if asks:
+            self.child.router.send(BEAT, src, 0, EMPTY)
+
+    # The switch.
+
+    def before(self):
+        # type: () -> None
+        """A call begins."""
+        now = clock()
+        if not 0 <= now - self.set_at < AGAIN or not self.armed:
+            self.set_at = now
+            self.arm()
+
+    def arm(self):
+        # type: () -> None
+        if self.limit:
+            self.armed = True
+            set_timer(TIMER, self.limit)
+
+    def disarm(self):
+        # type: () -> None
+        self.armed = False
+        set_timer(TIMER, 0)
+        if self.running:
+            # A call began between the look and this.
+            self.arm()
+
+    def tell_the_line(self):
+        # type: () -> None
+        """Have the line that hangs written where the next frame would stand."""
+        try:
+            import faulthandler
+            faulthandler.register(
+                signal.SIGPROF, file=self.child.link.out, all_threads=False, chain=True)
+        except (ImportError, AttributeError, RuntimeError, ValueError, OSError):
+            # Python before 3.3, or one without: it ends without a word.
+            pass
+
+
+def processors():
+    # type: () -> int
+    """Return how many processors may count at a time."""
+    try:
+        return max(1, os.sysconf('SC_NPROCESSORS_ONLN'))
+    except (AttributeError, ValueError, OSError):
+        return 8

@@ -1,0 +1,100 @@
+"""
+What may come up a link, and how long it may be: one table for the controller and for every hop.
+
+A hop that let through what the controller refuses would be ended in the place
+of the one that sent it, and all beside it too.
+
+Invariants:
+
+* What the table does not name is refused at the hop next to its sender.
+* A hop takes for itself, from below, only answers to what it has asked.
+* Who asks for more than it reads is ended, before much of that is kept for it.
+
+Pure; entered by the thread that leads.
+"""
+from econtext.core.kinds import ASKED, BEAT, BEGUN, PART
+from econtext.core.parts import LARGEST
+from econtext.core.router import LIMIT
+from econtext.core.wire import (
+    ANSWERS, CLOSE, CREDIT, DATA, DEAD, ERROR, HELLO, LOG, MODULE, REPORT, RESULT, STDIO, WANT)
+
+# The kinds that contexts send up, and how many bytes each may have.
+LIMITS = {
+    HELLO: 1 << 14,
+    RESULT: LIMIT,
+    ERROR: LIMIT,
+    DEAD: 1 << 12,
+    WANT: 1 << 14,
+    LOG: (1 << 20) + (1 << 14),     # what ``core.records`` cuts its texts to, in UTF-8
+    STDIO: 1 << 16,
+    REPORT: 1 << 17,
+    DATA: LIMIT,
+    CLOSE: 0,
+    CREDIT: 1 << 5,
+    ASKED: LIMIT,
+    BEAT: 0,
+    BEGUN: 0,
+    PART: LARGEST,
+}
+
+# What is about a channel, whose owner is the controller.
+STREAMS = DATA, CLOSE, CREDIT
+
+
+def guard(router):
+    # type: (Any) -> Callable[..., bool]
+    """Return what judges headers for the `router` of a hop, in the place of its accepts()."""
+    accepts = router.accepts
+
+    def judge(link, kind, dst, src, handle, size):
+        # type: (Any, int, int, int, int, int) -> bool
+        if link is not router.up:
+            if size > LIMITS.get(kind, -1):
+                return False
+            if dst == router.me and kind in STREAMS + ANSWERS:
+                late = kind == DEAD and src not in router.links
+                if kind in STREAMS or not late and router.asked.get(handle, (None,))[0] != src:
+                    return False
+        return accepts(link, kind, dst, src, handle, size)
+    return judge
+
+
+MOST_UNREAD = 1 << 26   # bytes
+EACH = 1 << 15          # that an answer counts beside its body
+UNREAD = 'it asks for modules, and does not read what it gets'
+
+
+class Unread(object):
+    """How much a context was given, on its request, since the link to it was last idle."""
+
+    def __init__(self):
+        # type: () -> None
+        self.size = 0
+
+    def grows(self, link):
+        # type: (Any) -> bool
+        """Is it more than an honest context leaves unread?"""
+        if not link.queue:
+            self.size = 0
+        return self.size > MOST_UNREAD
+
+    def add(self, size):
+        # type: (int) -> None
+        self.size += size + EACH
+
+
+def restrain(link):
+    # type: (Any) -> None
+    """Have the `link` of a hop to its child end the child where it asks and does not read."""
+    send, unread = link.send, Unread()
+
+    def give(kind, dst, src, handle, body, *tag):
+        # type: (int, int, int, int, bytes, bytes) -> None
+        if kind in (RESULT, ERROR, MODULE):
+            if unread.grows(link):
+                link.hang_up()
+                link.owner.lost(link, UNREAD)
+                return
+            unread.add(len(body))
+        send(kind, dst, src, handle, body, *tag)
+    link.send = give
