@@ -1,6 +1,7 @@
 """What every test of the project gets: limits, leak checks, and the laboratory's parts as fixtures.
 
-Markers: `deadline(seconds)`, `leaks_allowed(reason)`, `controller_matrix` (also run on other controllers' Pythons).
+Markers: `deadline(seconds)`, `leaks_allowed(reason)`, `every_python` (in every version of a child, not some),
+`controller_matrix` (also run on other controllers' Pythons).
 """
 
 from __future__ import annotations
@@ -25,19 +26,21 @@ if TYPE_CHECKING:
     import econtext
 
 LINUX = sys.platform.startswith('linux')  # elsewhere there is no /proc to check for leaks
-SECONDS = 60.0  # for one phase of a test: set-up, the test itself, tear-down
+# For one phase of a test: set-up, the test itself, tear-down. CI tries each property more often, beside other tests.
+SECONDS = 120.0 if os.environ.get('CI') == 'true' else 60.0
 GRACE = 30.0  # beyond that for Python to react at all; then the process is killed
 SETTLE = 5.0  # until what a test has ended must be gone
 
 MARKERS = (
     'deadline(seconds): the time that each phase of this test may take, instead of 60 s',
     'leaks_allowed(reason): no check for leaked descriptors, threads and processes after this test',
+    'every_python: run with a child of every version; else with those that differ most, and one of the rest',
     'controller_matrix: run with every supported Python as the controller',
 )
 
 _stderr = pytest.StashKey[int]()
 
-EXAMPLES = 2000 if os.environ.get('CI') == 'true' else 200  # of each property
+EXAMPLES = 500 if os.environ.get('CI') == 'true' else 200  # of each property
 hypothesis.settings.register_profile(
     'econtext', max_examples=EXAMPLES, deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])  # no_leaks: around all examples
@@ -48,6 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line('markers', line)
     config.stash[_stderr] = os.dup(2)  # pytest captures 2 while tests run
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Begun in the background by a shell: what tests start would be deaf to Ctrl-C, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if LINUX:
         leaks.adopt_orphans()
         leaks.record_births()
@@ -141,9 +147,18 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         yield server
 
 
-@pytest.fixture(params=pythons.REQUIRED + tuple(v for v in pythons.WELCOME if v in pythons.interpreters()))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that takes `python` its versions, unless it says itself which."""
+    named = any('python' in mark.args[0] for mark in metafunc.definition.iter_markers('parametrize'))
+    if 'python' in metafunc.fixturenames and not named:
+        every = metafunc.definition.get_closest_marker('every_python') is not None
+        name = f'{metafunc.module.__name__}.{metafunc.function.__name__}'
+        metafunc.parametrize('python', pythons.wanted() if every else pythons.some(name), indirect=True)
+
+
+@pytest.fixture
 def python(request: pytest.FixtureRequest) -> pythons.Interpreter:
-    """Each version of Python that a child may have: the interpreter's path, a str with `.version`."""
+    """A version of Python that a child may have, of several: the interpreter's path, a str with `.version`."""
     return pythons.interpreter(request.param)
 
 

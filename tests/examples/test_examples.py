@@ -113,10 +113,11 @@ def test_greeting_on_every_python(environment: dict[str, str], version: str) -> 
         '    print(context.call(greeting.name_in_ps))\n'
     )
     environment['PYTHONPATH'] += f':{EXAMPLES}'
-    argv = [sys.executable, '-c', program, pythons.interpreter(version)]
+    python = pythons.interpreter(version)
+    argv = [sys.executable, '-c', program, python]
     result = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=30)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(f'{version}.'), result.stdout
+    assert result.stdout.startswith(f'{python.number}.'), result.stdout
     assert '\necontext:' in result.stdout
 
 
@@ -173,6 +174,59 @@ def test_uptime_goes_on_where_a_host_cannot_be_reached(start: Start, host: str) 
     _output, errors = finish(start('uptime.py', 'no-such-host.invalid', host))
     assert "no-such-host.invalid: the host's name cannot be resolved. Check the spelling" in errors
     assert f'INFO: econtext.ctx.{host}: stdout: ' in errors
+
+
+def test_facts(start: Start, host: str) -> None:
+    output, errors = finish(start('facts.py', host, 'lab-two'))
+    first, second = output.splitlines()
+    assert first.startswith(host)
+    assert second.startswith('lab-two')
+    assert f'{os.uname().sysname} {os.uname().release}' in first
+    assert errors == ''
+    process = start('facts.py', 'no-such-host.invalid', host)
+    output, _errors = process.communicate(timeout=30)
+    first, second = output.splitlines()
+    assert first.startswith('no-such-host.invalid no-such-host: Check the spelling')
+    assert second.startswith(host)
+    assert process.returncode == 1
+
+
+def test_deploy(start: Start, host: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    assert finish(start('deploy.py', str(tmp_path), '1'))[0] == 'local.1: nothing -> 1\n'
+    output, _ = finish(start('deploy.py', str(tmp_path), '2', host))
+    assert output == f'{host}: 1 -> 2\n'
+    process = start('deploy.py', str(tmp_path / 'none'), '3', *['lab-one', 'lab-two', 'lab-three', 'lab-four'])
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert errors == '2 failed; 2 hosts were left as they are\n'
+    assert sorted(line.partition(':')[0] for line in output.splitlines()) == ['lab-one', 'lab-two']
+    assert 'No such file or directory' in output
+
+
+def test_copy_file(start: Start, tmp_path: Path, host: str) -> None:
+    tmp_path.chmod(0o777)
+    here, there, back = tmp_path / 'here', tmp_path / 'there', tmp_path / 'back'
+    here.write_bytes(os.urandom(3_000_000))
+    for place in '.', host:
+        assert finish(start('copy_file.py', str(here), f'{place}:{there}')) == ('', '')
+        assert there.read_bytes() == here.read_bytes()
+        assert finish(start('copy_file.py', f'{place}:{there}', str(back))) == ('', '')
+        assert back.read_bytes() == here.read_bytes()
+        back.unlink()
+        there.unlink()
+
+
+def test_copy_file_tells_what_is_wrong(start: Start, tmp_path: Path) -> None:
+    here = tmp_path / 'here'
+    here.write_bytes(bytes(3_000_000))
+    for arguments in [(str(here), '.:/no/such/folder/file'), ('.:/no/such/folder/file', str(here))]:
+        process = start('copy_file.py', *arguments)
+        _output, errors = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert errors.startswith('FileNotFoundError: '), errors
+        assert '/no/such/folder/file' in errors
+    assert here.read_bytes() == bytes(3_000_000)
 
 
 def follow(process: subprocess.Popen[str], path: Path, names: list[str]) -> None:

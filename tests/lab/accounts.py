@@ -2,7 +2,8 @@
 
 Invariants:
 * Every account's name begins with `ect_`; the password of NAME is `pw-NAME`.
-* The one file written besides is /etc/sudoers.d/econtext-tests, never before visudo has read it.
+* The files written besides are /etc/sudoers.d/econtext-tests, never before visudo has read it, and
+  /etc/doas.conf, if there was none; sudo writes below RECORDS.
 * Test runs may overlap: the first makes the accounts, the last removes them. A run that died holds
   no lock, so the next one repairs what it left and removes it in its turn.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -27,6 +29,7 @@ from lab import eventually, leaks, missing, need, program, unavailable
 
 PREFIX = 'ect_'
 RULES_FILE = Path('/etc/sudoers.d/econtext-tests')
+RECORDS = Path('/run/econtext-tests-sudo')     # of sudo, for who is recorded
 LOCKS = Path('/run/lock')
 
 # kind -> (the shell's program, what the account is for)
@@ -38,7 +41,12 @@ KINDS: dict[str, tuple[str, str]] = {
     'pty': ('bash', 'sudo asks nothing and runs commands on a new pty'),
     'rootpw': ('bash', "sudo asks for the target's password"),
     'lect': ('bash', 'sudo lectures, allows one try, and prompts in words of its own'),
-    'target': ('bash', 'whom others become'),
+    'doas': ('bash', 'doas asks for its password'),
+    'doasnopw': ('bash', 'doas asks nothing'),
+    'wording': ('bash', 'sudo has words of its own for its prompt'),
+    'factors': ('bash', 'sudo asks for what a service of PAM asks, see lab/otp.py'),
+    'logio': ('bash', 'sudo asks nothing, and records what goes in and out'),
+    'target': ('bash', 'whom others become; its profile sets a variable'),
     'dash': ('dash', 'a login shell'),
     'tcsh': ('tcsh', 'a login shell'),
     'csh': ('csh', 'a login shell'),
@@ -47,17 +55,30 @@ KINDS: dict[str, tuple[str, str]] = {
     'nologin': ('nologin', 'refuses, on standard output'),
     'false': ('false', 'refuses without a word'),
     'noisy': ('bash', 'its .bashrc writes to both outputs'),
+    'odd': ('bash', 'for tests that change its start-up file'),
     'expired': ('bash', 'its password must be changed'),
+    'renew': ('bash', 'for the test that changes its password'),
 }
 
 RULES = """\
 Defaults:ect_tty requiretty
 Defaults:ect_pty use_pty
-Defaults:ect_sudo,ect_lect,ect_rootpw timestamp_timeout=0
+Defaults:ect_sudo,ect_lect,ect_rootpw,ect_wording,ect_factors timestamp_timeout=0
+Defaults:ect_factors pam_service=econtext-tests-sudo
+Defaults:ect_wording passprompt_override,passprompt="Geheimwort von %p bitte> "
+Defaults:ect_logio log_input,log_output,iolog_dir={records}
 Defaults:ect_rootpw targetpw
 Defaults:ect_lect lecture=always,passwd_tries=1,passprompt="[corp] gimme %p's secret> "
-ect_sudo,ect_rootpw,ect_lect ALL=(ALL:ALL) ALL
-ect_nopw,ect_tty,ect_pty     ALL=(ALL:ALL) NOPASSWD: ALL
+ect_sudo,ect_rootpw,ect_lect,ect_wording,ect_factors ALL=(ALL:ALL) ALL
+ect_nopw,ect_tty,ect_pty,ect_logio ALL=(ALL:ALL) NOPASSWD: ALL
+"""
+
+DOAS_FILE = Path('/etc/doas.conf')
+DOAS_RULES = """\
+# econtext-tests
+permit ect_doas
+permit nopass ect_doasnopw
+permit nopass root
 """
 
 NOISE = 'echo "BANNER stdout"\necho "BANNER stderr" >&2\n'
@@ -138,6 +159,9 @@ class Accounts(Mapping[str, Account]):
 def remove() -> None:
     """Remove the sudo rules, and every account with our prefix together with its processes and home."""
     RULES_FILE.unlink(missing_ok=True)
+    if _doas_rules_are_ours():
+        DOAS_FILE.unlink()
+    shutil.rmtree(RECORDS, ignore_errors=True)
     for entry in pwd.getpwall():
         if entry.pw_name.startswith(PREFIX):
             _end_processes(entry.pw_uid)
@@ -165,9 +189,16 @@ def _ensure() -> Iterator[tuple[str, Account]]:
             yield kind, Account(entry.pw_name, f'pw-{entry.pw_name}', entry.pw_shell, home, entry.pw_uid, entry.pw_gid)
             _furnish(kind, home, entry.pw_uid, entry.pw_gid)
     _install_rules()
+    if missing('doas') is None and (_doas_rules_are_ours() or not DOAS_FILE.exists()):
+        draft = DOAS_FILE.with_name('doas.conf.econtext-tests')
+        draft.write_text(DOAS_RULES)
+        draft.chmod(0o400)
+        os.replace(draft, DOAS_FILE)
 
 
 def _furnish(kind: str, home: Path, uid: int, gid: int) -> None:
+    if kind == 'target':
+        (home / '.bash_profile').write_text('export ECT_PROFILE="set by the profile"\n')
     if kind == 'noisy':
         for name in ('.bashrc', '.bash_profile'):
             (home / name).write_text(NOISE)
@@ -180,10 +211,14 @@ def _install_rules() -> None:
         return
     with tempfile.TemporaryDirectory(dir='/etc') as folder:
         draft = Path(folder) / 'econtext-tests'
-        draft.write_text(RULES)
+        draft.write_text(RULES.format(records=RECORDS))
         draft.chmod(0o440)
         _run('visudo', '-q', '-cf', str(draft), check=True)
         os.replace(draft, RULES_FILE)
+
+
+def _doas_rules_are_ours() -> bool:
+    return DOAS_FILE.is_file() and DOAS_FILE.read_text().startswith('# econtext-tests\n')
 
 
 def _end_processes(uid: int) -> None:

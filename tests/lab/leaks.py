@@ -17,11 +17,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
+WALL = 0x40000000   # children of every kind
 
 
 # -- processes, as /proc tells them ------------------------------------------
@@ -47,11 +48,15 @@ class Process:
 def process(pid: int) -> Process | None:
     """Return what the kernel knows of a process; None if there is none."""
     try:
-        with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as file:
-            fields = file.read().rpartition(')')[2].split()
+        # The shortest way to read it: every test reads that of each process there is.
+        file = os.open(f'/proc/{pid}/stat', os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fields = os.read(file, 4096).rpartition(b')')[2].split()
+        finally:
+            os.close(file)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return Process(pid, int(fields[1]), fields[0], int(fields[19]))
+    return Process(pid, int(fields[1]), fields[0].decode(), int(fields[19]))
 
 
 def alive(pid: int) -> bool:
@@ -81,21 +86,26 @@ def table() -> list[Process]:
 
 def descendants(root: int) -> list[Process]:
     """Return the processes below `root`, parents before their children."""
+    return below(root, table())
+
+
+def below(root: int, entries: Iterable[Process]) -> list[Process]:
+    """Return those of `entries` that are below `root`, parents before their children."""
     children: dict[int, list[Process]] = {}
-    for entry in table():
+    for entry in entries:
         children.setdefault(entry.parent, []).append(entry)
-    below: list[Process] = []
+    found: list[Process] = []
     queue = [root]
     while queue:
-        found = children.get(queue.pop(0), [])
-        below += found
-        queue += [entry.pid for entry in found]
-    return below
+        inner = children.get(queue.pop(0), [])
+        found += inner
+        queue += [entry.pid for entry in inner]
+    return found
 
 
 # -- births: which children are our own, which are adopted -------------------
 
-_born: set[int] = set()
+_born: set[tuple[int, int]] = set()     # by `Process.key`: numbers come again, and orphans get them too
 
 
 def adopt_orphans() -> None:
@@ -115,7 +125,7 @@ def record_births() -> None:
         try:
             execute(self, *args, **kwargs)
         finally:
-            _born.add(getattr(self, 'pid', 0))
+            _note_birth(getattr(self, 'pid', 0))
 
     setattr(subprocess.Popen, '_execute_child', _execute_child)  # noqa: B010 -- mypy knows no such method
 
@@ -123,21 +133,47 @@ def record_births() -> None:
 def _recording(start: Callable[..., Any]) -> Callable[..., Any]:
     def started(*args: Any, **kwargs: Any) -> Any:
         result = start(*args, **kwargs)
-        _born.add(result[0] if isinstance(result, tuple) else result)
+        _note_birth(result[0] if isinstance(result, tuple) else result)
         return result
 
     return started
 
 
+def _note_birth(pid: int) -> None:
+    born = process(pid) if pid else None
+    if born is not None:
+        _born.add(born.key)
+
+
 def reap_adopted() -> None:
     """Wait for the zombies that came to us from somewhere below."""
+    ours()
+
+
+def ours() -> list[Process]:
+    """Return the processes below this one, but for the zombies that came to us, which are reaped."""
+    if not has_children():
+        return []
     me = os.getpid()
-    for entry in table():
-        if entry.parent == me and entry.state == 'Z' and entry.pid not in _born:
+    kept = []
+    for entry in below(me, table()):
+        if entry.parent == me and entry.state == 'Z' and entry.key not in _born:
             try:
                 os.waitpid(entry.pid, os.WNOHANG)
             except ChildProcessError:
                 pass
+        else:
+            kept.append(entry)
+    return kept
+
+
+def has_children() -> bool:
+    """Whether a process is below this one: orphans come to us, so where no child is, nobody is."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
+    except ChildProcessError:
+        return False
+    return True
 
 
 # -- the snapshot ------------------------------------------------------------
@@ -153,11 +189,10 @@ class Snapshot:
 
     @classmethod
     def take(cls) -> Snapshot:
-        reap_adopted()
         return cls(
             frozenset(_descriptors()),
             frozenset(int(name) for name in os.listdir('/proc/self/task')),
-            frozenset(entry.key for entry in descendants(os.getpid())),
+            frozenset(entry.key for entry in ours()),
         )
 
     def settle(self, deadline: float = 5.0) -> list[str]:
@@ -186,7 +221,7 @@ class Snapshot:
             found = process(pid)
             if found is None or found.started != started:
                 continue
-            if found.state == 'Z' and pid in _born:
+            if found.state == 'Z' and found.key in _born:
                 yield f'process {pid} was started here and never waited for: {command_line(pid)}'
             else:
                 yield f'process {found}'

@@ -18,12 +18,24 @@ import stat
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 # Those that the tests must have seen; CI fails without them.
-REQUIRED = ('2.7', '3.6', '3.7', '3.8', '3.9', '3.10', '3.11', '3.12', '3.13')
-# Those that are used where they are found.
-WELCOME = ('3.14', '3.15')
+REQUIRED = ('2.7', '3.6', '3.7', '3.8', '3.9', '3.10', '3.11', '3.12', '3.13', '3.14', '3.15', 'pypy3.11')
+# Those that are used where they are found: without the lock of the interpreter.
+WELCOME = ('3.13t', '3.14t', '3.15t')
+# Those that differ most.
+ENDS = ('2.7', '3.6', '3.15', 'pypy3.11')
+# Where scripts/interpreters unpacks what this system does not have.
+UNPACKED = Path('/var/cache/econtext/interpreters/usr/bin')
+
+# What an interpreter is to print its name by.
+ASK = """import sys
+kind = ('', 'pypy')['PyPy' in sys.version]
+threads = ('', 't')[hasattr(sys, '_is_gil_enabled') and not sys._is_gil_enabled()]
+sys.stdout.write('%s%d.%d%s' % ((kind,) + tuple(sys.version_info[:2]) + (threads,)))
+"""
 
 # What no child needs, and would only make a copy large.
 LEFT_OUT = ('site-packages', 'test', 'tests', 'idlelib', 'tkinter', 'lib-tk', 'turtledemo', 'ensurepip',
@@ -34,16 +46,18 @@ COPY = 'econtext-python-'
 
 
 class Interpreter(str):
-    """The absolute path of an interpreter, which also knows its version, `(3, 6)`, and its name, `3.6`."""
+    """The absolute path of an interpreter, which also knows its version, `(3, 6)`, and its name, `3.6` or `pypy3.6`."""
 
     version: tuple[int, int]
     name: str
+    number: str  # the name without what is special
 
     def __new__(cls, path: str, version: str) -> Interpreter:
         self = super().__new__(cls, path)
-        major, minor = version.split('.')
+        major, minor = version.removeprefix('pypy').removesuffix('t').split('.')
         self.version = (int(major), int(minor))
         self.name = version
+        self.number = f'{major}.{minor}'
         return self
 
 
@@ -57,6 +71,25 @@ def interpreters() -> dict[str, Interpreter]:
                 found[version] = Interpreter(path, version)
                 break
     return found
+
+
+def wanted() -> tuple[str, ...]:
+    """Return the versions that children have: all, or those that ECONTEXT_PYTHONS names."""
+    chosen = os.environ.get('ECONTEXT_PYTHONS', '').split()
+    return tuple(chosen) or REQUIRED + tuple(version for version in WELCOME if version in interpreters())
+
+
+def some(test: str) -> tuple[str, ...]:
+    """Return the versions that the test of this name runs with: the ends, and one of the rest, always the same one.
+
+    Between them the tests go through every version; a test that is about versions is marked `every_python`.
+    """
+    versions = wanted()
+    if os.environ.get('ECONTEXT_PYTHONS'):
+        return versions
+    rest = [version for version in versions if version not in ENDS]
+    chosen = rest[zlib.crc32(test.encode()) % len(rest)]
+    return tuple(version for version in versions if version in ENDS or version == chosen)
 
 
 def interpreter(version: str) -> Interpreter:
@@ -76,6 +109,14 @@ def public_python(version: str) -> Interpreter:
     return _copied(version)
 
 
+def micropython() -> str:
+    """Return the path of a MicroPython; where there is none, skip the test, or fail it in CI."""
+    from lab import program, unavailable
+
+    unpacked = UNPACKED / 'micropython'
+    return str(unpacked) if unpacked.exists() else program('micropython') or unavailable('no MicroPython here')
+
+
 def _candidates(version: str) -> list[str]:
     return _pyenv(version) + _system(version)
 
@@ -89,8 +130,8 @@ def _pyenv(version: str) -> list[str]:
 
 
 def _system(version: str) -> list[str]:
-    names = [f'python{version}', 'python3' if version[0] == '3' else 'python2']
-    return [f'{folder}/{name}' for folder in ('/usr/local/bin', '/usr/bin') for name in names]
+    names = [version if version.startswith('pypy') else f'python{version}', 'python3', 'python2', 'pypy3']
+    return [f'{folder}/{name}' for folder in ('/usr/local/bin', '/usr/bin', UNPACKED) for name in names]
 
 
 def _listed(folder: Path) -> list[str]:
@@ -113,11 +154,13 @@ def pyenv_root() -> Path:
 
 def _runs(path: str, version: str) -> bool:
     """Whether `path` is an interpreter of that minor version, by asking it."""
-    if not os.access(path, os.X_OK):
-        return False
-    ask = 'import sys; sys.stdout.write("%d.%d" % sys.version_info[:2])'
-    answer = subprocess.run([path, '-Ec', ask], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return answer.stdout == version
+    return os.access(path, os.X_OK) and _says(path) == version
+
+
+@functools.cache
+def _says(path: str) -> str:
+    """Return the name of the version that an interpreter has, or whatever another program says."""
+    return subprocess.run([path, '-Ec', ASK], capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
 
 
 def _open_to_all(path: Path) -> bool:

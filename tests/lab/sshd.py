@@ -72,11 +72,18 @@ Host *
 
 
 class Sshd:
-    """A server in `directory`. `options` are lines of sshd_config that win over ours."""
+    """
+    A server in `directory`. `options` are lines of sshd_config that win over ours.
 
-    def __init__(self, directory: Path, options: Sequence[str] = (), address: str = '127.0.0.1') -> None:
+    `program` is another path of sshd; by its last part PAM knows the service.
+    """
+
+    def __init__(
+        self, directory: Path, options: Sequence[str] = (), address: str = '127.0.0.1', program: str = ''
+    ) -> None:
         self.directory = directory
         self.address = address
+        self.program = program or need('sshd')
         self.port = 0
         self.options = tuple(options)
         self.config = directory / 'ssh_config'
@@ -101,7 +108,7 @@ class Sshd:
         (self.directory / 'sshd.pid').unlink(missing_ok=True)
         with open(self.log, 'ab') as log:
             self._process = subprocess.Popen(
-                [need('setpriv'), '--pdeathsig', 'TERM', need('sshd'), '-D', '-e', '-f', str(config)],
+                [need('setpriv'), '--pdeathsig', 'TERM', self.program, '-D', '-e', '-f', str(config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         eventually(self._listening, 20, f'{self.log} names no listening server')
@@ -177,7 +184,7 @@ class Sshd:
             admission=admission.format(cat=need('cat'), directory=self.directory),
         )  # fmt: skip
         config.write_text(text + PATIENT)
-        check = [need('sshd'), '-t', '-f', str(config)]
+        check = [self.program, '-t', '-f', str(config)]
         if subprocess.run(check, capture_output=True).returncode != 0:
             config.write_text(text)
             subprocess.run(check, check=True)

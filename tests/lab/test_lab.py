@@ -188,18 +188,20 @@ def test_overlapping_runs_share_the_accounts(accounts: Accounts) -> None:
 # -- interpreters ------------------------------------------------------------
 
 
+@pytest.mark.every_python
 def test_interpreter_is_of_its_version_and_no_shim(python: Interpreter) -> None:
     done = subprocess.run(
         [python, '-c', 'import sys; print("%d.%d" % sys.version_info[:2]); print(sys.executable)'],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.split() == [python.name, python]
+    assert done.stdout.split() == [python.number, python]
 
 
+@pytest.mark.every_python
 def test_other_accounts_can_run_the_public_one(public_python: Interpreter, accounts: Accounts) -> None:
     code = 'import sys, zlib, struct, select; print("%d.%d" % sys.version_info[:2])'
     done = accounts['plain'].run(public_python, '-c', code)
-    assert (done.stdout, done.stderr) == (public_python.name + '\n', '')
+    assert (done.stdout, done.stderr) == (public_python.number + '\n', '')
 
 
 # -- leaks -------------------------------------------------------------------

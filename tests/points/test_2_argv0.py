@@ -25,6 +25,7 @@ def shown(pid: int) -> str:
     return subprocess.run(['ps', '-ww', '-o', 'args=', '-p', str(pid)], capture_output=True, text=True).stdout.strip()
 
 
+@pytest.mark.every_python
 @matrix
 def test_a_child_shows_whose_it_is(broker: econtext.Broker, python: Interpreter) -> None:
     child = broker.local(python=python)

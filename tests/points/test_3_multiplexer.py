@@ -18,6 +18,7 @@ from lab.pythons import Interpreter
 matrix = pytest.mark.controller_matrix
 
 
+@pytest.mark.every_python
 @matrix
 @pytest.mark.parametrize('busy', [facts.wait_for, facts.compute_until])
 def test_a_busy_context_still_passes_on(
@@ -75,7 +76,7 @@ def test_a_chain_of_every_python(broker: econtext.Broker) -> None:
         chain.append(origin)
     answers = [context.submit(facts.version) for context in reversed(chain)]
     versions = ['%d.%d' % answer.result(60) for answer in reversed(answers)]
-    assert versions == list(pythons.interpreters())
+    assert versions == [each.number for each in pythons.interpreters().values()]
     data = bytes(range(256)) * 4000
     assert chain[-1].call(calls.echo, data) == data
     pids = [context.call(os.getpid) for context in chain]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import zipapp
 from pathlib import Path
 
 import pytest
@@ -255,13 +256,57 @@ def test_a_program_from_standard_input_or_the_command_line(tmp_path: Path) -> No
         assert 'Error: ' in done.stderr.splitlines()[-1] or 'No module named' in done.stderr
 
 
+SPAWNS = '''\
+import multiprocessing
+import sys
+
+import econtext
+
+
+class Shop:
+    @classmethod
+    def name(cls):
+        return cls.__name__
+
+
+def add(a, b):
+    return a + b
+
+
+def work(queue):
+    with econtext.Broker() as broker:
+        child = broker.local()
+        queue.put((child.call(add, 1, 2), child.call(Shop.name)))
+
+
+if __name__ == '__main__' and not econtext.slave:
+    kind = multiprocessing.get_context(sys.argv[1])
+    queue = kind.Queue()
+    process = kind.Process(target=work, args=(queue,))
+    process.start()
+    process.join()
+    print(queue.get(timeout=1))
+'''
+
+
+@pytest.mark.parametrize('kind', ['fork', 'spawn', 'forkserver'])
+def test_a_program_of_several_processes(tmp_path: Path, kind: str) -> None:
+    """What multiprocessing starts calls the program's own module by another name."""
+    path = tmp_path / 'several.py'
+    path.write_text(SPAWNS)
+    done = subprocess.run([sys.executable, str(path), kind], capture_output=True, text=True, timeout=50)
+    assert done.stdout == "(3, 'Shop')\n", done.stderr
+
+
+@pytest.mark.every_python
 def test_the_face_of_econtext_in_a_child(tmp_path: Path, python: pythons.Interpreter) -> None:
     """A program may name at its top what only the controller has."""
     program = tmp_path / 'program.py'
     program.write_text(
         'import econtext, econtext.utils\n'
-        'from econtext import Broker, ssh, ContextLost\n'
+        f'from econtext import {", ".join(econtext.__all__)}\n'
         'import econtext.ssh\n'
+        'ANNOTATED = Broker | None, None | Stream, Future[int]\n'
         'def use():\n    return econtext.ssh.connect(None, "host")\n'
         'def main(broker):\n'
         f'    context = broker.local(python={str(python)!r})\n'
@@ -272,3 +317,43 @@ def test_the_face_of_econtext_in_a_child(tmp_path: Path, python: pythons.Interpr
     done = run(program)
     assert done.returncode == 0, done.stderr
     assert 'works only where the program was started' in done.stdout
+
+
+# -- a program called like what it imports -----------------------------------
+
+TOOL = '''\
+import sys
+import econtext
+from tool.steps import step
+
+
+def own():
+    return __name__, step()
+
+
+if __name__ == '__main__':
+    with econtext.Broker() as broker:
+        context = broker.local()
+        sys.stdout.write(repr([context.call(step), context.call(own)]))
+'''
+
+
+@pytest.mark.parametrize('name', ['tool', 'tool.py'])
+@pytest.mark.parametrize('kind', ['package', 'namespace', 'archive'])
+def test_a_program_called_like_its_package(tmp_path: Path, name: str, kind: str) -> None:
+    """As the commands are that pip writes for `[project.scripts]`."""
+    package = tmp_path / 'lib' / 'tool'
+    package.mkdir(parents=True)
+    (package / 'steps.py').write_text('def step():\n    return __name__\n')
+    if kind != 'namespace':
+        (package / '__init__.py').write_text('')
+    program = tmp_path / name
+    if kind == 'archive':
+        (tmp_path / 'lib' / '__main__.py').write_text(TOOL)
+        program = tmp_path / 'tool.pyz'
+        zipapp.create_archive(tmp_path / 'lib', program)
+    else:
+        # Its own folder is first on sys.path, the package further behind.
+        program.write_text(f'import sys; sys.path[0] = {str(package.parent)!r}\n{TOOL}')
+    done = run(program)
+    assert done.stdout == repr(['tool.steps', ('econtext_main_tool', 'tool.steps')]), done.stderr

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from errands import facts, orders, output, records
@@ -14,6 +16,7 @@ from errands import facts, orders, output, records
 import econtext
 from lab import eventually, pythons
 from lab.accounts import Accounts
+from lab.hearing import hearing
 from lab.sshd import Sshd
 
 NAME = 'econtext.ctx.child'
@@ -36,15 +39,8 @@ class Records(logging.Handler):
 
 @pytest.fixture
 def seen() -> Iterator[Records]:
-    handler = Records()
-    logger = logging.getLogger('econtext.ctx')
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    yield handler
-    logger.removeHandler(handler)
-    logger.setLevel(logging.NOTSET)
-    logger.propagate = True
+    with hearing(Records()) as handler:
+        yield handler
     logging.getLogger(NAME).setLevel(logging.NOTSET)
 
 
@@ -73,6 +69,7 @@ def test_a_record_arrives_whole(broker: econtext.Broker, python: pythons.Interpr
         assert re.match(r'\d\d:\d\d', logging.Formatter('%(asctime)s', '%H:%M').format(record))
 
 
+@pytest.mark.every_python
 def test_the_text_of_an_exception(broker: econtext.Broker, python: pythons.Interpreter, seen: Records) -> None:
     child = broker.local(python=python, name='child')
     child.call(records.failing)
@@ -92,11 +89,25 @@ def test_setting_up_again_doubles_nothing(broker: econtext.Broker, python: pytho
     assert seen.texts == ['errands.shop: only once'] * 2
 
 
+def test_what_is_too_long_is_cut_and_says_so(
+    broker: econtext.Broker, python: pythons.Interpreter, seen: Records
+) -> None:
+    child = broker.local(python=python, name='child')
+    child.call(records.long, 500_000)
+    first, second, third = seen.all
+    assert first.getMessage().endswith('\u2603\u2603... (368928 more characters are left out)')
+    assert first.getMessage().count('\u2603') == 131_072
+    assert second.getMessage().endswith('l... (4000 more characters are left out): of a long name')
+    assert third.levelno == 30
+    assert third.getMessage() == "None: ['not', 'a', 'text']"
+    assert str(third.exc_text).endswith('x... (368928 more characters are left out)')
+
+
 def test_odd_records(broker: econtext.Broker, python: pythons.Interpreter, seen: Records) -> None:
     child = broker.local(python=python, name='child')
     child.call(records.odd)
     assert seen.texts == ['errands.shop: ' + text for text in (
-        'a thing', 'café ☃ €', '100%', '1 and 2', 'two\nlines', '\\x1b[2Jcleared?', 'between',
+        'a thing', 'café ☃ €', '100%', '1 and 2', 'two\n    lines', '\\x1b[2Jcleared?', 'between',
     )]  # fmt: skip
     assert seen.all[-1].levelno == 35
 
@@ -203,6 +214,7 @@ def test_over_ssh_and_further(
         logging.getLogger('econtext.ctx.root of web').setLevel(logging.NOTSET)
 
 
+@pytest.mark.every_python
 def test_through_every_python(broker: econtext.Broker, python: pythons.Interpreter, seen: Records) -> None:
     child = broker.local(python=python, name='hop').local(python=pythons.interpreter('2.7'), name='child')
     child.call(records.at_every_level, 'text')
@@ -266,3 +278,47 @@ def test_a_record_comes_behind_what_was_printed_before_it(
     assert found == [
         text for number in range(200) for text in (f'stdout: printed {number}', f'turns: logged {number}')
     ]
+
+
+def test_a_handler_of_debug_records_may_call_contexts(broker: econtext.Broker) -> None:
+    """What econtext logs of itself, too, is handled by a thread that does not lead and holds no lock."""
+    other = broker.local(name='other')
+    other.call(os.getpid)
+    texts: list[str] = []
+    inside = threading.local()
+
+    class Caller(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if getattr(inside, 'it', False):
+                return
+            inside.it = True
+            try:
+                texts.append(record.getMessage())
+                # A module that was not sent yet; for the second it takes the lock of who sends them.
+                (child if '> modules' in texts[-1] else other).call(facts.loaded)
+            finally:
+                inside.it = False
+
+    logger, handler = logging.getLogger('econtext.ctx'), Caller()
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        child = broker.local(name='child').wait_ready(timeout=20)
+        child.options(timeout=20).call(output.say, 'text')
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    for part in '= ready', '> modules', '> call':
+        assert any(part in text for text in texts), part
+
+
+def test_a_record_that_no_encoding_has_is_not_lost(broker: econtext.Broker, tmp_path: Path) -> None:
+    """Such as the name of a file whose bytes are no text there."""
+    logger, handler = logging.getLogger('econtext.ctx'), logging.FileHandler(tmp_path / 'log', encoding='utf-8')
+    logger.addHandler(handler)
+    try:
+        broker.local(name='child').call(records.surrogates, 'cannot open \udce9t\ud800')
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    assert (tmp_path / 'log').read_text() == 'errands.shop: cannot open \\udce9t\\ud800\n'

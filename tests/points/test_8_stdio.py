@@ -16,6 +16,7 @@ from errands import facts, output
 import econtext
 from lab import eventually, leaks, pythons
 from lab.accounts import Accounts
+from lab.hearing import hearing
 from lab.sshd import Sshd
 
 
@@ -38,15 +39,8 @@ class Lines(logging.Handler):
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    handler = Lines()
-    logger = logging.getLogger('econtext.ctx')
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    yield handler
-    logger.removeHandler(handler)
-    logger.setLevel(logging.NOTSET)
-    logger.propagate = True
+    with hearing(Lines()) as handler:
+        yield handler
 
 
 @pytest.fixture
@@ -171,6 +165,7 @@ def test_over_ssh_and_further(
     assert lines.of('stdout', 'root')[1:] == [str(i) for i in range(30_000)]
 
 
+@pytest.mark.every_python
 def test_through_every_python(broker: econtext.Broker, python: pythons.Interpreter, lines: Lines) -> None:
     hop = broker.local(python=python, name='hop')
     child = hop.local(python=pythons.interpreter('3.11'), name='child')

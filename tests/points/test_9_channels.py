@@ -122,6 +122,56 @@ def test_who_sends_waits_for_who_reads(broker: econtext.Broker, python: pythons.
     assert set(rest) | {first} <= {b'x' * 10_000, 'x' * 10_000}
 
 
+def test_a_window_of_its_own(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    """A narrow one holds the writer sooner; values larger than it pass all the same, both ways."""
+    child = broker.local(python=python)
+    channel = child.channel(window=65_536)
+    child.submit(streams.pour, channel, 10_000, 100)
+    first = next(channel)
+    eventually(lambda: channel.end.granted <= 0, 10, 'the writer used all its credit')
+    assert sum(map(len, channel.end.inbox)) < 65_536 + 11_000
+    assert len([first, *channel]) == 100
+    echo = child.channel(window=65_536)
+    child.submit(streams.echo, echo)
+    large = 'x' * 300_000
+    for _ in range(3):
+        echo.send(large)
+        assert next(echo) == large
+    echo.close()
+
+
+@pytest.mark.parametrize('window', [0, -1, 65_535, 1 << 40])
+def test_a_window_that_makes_no_sense_is_refused(broker: econtext.Broker, window: int) -> None:
+    with pytest.raises(ValueError, match='window='):
+        broker.local().channel(window=window)
+
+
+def test_a_reader_that_stops_holds_the_memory_of_every_hop(broker: econtext.Broker) -> None:
+    """And calls over the same links go on."""
+    path = [broker.local()]
+    for _ in range(2):
+        path.append(path[-1].local())
+    for context in path:
+        assert context.call(os.getpid)
+    channel = path[-1].channel()
+    path[-1].submit(streams.pour, channel, 100_000, 2000)
+    next(channel)
+    eventually(lambda: channel.end.granted <= 0, 10, 'the writer used all its credit')
+    before = [resident(pid) for pid in [os.getpid(), *(context.pid for context in path)]]
+    for _ in range(20):
+        assert [context.call(os.getpid) for context in path[:-1]] == [context.pid for context in path[:-1]]
+    after = [resident(pid) for pid in [os.getpid(), *(context.pid for context in path)]]
+    assert max(there - here for here, there in zip(before, after, strict=True)) < 4_000_000
+    assert sum(1 for _ in channel) == 1999
+    after = [resident(context.pid) for context in path]
+    assert max(there - here for here, there in zip(before[1:], after, strict=True)) < 8_000_000
+
+
+def resident(pid: int) -> int:
+    with open(f'/proc/{pid}/status', encoding='ascii', errors='replace') as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith('VmRSS'))
+
+
 def test_closing_frees_who_waits_to_send(broker: econtext.Broker, python: pythons.Interpreter) -> None:
     child = broker.local(python=python)
     channel = child.channel()
@@ -133,11 +183,29 @@ def test_closing_frees_who_waits_to_send(broker: econtext.Broker, python: python
     assert child.call(os.getpid) == child.pid
 
 
+@pytest.mark.parametrize('ends', ['here', 'there'])
+def test_a_channel_that_has_ended_is_handed_once_more(
+    broker: econtext.Broker, python: pythons.Interpreter, ends: str
+) -> None:
+    child = broker.local(python=python).options(timeout=10)
+    channel = child.context.channel()
+    if ends == 'there':
+        child.call(streams.count_and_close, channel, 0)
+    else:
+        total = child.submit(streams.total, channel)
+        channel.close()
+        assert total.result() == 0
+    assert list(channel) == []
+    for _ in range(2):
+        assert child.call(streams.total, channel) == 0
+
+
 def test_sending_into_a_closed_channel_says_so(broker: econtext.Broker, python: pythons.Interpreter) -> None:
     child = broker.local(python=python)
     assert 'closed' in child.call(streams.send_closed, child.channel())
 
 
+@pytest.mark.every_python
 def test_through_every_python(broker: econtext.Broker, python: pythons.Interpreter) -> None:
     hop = broker.local(python=python)
     below = hop.local(python=pythons.interpreter('3.6'))
@@ -210,6 +278,44 @@ def test_select_gives_up_after_its_time(child: econtext.Context) -> None:
     with pytest.raises(TimeoutError):
         channel.get(0.05)
     channel.close()
+
+
+def test_select_loses_nothing_that_it_has_not_told(broker: econtext.Broker) -> None:
+    channels = [broker.local().channel() for _ in range(3)]
+    for channel in channels:
+        channel.context.submit(streams.count, channel, 3).result(20)
+    for channel in channels:
+        eventually(lambda channel=channel: not channel.open())  # all is here
+    told = next(econtext.select(channels))
+    assert told == (channels[0], 0)
+    assert [list(channel) for channel in channels] == [[1, 2], [0, 1, 2], [0, 1, 2]]
+
+
+def test_nobody_is_remembered_who_waits_no_more(broker: econtext.Broker) -> None:
+    """On a channel where nothing happens, and a call that takes its time."""
+    idle, busy = (broker.local().channel() for _ in range(2))
+    over = idle.context.submit(streams.hold, idle)
+    assert next(idle) == 'here'
+    busy.context.submit(streams.count, busy, 300)
+    for channel, _ in econtext.select([idle, busy]):
+        assert channel is busy
+        if len(idle.end.waiters) > 3 or not busy.open():
+            break
+    for _ in range(10):
+        with pytest.raises(TimeoutError):
+            idle.get(timeout=0.001)
+        with pytest.raises(TimeoutError):
+            over.result(timeout=0.001)
+    assert len(idle.end.waiters) <= 3
+    assert len(over._waits) <= 3
+    idle.close()
+
+
+@pytest.mark.parametrize('value', [(...,), (..., 5), (..., 'secret', 'x')])
+def test_what_is_told_from_a_mark_of_ours_is_refused(child: econtext.Context, value: object) -> None:
+    channel = child.channel()
+    with pytest.raises(TypeError, match='cannot cross'):
+        channel.send(value)
 
 
 def test_several_channels_in_one_call(child: econtext.Context) -> None:

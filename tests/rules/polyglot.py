@@ -1,7 +1,9 @@
 """Say which lines of a source are not Python 2.4 to 3.15.
 
 Each rule stands with samples that it must refuse and samples that it must let pass; `test_polyglot.py` tries them.
-The rules know grammar first, which `vermin` misses in places, then the names that some version lacks.
+What is of a later grammar, which `vermin` misses in places, is told by the table that programs too are checked by,
+`econtext.controller.grammar`. The rules here add what compiles and means something else, and names that some version
+lacks.
 
 What one version lacks may be used in a `try` with a handler for NameError, ImportError or AttributeError, or under
 an `if hasattr(…)`: that is how a source tells versions apart.
@@ -15,6 +17,8 @@ import re
 import tokenize
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+from econtext.controller import grammar
 
 Complaint = tuple[int, str]
 Check = Callable[[Any, 'Source'], bool]
@@ -86,35 +90,12 @@ def names_in(node: ast.AST | None) -> set[str]:
     return {found.id for found in ast.walk(node) if isinstance(found, ast.Name)}
 
 
-def always(node: Any, source: Source) -> bool:
-    return True
-
-
 def kinds(*names: str) -> tuple[type[ast.AST], ...]:
     """Return the node types of these names that this Python has."""
     return tuple(getattr(ast, name) for name in names if hasattr(ast, name))
 
 
 # -- grammar: what no name tells ------------------------------------------------
-
-
-def starred_outside_call(node: ast.Starred, source: Source) -> bool:
-    parent = source.parent(node)
-    return not (isinstance(parent, ast.Call) and node in parent.args)
-
-
-def after_star(node: ast.Call, source: Source) -> bool:
-    arguments: list[ast.expr | ast.keyword] = [*node.args, *node.keywords]
-    arguments.sort(key=lambda argument: (argument.lineno, argument.col_offset))
-    ranks = [rank_of(argument) for argument in arguments]
-    stars = [rank for rank in ranks if rank > 1]
-    return ranks != sorted(ranks) or len(stars) != len(set(stars))
-
-
-def rank_of(argument: ast.expr | ast.keyword) -> int:
-    if isinstance(argument, ast.Starred):
-        return 2
-    return 3 if isinstance(argument, ast.keyword) and argument.arg is None else 1
 
 
 def yields_value_used(node: ast.Yield, source: Source) -> bool:
@@ -130,28 +111,11 @@ def yield_in_finally(node: ast.Yield, source: Source) -> bool:
     return False
 
 
-def returns_from_generator(node: ast.Return, source: Source) -> bool:
-    function = source.function(node)
-    return node.value is not None and any(
-        isinstance(found, ast.Yield) and source.function(found) is function for found in ast.walk(source.tree)
-    )
-
-
 def leaves_finally(node: ast.AST, source: Source) -> bool:
     for outer, inner in source.above(node):
         if isinstance(outer, FUNCTIONS) or (isinstance(outer, LOOPS) and not isinstance(node, ast.Return)):
             return False
         if isinstance(outer, ast.Try) and inner in outer.finalbody:
-            return True
-    return False
-
-
-def odd_decorator(node: ast.FunctionDef, source: Source) -> bool:
-    for decorator in node.decorator_list:
-        named = decorator.func if isinstance(decorator, ast.Call) else decorator
-        while isinstance(named, ast.Attribute):
-            named = named.value
-        if not isinstance(named, ast.Name):
             return True
     return False
 
@@ -365,49 +329,12 @@ def late_argument(node: ast.Call, source: Source) -> bool:
 
 
 RULES = (
-    Rule('a conditional expression is 2.5', (ast.IfExp,), always, ('a = b if c else d',), ('a = b and c or d',)),
-    Rule(
-        '"with" is 2.5',
-        kinds('With', 'AsyncWith'),
-        always,
-        ('with a: pass', 'with a as b: pass'),
-        ('try:\n  a()\nfinally:\n  b()',),
-    ),
-    Rule(
-        'except and finally in one try are 2.5',
-        (ast.Try,),
-        lambda node, source: bool(node.handlers and node.finalbody),
-        ('try: a()\nexcept B: pass\nfinally: c()',),
-        ('try: a()\nexcept B: pass\nelse: c()', 'try:\n  try: a()\n  except B: pass\nfinally: c()'),
-    ),
-    Rule(
-        '"except X as e" is 2.6: take sys.exc_info()[1]',
-        (ast.ExceptHandler,),
-        lambda node, source: node.name is not None,
-        ('try: a()\nexcept B as e: pass',),
-        ('try: a()\nexcept (B, C): pass', 'try: a()\nexcept: pass'),
-    ),
     Rule(
         '"except A, B" without parentheses is 3.14, and means something else before 3.0',
         (ast.ExceptHandler,),
         unparenthesized_handlers,
         ('try: a()\nexcept B, C: pass',),
         ('try: a()\nexcept (B, C): pass',),
-    ),
-    Rule('"except*" is 3.11', kinds('TryStar'), always, ('try: a()\nexcept* B: pass',), ('try: a()\nexcept B: pass',)),
-    Rule(
-        'relative imports are 2.5',
-        (ast.ImportFrom,),
-        lambda node, source: node.level > 0,
-        ('from . import a', 'from ..b import a'),
-        ('from b.c import a',),
-    ),
-    Rule(
-        'what __future__ has in one version it lacks in another',
-        (ast.ImportFrom,),
-        lambda node, source: node.module == '__future__',
-        ('from __future__ import annotations', 'from __future__ import with_statement'),
-        ('import os',),
     ),
     Rule(
         '"import *" in a function is gone in 3.0',
@@ -439,20 +366,6 @@ RULES = (
         ('def f():\n  yield None',),
     ),
     Rule(
-        'a generator returns no value before 3.3',
-        (ast.Return,),
-        returns_from_generator,
-        ('def f():\n  yield 1\n  return 2',),
-        ('def f():\n  yield 1\n  return', 'def f():\n  def g():\n    yield 1\n  return g'),
-    ),
-    Rule(
-        '"yield from" is 3.3',
-        (ast.YieldFrom,),
-        always,
-        ('def f():\n  yield from a',),
-        ('def f():\n  for b in a:\n    yield b',),
-    ),
-    Rule(
         '"continue" in finally is 3.8, and 3.14 warns of "return" and "break" there',
         (ast.Continue, ast.Break, ast.Return),
         leaves_finally,
@@ -460,120 +373,11 @@ RULES = (
         ('try: c()\nfinally:\n  for a in b:\n    continue', 'for a in b:\n  try:\n    continue\n  finally: c()'),
     ),
     Rule(
-        'decorated classes are 2.6',
-        (ast.ClassDef,),
-        lambda node, source: bool(node.decorator_list),
-        ('@a\nclass B(object): pass',),
-        ('class B(object):\n  @staticmethod\n  def c(): pass',),
-    ),
-    Rule(
-        'a decorator is a dotted name, perhaps called, before 3.9',
-        (ast.FunctionDef,),
-        odd_decorator,
-        ('@a[0]\ndef f(): pass', '@a.b().c\ndef f(): pass'),
-        ('@a.b(1)\ndef f(): pass', '@a.b.c\ndef f(): pass'),
-    ),
-    Rule(
         'without (object) a class is of the old kind before 3.0',
         (ast.ClassDef,),
         lambda node, source: not node.bases,
         ('class A: pass', 'class A(): pass'),
         ('class A(object): pass', 'class A(B): pass'),
-    ),
-    Rule(
-        'keywords of a class are 3.0',
-        (ast.ClassDef,),
-        lambda node, source: bool(node.keywords),
-        ('class A(B, metaclass=C): pass',),
-        ('A = C("A", (B,), {})',),
-    ),
-    Rule(
-        'parameters by keyword only are 3.0, by position only 3.8',
-        (ast.arguments,),
-        lambda node, source: bool(node.kwonlyargs or node.posonlyargs),
-        ('def f(*, a): pass', 'def f(*a, b=1): pass', 'def f(a, /): pass', 'lambda *, a: 1'),
-        ('def f(a, b=1, *c, **d): pass', 'lambda a, *b: a'),
-    ),
-    Rule(
-        'annotations are 3.0: write a type comment',
-        (ast.arg, ast.FunctionDef, ast.AnnAssign),
-        lambda node, source: bool(getattr(node, 'annotation', None) or getattr(node, 'returns', None)),
-        ('def f(a: int): pass', 'def f() -> int: pass', 'a: int', 'a: int = 1', 'def f(*a: int): pass'),
-        ('def f(a):\n  # type: (int) -> int\n  pass',),
-    ),
-    Rule(
-        'only **b may follow *a in a call before 2.6, and each but once before 3.5',
-        (ast.Call,),
-        after_star,
-        ('f(*a, b=1)', 'f(*a, *b)', 'f(*a, 1)', 'f(**a, **b)', 'f(**a, b=1)'),
-        ('f(1, b=2, *a, **c)', 'f(*a)', 'f(b=1, **c)'),
-    ),
-    Rule(
-        'a starred value stands only in a call before 3.0',
-        (ast.Starred,),
-        starred_outside_call,
-        ('a, *b = c', '[*a, 1]', 'a = *b, 1', 'for a, *b in c: pass', 'def f():\n  return 1, *a'),
-        ('f(1, *a)',),
-    ),
-    Rule(
-        'keywords of one call may be at most one dict',
-        (ast.Dict,),
-        lambda node, source: None in node.keys,
-        ('{**a}', '{1: 2, **a}'),
-        ('dict(a, b=1)', '{1: 2}'),
-    ),
-    Rule('":=" is 3.8', (ast.NamedExpr,), always, ('(a := 1)',), ('a = 1',)),
-    Rule('a set display is 2.7', (ast.Set,), always, ('{1, 2}',), ('set([1, 2])', '{}', '{1: 2}')),
-    Rule(
-        'comprehensions of sets and dicts are 2.7',
-        (ast.SetComp, ast.DictComp),
-        always,
-        ('{a for a in b}', '{a: 1 for a in b}'),
-        ('[a for a in b]', 'set(a for a in b)'),
-    ),
-    Rule(
-        'f- and t-strings are 3.6 and later',
-        kinds('JoinedStr', 'TemplateStr'),
-        always,
-        ('f"{a}"', 'f""'),
-        ('"%s" % a',),
-    ),
-    Rule(
-        'async and await are 3.5',
-        kinds('AsyncFunctionDef', 'AsyncFor', 'Await'),
-        always,
-        ('async def f(): pass', 'async def f():\n  await g()'),
-        ('def f(): pass',),
-    ),
-    Rule(
-        '"nonlocal" is 3.0',
-        (ast.Nonlocal,),
-        always,
-        ('def f():\n  a = 1\n  def g():\n    nonlocal a',),
-        ('def f():\n  global a',),
-    ),
-    Rule('"match" is 3.10', kinds('Match'), always, ('match a:\n  case 1: pass',), ('match = 1',)),
-    Rule(
-        'the "type" statement and type parameters are 3.12',
-        kinds('TypeAlias', 'TypeVar'),
-        always,
-        ('type A = int', 'def f[T](a): pass'),
-        ('type(a)',),
-    ),
-    Rule(
-        '"raise … from" is 3.0',
-        (ast.Raise,),
-        lambda node, source: node.cause is not None,
-        ('raise A from b',),
-        ('raise A(b)', 'try: a()\nexcept B:\n  raise'),
-    ),
-    Rule('"@" between values is 3.5', (ast.MatMult,), always, ('a @ b', 'a @= b'), ('a * b',)),
-    Rule(
-        "b'' is 2.6: write ''.encode()",
-        (ast.Constant,),
-        lambda node, source: isinstance(node.value, bytes),
-        ("b'a'", "rb'a'", "b''"),
-        ("'a'.encode()", "r'a'"),
     ),
     Rule("u'' is not in 3.0 to 3.2", (ast.Constant,), lambda node, source: node.kind == 'u', ("u'a'",), ("'a'",)),
     Rule(
@@ -743,27 +547,6 @@ def tokens(text: str) -> list[tokenize.TokenInfo]:
     return [token for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type not in skipped]
 
 
-def new_numbers(text: str) -> Iterator[int]:
-    for token in tokens(text):
-        if token.type == tokenize.NUMBER and (token.string[:2].lower() in ('0o', '0b') or '_' in token.string):
-            yield token.start[0]
-
-
-def commas_after_stars(text: str) -> Iterator[int]:
-    starred: list[bool] = []  # of each open bracket: was there a star since the last comma
-    previous = ''
-    for token in tokens(text):
-        word = token.string
-        if token.type == tokenize.OP and word in '([{':
-            starred.append(False)
-        elif token.type == tokenize.OP and word in ')]}':
-            if starred.pop() and previous == ',' and word == ')':
-                yield token.start[0]
-        elif starred and word in ('*', '**') and previous in ('(', ','):
-            starred[-1] = True
-        previous = word
-
-
 def portable_literals(text: str) -> Iterator[int]:
     for token in tokens(text):
         if token.type != tokenize.STRING:
@@ -797,18 +580,6 @@ def leading_tabs(text: str) -> Iterator[int]:
 
 
 TEXT_RULES = (
-    TextRule(
-        '0o, 0b and _ in numbers are 2.6 and later',
-        new_numbers,
-        ('0o17\n', '0b1\n', '1_000\n'),
-        ('0x1f\n', '15\n', 'a_1\n'),
-    ),
-    TextRule(
-        'a comma behind *args or **kwargs is 3.5 and later',
-        commas_after_stars,
-        ('f(*a,)\n', 'f(**a,\n)\n', 'def f(*a,): pass\n', 'def f(b, **a,): pass\n', 'f(a, *b[1],)\n'),
-        ('f(a,)\n', 'def f(a,): pass\n', 'f(a * b,)\n', 'f(*a)\n', '[f(*a),]\n', 'a = (f(*b),)\n'),
-    ),
     TextRule(
         'an escape that means something else elsewhere, or that 3.12 warns of',
         portable_literals,
@@ -848,6 +619,8 @@ def complaints(text: str) -> Iterator[Complaint]:
     for text_rule in TEXT_RULES:
         for line in text_rule.lines(text):
             yield line, text_rule.why
+    for found in grammar.newer(text, (2, 4)):
+        yield found.line, '%s is of %d.%d' % (found.what, *found.since)
 
 
 def line_of(node: ast.AST, source: Source) -> int:

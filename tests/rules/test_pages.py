@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from econtext.core import kinds as further
 from econtext.core import rich, wire
 from econtext.parent import values
 
@@ -18,10 +19,11 @@ MODULES = [path for ring in RINGS for path in (ROOT / 'src' / 'econtext' / ring)
 
 
 def kinds() -> dict[str, int]:
-    """Return the kinds of frames, which stand in a row each as one tuple's targets."""
-    source = Path(wire.__file__).read_text()
-    rows = re.findall(r'^((?:[A-Z]+, )+[A-Z]+) = range\(', source, re.MULTILINE)
-    return {name: getattr(wire, name) for row in rows for name in row.split(', ')}
+    """Return the kinds of frames: in `wire` each row is one tuple's targets, in `kinds` each has a line."""
+    rows = re.findall(r'^((?:[A-Z]+, )+[A-Z]+) = range\(', Path(wire.__file__).read_text(), re.MULTILINE)
+    names = {name: getattr(wire, name) for row in rows for name in row.split(', ')}
+    lines = re.findall(r'^([A-Z]+) = \d+', Path(further.__file__).read_text(), re.MULTILINE)
+    return names | {name: getattr(further, name) for name in lines}
 
 
 @pytest.mark.parametrize('path', MODULES, ids=lambda path: f'{path.parent.name}.{path.stem}')

@@ -39,6 +39,22 @@ for line in sys.stdin:
 sys.exit(bad)
 """
 
+# What came after 2.4; which version brought it is tested with the table itself, tests/unit/test_grammar.py.
+NEWER = (
+    'a = b if c else d', 'with a: pass', 'with a as b: pass', 'try: a()\nexcept B: pass\nfinally: c()',
+    'try: a()\nexcept B as e: pass', 'try: a()\nexcept* B: pass', 'from . import a', 'from ..b import a',
+    'from __future__ import annotations', 'from __future__ import with_statement', 'def f():\n  yield 1\n  return 2',
+    'def f():\n  yield from a', '@a\nclass B(object): pass', '@a[0]\ndef f(): pass', '@a.b().c\ndef f(): pass',
+    'class A(B, metaclass=C): pass', 'def f(*, a): pass', 'def f(*a, b=1): pass', 'def f(a, /): pass',
+    'lambda *, a: 1', 'def f(a: int): pass', 'def f() -> int: pass', 'a: int', 'a: int = 1', 'def f(*a: int): pass',
+    'f(*a, b=1)', 'f(*a, *b)', 'f(*a, 1)', 'f(**a, **b)', 'f(**a, b=1)', 'a, *b = c', '[*a, 1]', 'a = *b, 1',
+    'for a, *b in c: pass', 'def f():\n  return 1, *a', '{**a}', '{1: 2, **a}', '(a := 1)', '{1, 2}',
+    '{a for a in b}', '{a: 1 for a in b}', 'f"{a}"', 'f""', 'async def f(): pass', 'async def f():\n  await g()',
+    'def f():\n  a = 1\n  def g():\n    nonlocal a', 'match a:\n  case 1: pass', 'type A = int', 'def f[T](a): pass',
+    'raise A from b', 'a @ b', 'a @= b', "b'a'", "rb'a'", "b''", '0o17\n', '0b1\n', '1_000\n', 'f(*a,)\n',
+    'f(**a,\n)\n', 'def f(*a,): pass\n', 'def f(b, **a,): pass\n', 'f(a, *b[1],)\n',
+)  # fmt: skip
+
 RULES = [*polyglot.RULES, *polyglot.TEXT_RULES]
 
 
@@ -70,6 +86,12 @@ def test_rule_lets_pass(rule: polyglot.Rule | polyglot.TextRule) -> None:
     assert rule.good, 'a rule without samples is not tested'
     for sample in rule.good:
         assert not any(why.startswith(rule.why) for why in whys(sample)), sample
+
+
+@pytest.mark.parametrize('sample', NEWER)
+def test_what_a_later_grammar_brought_is_refused(sample: str) -> None:
+    for source in parsed((sample,)):
+        assert whys(source), source
 
 
 def test_complaints_name_the_line() -> None:

@@ -39,7 +39,7 @@ def test_names_every_exported_name() -> None:
     page = reference.page()
     assert [name for name in econtext.__all__ if not re.search(r'\b%s\b' % name, page)] == []
     errors = {name for name in econtext.__all__ if inspect.isclass(getattr(econtext, name))}
-    assert set(reference.ERRORS) == {name for name in errors if issubclass(getattr(econtext, name), Exception)}
+    assert set(reference.ERRORS) == {name for name in errors if issubclass(getattr(econtext, name), BaseException)}
 
 
 @pytest.mark.parametrize('name', reference.RESERVED)

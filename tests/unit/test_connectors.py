@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shlex
 import sys
 import time
 import zlib
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from econtext.connectors import local, ssh, sudo
-from econtext.controller import remedies
+from econtext.connectors import command as other
+from econtext.connectors import docker, local, ssh, su, sudo
+from econtext.controller import commandline, remedies
 from econtext.parent import command, handshake, process
 
 CONNECTORS = [local, ssh, sudo]
@@ -36,8 +38,8 @@ def test_ssh_command_is_short() -> None:
 
 
 def test_ssh_passes_only_what_was_given() -> None:
-    assert argv(ssh, hostname='foo') == ['ssh', '-T', 'foo', LINE]
-    assert argv(ssh, hostname='foo', username=None, port=None, ssh_args=None) == ['ssh', '-T', 'foo', LINE]
+    assert argv(ssh, hostname='foo') == ['ssh', '-T', '-oControlMaster=no', 'foo', LINE]
+    assert argv(ssh, hostname='foo', username=None, port=None, ssh_args=None) == argv(ssh, hostname='foo')
 
 
 def test_ssh_arguments_of_the_user_come_first() -> None:
@@ -59,6 +61,7 @@ def test_ssh_arguments_of_the_user_come_first() -> None:
             '-o',
             'Port=22',
             '-T',
+            '-oControlMaster=no',
             '-p',
             '2222',
             '-l',
@@ -159,7 +162,8 @@ def test_tables_are_written_as_they_are_searched(connector: ModuleType) -> None:
 @pytest.mark.parametrize('connector', CONNECTORS)
 def test_every_kind_of_failure_has_a_remedy(connector: ModuleType) -> None:
     kinds = {kind for _, kind in connector.FAILURES} | {connector.MISSING}
-    kinds |= {kind for options in ({}, {'identity_file': 'id'}) for kind in connector.lacking(options).values()}
+    if hasattr(connector, 'lacking'):
+        kinds |= {*connector.lacking({'identity_file': 'id'}).values()}
     kinds |= {*handshake.LACKING.values(), *handshake.STATUSES.values(), 'noise', 'ended', 'timeout'}
     assert kinds <= set(remedies.REMEDIES)
 
@@ -172,6 +176,27 @@ def test_a_remedy_is_one_imperative_sentence(kind: str) -> None:
     assert remedy[0].isupper()
     assert remedy.endswith('.')
     assert '. ' not in remedy
+
+
+@pytest.mark.parametrize(('connector', 'options'), [
+    (local, {}), (local, {'python': 'p y', 'cwd': '/a\nb'}), (ssh, {'hostname': 'h'}),
+    (ssh, {'hostname': 'h', 'one_trip': True}),
+    (ssh, {'hostname': 'h', 'python': "it's"}), (sudo, {}), (su, {}), (docker, {'container': 'c'}),
+    (other, {'argv': ['x', '$y'], 'shell': True}),
+])  # fmt: skip
+def test_a_command_is_readable(connector: ModuleType, options: dict[str, Any]) -> None:
+    """What is left are the connector's words; nothing of what starts Python, and nothing that a terminal obeys."""
+    shown = commandline.readable(connector, options, None)
+    argv = connector.plan(options)[0]
+    words = shlex.split(shown)
+    assert '…' in shown
+    assert shown.isprintable()
+    assert 'import' not in shown
+    assert len(words) == len(argv)
+    for word, real in zip(words, argv, strict=True):
+        before = word.split('…')[0]
+        assert real.startswith(before)
+        assert word == real or '…' in word
 
 
 def test_an_unknown_kind_is_explained_too() -> None:

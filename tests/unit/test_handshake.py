@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from econtext.connectors import local, ssh, sudo
-from econtext.parent.handshake import ASK, LINES, TEXT, Handshake
+from econtext.parent.handshake import ASK, LIMIT, LINES, MOST, SCREEN, TEXT, Handshake
 
 MARK = b'\0econtext\0\n'
 Events = list[tuple[Any, ...]]
@@ -31,7 +31,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
 
     def handshake(self, **options: Any) -> Handshake:
-        lacking = self.connector.lacking(self.options)
+        lacking = self.connector.lacking(self.options) if hasattr(self.connector, 'lacking') else None
         tables = self.connector.PROMPTS, self.connector.FAILURES
         return Handshake(MARK, *tables, self.answers, lacking=lacking, **options)
 
@@ -315,12 +315,50 @@ def test_noise_without_end_is_a_failure(source: str, size: int) -> None:
     assert handshake.feed('out', MARK) == []
 
 
+@pytest.mark.parametrize('text', [b'a\n', b': ', b'\r'])
+@pytest.mark.parametrize(('source', 'limit'), [('out', LIMIT), ('err', LIMIT), ('tty', SCREEN)])
+def test_noise_is_cut_off_before_it_takes_long(text: bytes, source: str, limit: int) -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': 'pw'})
+    assert handshake.feed(source, text * (limit // len(text))) == []
+    assert handshake.feed(source, b'x')[0][:2] == ('failed', 'noise')
+    # A byte on the terminal costs four times one elsewhere.
+    assert LIMIT + 4 * SCREEN <= 1 << 19
+
+
+@pytest.mark.parametrize('first', ['out', 'err'])
+def test_start_up_files_that_list_much_on_both_outputs_are_no_noise(first: str) -> None:
+    """Whichever is read first: the mark may come behind all of both."""
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {})
+    listing = b''.join(b'%d\n' % number for number in range(1, 20001))
+    for source in (first, 'err' if first == 'out' else 'out'):
+        assert handshake.feed(source, listing) == []
+    assert handshake.feed('out', MARK) == [('ready', b'')]
+
+
+def test_a_question_may_stand_behind_a_long_line() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': 'pw'})
+    assert handshake.feed('tty', b'working: ' * 1000 + b'password: ') == [('type', b'pw\n')]
+
+
 @pytest.mark.parametrize('size', [1, 1000])
 def test_noise_up_to_the_limit_is_none(size: int) -> None:
     noise = b'\0econtext\0' * 5 + b'-' * 50
     for limit, verdict in ((len(noise + MARK), 'ready'), (len(noise + MARK) - 1, 'failed')):
         handshake = Handshake(MARK, (), (), {}, limit=limit)
         assert [event[0] for event in replay(handshake, [('out', noise + MARK + b'rest')], size)] == [verdict]
+
+
+@pytest.mark.parametrize('given', [ASK, 'text'])
+def test_questions_without_end_are_a_failure(given: object) -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': given})
+    for number in range(MOST):
+        events = handshake.feed('tty', b'\r%d: password: ' % number)
+        if given is ASK:
+            events = handshake.answer('password', 'text')
+        assert events == [('type', b'text\n')]
+        assert handshake.feed('tty', b'\n') == []
+    assert handshake.feed('tty', b'once more, password: ')[0][:2] == ('failed', 'endless-questions')
+    assert handshake.feed('out', MARK) == []
 
 
 def test_the_controller_is_asked() -> None:
@@ -357,11 +395,28 @@ def test_a_password_is_no_answer_to_what_else_is_asked() -> None:
     handshake = Handshake(MARK, sudo.PROMPTS, sudo.FAILURES, {'password': 'pw'})
     assert handshake.feed('tty', sudo.PROMPT.encode()) == [('type', b'pw\n')]
     handshake.feed('tty', b'\r\nVerification code: ')
-    assert handshake.rested()[0][:2] == ('failed', 'password-required')
+    assert handshake.rested()[0][:2] == ('failed', 'answer-required')
 
     handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'password': 'pw'})
     handshake.feed('tty', b'(me@host) Verification code: ')
-    assert handshake.rested()[0][:2] == ('failed', 'password-required')
+    assert handshake.rested()[0][:2] == ('failed', 'answer-required')
+
+
+@pytest.mark.parametrize('connector', [ssh, sudo])
+def test_answers_are_for_what_has_none_of_its_own(connector: ModuleType) -> None:
+    handshake = Handshake(MARK, connector.PROMPTS, connector.FAILURES, {'password': 'pw', 'question': ASK})
+    assert handshake.feed('tty', b'econtext password: ')[0] == ('type', b'pw\n')
+    handshake.feed('tty', b'\r\nVerification code: ')
+    assert handshake.rested() == [('ask', 'question', 'Verification code: ')]
+    assert handshake.answer('question', '123') == [('type', b'123\n')]
+    assert handshake.feed('tty', b'\nNew password: ') == [('ask', 'question', 'New password: ')]
+    assert handshake.answer('question', None)[0][:2] == ('failed', 'answer-required')
+
+
+def test_no_answer_is_a_yes_to_a_strangers_key() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'question': 'yes'})
+    found = handshake.feed('tty', b'Are you sure you want to continue connecting (yes/no/[fingerprint])? ')
+    assert found[0][:2] == ('failed', 'unknown-host-key')
 
 
 def test_what_is_no_question_is_not_pending() -> None:
@@ -418,6 +473,9 @@ LINES_OF_SSH = {
     'ssh: connect to host h port 22: Network is unreachable': 'unreachable',
     'Received disconnect from h port 22:2: Too many authentication failures': 'refused-key',
     'Permission denied (publickey).': 'refused-key',
+    'kex_exchange_identification: read: Connection reset by peer': 'hung-up',
+    'Connection closed by h port 22': 'hung-up',
+    'Connection to h closed by remote host.': 'hung-up',
     'Your account has expired; please contact your system administrator.': 'no-login',
     'ssh: Could not resolve hostname h: nodename nor servname provided, or not known': 'no-such-host',
     'bash: /opt/python: /no/such: bad interpreter: No such file or directory': 'broken-python',

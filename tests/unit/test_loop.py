@@ -15,6 +15,7 @@ from econtext.controller.loop import ControllerLoop, Expired, Wait
 from econtext.core.loop import Link, Loop, Reader, Waiter
 from econtext.core.router import Router
 from econtext.core.wire import CALL, DATA, RESULT, Decoder, pack
+from lab import eventually
 
 SOON = 20.0     # seconds until a thread that is not woken is given up
 THREADS, CALLS = 8, 150
@@ -90,6 +91,19 @@ def controller() -> Iterator[ControllerLoop]:
     loop.close()
 
 
+class Unrelieved(ControllerLoop):
+    """Without its spare thread, which leads in place of a test's own where the machine lets those wait."""
+
+    def spare(self) -> None: ...
+
+
+@pytest.fixture
+def unrelieved() -> Iterator[ControllerLoop]:
+    loop = Unrelieved()
+    yield loop
+    loop.close()
+
+
 @pytest.mark.parametrize('spare', [False, True])
 def test_all_are_answered_and_one_leads(spare: bool) -> None:
     loop: Any = ControllerLoop() if spare else Loop()
@@ -116,8 +130,10 @@ def test_all_are_answered_and_one_leads(spare: bool) -> None:
         loop.poller.close()
 
 
-def test_finished_by_threads_that_do_not_lead(controller: ControllerLoop) -> None:
+@pytest.mark.parametrize('kind', ['controller', 'unrelieved'])
+def test_finished_by_threads_that_do_not_lead(kind: str, request: pytest.FixtureRequest) -> None:
     """The one that leads sleeps in poll() when another thread finishes it."""
+    controller = request.getfixturevalue(kind)
     one = One(controller)
     handed: list[Wait] = []
     ready = threading.Semaphore(0)
@@ -135,14 +151,15 @@ def test_finished_by_threads_that_do_not_lead(controller: ControllerLoop) -> Non
             controller.finish(handed.pop())
 
     run([threading.Thread(target=waits) for _ in range(THREADS)] + [threading.Thread(target=finishes)])
-    assert one.most == 1
+    # The spare thread may have led before `one` counted, and nothing wakes it.
+    assert one.most == 1 or (kind == 'controller' and one.most == 0)
     assert idle(controller)
 
 
-def test_finish_between_the_last_look_and_the_sleep(controller: ControllerLoop) -> None:
+def test_finish_between_the_last_look_and_the_sleep(unrelieved: ControllerLoop) -> None:
     """It is finished by the very thread that led last, when the new leader is about to sleep."""
-    wait, looked, finished = Wait(controller), threading.Event(), threading.Event()
-    turn = controller.turn
+    wait, looked, finished = Wait(unrelieved), threading.Event(), threading.Event()
+    turn = unrelieved.turn
 
     def slow(waiter: Waiter) -> None:
         if waiter is wait and not looked.is_set():
@@ -150,15 +167,15 @@ def test_finish_between_the_last_look_and_the_sleep(controller: ControllerLoop) 
             finished.wait(SOON)
         turn(waiter)
 
-    controller.turn = slow  # type: ignore[method-assign]
-    first = Wait(controller, 0.0)
+    unrelieved.turn = slow  # type: ignore[method-assign]
+    first = Wait(unrelieved, 0.0)
     with pytest.raises(Expired):
-        controller.wait(first)      # so that this thread has led
-    waits = threading.Thread(target=controller.wait, args=(wait,), daemon=True)
+        unrelieved.wait(first)      # so that this thread has led
+    waits = threading.Thread(target=unrelieved.wait, args=(wait,), daemon=True)
     waits.start()
     while not looked.wait(0.01):
         pass
-    controller.finish(wait)
+    unrelieved.finish(wait)
     finished.set()
     waits.join(SOON)
     assert not waits.is_alive(), 'nobody woke it'
@@ -241,7 +258,8 @@ def test_frames_of_many_threads_arrive_whole_and_in_the_order_of_each() -> None:
         bodies = [frame[4] for frame in heard if frame[3] == number]
         assert [int(body[:6]) for body in bodies] == list(range(count))
         assert [len(body) - 6 for body in bodies] == [sizes[turn % len(sizes)] for turn in range(count)]
-    assert not link.queue
+    # What was written is here before its writer has taken it off the queue.
+    eventually(lambda: not link.queue)
     link.hang_up()
     link.close()
     loop.close()
@@ -271,10 +289,73 @@ def test_events_run_in_order_and_not_under_the_lead(controller: ControllerLoop) 
     done = threading.Event()
 
     def note(number: int) -> None:
-        seen.append((number, controller.relief.leads))
+        seen.append((number, threading.get_ident() == controller.leader))
 
     for number in range(50):
         controller.post(functools.partial(note, number))
     controller.post(done.set)
     assert done.wait(SOON)
     assert seen == [(number, False) for number in range(50)]
+
+
+@pytest.mark.parametrize('seconds', [86400.0 * 30, 1e12, float('inf')])
+def test_more_time_than_a_poller_can_wait(controller: ControllerLoop, seconds: float) -> None:
+    timer = controller.at(time.monotonic() + seconds, lambda: None)
+    leader, parked = (Wait(controller, time.monotonic() + seconds) for _ in range(2))
+    threads = [threading.Thread(target=controller.wait, args=(waiter,)) for waiter in (leader, parked)]
+    for thread in threads:
+        thread.start()
+    while not controller.parked:
+        # Both wait; each would raise at once.
+        assert all(thread.is_alive() for thread in threads)
+        time.sleep(0.001)
+    for waiter in parked, leader:
+        controller.finish(waiter)
+    for thread in threads:
+        thread.join(SOON)
+        assert not thread.is_alive()
+    assert controller.helper.is_alive()
+    timer.action = None
+
+
+def test_an_event_that_raises_whatever_it_likes_ends_no_thread(
+    controller: ControllerLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as what test frameworks raise, which is no Exception; nobody waits, so a thread of the loop runs it."""
+    class Outcome(BaseException):
+        pass
+
+    def fail() -> None:
+        raise Outcome
+
+    shown: list[type[BaseException]] = []
+    monkeypatch.setattr('sys.excepthook', lambda kind, *rest: shown.append(kind))
+    controller.post(fail)
+    done = threading.Event()
+    controller.post(done.set)
+    assert done.wait(SOON)
+    assert shown == [Outcome]
+
+
+def test_chores_without_end_hold_up_nobody(controller: ControllerLoop) -> None:
+    echo = Echo(controller)
+    over, count = False, 0
+
+    def chore() -> None:
+        nonlocal count
+        count += 1
+        if not over:
+            controller.delegate(chore)
+
+    try:
+        for _ in range(50):
+            controller.delegate(chore)
+        for _ in range(20):
+            wait = Wait(controller, time.monotonic() + SOON)
+            echo.router.ask(CALL, 1, b'', wait.settle)
+            controller.wait(wait)
+        assert count > 20
+    finally:
+        over = True
+        echo.link.hang_up()
+        echo.peer.join(SOON)

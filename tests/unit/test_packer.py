@@ -196,6 +196,7 @@ def run(python: str, sent: bytes) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([python, '-Ec', FIRST_STAGE], input=sent, capture_output=True, check=False)
 
 
+@pytest.mark.every_python
 def test_packed_units_are_real_modules(python: Interpreter) -> None:
     packed = packer.pack(squeezed_units())
     done = run(python, packed + b'the first frame')

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from econtext.parent import process
 
@@ -115,6 +117,48 @@ def test_program_starts_clean(spawn: Spawn, tty: bool) -> None:
     assert (leader, terminal, fds, blocked) == (True, tty, [0, 1, 2], 0)
     python = {signal.SIGPIPE, signal.SIGXFSZ}  # the probe is a Python, and ignores these itself
     assert not masked & sum(1 << (number - 1) for number in set(process.SIGNALS) - python)
+
+
+ACTS = st.sampled_from(['open', 'close', 'leak', 'keep', 'over', 'watch', 'look'])
+
+
+@given(st.lists(st.tuples(ACTS, st.integers(0, 9))))
+def test_what_programs_would_inherit_is_found_whatever_happened_since(acts: list[tuple[str, int]]) -> None:
+    mine: list[int] = []
+    watched: set[int] = set()
+
+    def chosen(number: int) -> int | None:
+        others = [fd for fd in mine if fd not in watched]
+        return others[number % len(others)] if others else None
+
+    try:
+        process.SEEN.clear()
+        for act, number in [('look', 0), *acts, ('look', 0)]:
+            fd = chosen(number)
+            if act == 'open':
+                mine.append(os.open(os.devnull, os.O_RDONLY))
+            elif act == 'look':
+                there = [int(name) for name in os.listdir('/proc/self/fd')]
+                leaks = {each for each in there if each > 2 and os.path.exists(f'/proc/self/fd/{each}')
+                         and os.get_inheritable(each)}  # fmt: skip
+                assert set(process.inheritable(watched)) == leaks
+            elif fd is None:
+                continue
+            elif act == 'close':
+                os.close(fd)
+                mine.remove(fd)
+            elif act == 'over':
+                other = os.open('/dev/zero', os.O_RDONLY)
+                os.dup2(other, fd, inheritable=bool(number % 2))
+                os.close(other)
+            elif act == 'watch':
+                os.set_inheritable(fd, False)
+                watched.add(fd)
+            else:
+                os.set_inheritable(fd, act == 'leak')
+    finally:
+        for fd in mine:
+            os.close(fd)
 
 
 def test_signals_that_python_ignores_act_again(spawn: Spawn) -> None:

@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from econtext.core.router import LIMIT, Router
 from econtext.core.wire import CALL, DATA, DEAD, ERROR, LOG, RESULT, ROUTE, START, UP, WANT
-from econtext.parent.children import lose
+from econtext.parent.nursery import lose
 
-pytestmark = pytest.mark.deadline(600)  # 2000 examples take their time
+pytestmark = pytest.mark.deadline(600)  # many examples take their time
 
 KINDS = st.integers(0, UP + 12)
 
@@ -85,7 +85,7 @@ class Tree(RuleBasedStateMachine):
         """Let one frame that was sent on `wire` arrive."""
         kind, dst, src, handle, body = wire.frames.popleft()
         receiver = self.routers[int(wire.peer.split('>')[1])]
-        if receiver.accepts(wire.far, kind, src, len(body)):
+        if receiver.accepts(wire.far, kind, dst, src, handle, len(body)):
             receiver.route(wire.far, kind, dst, src, handle, body)
         else:
             self.cut(max(map(int, wire.peer.split('>'))))
@@ -128,12 +128,17 @@ class Tree(RuleBasedStateMachine):
         before, answers = len(self.heard), {key: list(found) for key, found in self.answers.items()}
         sideways = len(self.down[2].frames)
         parent, link = self.routers[0], self.down[LIAR]
-        if not parent.accepts(link, kind, src, 0):
+        if not parent.accepts(link, kind, dst, src, handle, 0):
             assert kind < UP or src in self.lost or LIAR not in (path(src) if src in PARENTS else ())
             return
         assert kind >= UP
-        assert LIAR in path(src)
         parent.route(link, kind, dst, src, handle, b'a lie')
+        if src not in parent.links:
+            assert kind == DEAD
+            assert len(self.heard) == before
+            assert self.answers == answers, 'late news has no effect'
+            return
+        assert LIAR in path(src)
         assert len(self.down[2].frames) == sideways, 'it went sideways'
         for node, _, speaker, _ in self.heard[before:]:
             assert (node, speaker) == (0, src)
@@ -179,16 +184,16 @@ def test_too_long_is_refused_from_above_and_below() -> None:
     router.up = up = Wire('1>0')
     router.links[2] = below = Wire('1>2')
     for link, src in (up, 0), (below, 2):
-        assert router.accepts(link, RESULT, src, LIMIT)
-        assert not router.accepts(link, RESULT, src, LIMIT + 1)
+        assert router.accepts(link, RESULT, 1, src, 1, LIMIT)
+        assert not router.accepts(link, RESULT, 1, src, 1, LIMIT + 1)
 
 
 def test_only_what_may_come_up_comes_up() -> None:
     router = Router(0)
     router.links[1] = link = Wire('0>1')
     for kind in range(UP + 12):
-        assert router.accepts(link, kind, 1, 0) == (kind >= UP)
-        assert not router.accepts(link, kind, 2, 0)
+        assert router.accepts(link, kind, 0, 1, 1, 0) == (kind >= UP)
+        assert router.accepts(link, kind, 0, 2, 1, 0) == (kind == DEAD), 'late news'
 
 
 def test_early_frames_come_in_order_to_a_late_handler() -> None:
@@ -205,3 +210,40 @@ def test_a_question_without_a_way_is_answered_at_once() -> None:
     answers: list[int] = []
     Router(0).ask(CALL, 9, b'', lambda kind, body: answers.append(kind))
     assert answers == [DEAD]
+
+
+def test_what_goes_down_never_goes_up() -> None:
+    """A context asks one below it that was lost just now: who is above would take that for a crime."""
+    router = Router(3)
+    router.up = up = Wire('3>0')
+    answers: list[int] = []
+    router.ask(CALL, 9, b'', lambda kind, body: answers.append(kind))
+    assert (answers, list(up.frames)) == ([DEAD], [])
+    router.ask(WANT, 0, b'', lambda kind, body: answers.append(kind))
+    assert (answers, len(up.frames)) == ([DEAD], 1)
+
+
+@pytest.mark.parametrize(('handle', 'answers'), [(7, [(DEAD, 0, 9, 7, b'')]), (0, [])])
+def test_only_a_question_is_answered_where_there_is_no_way(handle: int, answers: list[Any]) -> None:
+    """A cast waits for nothing: an answer to handle 0 would be one that nobody asked for."""
+    router = Router(1)
+    router.up = up = Wire('1>0')
+    router.handle({START: lambda src, handle, body: None})
+    router.route(up, CALL, 9, 0, handle, b'')
+    assert list(up.frames) == answers
+
+
+def test_late_news_of_the_dead_ends_nobody_and_goes_no_further() -> None:
+    """A hop says so for a call that was on its way when all others had heard of the end already."""
+    router = Router(1)
+    router.up = up = Wire('1>0')
+    router.links[2] = below = Wire('1>2')
+    router.links[3] = other = Wire('1>3')
+    assert router.accepts(below, DEAD, 0, 9, 7, 0)
+    assert not router.accepts(below, RESULT, 0, 9, 7, 0)
+    assert not router.accepts(below, DEAD, 0, 3, 7, 0), 'that is another one'
+    router.route(below, DEAD, 0, 9, 7, b'')
+    assert not up.frames
+    assert not other.frames
+    router.route(below, DEAD, 0, 2, 7, b'')
+    assert list(up.frames) == [(DEAD, 0, 2, 7, b'')]

@@ -119,7 +119,14 @@ def run(broker, plan, ending):
         try:
             interrupted_at(ending.partition('-')[2], broker, contexts, calls)
         finally:
-            say('closing')
+            # Not before: an interrupt that comes sooner is one of the program, and closing takes its time.
+            threading.Thread(target=say_closing, args=(broker,)).start()
+
+
+def say_closing(broker):
+    while not broker.closed:
+        time.sleep(0.001)
+    say('closing')
 
 
 def result(name, contexts, calls):

@@ -42,6 +42,14 @@ class Thing(object):
         return 'a thing'
 
 
+def long(size):
+    log.warning(u'\u2603' * size)
+    logging.getLogger('l' * 5000).error('of a long name')
+    made = logging.LogRecord(None, 30, 'path', 1, ['not', 'a', 'text'], (), None)
+    made.exc_text = 'x' * size
+    logging.getLogger().handle(made)
+
+
 def odd():
     log.warning(Thing())
     log.warning(u'caf\xe9 \u2603 %s', u'\u20ac')
@@ -50,6 +58,10 @@ def odd():
     log.warning('two\nlines')
     log.warning('\x1b[2Jcleared?')
     log.log(35, 'between')
+
+
+def surrogates(text):
+    log.warning(text)
 
 
 def many(number):

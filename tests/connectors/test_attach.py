@@ -1,0 +1,228 @@
+"""A second program of the same user uses a running broker's contexts: real programs, a real socket."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import copies
+import pytest
+
+import econtext
+from econtext.controller import reception
+from lab import eventually, require
+from lab.accounts import Accounts
+
+SRC = str(pathlib.Path(econtext.__file__).parents[1])
+
+
+@pytest.fixture
+def path(tmp_path: pathlib.Path) -> str:
+    return str(tmp_path / 'sock')
+
+
+@pytest.fixture
+def attached(broker: econtext.Broker, path: str) -> Iterator[Any]:
+    assert broker.listen(path) == path
+    with econtext.attach(path) as other:
+        yield other
+
+
+def program(tmp_path: pathlib.Path, path: str, code: str, *files: tuple[str, str]) -> Any:
+    """Run a program that has attached as `other`; return what became of it."""
+    folder = tmp_path / 'program'
+    folder.mkdir(exist_ok=True)
+    for name, text in files:
+        (folder / name).write_text(textwrap.dedent(text))
+    source = f'import os, sys, time, econtext\n{textwrap.dedent(code)}\n'
+    (folder / 'tool.py').write_text(source)
+    return subprocess.run(
+        [sys.executable, str(folder / 'tool.py'), path], env={**os.environ, 'PYTHONPATH': SRC},
+        capture_output=True, text=True, timeout=30)
+
+
+MAIN = """
+if __name__ == '__main__' and not econtext.slave:
+    with econtext.attach(sys.argv[1]) as other:
+        context = other.context('box')
+"""
+
+
+def test_calls(broker: econtext.Broker, attached: Any) -> None:
+    child = broker.local(name='box')
+    pid = child.call(os.getpid)
+    (seen,) = attached.contexts
+    assert (seen.name, seen.pid, seen.python_version) == ('box', pid, sys.version_info[:3])
+    box = attached.context('box')
+    assert box.call(os.getpid) == pid
+    futures = [box.submit(divmod, number, 7) for number in range(100)]
+    assert [future.result() for future in futures] == [divmod(number, 7) for number in range(100)]
+    big = os.urandom(3_000_000)
+    assert box.call(bytes, big) == big
+    with pytest.raises(FileNotFoundError):
+        box.call(os.stat, '/nowhere')
+    below = child.local(name='below')
+    assert attached.context('below').call(os.getppid) == pid
+    assert below.call(os.getppid) == pid
+    with pytest.raises(econtext.EcontextError, match="no context 'web'; there are: box, below"):
+        attached.context('web')
+    for use in (box.local, box.channel):
+        with pytest.raises(econtext.EcontextError, match='belongs to the program'):
+            use()
+    box.close()
+    assert child.call(os.getpid) == pid
+
+
+def test_its_own_modules(broker: econtext.Broker, path: str, tmp_path: pathlib.Path) -> None:
+    broker.listen(path)
+    broker.local(name='box')
+    code = """
+    import spare
+    def where(what):
+        import later
+        print('called')
+        return what, __name__, os.getppid(), later.VALUE, spare.VALUE
+    """ + textwrap.indent(MAIN, '    ') + '            print(*context.call(where, 5))\n'
+    files = ('spare.py', 'VALUE = 1\n'), ('later.py', 'VALUE = 2\n')
+    done = program(tmp_path, path, code, *files)
+    assert done.returncode == 0, done.stderr
+    what, name, parent, later, spare = done.stdout.split()
+    assert (what, parent, later, spare) == ('5', str(os.getpid()), '2', '1')
+    assert name.startswith('tool_')
+    # Another version of the program is another module; of a module it imports, a conflict.
+    done = program(tmp_path, path, code.replace('what, __name__', '6, __name__'), *files)
+    assert done.stdout.split()[0] == '6', done.stderr
+    done = program(tmp_path, path, code, ('spare.py', 'VALUE = 9\n'))
+    assert 'box has another module spare than this program' in done.stderr
+
+
+def test_deadlines_and_interruption(broker: econtext.Broker, attached: Any) -> None:
+    import time
+
+    child = broker.local(name='box')
+    box = attached.context('box')
+    with pytest.raises(econtext.CallTimeout):
+        box.options(timeout=0.2).call(copies.nap, 30)
+    assert child.call(os.getpid) == box.call(os.getpid)
+    broker.local(name='second')
+    second = attached.context('second')
+    running, waiting = second.submit(time.sleep, 1), second.submit(os.getpid)
+    assert waiting.cancel()
+    assert running.result(20) is None
+    broker.local(name='third')
+    running = attached.context('third').submit(copies.nap, 30)
+    running.interrupt()
+    with pytest.raises((econtext.CallError, concurrent.futures.CancelledError)):
+        running.result(10)
+
+
+def test_a_context_that_ends(broker: econtext.Broker, attached: Any) -> None:
+    import time
+
+    child = broker.local(name='box')
+    box = attached.context('box')
+    future = box.submit(time.sleep, 30)
+    assert broker.reception is not None
+    eventually(lambda: broker.reception.guests[0].calls)  # type: ignore[union-attr]
+    child.close()
+    with pytest.raises(econtext.ContextLost, match='box: it was closed'):
+        future.result(10)
+    with pytest.raises(econtext.ContextLost):
+        box.call(os.getpid)
+    assert attached.contexts == []
+
+
+def test_a_broker_that_ends(path: str) -> None:
+    import time
+
+    with econtext.Broker() as broker:
+        broker.listen(path)
+        broker.local(name='box')
+        other = econtext.attach(path)
+        box = other.context('box')
+        box.call(os.getpid)
+        future = box.submit(time.sleep, 30)
+    with pytest.raises(econtext.ContextLost):
+        future.result(10)
+    with pytest.raises(econtext.ContextLost, match='gone'):
+        other.contexts  # noqa: B018
+    other.close()
+    assert not os.path.exists(path)
+
+
+def test_a_program_that_dies(broker: econtext.Broker, path: str, tmp_path: pathlib.Path) -> None:
+    broker.listen(path)
+    child = broker.local(name='box')
+    code = MAIN + """
+        busy = context.submit(time.sleep, 1)
+        queued = context.submit(os.mkdir, sys.argv[1] + '.made')
+        os.kill(os.getpid(), 9)
+"""
+    done = program(tmp_path, path, code)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert child.call(os.getppid) == os.getpid()
+    assert not os.path.exists(path + '.made'), 'what had not begun is withdrawn'
+    assert broker.reception is not None
+    eventually(lambda: not broker.reception.guests)  # type: ignore[union-attr]
+
+
+def test_others_do_not_get_in(
+    broker: econtext.Broker, path: str, tmp_path: pathlib.Path, accounts: Accounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    require('accounts')
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    broker.listen(path)
+    os.chmod(path, 0o666)
+    code = f'import socket; s = socket.socket(socket.AF_UNIX); s.connect({path!r}); print(s.recv(100))'
+    done = accounts['plain'].run('/usr/bin/python3', '-c', code)
+    assert done.stdout == "b''\n", done.stderr
+    eventually(lambda: 'another user' in caplog.text)
+
+
+@pytest.mark.parametrize('data', [b'x' * 30, bytes.fromhex('ec0101') + b'\0' * 16 + b'y' * 30,
+                                  bytes.fromhex('ec0100') + b'\0\0\0\1' + b'\0' * 8 + b'\0\0\0\3abc'])  # fmt: skip
+def test_nonsense_ends_its_own_link_only(broker: econtext.Broker, path: str, data: bytes) -> None:
+    broker.listen(path)
+    child = broker.local(name='box')
+    child.call(os.getpid)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wild, econtext.attach(path) as other:
+        wild.connect(path)
+        wild.sendall(data)
+        wild.shutdown(socket.SHUT_WR)
+        while wild.recv(1000):
+            pass
+        assert other.context('box').call(os.getppid) == os.getpid()
+
+
+def test_places(broker: econtext.Broker, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('XDG_RUNTIME_DIR', str(tmp_path))
+    with pytest.raises(econtext.EcontextError, match='no program of this user listens'):
+        econtext.attach()
+    stale = tmp_path / 'econtext' / f'{os.getpid()}.sock'
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(stale))
+    path = broker.listen()
+    assert path == str(stale)
+    with econtext.attach() as other:
+        assert other.path == path
+    with pytest.raises(econtext.EcontextError, match='listens at'):
+        broker.listen()
+    with econtext.Broker() as second:
+        for wrong in (path, tmp_path / 'econtext', '/nowhere/sock'):
+            with pytest.raises(econtext.EcontextError, match='no socket can be made there'):
+                second.listen(wrong)
+    with pytest.raises(econtext.EcontextError, match='nobody listens there'):
+        econtext.attach(tmp_path / 'none')
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    (tmp_path / 'econtext').chmod(0o755)
+    with pytest.raises(econtext.EcontextError, match='this user alone'):
+        reception.folder()

@@ -1,0 +1,94 @@
+"""The far end of every check."""
+import datetime
+import decimal
+import logging
+import os
+import subprocess
+import sys
+import uuid
+
+from crossing import near_far
+
+
+def echo(*args, **kwargs):
+    return args, kwargs
+
+
+def kinds(values):
+    """Return what the values are to this Python; a text of Python 2 is called as in 3."""
+    names = {'unicode': 'str', 'str': 'bytes', 'long': 'int'}
+    if sys.version_info[0] > 2:
+        names = {}
+    found = [type(value).__name__ for value in values]
+    return [names.get(name, name) for name in found]
+
+
+def made():
+    """Return a value of each type that every Python has."""
+    return [
+        None, True, -2 ** 70, 1.5, complex(1, -2), u'a\u00e4\u20ac', bytearray([0, 255]), (1,), [2], {u'k': 3},
+        set([4]), frozenset([5]), datetime.datetime(2024, 2, 29, 1, 2, 3, 4), datetime.date(1, 1, 1),
+        datetime.time(5, 6), datetime.timedelta(-1, 7), decimal.Decimal('1.10'), uuid.UUID(int=8)]
+
+
+class Odd(ValueError):
+    pass
+
+
+def fail(text):
+    raise Odd(text)  # the line that fails
+
+
+def missing(path):
+    return open(path)
+
+
+def leave():
+    sys.exit(3)
+
+
+def path_facts(path):
+    """Write a file of that name, and tell what the folder then holds."""
+    native = path
+    if str is bytes:
+        native = path.encode('utf-8')
+    file = open(native, 'w')
+    file.close()
+    found = os.listdir(os.path.dirname(native))
+    if str is bytes:
+        found = [name.decode('utf-8') for name in found]
+    return found
+
+
+def travelled():
+    """Return what came along: this package, from memory alone."""
+    loader = type(near_far.__loader__).__module__
+    return near_far.VALUE, near_far.deeper(), loader, os.path.exists(near_far.__file__ + '.nowhere')
+
+
+def speak(text):
+    """Say `text` in every way."""
+    data = text.encode('utf-8') + '\n'.encode()
+    os.write(1, data)
+    os.write(2, data)
+    sys.stdout.write('plain\n')
+    sys.stdout.flush()
+    subprocess.call(['echo', 'from a program'])
+
+
+def log(text):
+    logger = logging.getLogger('crossing')
+    logger.info(u'%s', text)
+    try:
+        {}['key']
+    except KeyError:
+        logger.exception('failed')
+
+
+def talk(channel):
+    """Give every value back, then one more."""
+    for value in channel:
+        channel.send(value)
+        if value is None:
+            break
+    channel.send('end')

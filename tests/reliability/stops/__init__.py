@@ -1,0 +1,1 @@
+"""What the tests of deadlines and faults call in contexts of every Python."""

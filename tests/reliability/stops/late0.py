@@ -1,0 +1,4 @@
+"""One of four that are imported at once."""
+from stops import lateness
+
+NUMBER = lateness.give(0)

@@ -1,0 +1,133 @@
+"""Ctrl-C in code of the program, or of the standard library, that econtext calls and that takes its time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+BEGINNING = """\
+import getpass
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+
+import econtext
+import econtext.utils
+
+
+RELEASED = threading.Event()
+# It is ignored in what a shell starts in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def slow(*args):
+    RELEASED.wait(30)
+    return ''
+
+
+def interrupt(*path):
+    'Send the signal once the main thread stands in functions of these names, the last one innermost.'
+    def watch():
+        while True:
+            frame, names = sys._current_frames()[threading.main_thread().ident], []
+            while frame:
+                names.insert(0, frame.f_code.co_name)
+                frame = frame.f_back
+            rest = iter(names)
+            if all(name in rest for name in path):
+                break
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class Handler(logging.Handler):
+    'Holds up the thread that handles first.'
+    entered = threading.Event()
+
+    def emit(self, record):
+        if not self.entered.is_set():
+            self.entered.set()
+            slow()
+
+
+def trial():
+"""
+ENDING = """
+began = time.monotonic()
+try:
+    trial()
+except KeyboardInterrupt:
+    assert 'econtext' not in [thread.name for thread in threading.enumerate()]
+    print('interrupted', time.monotonic() - began)
+"""
+PLACES = {
+    'main function of run_with_broker': """
+    interrupt('run_with_broker', 'slow')
+    econtext.utils.run_with_broker(slow)
+""",
+    'block of a context that waits for its calls': """
+    with econtext.Broker() as broker, broker.local() as context:
+        context.submit(time.sleep, 30)
+        interrupt('shutdown', 'wait')
+""",
+    'function of the program called as from a context': """
+    with econtext.Broker() as broker:
+        interrupt('slow')
+        econtext.program.call(slow)
+""",
+    'function that answers questions': """
+    from econtext.controller.wishes import answering
+    with econtext.Broker() as broker:
+        interrupt('slow')
+        answering({'word': slow})('Password: ')
+""",
+    'question of the command line': """
+    from econtext import cli
+    getpass.getpass = slow
+    with econtext.Broker() as broker:
+        interrupt('slow')
+        cli.Screen(True).ask('Password: ')
+""",
+    'step of the doctor': """
+    from econtext.controller import outlook
+    with econtext.Broker() as broker:
+        interrupt('run', 'communicate')
+        outlook.ask(['sleep', '30'], 60)
+""",
+    'handler of what econtext itself logs': """
+    with econtext.Broker() as broker:
+        context = broker.local()
+        logging.getLogger('econtext').addHandler(Handler())
+        logging.getLogger('econtext').setLevel(logging.DEBUG)
+        interrupt('request', 'slow')
+        context.call(os.getpid)
+""",
+    'wait for the handlers of another thread': """
+    with econtext.Broker() as broker:
+        one, other = broker.local().wait_ready(), broker.local().wait_ready()
+        logging.getLogger('econtext').addHandler(Handler())
+        logging.getLogger('econtext').setLevel(logging.INFO)
+        threading.Thread(target=lambda: one.call(os.system, 'echo one'), daemon=True).start()
+        assert Handler.entered.wait(20)
+        interrupt('settle', 'drainer')
+        try:
+            other.call(os.system, 'echo other')
+        finally:
+            # close() waits for handlers, too.
+            RELEASED.set()
+""",
+}
+
+
+@pytest.mark.parametrize('place', PLACES)
+def test_an_interrupt_comes_at_once(place: str) -> None:
+    text = BEGINNING + PLACES[place] + ENDING
+    done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith('interrupted'), done.stdout + done.stderr
+    assert float(done.stdout.split()[1]) < 15

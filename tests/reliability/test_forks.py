@@ -1,0 +1,139 @@
+"""Forks in the application, on either side: the forked process neither uses nor holds a link."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pathlib
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from stops import forking, work
+
+import econtext
+from lab import eventually, leaks, pythons
+
+VERSIONS = ('2.7', '3.6', '3.13')
+
+
+def in_fork(function: Callable[[], Any]) -> int:
+    """Return the exit status of a forked process that runs `function`."""
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            function()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.filterwarnings('ignore:.*fork.*:DeprecationWarning')
+def test_a_fork_of_the_controller(broker: econtext.Broker, tmp_path: pathlib.Path) -> None:
+    fifo = tmp_path / 'fifo'
+    os.mkfifo(fifo)
+    child = broker.local(name='web')
+    below = child.local()
+    channel = child.channel()
+    waiting = child.submit(os.system, f'read line < {fifo}')
+    assert below.call(len, 'abc') == 3
+
+    def use() -> None:
+        for number, attempt in enumerate((
+            lambda: child.call(os.getpid), lambda: below.submit(os.getpid), lambda: broker.local(),
+            lambda: waiting.result(5), lambda: child.wait_ready(), lambda: channel.send(1), lambda: next(channel),
+        )):  # fmt: skip
+            try:
+                attempt()
+            except econtext.EcontextError as error:
+                assert 'forked' in str(error) or 'closed' in str(error), (number, error)  # noqa: PT017
+            else:
+                raise AssertionError(f'attempt {number} went through')
+        child.close()
+        broker.close()
+        held = [os.readlink(f'/proc/self/fd/{name}') for name in os.listdir('/proc/self/fd') if int(name) > 2
+                and os.path.lexists(f'/proc/self/fd/{name}')]  # fmt: skip
+        assert not [target for target in held if 'eventpoll' in target]
+        with econtext.Broker() as own:
+            assert own.local().call(os.getppid) == os.getpid()
+
+    for _ in range(2):
+        assert in_fork(use) == 0
+    fifo.write_text('\n')
+    assert waiting.result(10) == 0
+    assert below.call(len, 'abcd') == 4
+
+
+@pytest.mark.filterwarnings('ignore:.*fork.*:DeprecationWarning')
+def test_a_fork_holds_no_link(broker: econtext.Broker) -> None:
+    """The context ends with its owner's link, though a forked process lives on."""
+    child = broker.local()
+    pid = child.call(os.getpid)
+    read, write = os.pipe()
+    forked = os.fork()
+    if not forked:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    try:
+        child.close()
+        eventually(lambda: not leaks.alive(pid), 5)
+    finally:
+        os.close(write)
+        os.close(read)
+        os.waitpid(forked, 0)
+
+
+@pytest.mark.filterwarnings('ignore:.*fork.*:DeprecationWarning')
+def test_multiprocessing_on_the_controller(broker: econtext.Broker) -> None:
+    child = broker.local()
+    child.call(os.getpid)
+    with multiprocessing.get_context('fork').Pool(2) as pool:
+        assert pool.map(work.echo, range(20)) == list(range(20))
+        assert child.call(len, 'abc') == 3
+        pool.close()
+        pool.join()
+    assert child.call(len, 'abc') == 3
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_forks_in_a_context(broker: econtext.Broker, version: str) -> None:
+    child = broker.local(python=pythons.interpreter(version), name='web')
+    assert child.call(forking.statuses) == [0, 3, 5, 7]
+    assert child.call(forking.refused) == 0
+    assert child.call(forking.pool) == [0, 1, 4, 9]
+    assert child.call(work.echo, 'still') == 'still'
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_fork_of_a_context_holds_no_link(broker: econtext.Broker, version: str) -> None:
+    """Nor does it live on when the context ends, unless it made itself a daemon; then it keeps nothing."""
+    child = broker.local(python=pythons.interpreter(version))
+    pid, plain, daemon = child.call(forking.leave)
+    began = time.monotonic()
+    waiting = child.submit(time.sleep, 900)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(econtext.ContextLost):
+        waiting.result(10)  # the end of the link is not held up by those two
+    assert time.monotonic() - began < 5
+    for left in plain, daemon:
+        os.kill(left, signal.SIGKILL)
+    eventually(lambda: not leaks.alive(plain) and not leaks.alive(daemon), 5)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_fork_ends_with_its_context(broker: econtext.Broker, version: str) -> None:
+    child = broker.local(python=pythons.interpreter(version))
+    _, plain, daemon = child.call(forking.leave)
+    child.close()
+    eventually(lambda: not leaks.alive(plain), 10)
+    assert leaks.alive(daemon)
+    os.kill(daemon, signal.SIGKILL)
+    eventually(lambda: not leaks.alive(daemon), 5)

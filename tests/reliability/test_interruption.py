@@ -1,0 +1,315 @@
+"""Deadlines and interruption: the caller is freed in time, the function stops where it stands."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+from stops import work
+
+import econtext
+from lab import eventually, leaks, pythons
+
+VERSIONS = ('2.7', '3.6', '3.13')
+SLACK = 1.5  # seconds that a loaded machine may add; far below what a call lasts that is not interrupted
+WAYS = (work.sleep, work.compute, work.system, work.program)
+
+
+@pytest.fixture(params=VERSIONS)
+def child(request: pytest.FixtureRequest, broker: econtext.Broker) -> econtext.Context:
+    return broker.local(python=pythons.interpreter(request.param), name='web').wait_ready()
+
+
+class Busy(logging.Handler):
+    """Tells when a function of `work` is at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = threading.Semaphore(0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() == 'stdout: busy':
+            self.count.release()
+
+    def wait(self) -> None:
+        assert self.count.acquire(timeout=20)
+
+
+@pytest.fixture
+def busy() -> Any:
+    handler = Busy()
+    logger = logging.getLogger('econtext.ctx')
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize('way', WAYS, ids=lambda way: way.__name__)
+def test_a_call_ends_at_its_deadline(child: econtext.Context, way: Any) -> None:
+    child.call(os.getpid)
+    began = time.monotonic()
+    with pytest.raises(econtext.CallTimeout, match=f'web: {way.__name__} did not end within 0.3 s'):
+        child.options(timeout=0.3, grace=10).call(way)
+    assert 0.3 <= time.monotonic() - began < 0.3 + SLACK
+    # The context is free again, the function has cleaned up, and nothing it started is left.
+    assert child.options(timeout=10).call(work.cleaned) == [way.__name__]
+    below = leaks.descendants(child.call(os.getpid))
+    eventually(lambda: [entry for entry in leaks.descendants(child.pid) if entry.state != 'Z'] == [], 5, str(below))
+
+
+@pytest.mark.parametrize('way', WAYS, ids=lambda way: way.__name__)
+def test_interrupt(child: econtext.Context, way: Any, busy: Busy) -> None:
+    future = child.submit(way)
+    busy.wait()
+    assert future.interrupt(grace=10)
+    with pytest.raises(econtext.CallError) as caught:
+        future.result(10)
+    # subprocess of 3.6 kills what it was waiting for, and may find that it has ended.
+    assert caught.value.type_name in ('econtext.Interrupted', 'ProcessLookupError')
+    # What waited for a program may have returned, since that was ended first.
+    assert f'in {way.__name__}' in caught.value.remote_traceback or 'as it returned' in caught.value.message
+    assert not future.cancelled()
+    assert not future.interrupt()
+    assert child.call(work.cleaned) == [way.__name__]
+
+
+def test_interrupt_what_is_not_written_in_python(child: econtext.Context) -> None:
+    with pytest.raises(econtext.CallTimeout):
+        child.options(timeout=0.3, grace=10).call(time.sleep, 900)
+    assert child.options(timeout=5).call(len, 'web') == 3
+
+
+def test_interrupt_one_who_waits_for_a_channel(child: econtext.Context, busy: Busy) -> None:
+    channel = child.channel()
+    future = child.submit(work.receive, channel)
+    busy.wait()
+    assert future.interrupt(grace=10)
+    with pytest.raises(econtext.CallError, match='Interrupted'):
+        future.result(10)
+    assert child.call(work.cleaned) == ['receive']
+    assert list(channel) == []
+
+
+def test_a_function_that_will_not_stop_ends_its_context(child: econtext.Context) -> None:
+    pid = child.call(os.getpid)
+    with pytest.raises(econtext.CallTimeout):
+        child.options(timeout=0.2, grace=0.3).call(work.stubborn)
+    queued = child.submit(os.getpid)
+    with pytest.raises(econtext.ContextLost, match=r'stubborn did not end within 0\.2 s, and did not heed .* 0\.3'):
+        queued.result(10)
+    with pytest.raises(econtext.ContextLost, match='stubborn'):
+        child.call(os.getpid)
+    eventually(lambda: not leaks.alive(pid), 10)
+
+
+def test_a_stopped_context_is_given_up(broker: econtext.Broker) -> None:
+    """SIGSTOP: nobody there takes the hint."""
+    child = broker.local()
+    pid = child.call(os.getpid)
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with pytest.raises(econtext.CallTimeout):
+        child.options(timeout=0.2, grace=0.2).call(os.getpid)
+    assert time.monotonic() - began < 0.2 + SLACK
+    eventually(lambda: child.error is not None, 5)
+    with pytest.raises(econtext.ContextLost, match='getpid did not end'):
+        child.call(os.getpid)
+    child.close()
+    eventually(lambda: not leaks.alive(pid), 10)
+
+
+class Left(Exception):
+    """What the handler of a signal raises."""
+
+
+@pytest.fixture
+def leaving(busy: Busy) -> Any:
+    """Have the main thread leave what it waits for by this exception, once a function is at it."""
+
+    def plan(error: type[BaseException]) -> None:
+        left = threading.Event()
+
+        def leave(number: int, frame: object) -> None:
+            if not left.is_set():
+                left.set()
+                raise error
+
+        def waits() -> bool:
+            return sys._current_frames()[main].f_code.co_name in ('pause', 'park')
+
+        def kill() -> None:
+            busy.wait()
+            # It may have handled that record itself: what is raised in a handler is the handler's failure.
+            eventually(waits)
+            # Python sees no signal that comes in the moment before it waits for a lock, but the next one.
+            while not left.wait(0.1):
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+        signal.signal(signal.SIGUSR1, leave)
+        threads.append(threading.Thread(target=kill))
+        threads[-1].start()
+
+    main = threading.get_ident()
+    threads: list[threading.Thread] = []
+    before = signal.getsignal(signal.SIGUSR1)
+    yield plan
+    for thread in threads:
+        thread.join()
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, Left])
+def test_a_call_that_is_left_is_given_up(child: econtext.Context, leaving: Any, error: type[BaseException]) -> None:
+    """The exception waits for nothing; the context is free, and the function has cleaned up."""
+    leaving(error)
+    with pytest.raises(error):
+        child.options(grace=10).call(work.sleep)
+    assert child.options(timeout=10).call(work.cleaned) == ['sleep']
+
+
+def test_a_call_that_is_left_and_will_not_stop_ends_its_context(child: econtext.Context, leaving: Any) -> None:
+    leaving(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        child.options(grace=1.5).call(work.stubborn)
+    assert child.error is None, 'nobody waits for the grace'
+    with pytest.raises(econtext.ContextLost, match=r'stubborn was left by KeyboardInterrupt .* did not heed .* 1\.5 s'):
+        child.call(work.cleaned)
+
+
+def test_a_future_that_is_left_is_still_there(child: econtext.Context, leaving: Any) -> None:
+    channel = child.channel()
+    future = child.submit(work.wait_for_word, channel)
+    leaving(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        future.result()
+    channel.send('go on')
+    assert future.result(20) == 'go on'
+
+
+def test_a_call_in_the_queue_is_dropped(child: econtext.Context, busy: Busy) -> None:
+    first = child.submit(work.sleep)
+    busy.wait()
+    late = child.options(timeout=0.2, grace=0.3).submit(work.append, 'late')
+    cancelled = child.submit(work.append, 'cancelled')
+    interrupted = child.submit(work.append, 'interrupted')
+    with pytest.raises(econtext.CallTimeout):
+        late.result(10)
+    assert cancelled.cancel()
+    assert cancelled.cancelled()
+    assert cancelled.done()
+    assert interrupted.interrupt(grace=10)
+    for future in cancelled, interrupted:
+        with pytest.raises(concurrent.futures.CancelledError):
+            future.result(10)
+        with pytest.raises(concurrent.futures.CancelledError):
+            future.exception(10)
+    assert concurrent.futures.wait([cancelled, interrupted], 10).not_done == set()
+    assert not first.done()
+    assert not first.cancel()  # it has begun
+    assert first.interrupt(grace=10)
+    with pytest.raises(econtext.CallError, match='Interrupted'):
+        first.result(10)
+    assert child.call(work.cleaned) == ['sleep']
+    assert not first.cancel()
+
+
+def test_time_that_passes_before_the_context_is_there(broker: econtext.Broker) -> None:
+    """What was given up while the context started never runs, and does not end it."""
+    with broker.local(python=['sh', '-c', 'sleep 1.5; exec "$0" "$@"', 'python3']) as child:
+        with pytest.raises(econtext.CallTimeout):
+            child.options(timeout=0.1, grace=0.1).call(work.append, 'late')
+        assert child.options(timeout=20).call(work.cleaned) == []
+
+
+def test_a_deadline_behind_a_hop(broker: econtext.Broker) -> None:
+    hop = broker.local(name='hop')
+    child = hop.local(name='web', python=pythons.interpreter('2.7')).wait_ready()
+    with pytest.raises(econtext.CallTimeout, match='web: system'):
+        child.options(timeout=0.2, grace=10).call(work.system)
+    assert child.options(timeout=10).call(work.cleaned) == ['system']
+    with pytest.raises(econtext.CallTimeout):
+        child.options(timeout=0.2, grace=0.2).call(work.stubborn)
+    with pytest.raises(econtext.ContextLost, match='stubborn'):
+        child.options(timeout=10).call(os.getpid)
+    assert hop.options(timeout=10).call(work.cleaned) == []
+
+
+def test_many_interruptions_do_no_harm(child: econtext.Context) -> None:
+    """Wherever the function is: also as it begins, and as it ends."""
+    for number in range(60):
+        future = child.submit(work.nap, 0.002)
+        if number % 3 == 0:
+            time.sleep(0.0007 * (number % 5))
+        future.interrupt(grace=10)
+        try:
+            assert future.result(10) == 'slept'
+        except econtext.CallError as error:
+            assert error.type_name == 'econtext.Interrupted'  # noqa: PT017 -- it may also just have slept
+        except concurrent.futures.CancelledError:
+            assert future.cancelled()
+    assert child.options(timeout=10).call(work.nap, 0) == 'slept'
+
+
+def test_grace_is_judged(child: econtext.Context) -> None:
+    for grace in (-1, float('nan')):
+        with pytest.raises(ValueError, match='grace= must be'):
+            child.options(grace=grace)
+
+
+def test_interrupted_is_the_same_name_there(child: econtext.Context) -> None:
+    assert issubclass(econtext.Interrupted, KeyboardInterrupt)
+    assert child.call(work.knows_interrupted)
+
+
+def test_asyncio_gives_up_a_call(child: econtext.Context, busy: Busy) -> None:
+    import asyncio
+
+    first = child.submit(work.sleep)
+    busy.wait()
+
+    async def main() -> None:
+        future = child.submit(work.append, 'asyncio')
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.wrap_future(future), 0.1)
+        assert future.cancelled()
+
+    asyncio.run(main())
+    first.interrupt(grace=10)
+    with pytest.raises(econtext.CallError):
+        first.result(10)
+    assert child.call(work.cleaned) == ['sleep']
+
+
+@pytest.mark.deadline(20)
+def test_who_holds_the_condition_of_a_future_waits_for_no_handler(broker: econtext.Broker) -> None:
+    """So does concurrent.futures.wait(…, FIRST_EXCEPTION), and a handler's thread may want that condition."""
+    child = broker.local().wait_ready()
+    asked = threading.Event()
+
+    def handle() -> None:
+        with broker.loop.drainer():
+            asked.set()
+            released.wait(30)
+
+    released = threading.Event()
+    thread = threading.Thread(target=handle)
+    thread.start()
+    try:
+        assert asked.wait(20)
+        future = child.submit(os.system, 'echo said')
+        eventually(lambda: future.done() and child.lines.queue)
+        with future._condition:
+            assert future.exception() is None
+    finally:
+        released.set()
+        thread.join()

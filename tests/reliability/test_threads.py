@@ -1,0 +1,82 @@
+"""`threads=`: a context runs several calls at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+from stops import work
+
+import econtext
+from lab import eventually, pythons
+
+VERSIONS = ('2.7', '3.6', '3.13')
+
+
+@pytest.fixture(params=VERSIONS)
+def child(request: pytest.FixtureRequest, broker: econtext.Broker) -> econtext.Context:
+    return broker.local(python=pythons.interpreter(request.param), threads=3, name='web')
+
+
+def test_so_many_run_at_once_and_no_more(child: econtext.Context) -> None:
+    inside = [child.channel() for _ in range(5)]
+    futures = [child.submit(work.meet, channel) for channel in inside]
+    first = [next(channel) for channel in inside[:3]]
+    assert len(set(first)) == 3, 'each in a thread of its own'
+    assert not any(future.done() for future in futures)
+    assert futures[4].cancel()  # it has not begun
+    for channel in inside[:3]:
+        channel.send('go')
+    assert next(inside[3]) in first
+    inside[3].send('go')
+    assert [future.result(10) for future in futures[:4]] == ['met'] * 4
+
+
+def test_one_alone_runs_in_the_main_thread(child: econtext.Context) -> None:
+    assert child.call(work.in_main_thread)
+
+
+def test_many_calls_each_answered_once(child: econtext.Context) -> None:
+    futures = [child.submit(work.echo, number) for number in range(300)]
+    results: list[int] = []
+    callers = [threading.Thread(target=lambda: results.append(child.call(work.echo, -1))) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    assert [future.result(20) for future in futures] == list(range(300))
+    for caller in callers:
+        caller.join()
+    assert results == [-1] * 8
+
+
+def test_interrupt_in_a_thread(child: econtext.Context) -> None:
+    holding = child.channel()
+    first = child.submit(work.meet, holding)
+    next(holding)
+    second = child.submit(work.compute)
+    assert not second.cancel() or second.cancelled()
+    if not second.cancelled():
+        assert second.interrupt(grace=10)
+        with pytest.raises(econtext.CallError, match='Interrupted'):
+            second.result(10)
+    holding.send('go')
+    assert first.result(10) == 'met'
+    assert child.call(os.getpid) == child.pid
+
+
+def test_a_thread_that_cannot_be_interrupted_ends_the_context(child: econtext.Context) -> None:
+    holding = child.channel()
+    child.submit(work.meet, holding)
+    next(holding)
+    with pytest.raises(econtext.CallTimeout):
+        child.options(timeout=0.3, grace=0.3).call(time.sleep, 900)
+    eventually(lambda: child.error is not None, 5)
+    with pytest.raises(econtext.ContextLost, match='sleep did not end'):
+        child.options(timeout=10).call(os.getpid)
+
+
+def test_it_is_a_number_of_calls(broker: econtext.Broker) -> None:
+    for threads in (0, -1, 1.5, True, 'two'):
+        with pytest.raises(ValueError, match='threads='):
+            broker.local(threads=threads)  # type: ignore[arg-type]

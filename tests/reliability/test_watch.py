@@ -1,0 +1,195 @@
+"""A link that goes silent is noticed at both ends; code that holds the interpreter lock is ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from stops import work
+
+import econtext
+from lab import eventually, leaks, pythons
+from lab.sshd import Sshd
+
+VERSIONS = ('2.7', '3.6', '3.13')
+PROXY = str(Path(__file__).with_name('stops') / 'proxy.py')
+BEAT = 0.2  # seconds
+LOST = 4 * 1.25 * BEAT + 2  # seconds until both ends have noticed, and some for a loaded machine
+
+
+def behind_proxy(version: str, down: int = -1, up: int = -1) -> list[str]:
+    """The `python=` of a context whose link a proxy may break."""
+    return [sys.executable, PROXY, str(down), str(up), '--', pythons.interpreter(version)]
+
+
+# -- heartbeats --------------------------------------------------------------
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_silent_link_is_noticed_by_both_ends(broker: econtext.Broker, version: str) -> None:
+    child = broker.local(python=behind_proxy(version), heartbeat=BEAT, name='web')
+    pid = child.call(os.getpid)
+    waiting = child.submit(work.sleep)
+    proxy = leaks.process(pid)
+    assert proxy is not None
+    os.kill(proxy.parent, signal.SIGUSR1)
+    with pytest.raises(econtext.ContextLost, match=r'web: nothing was heard of it .*heartbeat='):
+        waiting.result(LOST)
+    with pytest.raises(econtext.ContextLost, match='heartbeat='):
+        child.call(os.getpid)
+    # The child hears nothing of that: the proxy heeds no SIGTERM, and keeps its pipes open.
+    eventually(lambda: not leaks.alive(pid), LOST)
+    assert leaks.alive(proxy.parent)
+
+
+def test_a_silent_ssh(broker: econtext.Broker, sshd: Sshd) -> None:
+    """What the network drops is dropped for ssh itself."""
+    command = f'{sys.executable} {PROXY} -1 -1 -- tcp {sshd.address} %p'
+    child = broker.ssh(
+        sshd.address, ssh_args=[*sshd.ssh_args(), '-o', f'ProxyCommand={command}'], heartbeat=BEAT,
+        python=sys.executable)  # fmt: skip
+    pid = child.call(os.getpid)
+    hop = child.local(heartbeat=BEAT)
+    below = hop.call(os.getpid)
+    proxies = [entry.pid for entry in leaks.table() if PROXY in leaks.command_line(entry.pid)
+               and leaks.command_line(entry.pid).startswith(sys.executable)]  # fmt: skip
+    for proxy in proxies:
+        os.kill(proxy, signal.SIGUSR1)
+    with pytest.raises(econtext.ContextLost, match='heartbeat='):
+        child.submit(work.sleep).result(LOST)
+    eventually(lambda: not leaks.alive(pid) and not leaks.alive(below), LOST)
+    for proxy in proxies:
+        os.kill(proxy, signal.SIGKILL)
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.13'])
+def test_silence_that_is_none(broker: econtext.Broker, version: str) -> None:
+    """In C code, stopped and continued, or the controller computing: within the bounds nobody is given up."""
+    beat = 0.5
+    via = broker.local(heartbeat=beat) if version == '2.7' else broker
+    child = via.local(python=pythons.interpreter(version), heartbeat=beat)
+    pid = child.call(os.getpid)
+    holding = child.submit(work.hold_for, 5 * beat)
+    assert work.burn(5 * beat)
+    holding.result(20)
+    sleeping = child.submit(time.sleep, 5 * beat)
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(1.5 * beat)
+    os.kill(pid, signal.SIGCONT)
+    sleeping.result(20)
+    assert child.call(os.getpid) == pid
+
+
+def test_a_stop_of_any_length_is_one_question(broker: econtext.Broker) -> None:
+    """The child was stopped for longer than the bound: it asks before it gives up."""
+    child = broker.local(heartbeat=4 * BEAT)
+    hop = child.local(heartbeat=BEAT / 2)
+    pid = child.call(os.getpid)
+    below = hop.call(os.getpid)
+    os.kill(pid, signal.SIGSTOP)
+    os.kill(below, signal.SIGSTOP)
+    time.sleep(5 * BEAT / 2)
+    os.kill(below, signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
+    assert child.call(os.getpid) == pid
+    assert hop.call(os.getpid) == below
+
+
+def test_beats_cost_nothing_while_there_is_traffic(broker: econtext.Broker) -> None:
+    child = broker.local(heartbeat=1.0)
+    child.call(os.getpid)
+    pulses: list[int] = []
+    beat = broker.router.handlers[27]
+    broker.router.handlers[27] = lambda *frame: (pulses.append(1), beat(*frame))[1]
+    end = time.monotonic() + 2.2
+    while time.monotonic() < end:
+        child.call(os.getpid)
+    assert pulses == []
+
+
+@pytest.mark.parametrize('option', ['heartbeat', 'gil_limit'])
+def test_options_are_judged(broker: econtext.Broker, option: str) -> None:
+    for value in (-1, float('nan'), 'ten', True):
+        with pytest.raises(ValueError, match=option):
+            broker.local(**{option: value})  # type: ignore[arg-type]
+
+
+# -- the interpreter lock ----------------------------------------------------
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_code_that_holds_the_lock_is_ended(broker: econtext.Broker, version: str) -> None:
+    child = broker.local(python=pythons.interpreter(version), gil_limit=1, name='web')
+    pid = child.call(os.getpid)
+    with pytest.raises(econtext.ContextLost, match='gil_limit=1 s') as caught:
+        child.call(re.match, '(a+)+$', 'a' * 60 + 'b')
+    if version != '2.7':
+        assert re.search(r'line \d+ of .*re.*py, in match', str(caught.value))
+    eventually(lambda: not leaks.alive(pid), 5)
+
+
+def test_the_line_it_hung_on_comes_through_a_hop(broker: econtext.Broker) -> None:
+    child = broker.local().local(gil_limit=1, name='web')
+    with pytest.raises(econtext.ContextLost, match=r'web: .*gil_limit=1 s.*in match'):
+        child.call(work.hold)
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.13'])
+def test_who_lets_go_is_not_ended(broker: econtext.Broker, version: str) -> None:
+    """Computing, threads in C code, many short holds, forwarding, or doing nothing: no reason to die."""
+    # Threads of 2.7 may wait long for their turn.
+    child = broker.local(python=pythons.interpreter(version), gil_limit=3 if version == '2.7' else 0.7)
+    pid = child.call(os.getpid)
+    assert child.call(work.burn, 1.0)
+    assert child.call(work.crowd, 1.0) == 'done'
+    for _ in range(8):
+        child.call(work.hold_for, 0.1)
+    below = child.local()
+    end = time.monotonic() + 0.8
+    while time.monotonic() < end:
+        below.call(len, 'x' * 1000)
+    assert child.call(os.getpid) == pid
+
+
+def test_a_stopped_context_has_used_no_time(broker: econtext.Broker) -> None:
+    child = broker.local(gil_limit=0.5)
+    pid = child.call(os.getpid)
+    waiting = child.submit(time.sleep, 1.0)
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.8)
+    os.kill(pid, signal.SIGCONT)
+    assert waiting.result(10) is None
+    assert child.call(os.getpid) == pid
+
+
+def test_the_limit_may_be_off(broker: econtext.Broker) -> None:
+    child = broker.local(gil_limit=0)
+    child.call(work.hold_for, 0.1)
+    assert child.call(work.timer) == (0.0, 0.0)
+    assert broker.local(gil_limit=5).call(work.timer)[0] > 0
+
+
+def test_an_idle_context_is_not_woken(broker: econtext.Broker) -> None:
+    child = broker.local()
+    pid = child.call(os.getpid)
+    eventually(lambda: not any(moved(pid) for _ in range(2)), 10, 'no switch for a second')
+
+
+def moved(pid: int) -> int:
+    """How often the threads of a process gave up the processor within half a second."""
+
+    def switches() -> int:
+        found = 0
+        for thread in os.listdir(f'/proc/{pid}/task'):
+            text = Path(f'/proc/{pid}/task/{thread}/status').read_text()
+            found += int(re.search(r'^voluntary_ctxt_switches:\s+(\d+)', text, re.MULTILINE)[1])  # type: ignore[index]
+        return found
+
+    before = switches()
+    time.sleep(0.5)
+    return switches() - before

@@ -1,0 +1,5 @@
+"""A package of which a part must not leave the program."""
+
+
+def fine():
+    return 'fine'

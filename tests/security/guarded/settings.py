@@ -1,0 +1,5 @@
+TOKEN = 1
+
+
+def give():
+    return TOKEN

@@ -1,0 +1,89 @@
+"""Calls whose answer nobody would give: asked while their context is being lost, or given up here and not there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+import econtext
+from econtext.controller import burden, interrupt
+from lab import eventually
+
+
+@pytest.mark.parametrize('way', ['call', 'submit'])
+def test_a_call_asked_while_its_context_is_lost_is_answered(
+    broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    child = broker.local()
+    child.call(os.getpid)
+    request = child.request
+
+    def lost_behind(*args: Any) -> bytes:
+        body = request(*args)
+        broker.drop(child, child.lost('it was lost meanwhile'))  # and its link is there yet
+        return body
+
+    monkeypatch.setattr(child, 'request', lost_behind)
+    ask = child.options(timeout=10).call if way == 'call' else lambda function: child.submit(function).result(10)
+    with pytest.raises(econtext.ContextLost, match='meanwhile'):
+        ask(os.getpid)
+    assert not child.pending
+
+
+def test_calls_that_are_over_here_count_until_they_are_answered(
+    broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = broker.local(heartbeat=0)
+    pid = child.call(os.getpid)
+    monkeypatch.setattr(burden, 'MOST', 8 * burden.EACH)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        options = child.options(timeout=0.02, grace=600)
+        for _ in range(8):
+            assert isinstance(options.submit(len, 'abc').exception(10), econtext.CallTimeout)
+        with pytest.raises(econtext.CallTimeout, match='calls wait for it'):
+            options.submit(len, 'abc')
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    eventually(lambda: not child.pending)
+    assert child.call(len, 'abc') == 3
+
+
+def test_a_wait_that_ctrl_c_leaves_is_over(broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = broker.local()
+    child.call(os.getpid)
+    future = child.submit(signal.pause)
+    waits: list[Any] = []
+
+    def left(wait: Any) -> None:
+        waits.append(wait)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broker.loop, 'wait', left)
+        with pytest.raises(KeyboardInterrupt):
+            future.result()
+    assert waits[0].done
+    assert not future._waits
+
+
+def test_an_interrupt_that_was_put_off_comes_until_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+
+    def kill(pid: int, signum: int) -> None:
+        sent.append(signum)
+        if len(sent) == 3:
+            interrupt.HEARD[0] += 1
+
+    monkeypatch.setattr(interrupt.os, 'kill', kill)
+    monkeypatch.setattr(interrupt, 'OPEN', {1})
+    interrupt.again()
+    assert sent == [signal.SIGINT] * 3
+    # With no broker left it is Python's own handler that hears it: once.
+    del sent[:]
+    monkeypatch.setattr(interrupt, 'OPEN', set())
+    interrupt.again()
+    assert sent == [signal.SIGINT]
