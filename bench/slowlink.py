@@ -37,7 +37,10 @@ def main(milliseconds: str, host: str, port: str) -> None:
                 if not data and source:
                     return  # the server is done
                 if not data:
-                    link.shutdown(socket.SHUT_WR)
+                    try:
+                        link.shutdown(socket.SHUT_WR)
+                    except OSError:
+                        return  # the server is gone
                 while data:
                     data = data[os.write(sinks[source], data) :]
 
