@@ -164,6 +164,7 @@ class Broker(Family, Allows):
         if said.trouble:
             context.lines.put(lambda: say(
                 logger, logging.INFO, 'it shows in ps under another name: %s', said.trouble))
+        self.kin.learn(context)
         self.hand(context, LATER)
         context.became_ready()
 

@@ -89,6 +89,9 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         self.pid = 0
         self.version = ''
         self.magic: Any = None
+        #: How it was started, if it is on this machine; is its Python likely to be the one here?
+        self.beginning: tuple[int, str, str] | None = None
+        self.kin = False
         #: What it was started with: answers to what is asked on the way, options.
         self.answers: Mapping[str, Secret] = {}
         self.children: dict[int, Context] = {}

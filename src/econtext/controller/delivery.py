@@ -18,7 +18,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from econtext.controller import readable
+from econtext.controller import compiled, readable
 from econtext.controller.modules import pack_units
 from econtext.controller.records import Lines, say
 from econtext.controller.sources import Unit
@@ -37,6 +37,7 @@ class Delivery:
     via: Context | None
     lines: Lines
     level: int
+    kin: bool
 
     def __init__(self) -> None:
         #: What was sent.
@@ -67,6 +68,8 @@ class Delivery:
         Behind a hop they come from the hop, which gets each but once.
         """
         router = self.broker.router
+        if self.kin and (code := compiled.units(tuple(name for name, unit in units))):
+            router.send(MODULE, self.id, 0, code)
         if self.via is None or not all(unit for name, unit in units):
             kind = RESULT if handle else MODULE
             router.send(kind, self.id, handle, pack_units(units))

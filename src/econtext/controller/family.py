@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from econtext.controller import commandline, ends, interrupt, loggers, registry, values
+from econtext.controller import commandline, compiled, ends, interrupt, loggers, registry, values
 from econtext.controller.connect import Origin
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
@@ -68,6 +68,7 @@ class Family(Origin):
         self.births: dict[int, children.Birth] = {}
         # Contexts whose program has not been waited for yet.
         self.unburied: dict[int, Context] = {}
+        self.kin = compiled.Kin()
         self.numbers = itertools.count(1)
         self.last_number = 0
         # Those that could not be started.
@@ -100,6 +101,8 @@ class Family(Origin):
         context.threads = common.get('threads', 1)
         nearby = getattr(module, 'NEARBY', False)
         context.heartbeat = float(common.get('heartbeat', 0 if nearby else HEARTBEAT))
+        if nearby and (via is None or via.beginning):
+            self.kin.expect(context, module.__name__, options.get('python'))
         self.contexts[context.id] = self.unburied[context.id] = context
         if context.level <= logging.DEBUG:
             say(context.lines.logger, logging.DEBUG, '= started by: %s', context.started_by() or 'a fork')
@@ -107,7 +110,6 @@ class Family(Origin):
             link = Link(self.loop, self.router, None)
             link.queue.append(self.preamble)
             self.router.links[context.id] = link
-            self.furnish(context)
             birth = children.Birth(
                 self, link, module, options,
                 {key: ASK if callable(value) else revealed(value) for key, value in given.items()},
@@ -117,9 +119,14 @@ class Family(Origin):
             birth.who, birth.heartbeat = number, context.heartbeat
             self.births[context.id] = birth
             if options.get('one_trip'):
+                self.furnish(context)
                 context.unborn = birth
                 return context
             birth.begin()
+            # While the program starts.
+            self.furnish(context)
+            if context.kin:
+                self.get_ready(LATER)
         else:
             self.send_through(via, context, module.__name__, options, given)
             self.furnish(context)
@@ -152,10 +159,17 @@ class Family(Origin):
 
     def hand(self, context: Context, names: tuple[str, ...]) -> None:
         """Send modules of ours. Any thread, also one that leads."""
+        if context.kin:
+            self.router.send(MODULE, context.id, 0, compiled.units(names))
         if context.via is None:
             self.router.send(MODULE, context.id, 0, pushed(names))
         else:
             self.router.send(PASS, context.via.id, context.id, marshal.dumps((names, 0), 2))
+
+    def get_ready(self, names: tuple[str, ...]) -> None:
+        """Have at hand what is to be handed to a context on this machine."""
+        compiled.units(names)
+        pushed(names)
 
     def furnish(self, context: Context) -> None:
         """Send what follows the preamble, and the cast that makes use of it."""

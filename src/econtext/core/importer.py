@@ -5,7 +5,9 @@ A *unit* is what it sends for a module: ``(children, path, source)``.
 `children` is False for a plain module, the names of its modules for a package,
 or True for a package that could not list them.  `source` is a tuple of one
 string where only a code object could be had.  The unit None says that the
-controller has none.  Asking for what was not sent is the affair of ``pull``.
+controller has none.  Under the name of a module with a ``!`` may be its code, made
+ready by the Python whose version stands in the place of the path: for that one alone.
+Asking for what was not sent is the affair of ``pull``.
 
 Invariants:
 
@@ -54,6 +56,9 @@ class Importer(object):
     def get_code(self, name):
         # type: (str) -> Any
         children, path, source = self.units[name]
+        ready = self.units.pop(name + '!', None)
+        if ready and ready[1] == sys.version:
+            source = ready[2]
         if type(source) is tuple:
             return marshal.loads(source[0])
         return compile(source, native(path), 'exec', 0, 1)  # type: ignore[call-overload]

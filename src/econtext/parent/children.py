@@ -15,17 +15,20 @@ Invariants:
 have ``loop``, ``router`` and ``preamble``.  A Birth is entered by the thread that
 leads and by threads of its own; ``lock`` keeps them apart.
 """
-import binascii
 import errno
 import fcntl
 import os
-import signal
 import sys
 import time
 try:
     from _thread import allocate_lock, start_new_thread
 except ImportError:
     from thread import allocate_lock, start_new_thread
+try:
+    # `signal` itself has classes made for its numbers, which takes longer than to start a program.
+    import _signal as signal
+except ImportError:
+    import signal
 
 from econtext.core import bulk
 from econtext.core.loop import TRANSIENT, Reader
@@ -135,6 +138,7 @@ class Birth(object):
     def in_line(self):
         # type: () -> Any
         """Take what was sent by now, in base64, if a command line can hold it."""
+        import binascii  # for this alone, and each import delays the first child
         self.link.writing.acquire()
         try:
             data = EMPTY.join(self.link.queue)

@@ -28,13 +28,16 @@ import atexit
 import fcntl
 import marshal
 import os
-import signal
 import sys
 import zlib
 try:
     from _thread import allocate_lock
 except ImportError:
     from thread import allocate_lock
+try:
+    import _signal as signal
+except ImportError:
+    import signal
 
 try:
     from warnings import catch_warnings, simplefilter  # novm

@@ -22,8 +22,12 @@ One thread at a time may enter a Process; ``spawn()`` may run in any.
 import errno
 import fcntl
 import os
-import signal
 import sys
+try:
+    # Sooner there than `signal`.
+    import _signal as signal
+except ImportError:
+    import signal
 
 from econtext.parent.command import encoded
 from econtext.parent.terminal import above, close, control, open_terminal
@@ -33,10 +37,9 @@ try:
         POSIX_SPAWN_CLOSE, POSIX_SPAWN_DUP2, POSIX_SPAWN_OPEN, posix_spawn)
 except ImportError:
     posix_spawn = None  # type: ignore[assignment]
-try:
-    from signal import SIG_SETMASK, pthread_sigmask  # novm
-except ImportError:
-    pthread_sigmask = None  # type: ignore[assignment]
+# Since Python 3.3.
+pthread_sigmask = getattr(signal, 'pthread_sigmask', None)
+SET_MASK = getattr(signal, 'SIG_SETMASK', None)
 
 # Handlers do not survive the start of a program, but what is ignored stays so.
 # Python itself ignores SIGPIPE and SIGXFSZ (SIGXFZ is its old misspelling).
@@ -208,7 +211,7 @@ def become(path, words, environment, theirs, terminal, tell):
         for signum in SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
         if pthread_sigmask is not None:
-            pthread_sigmask(SIG_SETMASK, [])
+            pthread_sigmask(SET_MASK, [])
         if terminal:
             control(os.open(os.ttyname(terminal[1]), os.O_RDWR))
         for fd in range(3):

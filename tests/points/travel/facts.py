@@ -81,3 +81,16 @@ def exit_hard(status):
 
 def read_input():
     return sys.stdin.read(), sys.stdin.readline()
+
+
+def file_of(name, path):
+    """Return the file that the code of a function of module `name` says it is from."""
+    __import__(name)
+    value = sys.modules[name]
+    for part in path.split('.'):
+        value = getattr(value, part)
+    return getattr(value, '__func__', value).__code__.co_filename
+
+
+def whole_version():
+    return sys.version

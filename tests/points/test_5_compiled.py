@@ -1,0 +1,73 @@
+"""Point 5, modules: a context with our own Python has our own modules' code ready made; no other is given any."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from travel import facts
+
+import econtext
+from econtext.controller import compiled, modules
+from lab import pythons
+from lab.pythons import Interpreter
+
+matrix = pytest.mark.controller_matrix
+
+LIFE = 'econtext.core.life'
+SOURCE = LIFE.replace('.', '/') + '.py'
+
+
+def made_here(context: econtext.Context, name: str = LIFE, function: str = 'settle') -> bool:
+    """Was that module compiled here, and not there from its source?"""
+    path = context.call(facts.file_of, name, function)
+    return path != name.replace('.', '/') + '.py'
+
+
+@matrix
+def test_a_context_of_our_own_python_has_the_code(broker: econtext.Broker) -> None:
+    for context in broker.local(), broker.local(python=sys.executable):
+        assert made_here(context)
+        below = context.local()
+        assert made_here(below)
+        # What starts it came when it was known what Python the context has.
+        assert made_here(context, 'econtext.parent.children', 'Birth.launch')
+
+
+@pytest.mark.every_python
+@matrix
+def test_another_python_compiles_the_source(broker: econtext.Broker, python: Interpreter) -> None:
+    context = broker.local(python=python)
+    same = context.call(facts.whole_version) == sys.version
+    assert not made_here(context)
+    for each in broker.local(python=python), context.local(python=python):
+        # Those that are started as one was that has our Python are expected to have it, too.
+        assert made_here(each) == (same and each.via is None)
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.6', '3.13'])
+def test_code_that_was_sent_by_mistake_is_not_run(broker: econtext.Broker, version: str) -> None:
+    path = pythons.interpreter(version)
+    broker.kin.known.add((0, 'econtext.connectors.local', repr(str(path))))
+    context = broker.local(python=str(path))
+    assert context.kin
+    assert not made_here(context)
+    assert not context.kin
+    assert not broker.kin.known
+    assert not made_here(broker.local(python=str(path)))
+
+
+def test_a_python_that_was_replaced_is_noticed(broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same path, and another Python behind it."""
+    monkeypatch.setattr(sys, 'executable', str(pythons.interpreter('3.13')))
+    assert not made_here(broker.local())
+
+
+def test_what_has_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages, what is made up for contexts, and what others wrote goes as source."""
+    for name in 'econtext', 'econtext.core', 'econtext.ssh', 'econtext.controller.broker', 'json', 'travel.facts':
+        assert compiled.code_of(name) == b''
+    assert compiled.units(('econtext', 'json')) == b''
+    monkeypatch.setattr(sys.modules['econtext.core.wire'], '__spec__', None)
+    assert compiled.code_of('econtext.core.wire') == b''
+    assert all(compiled.code_of(name) for name in modules.NURSERY)
