@@ -19,7 +19,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller.burden import LARGE
-from econtext.core.codec import NONE
 from econtext.core.parts import Parts
 from econtext.core.router import LIMIT, Router
 from econtext.core.wire import (
@@ -131,7 +130,7 @@ class Gate(Router):
         asked = self.asked.get(handle)
         if asked and asked[0] == context.id:
             return ''
-        if not handle and (kind == ERROR or (kind == RESULT and size == len(NONE))):
+        if not handle and kind == ERROR:
             # Of a cast, for which nobody waits.
             return ''
         return 'an answer to what it was not asked'

@@ -2,7 +2,8 @@
 Carry out the calls that arrive, one after the other, in the main thread.
 
 A call is ``(module, name, args, kwargs)``.  One that nobody waits for, handle 0,
-is a *cast*: the controller's own, and its function is given the Child as well.
+is a *cast*: the controller's own, and its function is given the Child as well.  Of
+casts only what goes wrong is told.
 
 Invariants:
 
@@ -55,8 +56,9 @@ class Dispatcher(object):
             from econtext.core import failure
             kind = ERROR
             value = failure.describe(*sys.exc_info())
-        self.child.logs.flush()
-        self.child.router.send(kind, src, handle, value)
+        if handle or kind == ERROR:
+            self.child.logs.flush()
+            self.child.router.send(kind, src, handle, value)
 
     def perform(self, handle, body):
         # type: (int, bytes) -> Any

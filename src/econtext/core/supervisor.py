@@ -97,8 +97,9 @@ class Supervisor(object):
             from econtext.core import failure
             kind = ERROR
             value = failure.describe(*sys.exc_info())
-        self.child.logs.flush()
-        self.child.router.send(kind, src, handle, value)
+        if handle or kind == ERROR:
+            self.child.logs.flush()
+            self.child.router.send(kind, src, handle, value)
 
     def interrupt(self, src, handle, body):
         # type: (int, int, bytes) -> None

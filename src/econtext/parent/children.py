@@ -103,7 +103,7 @@ class Birth(object):
             if hasattr(self.connector, 'begin'):
                 self.process = self.connector.begin(self.home)
             else:
-                self.process = process.spawn(argv, tty, environ, self.home.loop.watched)
+                self.process = process.spawn(argv, tty, environ, self.hardened())
         except OSError:
             error = sys.exc_info()[1]
             kind = 'ended'
@@ -134,6 +134,12 @@ class Birth(object):
         self.link.queue[:] = [EMPTY.join(self.link.queue)]
         self.link.writing.release()
         self.link.open(stdout, stdin)
+
+    def hardened(self):
+        # type: () -> set[int]
+        """Return descriptors that no program inherits: those of the loop, and what links are written to."""
+        outs = [link.out for link in list(self.home.router.links.values()) if link]
+        return set(self.home.loop.watched).union([fd for fd in outs if fd >= 0])
 
     def in_line(self):
         # type: () -> Any

@@ -55,6 +55,9 @@ FAST = sys.platform.startswith('linux') and posix_spawn is not None
 CLOSE_FROM = [getattr(os, name) for name in ('POSIX_SPAWN_CLOSEFROM',)
               if hasattr(os, name)]
 
+# What Python opens since 3.4 is not inherited.
+BORN_PRIVATE = hasattr(os, 'get_inheritable')
+
 # The descriptors that were open at the last look, and those that were made here since.
 SEEN = set()  # type: set[int]
 
@@ -126,7 +129,7 @@ def spawn(argv, tty=False, environ=None, ours=()):
 
     `environ` is what differs from our own environment (None: not set there).
     With `tty` it gets a terminal, if the machine has one to give.  `ours` are
-    descriptors that are known not to be inherited, a set or the keys of a table.
+    open descriptors that are known not to be inherited, a set.
     """
     environment = changed(environ or {})
     words = [encoded(word) for word in argv]
@@ -236,8 +239,10 @@ def bury(pid):
 
 def pipe():
     # type: () -> tuple[int, int]
-    """Return the reading and the writing end of a pipe."""
+    """Return the reading and the writing end of a pipe, which programs do not inherit."""
     reading, writing = os.pipe()
+    if BORN_PRIVATE and reading > 2 and writing > 2:
+        return reading, writing
     return above(reading), above(writing)
 
 
@@ -247,20 +252,18 @@ def inheritable(ours=()):
     Return the descriptors above 2 that programs would inherit from us.
 
     Each that is open is looked at, each time: the application may have made anything
-    inheritable since.  What the loop watches (`ours`) was hardened, and is forgotten
-    before it is closed, so that need not be.  To list them takes the kernel long where
-    there are many.  So they are listed only if there are others than those that were
-    there at the last look: if as many of these are open as there are in all.
+    inheritable since.  What was hardened (`ours`), and is forgotten before it is closed,
+    need not be.  To list them takes the kernel long where there are many.  So they are
+    listed only if there are others than those that were there at the last look: if as
+    many of these are open as there are in all.
     """
-    mine = set(ours)
-    found = looked_at(SEEN.difference(mine))
-    if len(mine) + len(found) != count():
+    found = looked_at(SEEN.difference(ours))
+    if len(ours) + len(found) != count():
         fds = range(4096)  # type: Iterable[int]
         for directory in '/proc/self/fd', '/dev/fd':
             if os.path.isdir(directory):
                 fds = map(int, os.listdir(directory))
                 break
-        # In one step: the loop may add to its table meanwhile.
         found = looked_at(set(fds).difference(ours))
         SEEN.clear()
         SEEN.update(found)
