@@ -101,7 +101,7 @@ class Family(Origin):
         context.threads = common.get('threads', 1)
         nearby = getattr(module, 'NEARBY', False)
         context.heartbeat = float(common.get('heartbeat', 0 if nearby else HEARTBEAT))
-        if nearby and (via is None or via.beginning):
+        if nearby and (via is None or via.beginning) and not hasattr(module, 'begin'):
             self.kin.expect(context, module.__name__, options.get('python'))
         self.contexts[context.id] = self.unburied[context.id] = context
         if context.level <= logging.DEBUG:

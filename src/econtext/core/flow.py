@@ -142,7 +142,10 @@ class Flow(object):
 
     def full(self):
         # type: () -> list[int]
-        """Return the pipes that hold something; what was read from them is sent."""
+        """Return the pipes that hold something; what was read from them is sent.
+
+        With the lock also because two threads may not ask a poll object at a time.
+        """
         if not self.enter():
             return []
         try:
