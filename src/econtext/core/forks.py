@@ -35,11 +35,10 @@ def forked(child):
     child.dispatcher.ended = True
     child.link.owner = Nobody()
     close(list(child.loop.watched))
-    try:
-        child.loop.poller.close()
-    except AttributeError:
-        # poll() has no descriptor.
-        pass
+    for poller in child.loop.poller, child.flow.pipes:
+        if hasattr(poller, 'close'):
+            # Others have no descriptor.
+            poller.close()
     child.loop.watched.clear()
     child.loop.wait = refuse
     child.router.send = ignore
