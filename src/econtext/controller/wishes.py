@@ -129,6 +129,8 @@ def answering(answers: Answers) -> Any:
 
 def plain(value: Any) -> Any:
     """Return `value` with every text of its own type, such as an enum's or a path, made a plain one."""
+    if value is None or type(value) is str:
+        return value
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, os.PathLike):
