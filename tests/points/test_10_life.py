@@ -321,25 +321,40 @@ def test_a_second_interrupt_ends_at_once(start: Any) -> None:
     program.assert_gone()
 
 
-def test_a_program_s_own_handler_stays() -> None:
-    """Only Python's own handler is replaced, and it comes back."""
-    before = signal.getsignal(signal.SIGINT)
-    with econtext.Broker() as broker:
-        broker.local().call(os.getpid)
-        with econtext.Broker() as second:
-            second.local().call(os.getpid)
-    assert signal.getsignal(signal.SIGINT) is before
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGALRM, signal.SIGTERM])
+def test_a_program_s_own_handler_comes_back(number: signal.Signals) -> None:
+    """Something stands for it while a broker is open; what is no function stays."""
+    before = signal.getsignal(number)
 
-    def own(number: int, frame: object) -> None:
-        raise AssertionError('never called')
+    def own(signum: int, frame: object) -> None:
+        called.append(signum)
 
-    signal.signal(signal.SIGINT, own)
+    def later(signum: int, frame: object) -> None:
+        called.append(-signum)
+
+    called: list[int] = []
     try:
+        for handler in signal.SIG_IGN, signal.SIG_DFL:
+            signal.signal(number, handler)
+            with econtext.Broker():
+                assert signal.getsignal(number) is handler
+        signal.signal(number, own)
         with econtext.Broker() as broker:
-            assert signal.getsignal(signal.SIGINT) is own
-        assert signal.getsignal(signal.SIGINT) is own
+            context = broker.local()
+            signal.raise_signal(number)
+            with econtext.Broker() as second:
+                second.local().call(os.getpid)
+            signal.raise_signal(number)
+            assert called == [number] * 2
+            replaced = signal.signal(number, later)
+            context.call(os.getpid)
+            signal.raise_signal(number)
+            signal.signal(number, replaced)
+            signal.raise_signal(number)
+        assert called == [number, number, -number, number]
+        assert signal.getsignal(number) is own
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
 
 def wait_for_line(program: Program, line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -50,3 +51,62 @@ def test_sigterm_at_any_moment_ends_a_program_that_leaves_then() -> None:
             program.send_signal(signal.SIGTERM)
             assert program.wait(30) == 3
         assert not leaks.alive(child)
+
+
+class Late(Exception):
+    pass
+
+
+def raise_late(*_event: object) -> None:
+    raise Late
+
+
+def test_a_time_limit_at_any_moment_of_a_call_leaves_the_context_as_it_was(broker: econtext.Broker) -> None:
+    """Thousands of alarms in calls that print: each comes out of the call, and the next call works."""
+    child = broker.local()
+    child.call(abs, -1)
+    before = signal.signal(signal.SIGALRM, raise_late)
+    fired = 0
+    try:
+        for number in range(3000):
+            try:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 2e-4))
+                    child.call(print, 'x') if number % 2 else child.call(abs, -1)
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except Late:
+                fired += 1
+            try:
+                assert child.options(timeout=10).call(abs, -number) == number
+            except Late:
+                # Another thread had it from the kernel, a moment before the timer was stopped.
+                fired += 1
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert fired > 300
+    assert child.call(abs, -1) == 1
+
+
+def test_what_a_handler_raises_comes_out_of_a_handler_of_records(
+    broker: econtext.Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            time.sleep(20)
+
+    child = broker.local()
+    child.call(abs, -1)
+    logger = logging.getLogger(f'econtext.ctx.{child.name}')
+    handler = Slow()
+    caplog.set_level(logging.INFO)
+    before = signal.signal(signal.SIGALRM, raise_late)
+    try:
+        logger.addHandler(handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Late):
+            child.call(print, 'x')
+    finally:
+        logger.removeHandler(handler)
+        signal.signal(signal.SIGALRM, before)
+    assert child.call(abs, -1) == 1

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller.answers import outcome
 from econtext.controller.burden import MOST
-from econtext.controller.errors import CallTimeout
+from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.futures import Future
+from econtext.controller.interrupt import PENDING, deliver, safe
 from econtext.controller.loop import Expired, Timer, Wait
 from econtext.controller.records import say
 from econtext.controller.streams import Stream
@@ -66,6 +67,7 @@ class Options:
     def __repr__(self) -> str:
         return f'{self.context!r}.options(timeout={self.timeout!r}, grace={self.grace!r})'
 
+    @safe
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """
         Call as Context.call does.
@@ -138,8 +140,12 @@ class Options:
                 left = f'{label(function)} was left by {type(error).__name__} in the program'
                 give_up(context, call, handle, self.grace, left)
             raise
-        context.lines.settle()
-        return outcome(context, call.kind, call.body)
+        try:
+            context.lines.settle()
+            return outcome(context, call.kind, call.body)
+        finally:
+            if PENDING:
+                deliver()
 
     def launch(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
@@ -147,11 +153,18 @@ class Options:
     ) -> Future[Any]:
         """Send a call, which errors name `called` if that is not the `function` itself."""
         context = self.context
-        body = context.request(function, args, kwargs)
-        if context.burden.full():
-            self.wait_for_room(None if self.timeout is None else time.monotonic() + self.timeout)
         future: Future[Any] = Future(context)
         future.function = called = called or function
+        try:
+            body = context.request(function, args, kwargs)
+        except EcontextError:
+            if context.error is None:
+                raise
+            # When a start fails is chance: with futures for many hosts, it is one of them that fails.
+            future.settle_by(lambda: raise_(context.reason()))
+            return future
+        if context.burden.full():
+            self.wait_for_room(None if self.timeout is None else time.monotonic() + self.timeout)
         context.pending.add(future)
         handle = future.handle = context.broker.router.ask(CALL, context.id, body, future.settle)
         if context.unborn is not None:

@@ -136,6 +136,7 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
 
     # Calls.
 
+    @safe
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """
         Run ``function(*args, **kwargs)`` there and return its result.
@@ -166,8 +167,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         Send the call and return a Future at once.
 
         `function`, `args` and `kwargs` are as for call().  Raises what call() does
-        before anything is sent, ConnectError or ContextLost if the context is gone
-        already; all else is raised by the future's result().
+        before anything is sent; all else, also that the context is gone already, is
+        raised by the future's result().
 
         Example::
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from econtext.controller.answers import outcome
 from econtext.controller.errors import stays
-from econtext.controller.interrupt import safe
+from econtext.controller.interrupt import PENDING, deliver, safe
 from econtext.controller.loop import Expired, Timer, Wait
 from econtext.core.kinds import BEGUN, INTERRUPT, WITHDRAW
 from econtext.core.wire import DEAD
@@ -265,6 +265,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """
         self._lead(timeout)
         self._open()
+        if PENDING:
+            deliver()
         if self._exception is not None:
             try:
                 raise self._exception
@@ -285,6 +287,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         """
         self._lead(timeout)
         self._open()
+        if PENDING:
+            deliver()
         if self._dropped:
             raise concurrent.futures.CancelledError
         return self._exception

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from threading import get_ident
 
 from econtext.controller.errors import EcontextError
-from econtext.controller.interrupt import breathe, safe
+from econtext.controller.interrupt import MAIN, PENDING, breathe, by_signal, deliver, look, safe
 from econtext.core.loop import TICK, Loop, Reader, Waiter, harden
 
 Action = Callable[[], object]
@@ -96,14 +96,18 @@ class ControllerLoop(Loop):
     def wait(self, waiter: Waiter) -> None:
         """Return when `waiter` is done; raise Expired at its deadline."""
         me = get_ident()
+        if me == MAIN:
+            look()
         if self.drained_by != me:
             self.wait_as(me, waiter)
-            return
-        before, self.nested = self.nested, waiter
-        try:
-            self.wait_as(me, waiter)
-        finally:
-            self.nested = before
+        else:
+            before, self.nested = self.nested, waiter
+            try:
+                self.wait_as(me, waiter)
+            finally:
+                self.nested = before
+        if PENDING:
+            deliver()
 
     def wait_as(self, me: int, waiter: Waiter) -> None:
         while True:
@@ -295,6 +299,8 @@ class ControllerLoop(Loop):
 
     @safe
     def park(self, waiter: Waiter) -> None:
+        if PENDING:
+            deliver()
         deadline = getattr(waiter, 'deadline', None)
         if waiter is self.nested and self.events:
             # The one that leads is to see that it is stuck.
@@ -336,6 +342,8 @@ class ControllerLoop(Loop):
 
     @safe
     def pause(self) -> list[tuple[int, int]]:
+        if PENDING:
+            deliver()
         events: list[tuple[int, int]] = self.poller.poll(self.patience)
         return events
 
@@ -433,5 +441,7 @@ def attempt(action: Action) -> None:
     """Run `action`; show why it failed, if it does."""
     try:
         action()
-    except Exception:
+    except Exception as error:
+        if by_signal(error):
+            raise
         sys.excepthook(*sys.exc_info())

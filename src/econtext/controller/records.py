@@ -34,7 +34,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from econtext.controller import loggers
-from econtext.controller.interrupt import safe
+from econtext.controller.interrupt import by_signal, safe
 from econtext.core.flow import COST, WINDOW
 from econtext.core.wire import BadFrame
 
@@ -153,7 +153,9 @@ class Lines:
                         self.emit_lines(polite)
                     else:
                         self.take_up()
-                except Exception:
+                except Exception as error:
+                    if by_signal(error):
+                        raise
                     sys.excepthook(*sys.exc_info())
                 finally:
                     self.running -= 1
