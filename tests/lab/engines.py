@@ -123,6 +123,8 @@ class Podman:
                 service.wait(20)
             for entry in self._monitors():
                 _end(entry.pid)
+            # A monitor may have begun a client that cleans up: it mounts what is unmounted here.
+            eventually(lambda: not self._clients(), 30, 'the clients of the engine end')
             unmount(self.directory)
             shutil.rmtree(self.directory)
             remove_groups('libpod_parent')
@@ -130,6 +132,18 @@ class Podman:
     def _monitors(self) -> list[leaks.Process]:
         return [entry for entry in leaks.table()
                 if '/conmon ' in (line := leaks.command_line(entry.pid)) and f'{self.directory}/' in line]  # fmt: skip
+
+    def _clients(self) -> list[int]:
+        """Return the processes that were told of this engine."""
+        found = []
+        for entry in leaks.table():
+            try:
+                environment = Path(f'/proc/{entry.pid}/environ').read_bytes()
+            except OSError:
+                continue
+            if entry.pid != os.getpid() and f'{self.directory}/storage.conf'.encode() in environment:
+                found.append(entry.pid)
+        return found
 
     def __enter__(self) -> Podman:
         try:
