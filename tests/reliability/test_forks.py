@@ -47,7 +47,7 @@ def test_a_fork_of_the_controller(broker: econtext.Broker, tmp_path: pathlib.Pat
 
     def use() -> None:
         for number, attempt in enumerate((
-            lambda: child.call(os.getpid), lambda: below.submit(os.getpid), lambda: broker.local(),
+            lambda: child.call(os.getpid), lambda: below.submit(os.getpid).result(5), lambda: broker.local(),
             lambda: waiting.result(5), lambda: child.wait_ready(), lambda: channel.send(1), lambda: next(channel),
         )):  # fmt: skip
             try:

@@ -70,16 +70,27 @@ def test_a_wait_that_ctrl_c_leaves_is_over(broker: econtext.Broker, monkeypatch:
     assert not future._waits
 
 
-def test_an_interrupt_that_was_put_off_comes_until_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[int] = []
+def test_a_signal_that_was_put_off_comes_until_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
 
-    def kill(pid: int, signum: int) -> None:
-        sent.append(signum)
+    def came(how: str) -> None:
+        sent.append(how)
         if len(sent) == 3:
-            interrupt.PENDING[signum] = 'another time'
+            interrupt.PENDING[signal.SIGINT] = 'another time'
 
-    monkeypatch.setattr(interrupt.os, 'kill', kill)
+    handlers: list[Any] = [interrupt.Deferred(print)]
+    monkeypatch.setattr(interrupt, 'interrupt_main', lambda signum: came('within'))
+    monkeypatch.setattr(interrupt.os, 'kill', lambda pid, signum: came('from the kernel'))
+    monkeypatch.setattr(interrupt, 'getsignal', lambda signum: handlers[0])
     monkeypatch.setattr(interrupt, 'OPEN', {1})
     monkeypatch.setattr(interrupt, 'PENDING', {signal.SIGINT: 'this'})
     interrupt.again(signal.SIGINT, 'this')
-    assert sent == [signal.SIGINT] * 3
+    assert sent == ['within', 'from the kernel', 'from the kernel']
+    # It is not sent where it would end the program.
+    handlers[0] = signal.SIG_DFL
+    interrupt.again(signal.SIGINT, 'another time')
+    assert len(sent) == 3
+    assert not interrupt.PENDING
+    interrupt.PENDING[signal.SIGINT] = 'one more'
+    interrupt.deliver()
+    assert not interrupt.PENDING

@@ -42,6 +42,8 @@ T = TypeVar('T')
 class Call(Wait):
     """One call whose caller waits for it."""
 
+    looks = False
+
     def __init__(self, context: Context, deadline: float | None) -> None:
         self.loop = context.broker.loop
         self.context = context

@@ -14,10 +14,12 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller import claims, values
 from econtext.controller.errors import EcontextError, stays
+from econtext.controller.interrupt import MAIN, look
 from econtext.controller.loop import Expired, Wait
 from econtext.controller.records import harmless
 from econtext.core.channels import WINDOW, End
@@ -136,6 +138,8 @@ class Channel:
 
             channel.send({'path': '/var/log/messages'})
         """
+        if get_ident() == MAIN:
+            look()
         body = values.encode(value, 'channel', self.holder)
         if not self.handed and self.end.credit <= 0:
             raise EcontextError(

@@ -17,6 +17,7 @@ import concurrent.futures
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import classes, values
@@ -35,7 +36,7 @@ from econtext.controller.errors import (
     stays,
 )
 from econtext.controller.futures import Future
-from econtext.controller.interrupt import safe
+from econtext.controller.interrupt import MAIN, look, safe
 from econtext.controller.loop import Expired, Timer, Wait
 from econtext.controller.records import Lines, harmless, say, shown
 from econtext.controller.remedies import BY_HAND, explain
@@ -203,6 +204,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes:
         """Return the body of a call, having sent the modules that it needs."""
+        if get_ident() == MAIN:
+            look()
         if self.error:
             raise self.reason()
         if self.broker.callbacks.running:

@@ -13,8 +13,8 @@ Invariants:
   econtext returns from where its signal came, or a moment later.
 * What a handler raises reaches the program, also from within a handler of `logging`.
 
-A handler that the program installs while the broker is open is seen when the main
-thread next waits.
+A handler that the program installs while the broker is open is seen at the next call,
+value sent, or wait of the main thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import threading
 import time
 import types
 from _signal import getsignal  # type: ignore[import-not-found]  # makes no enumeration of it
-from _thread import start_new_thread
+from _thread import interrupt_main, start_new_thread
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -140,18 +140,26 @@ def deliver() -> None:
             handler = getsignal(number)
             if isinstance(handler, Deferred):
                 handler.hand_on(number, sys._getframe())
+            else:
+                # The program wants it no more.
+                PENDING.pop(number, None)
 
 
 def again(signum: int, this: object) -> None:
     """
-    Send the signal until it is handed on, `this` time.
+    Have the signal come until it is handed on, `this` time, or the program wants it no more.
 
-    One that comes as the main thread is about to wait in the kernel does not end that wait, and
-    Python hears of it only behind it.
+    If the main thread was about to wait in the kernel, Python hears of it only behind that wait, which
+    the signal itself would end; but where its handler was just taken away that would end the program.
     """
     pause = AGAIN
     time.sleep(pause)
-    while PENDING.get(signum) is this and OPEN:
-        os.kill(os.getpid(), signum)
+    while PENDING.get(signum) is this:
+        if not (OPEN and isinstance(getsignal(signum), Deferred)):
+            PENDING.pop(signum, None)
+        elif pause == AGAIN:
+            interrupt_main(signum)  # type: ignore[arg-type]
+        else:
+            os.kill(os.getpid(), signum)
         pause = min(4 * pause, 0.1)
         time.sleep(pause)

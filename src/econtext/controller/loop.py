@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from threading import get_ident
+from typing import Any
 
 from econtext.controller.errors import EcontextError
 from econtext.controller.interrupt import MAIN, PENDING, breathe, by_signal, deliver, look, safe
@@ -44,6 +45,7 @@ class Expired(Exception):
 
 class Wait(Waiter):
     """A waiter with a deadline on the monotonic clock, or None."""
+    looks = True    # for handlers that are new; not who did so before
 
     def __init__(self, loop: ControllerLoop, deadline: float | None = None) -> None:
         super().__init__(loop)
@@ -93,10 +95,10 @@ class ControllerLoop(Loop):
         self.helper = threading.Thread(target=self.spare, name='econtext', daemon=True)
         self.helper.start()
 
-    def wait(self, waiter: Waiter) -> None:
+    def wait(self, waiter: Any) -> None:
         """Return when `waiter` is done; raise Expired at its deadline."""
         me = get_ident()
-        if me == MAIN:
+        if me == MAIN and waiter.looks:
             look()
         if self.drained_by != me:
             self.wait_as(me, waiter)
