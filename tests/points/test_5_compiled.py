@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 from travel import facts
@@ -71,3 +72,26 @@ def test_what_has_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules['econtext.core.wire'], '__spec__', None)
     assert compiled.code_of('econtext.core.wire') == b''
     assert all(compiled.code_of(name) for name in modules.NURSERY)
+
+
+@pytest.mark.parametrize('error', [None, OSError('gone'), ImportError('gone')], ids=repr)
+def test_a_program_that_has_no_code_sends_sources(
+    broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    def get_code(name: str) -> None:
+        if error:
+            raise error
+
+    for name in list(sys.modules):
+        spec = getattr(sys.modules[name], '__spec__', None)
+        if name.startswith('econtext.') and spec is not None:
+            monkeypatch.setattr(spec, 'loader', SimpleNamespace(get_code=get_code))
+    monkeypatch.setattr(compiled.importlib.util, 'find_spec', lambda name: None)
+    compiled.units.cache_clear()
+    try:
+        context = broker.local()
+        assert not made_here(context)
+        assert context.kin
+        assert not made_here(context.local())
+    finally:
+        compiled.units.cache_clear()

@@ -69,4 +69,9 @@ def code_of(name: str) -> bytes:
     module = sys.modules.get(name)
     spec = module.__spec__ if module else importlib.util.find_spec(name)
     get_code = getattr(spec and spec.loader, 'get_code', None)
-    return marshal.dumps(get_code(name)) if get_code else b''
+    try:
+        code = get_code(name) if get_code else None
+    except (ImportError, OSError):
+        # Its file is gone: contexts are served from what was read before.
+        code = None
+    return marshal.dumps(code) if code else b''

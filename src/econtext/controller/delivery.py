@@ -68,8 +68,7 @@ class Delivery:
         Behind a hop they come from the hop, which gets each but once.
         """
         router = self.broker.router
-        if self.kin and (code := compiled.units(tuple(name for name, unit in units))):
-            router.send(MODULE, self.id, 0, code)
+        self.send_code(tuple(name for name, unit in units))
         if self.via is None or not all(unit for name, unit in units):
             kind = RESULT if handle else MODULE
             router.send(kind, self.id, handle, pack_units(units))
@@ -77,6 +76,11 @@ class Delivery:
             self.via.keep(units)
             names = [name for name, unit in units]
             router.send(PASS, self.via.id, self.id, marshal.dumps((names, handle), 2))
+
+    def send_code(self, names: tuple[str, ...]) -> None:
+        """Send the code of those of `names` that are ours, ahead of their sources if it is likely to be taken."""
+        if self.kin and (code := compiled.units(names)):
+            self.broker.router.send(MODULE, self.id, 0, code)
 
     def keep(self, units: Sequence[tuple[str, Unit | None]]) -> None:
         """Have the context keep `units` for those below it."""

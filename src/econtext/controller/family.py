@@ -159,8 +159,7 @@ class Family(Origin):
 
     def hand(self, context: Context, names: tuple[str, ...]) -> None:
         """Send modules of ours. Any thread, also one that leads."""
-        if context.kin:
-            self.router.send(MODULE, context.id, 0, compiled.units(names))
+        context.send_code(names)
         if context.via is None:
             self.router.send(MODULE, context.id, 0, pushed(names))
         else:

@@ -75,7 +75,9 @@ class Deferred:
         if signum not in PENDING:
             this = PENDING[signum] = object()
             # Not a Thread: the locks of `threading` may be held by what we came into.
-            start_new_thread(again, (signum, this))
+            with contextlib.suppress(RuntimeError):
+                # Without a thread to be had it is handed on at the next wait.
+                start_new_thread(again, (signum, this))
         return None
 
     def hand_on(self, signum: int, frame: types.FrameType | None) -> Any:
