@@ -54,6 +54,8 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
     program.write_text(RECORDER.format(python=sys.executable, record=str(notes)))
     program.chmod(0o755)
     monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
+    # It is sent, and is otherwise as long as the tests' own.
+    monkeypatch.setattr(sys, 'argv', ['/usr/local/bin/program', '--option', 'argument'])
     with econtext.Broker() as broker:
         context = broker.ssh('foo')
         with pytest.raises(econtext.ConnectError):

@@ -342,4 +342,4 @@ def own_children(path: str) -> tuple[str, ...]:
         names = {name.removesuffix('.py') for name in os.listdir(path)}
     except OSError:
         names = {module.name for module in pkgutil.iter_modules([path])}
-    return tuple(sorted(name for name in names if name.isidentifier() and name != '__init__'))
+    return tuple(sorted(name for name in names if name.isidentifier() and name not in ('__init__', '__pycache__')))
