@@ -30,7 +30,7 @@ LIMITS = {
     STDIO: 1 << 16,
     REPORT: 1 << 17,
     DATA: LIMIT,
-    CLOSE: 0,
+    CLOSE: 1,
     CREDIT: 1 << 5,
     ASKED: LIMIT,
     BEAT: 0,
