@@ -20,6 +20,7 @@ from econtext.core.wire import BadFrame
 from econtext.parent.values import decode
 
 MOST = 1 << 62          # what no honest number of theirs reaches
+HIGHEST = 1000         # level of a record: handlers may keep something for each that they see
 LATEST = 1 << 40       # seconds since 1970, beyond which no clock goes
 EVENTS: dict[str, tuple[Any, ...]] = {
     # event: the types of what follows
@@ -88,8 +89,7 @@ def record(body: bytes) -> tuple[str, int, float, str, str]:
     name, level, created, text, trace = value
     if not (isinstance(name, str) and isinstance(text, str) and isinstance(trace, (str, NoneType))):
         raise BadFrame('a log record of other than texts')
-    if not isinstance(level, int) or abs(level) > MOST:
-        level = 0
+    level = min(max(int(level), 0), HIGHEST) if isinstance(level, int) else 0
     if not isinstance(created, (int, float)) or not 0 <= created < LATEST:
         created = 0.0
     return (harmless(name), level, float(created), harmless_lines(text),

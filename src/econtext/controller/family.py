@@ -189,6 +189,7 @@ class Family(Origin):
             'threads': context.threads,
             'window': context.lines.allowance.window,
         }
+        context.conduct.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
 

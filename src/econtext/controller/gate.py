@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from econtext.controller.admission import is_heard, is_kept
 from econtext.controller.burden import LARGE
+from econtext.controller.charges import OF_A_CAST
+from econtext.core.kinds import BEAT, PART
 from econtext.core.parts import LARGEST, Parts
 from econtext.core.router import LIMIT, Router
 from econtext.core.wire import (
@@ -38,12 +40,12 @@ from econtext.core.wire import (
     BadFrame,
 )
 from econtext.parent.judge import LIMITS as LIMITS
+from econtext.parent.judge import OWED, UNREAD
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
     from econtext.controller.context import Context
 
-MOST_WANTED = 1000  # modules and files that a context may wait for at a time
 MOST_UNHEARD = LARGEST  # bytes in a frame of a context that was given up; honest ones cut theirs
 
 
@@ -60,6 +62,7 @@ class Gate(Router):
             WANT: self.judge_want,
             STDIO: self.judge_stdio,
             REPORT: self.judge_report,
+            BEAT: self.judge_beat,
             **dict.fromkeys(ANSWERS, self.judge_answer),
             **dict.fromkeys((DATA, CLOSE, CREDIT), self.judge_stream),
         }
@@ -79,6 +82,20 @@ class Gate(Router):
             # It may have been lost since: who noted that looked too early to see this.
             self.answer(dst, handle, DEAD, b'')
         return handle
+
+    def send(self, kind: int, dst: int, handle: int, body: bytes) -> bool:
+        if kind in OWED and (kind != PART or not body):
+            self.owe(dst, len(body))
+        return super().send(kind, dst, handle, body)
+
+    def owe(self, dst: int, size: int) -> None:
+        """Context `dst` is to be sent what its own frames gave rise to: end it if it reads none of that."""
+        context, link = self.broker.contexts.get(dst), self.links.get(dst)
+        if context is not None and link is not None and context.via is None:
+            unread = context.conduct.unread
+            unread.note(size)
+            if unread.grows(link):
+                self.give_up(context, UNREAD)
 
     def accepts(self, link: Any, kind: int, dst: int, src: int, handle: int, size: int) -> bool:
         if kind == RESULT and not dst and size <= LIMIT:
@@ -110,6 +127,10 @@ class Gate(Router):
         """End `context`; if others are reached by the same link, let them go on."""
         if context.via is None:
             raise BadFrame(fault)
+        self.give_up(context, fault)
+
+    def give_up(self, context: Context, fault: str) -> None:
+        """Believe nothing of `context` any more, and end it. Any thread."""
         if not context.conduct.guilty:
             context.conduct.guilty = True
             self.broker.loop.delegate(lambda: self.broker.corrupt(context, fault))
@@ -143,14 +164,17 @@ class Gate(Router):
             return ''
         if not handle and kind == ERROR:
             # Of a cast, for which nobody waits.
-            return ''
+            return 'a traceback without end' if size > OF_A_CAST.window else ''
         return 'an answer to what it was not asked'
 
     def judge_hello(self, context: Context, kind: int, handle: int, size: int) -> str:
         return 'it said twice that it is ready' if context.ready else ''
 
+    def judge_beat(self, context: Context, kind: int, handle: int, size: int) -> str:
+        return '' if context.via is None else 'a heartbeat, which is for its neighbours alone'
+
     def judge_want(self, context: Context, kind: int, handle: int, size: int) -> str:
-        if len(context.conduct.wanted) >= MOST_WANTED:
+        if not context.conduct.account.has_room(WANT):
             return 'it wants too many modules at a time'
         return ''
 

@@ -153,7 +153,8 @@ class Lanes(object):
         """More may be sent of the frame that is on its way."""
         frames = self.lanes.get((dst, src))
         if frames and frames[0].header[2] == handle:
-            frames[0].allowed += STEP
+            # No more than it can have taken: what it says of the frame before counts for none.
+            frames[0].allowed = min(frames[0].allowed + STEP, frames[0].at + AHEAD)
             if (dst, src) not in self.turns:
                 self.turns.append((dst, src))
 

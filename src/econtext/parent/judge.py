@@ -13,7 +13,7 @@ Invariants:
 
 Pure; entered by the thread that leads.
 """
-from econtext.core.kinds import ASKED, BEAT, BEGUN, PART
+from econtext.core.kinds import ASKED, BEAT, BEGUN, GRANT, PART
 from econtext.core.parts import LARGEST
 from econtext.core.router import LIMIT
 from econtext.core.wire import (
@@ -71,6 +71,10 @@ def guard(router):
 MOST_UNREAD = 1 << 26   # bytes
 EACH = 1 << 15          # that an answer counts beside its body
 UNREAD = 'it asks for modules, and does not read what it gets'
+BRIEF = 1 << 7          # that what it was owed without asking counts beside its body
+
+# What a context is sent because of what it sends itself: grants, credit, signs of life, that parts have come.
+OWED = GRANT, CREDIT, BEAT, PART
 
 
 class Unread(object):
@@ -91,6 +95,11 @@ class Unread(object):
         # type: (int) -> None
         self.size += size + EACH
 
+    def note(self, size):
+        # type: (int) -> None
+        """It was owed something brief."""
+        self.size += size + BRIEF
+
 
 def restrain(link):
     # type: (Any) -> None
@@ -99,11 +108,15 @@ def restrain(link):
 
     def give(kind, dst, src, handle, body, *tag):
         # type: (int, int, int, int, bytes, bytes) -> None
-        if kind in (RESULT, ERROR, MODULE):
+        asked = kind in (RESULT, ERROR, MODULE)
+        if asked or kind in OWED and (kind != PART or not body):
             if unread.grows(link):
                 link.hang_up()
                 link.owner.lost(link, UNREAD)
                 return
-            unread.add(len(body))
+            if asked:
+                unread.add(len(body))
+            else:
+                unread.note(len(body))
         send(kind, dst, src, handle, body, *tag)
     link.send = give
