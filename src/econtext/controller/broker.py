@@ -271,7 +271,7 @@ class Broker(Family, Allows):
 
     def supply(self, context: Context, handle: int, name: str, here: str | bool) -> None:
         if isinstance(here, str):
-            data = self.modules.data(name, here)
+            data = self.modules.resources.answer(name, here, context.sent)
             body = b'' if data is None else b'+' + data
             context.conduct.unread.add(len(body))
         else:
