@@ -116,7 +116,8 @@ def report(body: bytes) -> tuple[Any, ...]:
 
 def failure(body: bytes) -> str:
     """Return the traceback of a cast that failed."""
-    described: tuple[Any, ...] = read(body, str, str, str, list, tuple)
+    described = decode(body)
+    check(described[:4] if type(described) is tuple else None, (str, str, str, list))
     return harmless_lines(described[2])
 
 
