@@ -24,7 +24,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import claims, functions, interrupt, packer, readable
+from econtext.controller import admission, claims, functions, interrupt, packer, readable
 from econtext.controller.callbacks import Allows, Callbacks
 from econtext.controller.channels import Channels
 from econtext.controller.context import Context
@@ -197,14 +197,23 @@ class Broker(Family, Allows):
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
         context = self.unburied.get(handle)
-        if context is not None:
-            event, *details = claims.report(body)
-            if event == 'ask':
-                context.conduct.questions += 1
-                if context.conduct.questions > handshake.MOST or context.ready:
-                    raise BadFrame('it asks for passwords without end')
-            if handle in self.contexts or event == 'buried':
-                self.report(context, event, *details)
+        if context is None:
+            # Late: who it is about is gone.
+            return
+        teller = self.contexts[src]
+        event, *details = claims.report(body)
+        life = admission.report(teller.standing(), context.via is teller, context.conduct.life, event)
+        if life == admission.FAULT:
+            raise BadFrame(f'a report of context {handle}, {event!r}, that is not for it to tell')
+        if life == admission.IGNORED:
+            return
+        context.conduct.life = life
+        if event == 'ask':
+            context.conduct.questions += 1
+            if context.conduct.questions > handshake.MOST:
+                raise BadFrame('it asks for passwords without end')
+        if handle in self.contexts or event == 'buried':
+            self.report(context, event, *details)
 
     def on_error(self, src: int, handle: int, body: bytes) -> None:
         if handle:

@@ -32,6 +32,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import values
+from econtext.controller.channels import hand_over
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.interrupt import safe
 from econtext.controller.loop import Wait
@@ -196,7 +197,7 @@ class Callbacks:
         asked.holds = holds
         try:
             function = self.find(context, module, name)
-            return RESULT, values.encode(function(*args, **kwargs), f'{module}.{name}', context)
+            return RESULT, hand_over(values.encode(function(*args, **kwargs), f'{module}.{name}', context), context)
         except BaseException as error:
             return ERROR, describe(error, f'{module}.{name}')
 

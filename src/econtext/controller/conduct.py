@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections
 
+from econtext.controller.admission import STARTED
 from econtext.parent.judge import Unread
 
 
@@ -21,6 +22,8 @@ class Conduct:
     def __init__(self) -> None:
         # It sent what no honest one sends: nothing of it is believed any more.
         self.guilty = False
+        # What its parent has told of it, if that is a context.
+        self.life = STARTED
         # How often its start asked for a password.
         self.questions = 0
         # The handles of what it has asked for and was not sent yet.

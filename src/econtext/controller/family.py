@@ -252,6 +252,9 @@ class Family(Origin):
             self.drop(context, ends.of_silence(context, details[0]))
             self.unlink(context, cut=True)
         elif event == 'buried':
+            if context.error is None:
+                # Nobody said how it ended: whoever waits for it is to hear that it has.
+                self.drop(context, context.lost('its program has ended'))
             self.unlink(context)
             self.bury(context)
 

@@ -9,6 +9,7 @@ Invariants:
   beside it go on, also those behind the same hop.
 * What an honest context may still send because it has not heard yet, such as
   credit for a channel that is closed, is no fault.
+* What is not for its sender to say now, see ``admission``, is not carried out.
 
 Entered by the thread that leads; ``ask`` by any.
 """
@@ -18,8 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from econtext.controller.admission import is_heard, is_kept
 from econtext.controller.burden import LARGE
-from econtext.core.parts import Parts
+from econtext.core.parts import LARGEST, Parts
 from econtext.core.router import LIMIT, Router
 from econtext.core.wire import (
     ANSWERS,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from econtext.controller.context import Context
 
 MOST_WANTED = 1000  # modules and files that a context may wait for at a time
+MOST_UNHEARD = LARGEST  # bytes in a frame of a context that was given up; honest ones cut theirs
 
 
 class Gate(Router):
@@ -51,6 +54,7 @@ class Gate(Router):
         super().__init__(0)
         self.broker = broker
         self.parts = Parts(self)
+        self.parts.keeps = self.keeps
         self.judges = {
             HELLO: self.judge_hello,
             WANT: self.judge_want,
@@ -85,9 +89,9 @@ class Gate(Router):
         if size > LIMITS.get(kind, -1) or self.links.get(src, kind == DEAD and link) is not link:
             return False
         context = self.broker.contexts.get(src)
-        if context is None or context.error is not None:
-            # It has been given up: what it still says ends nobody.
-            return True
+        if context is None or not is_heard(context.standing(), kind):
+            # It has been given up: what it still says ends nobody, and is not carried out.
+            return size <= MOST_UNHEARD or context is None or context.via is not None
         if dst:
             fault = f'a frame for context {dst}, to which it has no way'
         else:
@@ -96,6 +100,11 @@ class Gate(Router):
         if fault:
             self.convict(context, fault)
         return True
+
+    def keeps(self, src: int, kind: int) -> bool:
+        """Is a large frame from `src` kept, as its parts come?"""
+        context = self.broker.contexts.get(src)
+        return context is not None and is_kept(context.standing(), kind)
 
     def convict(self, context: Context, fault: str) -> None:
         """End `context`; if others are reached by the same link, let them go on."""
@@ -107,7 +116,9 @@ class Gate(Router):
 
     def route(self, link: Any, kind: int, dst: int, src: int, handle: int, body: bytes) -> None:
         context = self.broker.contexts.get(src)
-        if context is None or context.conduct.guilty or dst:
+        if context is None or dst:
+            return
+        if (context.error is not None or context.conduct.guilty) and not is_heard(context.standing(), kind):
             return
         try:
             if kind in self.handlers:
@@ -150,9 +161,8 @@ class Gate(Router):
         child = self.broker.unburied.get(handle)
         if child is None:
             return '' if handle <= self.broker.last_number else 'a report of nobody'
-        if child.via is not context:
-            return 'a report of a context that is not its child'
-        return ''
+        # Before its body comes; ``Broker.on_report`` asks again, when it is carried out.
+        return '' if child.via is context else 'a report of a context that is not its child'
 
     def judge_stream(self, context: Context, kind: int, handle: int, size: int) -> str:
         channel = self.broker.channels.open_channels.get(handle)

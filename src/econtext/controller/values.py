@@ -25,6 +25,12 @@ CODE = b'c'
 # No more bytes than this are not deeper: a dict in a dict takes three.
 SHALLOW = DEEPEST * 3
 
+class Handing(bytes):
+    """A body that speaks of `channels`: who sends it hands them over, see ``channels.Holding``."""
+
+    channels: list[Any]
+
+
 VERSION = sys.version_info[:3]
 # What is seen at a glance to be no code object.
 PLAIN = frozenset((type(None), bool, int, float, str, bytes))
@@ -61,6 +67,7 @@ def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) ->
     except RecursionError:
         raise too_deep(what) from None
     met: list[Any] = []
+    handed: list[Any] = []
     try:
         flat = rich.flat(value, met.append)
         holds_code(flat, levels)
@@ -68,12 +75,17 @@ def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) ->
             if type(item) in TYPES:
                 classes.provide(context, type(item))
             else:
-                item.hand_to(context)
+                item.check_handing(context)
+                handed.append(item)
     except TypeError as error:
         raise TypeError(f'{what}: {error}') from error.__cause__
     except RecursionError:
         raise too_deep(what) from None
-    return marshal.dumps((Ellipsis, flat), 2)
+    data = marshal.dumps((Ellipsis, flat), 2)
+    if handed:
+        data = Handing(data)
+        data.channels = handed
+    return data
 
 
 def is_marked(value: Any) -> bool:

@@ -26,7 +26,7 @@ ENTRY = 4000        # of a line in it, or of the text at its end
 FIRST, LAST = 30, 70    # frames of a traceback: those between are left out
 NAME = 200          # characters of the name of a class
 TYPES = 50          # classes of which one is made
-TOO_DEEP = 'is nested more than %d levels deep, or contains itself: send it in parts' % DEEPEST
+TOO_DEEP = 'is nested too deeply (more than %d levels), or contains itself: send it in parts' % DEEPEST
 LOST = 'Traceback lost: it could not be written'
 
 
@@ -50,7 +50,7 @@ def whole(kind, error, trace):
         return encode((name, text, lines, types_of(kind)) + particulars.plainly(kind, error, text))
     # Ours: no TypeError or RecursionError of the function.
     if isinstance(error, RuntimeError):
-        text = 'the result ' + TOO_DEEP
+        name, text = 'ValueError', 'the result ' + TOO_DEEP
     return encode((name, text, lines, [], None, {}))
 
 

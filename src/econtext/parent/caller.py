@@ -33,7 +33,7 @@ def call(child, who, name, function, args, kwargs):
         raise TypeError('%s: make it a function of a module' % path)
     try:
         # The call itself and its arguments are the first two levels.
-        body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs)))), 0)
+        body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs), hold_back))), 0)
     except RuntimeError:
         # RecursionError, which is one of these.
         raise ValueError('%s.%s: an argument %s' % (module, path, TOO_DEEP))
@@ -65,11 +65,20 @@ def raised(package, name, described):
         raise BadFrame('no description of an exception')
 
 
+def hold_back(value):
+    # type: (Any) -> None
+    """Refuse what only the program can hand to another context."""
+    if isinstance(value, sys.modules['econtext'].Channel):
+        raise TypeError(
+            'a channel cannot be handed on from one context to another: have the program open one with '
+            'channel() of the context that is to have it, and call the function there itself')
+
+
 def texts(value, left=DEEPEST + 2):
     # type: (Any, int) -> Any
     """Return `value` with each str of Python 2 as the text that it is; raise RuntimeError if it is too deep."""
     kind = type(value)
-    if left < 0:
+    if left <= 0:
         raise RuntimeError
     if kind in (tuple, list, set, frozenset):
         return kind([texts(item, left - 1) for item in value])

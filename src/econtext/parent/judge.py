@@ -7,7 +7,8 @@ of the one that sent it, and all beside it too.
 Invariants:
 
 * What the table does not name is refused at the hop next to its sender.
-* A hop takes for itself, from below, only answers to what it has asked.
+* A hop takes for itself, from below, only answers to what it has asked, and heartbeats.
+* A report that passes a hop is about a context behind the same link as who tells it.
 * Who asks for more than it reads is ended, before much of that is kept for it.
 
 Pure; entered by the thread that leads.
@@ -29,7 +30,7 @@ LIMITS = {
     STDIO: 1 << 16,
     REPORT: 1 << 17,
     DATA: LIMIT,
-    CLOSE: 0,
+    CLOSE: 1,
     CREDIT: 1 << 5,
     ASKED: LIMIT,
     BEAT: 0,
@@ -37,8 +38,8 @@ LIMITS = {
     PART: LARGEST,
 }
 
-# What is about a channel, whose owner is the controller.
-STREAMS = DATA, CLOSE, CREDIT
+# What a hop takes for itself from below: answers, and what is said between neighbours.
+FOR_A_HOP = ANSWERS + (BEAT, BEGUN, PART)
 
 
 def guard(router):
@@ -51,10 +52,18 @@ def guard(router):
         if link is not router.up:
             if size > LIMITS.get(kind, -1):
                 return False
-            if dst == router.me and kind in STREAMS + ANSWERS:
-                late = kind == DEAD and src not in router.links
-                if kind in STREAMS or not late and router.asked.get(handle, (None,))[0] != src:
+            if dst == router.me:
+                if kind not in FOR_A_HOP:
                     return False
+                late = kind == DEAD and src not in router.links
+                if kind in ANSWERS and not late and router.asked.get(handle, (None,))[0] != src:
+                    return False
+            elif kind == BEAT:
+                # Between neighbours alone: who answered it for others would keep the answers.
+                return False
+            elif kind == REPORT and router.links.get(handle, link) is not link:
+                # Of one that is reached by another way.
+                return False
         return accepts(link, kind, dst, src, handle, size)
     return judge
 
