@@ -388,7 +388,7 @@ class Acts:
             'app\n2024 ROOT', 40, 1e300, 'a\x1b[2Jb\nCRITICAL forged \u202e', 'Trace\n\x9b31mforged')))
         link.send(LOG, 0, encode(('', 10**12, float('nan'), '5', None)))
         link.send(STDIO, 1, b'\x1b]0;title\x07\r\nCRITICAL printed\n')
-        link.send(ERROR, 0, encode(('E', 'm', 'Trace\n\x1b[1mforged', [], ())))
+        link.send(ERROR, 0, encode(('E', 'm', 'Trace\n\x1b[1mforged', [], None, {})))
         link.send(RESULT, handle, encode('logged'))
 
     def raises(link, handle):

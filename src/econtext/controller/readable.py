@@ -20,8 +20,9 @@ from importlib.util import MAGIC_NUMBER
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller import values
-from econtext.controller.errors import CallError, call_error
+from econtext.controller.errors import CallError
 from econtext.controller.parsing import parse
+from econtext.controller.raised import call_error
 from econtext.controller.sources import Unit, imports_in
 from econtext.controller.standard import STANDARD
 
