@@ -155,6 +155,23 @@ class Acts:
         for number in range(1000):
             link.send(REPORT, child, encode(('ask', 'password', 'password %d: ' % number)))
 
+    # More than can go on.
+
+    def answer_without_end(link, handle):
+        """An honest one, as far as can be seen by now."""
+        link.send(RESULT, handle, b'', size=1 << 30)
+        while True:
+            link.write(bytes(1 << 16))
+
+    def output_without_end(link, handle):
+        while True:
+            link.send(STDIO, 1, b'x' * 65000 + b'\n')
+
+    def says_much_beside(link, handle):
+        """On what was its standard error, as ssh does."""
+        while True:
+            os.write(2, b'x' * 1000 + b'\n')
+
     # What it says once it was given up.
 
     def forges_when_closed(link, handle):

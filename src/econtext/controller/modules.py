@@ -57,7 +57,7 @@ LATER = tuple('econtext.core.' + name for name in ('older', 'rich', 'records', '
 #: What a context needs before it can start others.
 NURSERY = tuple(
     'econtext.parent.' + name for name in (
-        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'nursery')
+        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'backlog', 'nursery')
 )
 # Modules of ours that a program may import on both ends, and use on one.
 FACES = {

@@ -138,8 +138,9 @@ class Birth(object):
     def hardened(self):
         # type: () -> set[int]
         """Return descriptors that no program inherits: those of the loop, and what links are written to."""
-        outs = [link.out for link in list(self.home.router.links.values()) if link]
-        return set(self.home.loop.watched).union([fd for fd in outs if fd >= 0])
+        links = [link for link in list(self.home.router.links.values()) if link]
+        found = [link.out for link in links] + [link.fd for link in links]
+        return set(self.home.loop.watched).union([fd for fd in found if fd is not None and fd >= 0])
 
     def in_line(self):
         # type: () -> Any
@@ -183,6 +184,9 @@ class Birth(object):
         finally:
             self.lock.release()
         self.obey(events)
+        if hasattr(self.home, 'backlog') and source != 'out':
+            for reader in self.readers:
+                self.home.backlog.consider(reader, len(data))
         if ended:
             self.end(None)
 
@@ -200,6 +204,7 @@ class Birth(object):
                 self.judge = self.link.decoder.accepts
                 self.link.close = self.close_link
                 bulk.accelerate(self.link)
+                self.link.bulk.backlog = getattr(self.home, 'backlog', None)
                 self.report('ready')
                 if self.heartbeat:
                     self.home.attend(self.who, self.link, self.heartbeat)
@@ -351,6 +356,8 @@ class Birth(object):
         for reader in self.readers + [self.link]:
             reader.lock.acquire()
             try:
+                if hasattr(self.home, 'backlog'):
+                    self.home.backlog.forget(reader)
                 reader.close()
             finally:
                 reader.lock.release()

@@ -14,6 +14,7 @@ import sys
 from econtext.core.codec import encode, native
 from econtext.core.wire import DEAD, EMPTY, REPORT, STOP, TYPED
 from econtext.parent import judge
+from econtext.parent.backlog import Backlog
 from econtext.parent.children import Birth
 from econtext.parent.handshake import ASK
 
@@ -41,6 +42,7 @@ class Nursery(object):
         self.births = {}
         # Those to be stopped before they were begun.
         self.stopped = []  # type: list[int]
+        child.backlog = Backlog(child)
         child.router.accepts = judge.guard(child.router)
         child.router.handle({STOP: self.stop, TYPED: self.typed})
 
