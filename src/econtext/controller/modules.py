@@ -53,7 +53,7 @@ PUSHED = (
     'econtext.core.failure',
 )
 #: What it is sent once it has said HELLO: less to send, and to compile, before that.
-LATER = tuple('econtext.core.' + name for name in ('older', 'rich', 'records', 'parts', 'bulk'))
+LATER = tuple('econtext.core.' + name for name in ('older', 'rich', 'records', 'places', 'parts', 'bulk'))
 #: What a context needs before it can start others.
 NURSERY = tuple(
     'econtext.parent.' + name for name in (
@@ -91,6 +91,8 @@ class Modules:
         self.units: dict[str, Unit | None] = {}
         self.absent: set[str] = set()
         self.needs: dict[str, tuple[str, ...]] = {}
+        #: Of each installed package that was asked for, a compiled part that it cannot do without, if any.
+        self.parts: dict[str, str] = {}
         self.places = installed_places()
         self.main = main_name()
         self.policy = Policy(allow, deny, self.main)
