@@ -40,6 +40,7 @@ FROM_FILES = (
 BLOCKS = 'cases', 'finalbody', 'orelse', 'handlers', 'body'
 OWN_IMPORT = re.compile(r'^[ \t]*from (econtext[\w.]*) import *(\([^)]*\)|.*)$', re.MULTILINE)
 
+IMPORTS_MAIN = re.compile(rb'\b(?:import|from)\b[^\n]*__main__|\\\n[^\n]*__main__')
 COOKIE = re.compile(rb'^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)', re.MULTILINE)
 
 
@@ -143,6 +144,34 @@ def source_of(loader: Any, name: str, origin: str) -> bytes | None:
     cookie = COOKIE.search('\n'.join(text.split('\n')[:2]).encode('ascii', 'replace'))
     encoding = cookie.group(1).decode() if cookie else 'utf-8'
     return tidy(text.encode(encoding, 'surrogateescape'))
+
+
+def naming_main(source: bytes, main: str) -> bytes:
+    """
+    Return `source` with what it imports of ``__main__`` imported of the program by its name there, `main`.
+
+    There ``__main__`` is what started the interpreter.  Lines stay where they are.
+    """
+    if not IMPORTS_MAIN.search(source):
+        return source
+    tree = parse(source)
+    lines = source.split(b'\n')
+    places: list[tuple[int, int, bytes]] = []
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.ImportFrom) and node.module == '__main__' and not node.level:
+            # Nothing but blanks, or the end of a line that goes on, stands between the two words.
+            row, text = node.lineno - 1, node.col_offset + len('from')
+            while (at := lines[row].find(b'__main__', text)) < 0:
+                row, text = row + 1, 0
+            places.append((row, at, main.encode()))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == '__main__':
+                    name = main if alias.asname else f'{main} as __main__'
+                    places.append((alias.lineno - 1, alias.col_offset, name.encode()))
+    for row, at, new in sorted(places, reverse=True):
+        lines[row] = lines[row][:at] + new + lines[row][at + len(b'__main__'):]
+    return b'\n'.join(lines)
 
 
 def tidy(source: bytes) -> bytes:
