@@ -44,6 +44,10 @@ SET_PIPE_SIZE = 1031    # F_SETPIPE_SZ of Linux, which fcntl knows since 3.10
 IN_LINE = 90000     # bytes: in base64 below what one argument may have, 128 KiB
 ROOM = 1 << 20      # bytes in a pipe: fewer turns between two processes
 clock = getattr(time, 'monotonic', time.time)
+# What it means that a program cannot be started; else it is 'ended'.
+FULL = errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM
+ABSENT = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.EISDIR,
+          errno.ENAMETOOLONG)
 
 
 class Birth(object):
@@ -107,9 +111,14 @@ class Birth(object):
         except OSError:
             error = sys.exc_info()[1]
             kind = 'ended'
-            if error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
+            if error.errno in ABSENT:
                 kind = self.connector.MISSING
-            self.fail(kind, '%s: %s' % (argv[0], error.strerror))
+            elif error.errno in FULL:
+                kind = 'limits'
+            detail = '%s: %s' % (argv[0], error.strerror)
+            if kind != 'limits' and '/' not in argv[0]:
+                detail += ' on PATH=%s' % os.environ.get('PATH', os.defpath)
+            self.fail(kind, detail)
             return
         program = self.process
         loop = self.home.loop
