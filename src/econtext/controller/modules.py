@@ -55,7 +55,10 @@ PUSHED = (
     'econtext.core.failure',
 )
 #: What it is sent once it has said HELLO: less to send, and to compile, before that.
-LATER = tuple('econtext.core.' + name for name in ('older', 'rich', 'records', 'parts', 'bulk'))
+LATER = tuple(
+    'econtext.core.' + name for name in (
+        'older', 'ending', 'rich', 'records', 'resources', 'forks', 'spawning', 'parts', 'bulk')
+)
 #: What a context needs before it can start others.
 NURSERY = tuple(
     'econtext.parent.' + name for name in (
