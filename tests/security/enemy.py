@@ -13,7 +13,8 @@ import zlib
 
 MARK = b'\0econtext\0\n'
 FORMAT = '>HBLLLL'
-CALL, START, HELLO, RESULT, ERROR, DEAD, WANT, LOG, STDIO, REPORT, DATA, CLOSE, CREDIT = (1, 2, *range(16, 27))
+CALL, START, HELLO, RESULT, ERROR, DEAD, WANT, LOG, STDIO, REPORT, DATA, CLOSE, CREDIT, BEAT, PART, ASKED = (
+    1, 2, *range(16, 30))
 
 
 def tagged(tag, number, data=b''):
@@ -49,6 +50,7 @@ class Link:
 
     def __init__(self):
         self.out = os.dup(1)
+        self.at_end = lambda: None
         self.data = b''
         stream = zlib.decompressobj()
         while not stream.eof:
@@ -65,6 +67,7 @@ class Link:
     def more(self):
         data = os.read(0, 65536)
         if not data:
+            self.at_end()
             os._exit(0)
         self.data += data
 
@@ -96,8 +99,32 @@ class Link:
         size = len(body) if size is None else size
         self.write(struct.pack(FORMAT, magic, kind, dst, src, handle, size) + body)
 
-    def hello(self):
-        self.send(HELLO, 0, encode(('3.11.7 (enemy)', (3, 11, 7), b'\0\0\0\0', '/enemy', os.getpid(), None)))
+    def hello(self, version='3.11.7 (enemy)'):
+        self.send(HELLO, 0, encode((version, (3, 11, 7), b'\0\0\0\0', '/enemy', os.getpid(), None)))
+
+
+REPORTS = [
+    ('said', 'err', b'forged'), ('ask', 'password', 'forged: '), ('ready',), ('failed', 'ended', 'forged'),
+    ('lost', 'forged', None, False), ('silent', 1.0), ('buried', 0),
+]  # fmt: skip
+
+
+def forge(link):
+    """Say of all others whatever can be said, then stay as long as one may."""
+    for about in range(1, 60):
+        if about != link.me:
+            for report in REPORTS:
+                link.send(REPORT, about, encode(report))
+    stay(link)
+
+
+def stay(link):
+    for number in range(1, 60):
+        link.send(WANT, number, encode(('econtext.core.loop', False)))
+        link.send(ASKED, number, encode(('guarded.shapes', 'take', ('x',), {}, False)))
+        link.send(BEAT, 1)
+    link.hello()
+    time.sleep(60)
 
 
 def wait():
@@ -127,6 +154,29 @@ class Acts:
             kind, _, _, child, _ = link.frame()
         for number in range(1000):
             link.send(REPORT, child, encode(('ask', 'password', 'password %d: ' % number)))
+
+    # What it says once it was given up.
+
+    def forges_when_closed(link, handle):
+        link.at_end = lambda: forge(link)
+        link.send(RESULT, handle, encode('honest'))
+
+    def forges_when_it_is_late(link, handle):
+        link.at_end = lambda: forge(link)
+
+    def buries_its_child_when_closed(link, handle):
+        """An honest one, which starts its child and then is closed."""
+        link.send(RESULT, handle, encode('honest'))
+        kind = child = None
+        while kind != START:
+            kind, _, _, child, _ = link.frame()
+        link.send(REPORT, child, encode(('ready',)))
+
+        def bury():
+            link.send(REPORT, child, encode(('lost', 'forged', None, False)))
+            link.send(REPORT, child, encode(('buried', 0)))
+            time.sleep(60)
+        link.at_end = bury
 
     # Frames.
 
@@ -396,10 +446,20 @@ def before(act):
         os._exit(0)
 
 
+def wait_for_the_end(link):
+    while True:
+        link.frame()
+
+
 def main():
     act = sys.argv[1]
     before(act)
     link = Link()
+    if act == 'forges_when_refused':
+        link.at_end = lambda: forge(link)
+        link.hello('GraalVM 3.11')
+        link.call()
+        wait_for_the_end(link)
     link.hello()
     while True:
         getattr(Acts, act)(link, link.call())

@@ -33,9 +33,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import values
+from econtext.controller.channels import hand_over
+from econtext.controller.charges import CHARGES
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.interrupt import safe
 from econtext.controller.loop import Wait
+from econtext.core.kinds import ASKED
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.judge import UNREAD
 from econtext.parent.values import Unusable, decode
@@ -48,7 +51,7 @@ P = ParamSpec('P')
 T = TypeVar('T')
 Function = Callable[..., Any]
 
-MOST = 16       # that run at a time for one context
+MOST = CHARGES[ASKED].frames    # that run at a time for one context
 
 
 class Allows:
@@ -106,8 +109,10 @@ program = Program()
 class Asked:
     """A function that runs because `context` asked for it."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, size: int) -> None:
         self.context = context
+        # Bytes in which it was asked.
+        self.size = size
         # Does a thread that carries out a call wait for it there?
         self.holds = False
         # The context that it waits for, until that wait is done.
@@ -134,10 +139,10 @@ class Callbacks:
         if context.via is None and context.conduct.unread.grows(self.broker.router.links[src]):
             raise BadFrame(UNREAD)
         context.conduct.unread.add(0)
-        asked = Asked(context)
+        asked = Asked(context, len(body))
         with self.lock:
             running = self.running.setdefault(src, [])
-            full = len(running) >= MOST
+            full = not context.conduct.account.take(ASKED, asked.size)
             if not full:
                 running.append(asked)
         if full:
@@ -165,6 +170,7 @@ class Callbacks:
         with self.lock:
             running = self.running[asked.context.id]
             running.remove(asked)
+            asked.context.conduct.account.give_back(ASKED, asked.size)
             if not running:
                 del self.running[asked.context.id]
 
@@ -185,7 +191,7 @@ class Callbacks:
         asked.holds = holds
         try:
             function = self.find(context, module, name)
-            return RESULT, values.encode(function(*args, **kwargs), f'{module}.{name}', context)
+            return RESULT, hand_over(values.encode(function(*args, **kwargs), f'{module}.{name}', context), context)
         except BaseException as error:
             if isinstance(error, NotAllowed):
                 return ERROR, marshal.dumps((True, plain(error), []), 2)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller.answers import outcome
 from econtext.controller.burden import MOST
+from econtext.controller.channels import Holding
 from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.futures import Future
 from econtext.controller.interrupt import PENDING, deliver, safe
@@ -129,7 +130,8 @@ class Options:
         call = Call(context, deadline)
         if context.broker.callbacks.running:
             context.broker.callbacks.enter(context, call)
-        handle = context.broker.router.ask(CALL, context.id, body, call.settle)
+        settle = call.settle if type(body) is bytes else Holding(context, call.settle, body).settle
+        handle = context.broker.router.ask(CALL, context.id, body, settle)
         if context.unborn is not None:
             context.bear()
         try:
@@ -144,7 +146,12 @@ class Options:
             raise
         try:
             context.lines.settle()
-            return outcome(context, call.kind, call.body)
+            return outcome(context, call.kind, call.body, deadline)
+        except Expired:
+            raise CallTimeout(
+                f'{context.name}: {label(function)} ended in time, but its result of {len(call.body or b""):,} bytes '
+                f'is not decoded within {self.timeout:g} s: give it more time with timeout=, or have less sent'
+            ) from None
         finally:
             if PENDING:
                 deliver()
@@ -163,19 +170,20 @@ class Options:
             if context.error is None:
                 raise
             # When a start fails is chance: with futures for many hosts, it is one of them that fails.
-            future.settle_by(lambda: raise_(context.reason()))
+            future.settle_by(lambda *_: raise_(context.reason()))
             return future
         if context.burden.full():
             self.wait_for_room(None if self.timeout is None else time.monotonic() + self.timeout)
         context.pending.add(future)
-        handle = future.handle = context.broker.router.ask(CALL, context.id, body, future.settle)
+        settle = future.settle if type(body) is bytes else Holding(context, future.settle, body).settle
+        handle = future.handle = context.broker.router.ask(CALL, context.id, body, settle)
         if context.unborn is not None:
             context.bear()
         if self.timeout is not None:
             def expire() -> None:
                 if handle in context.broker.router.asked:
                     late = self.late(future, handle, called)
-                    future.settle_by(lambda: raise_(late))
+                    future.settle_by(lambda *_: raise_(late))
 
             future.timer = context.broker.loop.at(time.monotonic() + self.timeout, expire)
             if future.done():

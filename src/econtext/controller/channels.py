@@ -6,23 +6,31 @@ Invariants, beside those of ``core.channels``:
 * What arrives for a channel is believed from the context it was handed to, and
   from those below it, and from no other.
 * Who waits on a channel of a context that is gone is woken with ContextLost.
+* A channel ends as the last call that was handed it is over: answered, withdrawn or
+  lost.  What was sent before is read first; who waits on it is told.  Neither what
+  still refers to it there nor what the function does can put that off, but keep().
+* A call that is not sent was handed nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller import claims, values
-from econtext.controller.errors import EcontextError, stays
+from econtext.controller.answers import clock
+from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.interrupt import MAIN, look
 from econtext.controller.loop import Expired, Wait
 from econtext.controller.records import harmless
-from econtext.core.channels import WINDOW, End
+from econtext.controller.values import Handing
+from econtext.core.channels import FREE, KEEP, WINDOW, End
+from econtext.core.kinds import BEGUN
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
 from econtext.parent.values import Unusable, decode
 
@@ -39,6 +47,8 @@ class Channels:
         self.loop = broker.loop
         self.router = broker.router
         self.open_channels: dict[int, Channel] = {}
+        # Held while it changes which calls hold which channels.
+        self.lock = threading.RLock()
         self.handles = itertools.count(1)
         self.last = 0       # the handle that was given out last
         self.handlers: dict[int, Callable[[int, int, bytes], None]] = {
@@ -58,6 +68,9 @@ class Channels:
             return
         if not self.broker.contexts[src].within(channel.context.id):
             raise BadFrame('a value for the channel of another context')
+        if kind == CLOSE and body:
+            channel.told(bytes(body))
+            return
         if kind == CREDIT:
             claims.credit(body)
         try:
@@ -84,10 +97,14 @@ class Channels:
 
     def drop(self, context: Context) -> None:
         """`context` is gone."""
-        for handle, channel in list(self.open_channels.items()):
+        for channel in list(self.open_channels.values()):
             if channel.end.peer == context.id:
-                self.open_channels.pop(handle, None)
-                channel.end.break_off(context)
+                self.forget(channel, context)
+
+    def forget(self, channel: Channel, context: Context) -> None:
+        """The other end of `channel` is gone with `context`."""
+        self.open_channels.pop(channel.end.handle, None)
+        channel.end.break_off(context)
 
 
 class Channel:
@@ -111,6 +128,11 @@ class Channel:
         self.holder = context
         self.end = End(channels, context.id, handle, window)
         self.handed = False
+        # The calls that were handed it and are not over; the channels that were sent through it.
+        self.holdings: set[Holding] = set()
+        self.carried: list[Channel] = []
+        # It outlives its calls: by the word of the program, of a function; nothing there refers to it.
+        self.lasting = self.kept = self.free = False
 
     def __repr__(self) -> str:
         state = 'open' if self.open() else 'closed'
@@ -145,11 +167,73 @@ class Channel:
             raise EcontextError(
                 'the channel is full, and nobody reads it: hand it to a function first'
             )
+        inner = fresh = []
+        if isinstance(body, Handing):
+            inner = body.channels
+            fresh = [channel for channel in inner if not channel.handed]
+            hand_over(body, self.holder)
         if not self.end.send(body):
+            for channel in fresh:
+                channel.handed = False
             self.check()
             raise EcontextError(
                 'the channel is closed: if the function that had it has ended, its future tells why; else '
                 'ask open() before send()')
+        if inner:
+            self.carry(inner)
+
+    def carry(self, inner: list[Channel]) -> None:
+        """The calls that hold this channel hold also those that were sent through it."""
+        with self.channels.lock:
+            self.carried = [channel for channel in self.carried if channel.open()] + inner
+            for holding in self.holdings:
+                for channel in inner:
+                    holding.take(channel)
+            if self.kept or self.lasting:
+                for channel in inner:
+                    channel.told(KEEP)
+
+    def told(self, word: bytes) -> None:
+        """Take what its holder says of it."""
+        with self.channels.lock:
+            if word == KEEP:
+                self.kept, self.free = True, False
+                for channel in self.carried:
+                    channel.told(word)
+            elif word == FREE:
+                self.free = True
+            else:
+                raise BadFrame('a close of no kind')
+        self.release()
+
+    def release(self) -> None:
+        """End the channel if no call holds it, and nobody kept it."""
+        with self.channels.lock:
+            held = self.lasting or self.holdings or (self.kept and not self.free)
+        if not held:
+            self.channels.open_channels.pop(self.end.handle, None)
+            self.end.finish()
+
+    def keep(self) -> Channel:
+        """
+        Leave the channel open beyond the end of the calls that were handed it; return it.
+
+        Without it a channel ends with the last of them, whatever still refers to it
+        there.  Said in the program, it stays open until either end closes it: one
+        channel for calls that follow each other.  Said by a function there, such as one
+        that starts a thread and returns, it stays open until either end closes it, or
+        nothing there refers to it any more.  Raises EcontextError if it is closed.
+
+        Example::
+
+            def watch(channel, path):
+                threading.Thread(target=follow, args=(channel.keep(), path), daemon=True).start()
+        """
+        if not self.open():
+            self.check()
+            raise EcontextError('the channel is closed: keep() it before its call ends')
+        self.lasting = True
+        return self
 
     def close(self) -> None:
         """
@@ -183,7 +267,7 @@ class Channel:
             waiter = self.end.wait(deadline)
             body = self.end.take()
             if body is not None:
-                return self.decode(body)
+                return self.decode(body, deadline)
             if not (self.end.inbox or self.end.is_open()):
                 self.check()
                 raise EOFError('the channel is closed')
@@ -194,9 +278,13 @@ class Channel:
             finally:
                 forget(waiter, [self])
 
-    def decode(self, body: bytes) -> Any:
+    def decode(self, body: bytes, deadline: float | None = None) -> Any:
         try:
-            return decode(body, self.holder)
+            return decode(body, self.holder, clock(deadline, len(body)))
+        except Expired:
+            raise TimeoutError(
+                f'{self.holder.name}: a value of {len(body):,} bytes is not decoded in time, and was dropped: '
+                'give get() more time, or have less sent at a time') from None
         except Unusable as error:
             raise ValueError(
                 f'{self.holder.name}: a value {harmless(str(error))}'
@@ -204,6 +292,8 @@ class Channel:
         except BadFrame as error:
             self.channels.broker.corrupt(self.holder, str(error))
             raise self.holder.reason() from None
+        except Exception as error:
+            raise internal_error(f'{self.holder.name}: a value could not be taken in', error) from error
 
     def check(self) -> None:
         """Raise ContextLost if that is why the channel ended."""
@@ -223,8 +313,8 @@ class Channel:
         except EOFError:
             raise StopIteration from None
 
-    def hand_to(self, context: Context | None) -> None:
-        """It is about to be sent to `context`, which will hold the other end."""
+    def check_handing(self, context: Context | None) -> None:
+        """Raise TypeError if it cannot be handed to `context`."""
         if context is None:
             raise TypeError('a channel goes to a context as an argument of a call')
         if not context.within(self.context.id):
@@ -236,15 +326,72 @@ class Channel:
             raise TypeError(
                 f'this channel was handed to {self.holder.name} already: open another one'
             )
-        self.holder = context
-        self.end.peer = context.id
-        self.handed = True
+
+    def hand_to(self, context: Context) -> None:
+        """It is about to be sent to `context`, which will hold the other end."""
+        with self.channels.lock:
+            self.holder = context
+            self.end.peer = context.id
+            self.handed = True
+            self.free = False
         if not self.end.ours:
             # It has ended, and who holds it from now on was not told.
             self.channels.router.send(CLOSE, self.end.peer, self.end.handle, b'')
 
     def cross(self) -> tuple[int, int, int]:
         return 0, self.end.handle, self.end.window
+
+
+def hand_over(body: bytes, context: Context) -> bytes:
+    """Hand what `body` speaks of to `context`, to which it is about to be sent; return it."""
+    if isinstance(body, Handing):
+        for channel in body.channels:
+            channel.hand_to(context)
+    return body
+
+
+class Holding:
+    """A call that is sent with channels: `settle` takes its answer, behind their end."""
+
+    # As that of a future.
+    hears_begun = True
+
+    def __init__(self, context: Context, settle: Callable[[int, bytes], object], body: bytes) -> None:
+        self.context = context
+        self.answer = settle
+        self.channels: set[Channel] = set()
+        self.lock = context.broker.channels.lock
+        if isinstance(body, Handing):
+            hand_over(body, context)
+            for channel in body.channels:
+                self.take(channel)
+
+    def take(self, channel: Channel) -> None:
+        """The call was handed `channel`, and with it what was sent through that."""
+        with self.lock:
+            if channel not in self.channels:
+                self.channels.add(channel)
+                channel.holdings.add(self)
+                for each in channel.carried:
+                    self.take(each)
+
+    def settle(self, kind: int, body: bytes) -> None:
+        """Take what is said to the call. As its context's answer, leading."""
+        if kind != BEGUN:
+            self.end()
+        self.answer(kind, body)
+
+    def end(self) -> None:
+        """The call is over."""
+        with self.lock:
+            channels, self.channels = self.channels, set()
+            for channel in channels:
+                channel.holdings.discard(self)
+        for channel in channels:
+            if self.context.error is not None:
+                self.context.broker.channels.forget(channel, self.context)
+            else:
+                channel.release()
 
 
 def select(

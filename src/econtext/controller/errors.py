@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from econtext.controller.records import harmless_lines
 
+MOST_TRACE = 1 << 14    # characters of our own traceback, the last ones
 
 class EcontextError(Exception):
     """The base of the errors of econtext."""
@@ -92,7 +93,11 @@ class CorruptStream(ContextLost):
 
 
 class InternalError(EcontextError):
-    """A defect of econtext itself."""
+    """
+    A defect of econtext itself, or a lack of memory or descriptors that it did not expect.
+
+    The text ends with the traceback.  No context is to blame, and none was ended for that.
+    """
 
 
 class CallError(EcontextError):
@@ -125,6 +130,14 @@ class CallError(EcontextError):
         return CallError, (
             self.context, self.type_name, self.message, self.remote_traceback, self.hint
         )
+
+
+def internal_error(what: str, error: BaseException) -> InternalError:
+    """Return the InternalError for an `error` of ours, which came while `what`."""
+    import traceback  # rarely needed, and it imports much
+
+    trace = ''.join(traceback.format_exception(error))[-MOST_TRACE:]
+    return InternalError(f'{what}; this is a defect of econtext, or of the machine:\n{trace}'.rstrip())
 
 
 def stays(self: object, protocol: object) -> NoReturn:

@@ -189,6 +189,7 @@ class Family(Origin):
             'threads': context.threads,
             'window': context.lines.allowance.window,
         }
+        context.conduct.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
 
@@ -260,6 +261,9 @@ class Family(Origin):
             self.drop(context, ends.of_silence(context, details[0]))
             self.unlink(context, cut=True)
         elif event == 'buried':
+            if context.error is None:
+                # Nobody said how it ended: whoever waits for it is to hear that it has.
+                self.drop(context, context.lost('its program has ended'))
             self.unlink(context)
             self.bury(context)
 

@@ -23,7 +23,6 @@ import logging
 import marshal
 import os
 import pkgutil
-import re
 import sys
 import sysconfig
 import threading
@@ -33,6 +32,7 @@ from collections.abc import Iterable
 from econtext.controller import packer
 from econtext.controller.policy import Policy
 from econtext.controller.records import say
+from econtext.controller.resources import Resources, below
 from econtext.controller.sources import Unit, main_unit, read_imports, unit_of
 from econtext.controller.standard import STANDARD
 
@@ -43,8 +43,6 @@ Spec = importlib.machinery.ModuleSpec
 LONGEST = 1000      # characters of the name of a module or a file
 DEEPEST = 50        # parts of one
 MOST_ABSENT = 10000     # names of which it is remembered that there is no such module
-LARGEST = 1 << 28   # bytes of a data file
-PRIVATE_KEY = re.compile(rb'^-----BEGIN [A-Z ]*PRIVATE KEY-----', re.MULTILINE)
 RINGS = ('econtext.core', 'econtext.parent', 'econtext.connectors')
 # What every child is sent with its first call, beside the preamble.
 PUSHED = (
@@ -99,6 +97,8 @@ class Modules:
         self.places = installed_places()
         self.main = main_name()
         self.policy = Policy(allow, deny, self.main)
+        self.objections: dict[str, str] = {}
+        self.resources = Resources(self)
 
     def is_own(self, name: str) -> bool:
         """Is `name` the program's own code, rather than an installed package?"""
@@ -132,7 +132,7 @@ class Modules:
                 # A standard library fits its own version only: what a child's lacks is
                 # a module that it does not have.
                 return [(name, None)]
-            objection = self.policy.objection(name)
+            objection = self.objection(name)
             if objection:
                 return [(name, (False, name, f'raise ImportError({objection!r})\n'.encode()))]
             return [(name, self.unit(name))]
@@ -167,7 +167,7 @@ class Modules:
             for each in reversed(names):
                 if each in without or each.partition('.')[0] in STANDARD:
                     continue
-                if not self.is_own(each) or self.policy.objection(each):
+                if not self.is_own(each) or self.objection(each):
                     break
                 unit = self.unit(each)
                 if unit is None:
@@ -228,44 +228,54 @@ class Modules:
         for finder in sys.meta_path:
             try:
                 spec = finder.find_spec(name, path, None)
+            except KeyError:
+                # A namespace package whose parent is not imported here.
+                spec = namespace(name, path or [])
             except (AttributeError, ImportError, ValueError):
                 spec = None
             if spec is not None:
                 return spec
         return None
 
-    def data(self, package: str, resource: str) -> bytes | None:
-        """
-        Return a data file of `package`; None if there is none, or none that may be had.
+    def objection(self, name: str) -> str:
+        """Say what forbids sending module `name`, by that name or by the one that its links lead to."""
+        found = self.policy.objection(name)
+        if found or not self.policy.is_set or name.partition('.')[0] == 'econtext':
+            return found
+        with self.lock:
+            if name not in self.objections:
+                if len(self.objections) >= MOST_ABSENT:
+                    self.objections.clear()
+                self.objections[name] = self.linked_objection(name)
+            return self.objections[name]
 
-        It lies below the folder of the package, is not hidden, and holds no private key.
-        """
-        parts = resource.split('/')
-        if self.policy.objection(package):
-            return None
-        if len(resource) > LONGEST or not self.may_be_module(package) or '\0' in resource:
-            return None
-        if any(part == '' or part.startswith('.') or '\\' in part for part in parts):
-            return None
-        spec = self.find(package)
-        if package.partition('.')[0] == 'econtext' or spec is None or spec.origin is None:
-            return None
-        if spec.submodule_search_locations is None:
-            # Beside a plain module lies whatever its folder holds.
-            return None
-        get_data = getattr(spec.loader, 'get_data', None)
-        path = os.path.join(os.path.dirname(spec.origin), *parts)
-        real = os.path.realpath(path)
-        inside = os.path.realpath(os.path.dirname(spec.origin)) + os.sep
-        if get_data is None or not real.startswith(inside):
-            return None
-        if os.path.exists(real) and not (os.path.isfile(real) and os.path.getsize(real) <= LARGEST):
-            return None
-        try:
-            data = bytes(get_data(path))
-        except OSError:
-            return None
-        return None if PRIVATE_KEY.search(data[:4096]) else data
+    def linked_objection(self, name: str) -> str:
+        """Say what forbids sending what module `name` is a link to."""
+        spec = self.find(name) if self.may_be_module(name) else None
+        origin = spec.origin if spec else None
+        if not origin or not os.path.isfile(origin):
+            return ''
+        real = os.path.realpath(origin)
+        for place in list(sys.path):
+            parts = below(os.path.realpath(place or os.curdir), os.path.splitext(real)[0])
+            if parts and parts[-1] == '__init__':
+                parts.pop()
+            # What is allowed is allowed by the name that it goes under.
+            if parts and self.policy.denies('.'.join(parts)):
+                return self.policy.objection('.'.join(parts))
+        return ''
+
+    def data(self, package: str, resource: str) -> bytes | None:
+        """Return a data file of `package`; None if there is none, or none that may be had."""
+        return self.resources.data(package, resource)
+
+
+def namespace(name: str, path: Iterable[str]) -> Spec | None:
+    """Return what describes a package without a source, of the folders below `path` that are called so."""
+    folders = [os.path.join(place, name.rpartition('.')[2]) for place in path]
+    spec = Spec(name, None, is_package=True)
+    spec.submodule_search_locations = [folder for folder in folders if os.path.isdir(folder)]
+    return spec if spec.submodule_search_locations else None
 
 
 def pack_units(units: Iterable[tuple[str, Unit | None]]) -> bytes:

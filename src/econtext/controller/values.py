@@ -22,6 +22,12 @@ from econtext.core.face import TYPES
 CODE = b'c'
 
 
+class Handing(bytes):
+    """A body that speaks of `channels`: who sends it hands them over, see ``channels.Holding``."""
+
+    channels: list[Any]
+
+
 VERSION = sys.version_info[:3]
 # What is seen at a glance to be no code object.
 PLAIN = frozenset((type(None), bool, int, float, str, bytes))
@@ -52,19 +58,25 @@ def encode(value: Any, what: str, context: Any = None) -> bytes:
         # Not all of it is plain.
         pass
     met: list[Any] = []
+    handed: list[Any] = []
     try:
         flat = rich.flat(value, met.append)
         for item in met:
             if type(item) in TYPES:
                 classes.provide(context, type(item))
             else:
-                item.hand_to(context)
+                item.check_handing(context)
+                handed.append(item)
     except TypeError as error:
         raise TypeError(f'{what}: {error}') from error.__cause__
     except RecursionError:
         raise too_deep(what) from None
     try:
-        return marshal.dumps((Ellipsis, flat), 2)
+        data = marshal.dumps((Ellipsis, flat), 2)
+        if handed:
+            data = Handing(data)
+            data.channels = handed
+        return data
     except ValueError:
         raise too_deep(what) from None
 

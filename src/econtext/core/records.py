@@ -7,6 +7,7 @@ from econtext.core.codec import Text, encode
 
 MOST = 1 << 17      # characters of a text that is sent
 LONGEST = 1000      # of the name of a logger
+MOST_LEVEL = 1 << 60    # that no level or time reaches
 
 
 def cut(text, most=MOST):
@@ -21,7 +22,7 @@ def cut(text, most=MOST):
 
 def number(value):
     # type: (Any) -> Any
-    if isinstance(value, (int, float)):
+    if isinstance(value, float) or isinstance(value, int) and -MOST_LEVEL < value < MOST_LEVEL:
         return value
     return 0
 

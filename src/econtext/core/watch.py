@@ -166,7 +166,9 @@ class Watch(object):
 
     def beat(self, src, asks, body):
         # type: (int, int, bytes) -> None
-        if asks:
+        link = self.child.router.links.get(src, self.child.link)
+        # Who has yet to read what it was sent hears from us by that.
+        if asks and not link.queue:
             self.child.router.send(BEAT, src, 0, EMPTY)
 
     # The switch.

@@ -30,7 +30,7 @@ def call(child, who, name, function, args, kwargs):
     path = getattr(function, '__qualname__', function.__name__)
     if '<' in path:
         raise TypeError('%s: make it a function of a module' % path)
-    body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs)))), 0)
+    body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs), hold_back))), 0)
     waiter = Waiter(child.loop)
     child.router.ask(CALL, who, body, waiter.settle)
     child.loop.wait(waiter)
@@ -47,6 +47,15 @@ def call(child, who, name, function, args, kwargs):
     except BadFrame:
         raise package.CorruptStream('%s: its answer makes no sense' % name)
     raise package.ContextLost('%s: it was lost before it answered' % name)
+
+
+def hold_back(value):
+    # type: (Any) -> None
+    """Refuse what only the program can hand to another context."""
+    if isinstance(value, sys.modules['econtext'].Channel):
+        raise TypeError(
+            'a channel cannot be handed on from one context to another: have the program open one with '
+            'channel() of the context that is to have it, and call the function there itself')
 
 
 def texts(value):
