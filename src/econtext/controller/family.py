@@ -195,6 +195,14 @@ class Family(Origin):
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
 
+    def height(self, who: int) -> int:
+        """Return how many levels of contexts there are below context `who`."""
+        context = self.unburied.get(who)
+        found, level = 0, [context] if context else []
+        while level := [below for each in level for below in list(each.children.values())]:
+            found += 1
+        return found
+
     def attend(self, who: int, link: Link, interval: float) -> None:
         """Ask context `who`, at the other end of `link`, whenever it is silent for so long."""
         pulse = Pulse(link, interval)

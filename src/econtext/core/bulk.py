@@ -398,6 +398,8 @@ def accelerate(link):
 def settle(child):
     # type: (Child) -> None
     """From now on be quick, and let the controller know. A cast; any thread."""
+    from econtext.core import ending
+    ending.settle(child)
     link = child.link
     link.lock.acquire()
     try:

@@ -16,8 +16,8 @@ Invariants:
 * Nothing is asked for that the standard library here could serve.
 * Nobody holds Python's lock of all imports while it sends or waits: PyPy may want
   that one wherever it collects garbage, also in who holds the lock of a link.
-* ``logging`` is hooked as soon as it is imported, and imported by nobody but
-  the application.
+* ``logging`` and ``multiprocessing.spawn`` are hooked as soon as they are imported, and
+  imported by nobody but the application.
 * What a package that was sent makes by an importer of its own, that one makes here:
   nobody is asked for it.
 
@@ -49,12 +49,13 @@ NEWER = '_thread', '_signal', '_imp', '_frozen_importlib_external'
 class Pull(object):
     """A finder behind the importer's and before all others."""
 
-    def __init__(self, child, on_logging):
-        # type: (Child, Callable[[Any], Any]) -> None
+    def __init__(self, child, hooks):
+        # type: (Child, dict[str, Callable[[Any], Any]]) -> None
         self.child = child
         self.importer = child.importer
-        # What is told of modules of the standard library once they are imported.
-        self.hooks = {'logging': on_logging, 'pkgutil': furnish, 'importlib._common': furnish}
+        # Called with modules of these names, once they are there.
+        self.hooks = dict(hooks)
+        self.hooks.update({'pkgutil': furnish, 'importlib._common': furnish})
         # (thread, name) that other finders are being asked for.
         self.asking = {}  # type: dict[tuple[int, str], bool]
         # Installed packages lie behind the standard library's own folders.
