@@ -27,7 +27,6 @@ Invariants:
 
 from __future__ import annotations
 
-import marshal
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -142,7 +141,7 @@ class Callbacks:
                 running.append(asked)
         if full:
             text = f'more than {MOST} calls of the program at a time: wait for some of them'
-            self.broker.router.send(ERROR, src, handle, marshal.dumps((True, text, []), 2))
+            self.broker.router.send(ERROR, src, handle, values.plainest((True, text, [])))
         else:
             self.broker.loop.delegate(lambda: threading.Thread(
                 target=self.serve, args=(asked, handle, body), name=f'econtext {context.name}',
@@ -175,7 +174,7 @@ class Callbacks:
             request = decode(body, context)
         except Unusable as error:
             text = f'{error.kind}: an argument {plain(error)}'
-            return ERROR, marshal.dumps((False, text, [error.kind]), 2)
+            return ERROR, values.plainest((False, text, [error.kind]))
         if type(request) is not tuple or len(request) != 5:
             raise BadFrame('a call of another form')
         module, name, args, kwargs, holds = request
@@ -188,10 +187,10 @@ class Callbacks:
             return RESULT, values.encode(function(*args, **kwargs), f'{module}.{name}', context)
         except BaseException as error:
             if isinstance(error, NotAllowed):
-                return ERROR, marshal.dumps((True, plain(error), []), 2)
+                return ERROR, values.plainest((True, plain(error), []))
             bases = [base.__name__ for base in type(error).__mro__ if base.__module__ == 'builtins']
             text = f'{type(error).__name__}: {plain(error)}'
-            return ERROR, marshal.dumps((False, text, bases), 2)
+            return ERROR, values.plainest((False, text, bases))
 
     def find(self, context: Context, module: str, name: str) -> Function:
         places: list[Allows] = [*context.path(), self.broker]

@@ -1,7 +1,13 @@
 """
-Values on their way down: ``marshal`` version 2, readable by every Python.
+Values on their way down: ``marshal``, as the Python of the context reads it.
+
+Python 2.4 reads no binary floats, which are ``marshal`` version 2, and no sets in any
+version.  So until a context has said what Python it has, it is sent what 2.4 reads:
+version 1, and sets taken apart.
 
 Invariants:
+
+* What is sent before HELLO, or to a Python before 2.5, every Python reads.
 
 * What may not cross raises TypeError before anything is sent.
 * No code object is ever sent as a value: between versions it would crash the
@@ -20,6 +26,8 @@ from econtext.core import rich
 from econtext.core.face import TYPES
 
 CODE = b'c'
+FIRST = 1   # version of marshal that every Python reads
+BINARY = 2  # the one with binary floats, which Python 2.5 brought
 
 
 VERSION = sys.version_info[:3]
@@ -32,9 +40,11 @@ def encode_call(
 ) -> bytes:
     """Return the body of a CALL frame for `context`."""
     value = module, name, args, kwargs
+    version = FIRST if context is None else context.marshal_version
     try:
-        data = marshal.dumps(value, 2)
-        if CODE not in data or not (holds_code(args) or holds_code(kwargs)):
+        data = marshal.dumps(value, version)
+        if (CODE not in data or not (holds_code(args) or holds_code(kwargs))) and (
+                version != FIRST or not holds_sets(value)):
             return data
     except ValueError:
         # Not all of it is plain.
@@ -44,9 +54,11 @@ def encode_call(
 
 def encode(value: Any, what: str, context: Any = None) -> bytes:
     """Return `value` for the way down to `context`; `what` names it in errors."""
+    version = FIRST if context is None else context.marshal_version
     try:
-        data = marshal.dumps(value, 2)
-        if not is_marked(value) and (CODE not in data or not holds_code(value)):
+        data = marshal.dumps(value, version)
+        if not is_marked(value) and (CODE not in data or not holds_code(value)) and (
+                version != FIRST or not holds_sets(value)):
             return data
     except ValueError:
         # Not all of it is plain.
@@ -54,6 +66,8 @@ def encode(value: Any, what: str, context: Any = None) -> bytes:
     met: list[Any] = []
     try:
         flat = rich.flat(value, met.append)
+        if version == FIRST:
+            flat = rich.without_sets(flat)
         for item in met:
             if type(item) in TYPES:
                 classes.provide(context, type(item))
@@ -64,7 +78,7 @@ def encode(value: Any, what: str, context: Any = None) -> bytes:
     except RecursionError:
         raise too_deep(what) from None
     try:
-        return marshal.dumps((Ellipsis, flat), 2)
+        return marshal.dumps((Ellipsis, flat), version)
     except ValueError:
         raise too_deep(what) from None
 
@@ -76,6 +90,28 @@ def is_marked(value: Any) -> bool:
 
 def too_deep(what: str) -> ValueError:
     return ValueError(f'{what}: a value is nested too deeply, or contains itself: send it in parts')
+
+
+def plainest(value: Any) -> bytes:
+    """Return our own `value`, without sets, for a context of any Python."""
+    return marshal.dumps(value, FIRST)
+
+
+def version_for(python: tuple[int, ...]) -> int:
+    """Return the version of marshal for that Python; for (), which one it is is unknown."""
+    return FIRST if python < (2, 5) else BINARY
+
+
+def holds_sets(value: Any) -> bool:
+    """Is there a set in `value`, which marshal took as plain?"""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        items = value
+    elif kind is dict:
+        items = (*value, *value.values())
+    else:
+        return kind is set or kind is frozenset
+    return any(type(item) not in PLAIN and holds_sets(item) for item in items)
 
 
 def holds_code(value: Any) -> bool:

@@ -12,6 +12,7 @@ from econtext.core.codec import Text, encode
 BUILTINS = len.__module__
 OWN = 'econtext.core.calls', 'econtext.core.supervisor'
 ENCODER = 'econtext.core.codec'
+WAYS = [Text, str, repr]    # to the text of an exception
 
 
 def describe(kind, error, trace):
@@ -50,7 +51,7 @@ def type_name(kind):
 
 def message(error):
     # type: (Any) -> Any
-    for convert in Text, str, repr:
+    for convert in WAYS:
         try:
             return convert(error)
         except:

@@ -16,8 +16,9 @@ Invariants:
 * Nothing is asked for that the standard library here could serve.
 * Nobody holds Python's lock of all imports while it sends or waits: PyPy may want
   that one wherever it collects garbage, also in who holds the lock of a link.
-* ``logging`` is hooked as soon as it is imported, and imported by nobody but
+* ``logging`` is hooked as soon as it has been imported, and imported by nobody but
   the application.
+* Another thread's import of a module that is being executed waits until that is done.
 
 Follows the preamble.  Entered by whichever thread imports.
 """
@@ -40,8 +41,11 @@ from econtext.core.loop import Waiter
 from econtext.core.wire import RESULT, WANT
 
 
-# Private modules of newer Pythons that our own code tries to import.
-NEWER = '_thread', '_signal', '_imp', '_frozen_importlib_external'
+# Modules of the standard library that our own code tries to import, and that some
+# Pythons lack.  Nobody is asked for them, least of all by who holds a lock or leads.
+NEWER = (
+    '_thread', '_signal', '_imp', '_frozen_importlib_external', '_collections', 'ctypes',
+    'faulthandler', 'io', 'zoneinfo')
 
 
 class Pull(object):
@@ -132,6 +136,8 @@ class Pull(object):
         # type: (str, Any) -> Any
         """PEP 302, for Python before 3.4."""
         if name == 'logging':
+            if (get_ident(), name) in self.asking:
+                return None
             return self
         origin = None
         if '.' not in name:
@@ -149,11 +155,12 @@ class Pull(object):
     def load_module(self, name):
         # type: (str) -> Any
         """Import `logging` as others do, then hook it."""
-        sys.meta_path.remove(self)
+        asking = get_ident(), name
+        self.asking[asking] = True
         try:
             module = __import__(name)
         finally:
-            sys.meta_path.insert(1, self)
+            del self.asking[asking]
         self.on_logging(module)
         return module
 

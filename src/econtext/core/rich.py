@@ -65,6 +65,15 @@ def ratio(value):
     return value.numerator, value.denominator
 
 
+def bounds(value):
+    # type: (Any) -> tuple[int, ...]
+    """Start, stop and step of an xrange, which before Python 2.6 tells them nowhere else."""
+    numbers = [int(number) for number in repr(value)[len('xrange('):-1].split(',')]
+    if len(numbers) == 1:
+        numbers.insert(0, 0)
+    return tuple((numbers + [1])[:3])
+
+
 # What a Fraction is made of is divided by what both have in common, which takes time.
 MOST_BITS = 1 << 14
 ALIASES = {'__builtin__': 'builtins', 'posix': 'os'}
@@ -89,7 +98,7 @@ APART = {  # type: dict[str, tuple[str, Callable[[Any], Any]]]
     'decimal.Decimal': ('decimal', lambda value: (str(value),)),
     'uuid.UUID': ('uuid', lambda value: (value.hex,)),
     'builtins.range': ('range', lambda value: value.__reduce__()[1]),
-    'builtins.xrange': ('range', lambda value: value.__reduce__()[1]),
+    'builtins.xrange': ('range', lambda value: bounds(value)),
     'fractions.Fraction': ('fraction', ratio),
     'subprocess.CompletedProcess': ('completed', lambda value: (
         value.args, value.returncode, value.stdout, value.stderr)),
@@ -218,6 +227,19 @@ def hashed(kind, items):
         return (Ellipsis, kind.__name__) + tuple(items)
 
 
+def without_sets(value):
+    # type: (Any) -> Any
+    """Return what `flat` returned for a Python whose marshal has no sets: that of 2.4."""
+    kind = type(value)
+    if kind in (set, frozenset):
+        return (Ellipsis, kind.__name__) + tuple([without_sets(item) for item in value])
+    if kind in (tuple, list):
+        return kind([without_sets(item) for item in value])
+    if kind is dict:
+        return dict([(without_sets(key), without_sets(value[key])) for key in value])
+    return value
+
+
 def refusal(value):
     # type: (Any) -> TypeError
     kind = class_of(value)
@@ -259,6 +281,10 @@ def make_zone(parts):
     if parts is None:
         return None
     seconds, name, key = parts
+    if seconds % 60 and sys.version_info < (3, 6):
+        raise ValueError(
+            'the zone %s is some seconds from a whole minute, which Python knows from 3.6 on: '
+            'send the time in another zone, such as that of UTC' % (name or key))
     if key:
         try:
             import zoneinfo

@@ -61,7 +61,8 @@ def error(kind, bases):
         base = getattr(BUILTINS, str(name), None)
         if base is not None and base not in (Exception, StopIteration):
             try:
-                return type('CallError', (kind, base), {'__module__': 'econtext'})
+                # Before Python 2.5 exceptions are classes of the old kind.
+                return type(kind)('CallError', (kind, base), {'__module__': 'econtext'})
             except TypeError:
                 # Its layout fits no other.
                 break

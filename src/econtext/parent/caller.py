@@ -30,7 +30,9 @@ def call(child, who, name, function, args, kwargs):
     path = getattr(function, '__qualname__', function.__name__)
     if '<' in path:
         raise TypeError('%s: make it a function of a module' % path)
-    body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs)))), 0)
+    # As the Pythons that read least read it: version 0, and no sets.
+    body = marshal.dumps((Ellipsis, texts(rich.without_sets(rich.flat(
+        (module, path, args, kwargs))))), 0)
     waiter = Waiter(child.loop)
     child.router.ask(CALL, who, body, waiter.settle)
     child.loop.wait(waiter)
@@ -53,7 +55,7 @@ def texts(value):
     # type: (Any) -> Any
     """Return `value` with each str of Python 2 as the text that it is."""
     kind = type(value)
-    if kind in (tuple, list, set, frozenset):
+    if kind in (tuple, list):
         return kind([texts(item) for item in value])
     if kind is dict:
         return dict([(texts(key), texts(value[key])) for key in value])
