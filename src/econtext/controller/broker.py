@@ -24,7 +24,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import admission, claims, functions, interrupt, packer, readable
+from econtext.controller import admission, claims, functions, interrupt, packer, readable, values
 from econtext.controller.callbacks import Allows, Callbacks
 from econtext.controller.channels import Channels
 from econtext.controller.context import Context
@@ -154,6 +154,7 @@ class Broker(Family, Allows):
             raise BadFrame('it said twice that it is ready')
         context.version = said.version
         context.python_version = said.numbers
+        context.marshal_version = values.version_for(said.numbers)
         context.magic = said.magic
         context.executable = said.executable
         context.pid = said.pid
@@ -266,6 +267,12 @@ class Broker(Family, Allows):
             conduct.wanted.discard(handle)
             conduct.account.give_back(WANT, size)
             self.supply(context, handle, name, here)
+        except Exception as error:
+            # Who asks waits: for a module it could not have, if nothing else.
+            say(log, logging.ERROR, '%s: its request for %s failed: %s: %s',
+                context.name, harmless(name), type(error).__name__, error)
+            body = b'' if isinstance(here, str) else pack_units([(name, None)])
+            self.router.send(RESULT, context.id, handle, body)
         finally:
             conduct.served = False
             if conduct.waiting:

@@ -91,6 +91,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         self.pid = 0
         self.version = ''
         self.magic: Any = None
+        #: The version of marshal in which it is sent values.
+        self.marshal_version = values.FIRST
         #: How it was started, if it is on this machine; is its Python likely to be the one here?
         self.beginning: tuple[int, str, str] | None = None
         self.kin = False

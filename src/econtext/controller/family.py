@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import marshal
 import sys
 import threading
 import time
@@ -156,7 +155,8 @@ class Family(Origin):
         plain = {key: revealed(value) for key, value in answers.items() if not callable(value)}
         asked = [key for key, value in answers.items() if callable(value)]
         self.router.send(
-            START, via.id, context.id, marshal.dumps((connector, options, plain, asked, context.heartbeat), 2)
+            START, via.id, context.id, values.plainest(
+                (connector, options, plain, asked, context.heartbeat))
         )
 
     def hand(self, context: Context, names: tuple[str, ...]) -> None:
@@ -165,7 +165,7 @@ class Family(Origin):
         if context.via is None:
             self.router.send(MODULE, context.id, 0, pushed(names))
         else:
-            self.router.send(PASS, context.via.id, context.id, marshal.dumps((names, 0), 2))
+            self.router.send(PASS, context.via.id, context.id, values.plainest((names, 0)))
 
     def get_ready(self, names: tuple[str, ...]) -> None:
         """Have at hand what is to be handed to a context on this machine."""
@@ -284,7 +284,7 @@ class Family(Origin):
             if birth:
                 birth.answer(key, text)
         else:
-            self.router.send(TYPED, context.via.id, context.id, marshal.dumps((key, text), 2))
+            self.router.send(TYPED, context.via.id, context.id, values.plainest((key, text)))
 
     def expire(self, context: Context) -> None:
         """The time to connect is over."""

@@ -28,6 +28,7 @@ NAME = 200          # characters of the name of a class
 TYPES = 50          # classes of which one is made
 TOO_DEEP = 'is nested too deeply (more than %d levels), or contains itself: send it in parts' % DEEPEST
 LOST = 'Traceback lost: it could not be written'
+WAYS = [Text, str, repr]    # to the text of an exception
 
 
 def describe(kind, error, trace):
@@ -107,7 +108,7 @@ def type_name(kind):
 
 def message(error):
     # type: (Any) -> Any
-    for convert in Text, str, repr:
+    for convert in WAYS:
         try:
             return exact(convert(error))
         except:

@@ -130,7 +130,8 @@ def of_both(kind, base):
         if base is None:
             bases = bases[:1]
         try:
-            MADE[kind, base] = type('CallError', tuple(bases), {
+            # Before Python 2.5 exceptions are classes of the old kind.
+            MADE[kind, base] = type(kind)('CallError', tuple(bases), {
                 '__module__': 'econtext', '__str__': shown, '__setattr__': Exception.__setattr__})
         except (AttributeError, TypeError):
             # Its layout fits no other.

@@ -177,6 +177,11 @@ READERS = dict([(tag.encode(), reader) for tag, reader in (
 )])
 
 
+if sys.version_info < (2, 5):
+    from econtext.core import ancient
+    READERS['f'.encode()] = lambda self, size: ancient.unpack(self.take(size))
+
+
 # Made of numbers: of bytes, some of these types would make what crashes its user.
 MEASURED = 'complex', 'datetime', 'time', 'date', 'timedelta'
 # Made of one text.
