@@ -15,6 +15,7 @@ that leads, and leave the rest to the loop's events and chores.
 from __future__ import annotations
 
 import atexit
+import functools
 import getpass
 import logging
 import os
@@ -29,13 +30,13 @@ from econtext.controller.callbacks import Allows, Callbacks
 from econtext.controller.channels import Channels
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
-from econtext.controller.family import CLOSING, Family
+from econtext.controller.family import CLOSING, LAST, Family
 from econtext.controller.gate import Gate
 from econtext.controller.loop import ControllerLoop
 from econtext.controller.modules import LATER, Modules, pack_units
 from econtext.controller.records import harmless, indented, say
 from econtext.controller.wishes import Wish
-from econtext.core.flow import COST
+from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
 from econtext.core.wire import (
     ERROR,
@@ -194,13 +195,15 @@ class Broker(Family, Allows):
         lines = self.contexts[src].lines
         lines.allowance.charge(len(body))
         value = claims.record(body)
-        lines.put(lambda: lines.logged(value), len(body) + COST)
+        lines.put(lambda: lines.logged(value), len(body) + COST, 1)
 
     def on_stdio(self, src: int, handle: int, body: bytes) -> None:
         context = self.contexts[src]
         context.talked = True
-        context.lines.allowance.charge(len(body))
-        context.lines.put(lambda: context.lines.printed(handle, body))
+        # It may be in the buffer that it was read into.
+        body = bytes(body)
+        context.lines.allowance.charge(weight(body))
+        context.lines.put(lambda: context.lines.printed(handle, body), 0, body.count(NEWLINE) or 1)
 
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
@@ -351,7 +354,8 @@ class Broker(Family, Allows):
             return
         self.closed = True
         LIVE.discard(self)
-        direct = [context for context in list(self.unburied.values()) if context.via is None]
+        all_contexts = list(self.unburied.values())
+        direct = [context for context in all_contexts if context.via is None]
         try:
             self.recover()
             for context in direct:
@@ -359,6 +363,8 @@ class Broker(Family, Allows):
             deadline = time.monotonic() + CLOSING
             for context in direct:
                 self.mourn(context, deadline)
+            for context in all_contexts:
+                context.lines.finish(deadline + LAST)
         except BaseException:
             # A second Ctrl-C: at once.
             for birth in list(self.births.values()):
@@ -374,7 +380,9 @@ class Broker(Family, Allows):
         try:
             for context in self.unseen:
                 if not context.seen and context.error:
-                    say(log, logging.ERROR, 'nobody looked at this failure: %s', context.error())
+                    # Not here: handlers are the program's, and closing has its time.
+                    self.loop.post(functools.partial(
+                        say, log, logging.ERROR, 'nobody looked at this failure: %s', context.error()))
         finally:
             if self.reception is not None:
                 self.reception.close()

@@ -267,6 +267,8 @@ class Channel:
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             waiter = self.end.wait(deadline)
+            if not self.holder.ready:
+                waiter.own = self.holder.ways()
             body = self.end.take()
             if body is not None:
                 return self.decode(body, deadline)

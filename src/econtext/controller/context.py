@@ -140,6 +140,12 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
             return CONVICTED
         return LIVE if self.error is None else ENDING
 
+    def ways(self) -> tuple[Lines, ...]:
+        """Return what who waits for this context handles: its own lines; while it starts, what is asked on the way."""
+        if self.ready:
+            return (self.lines,)
+        return tuple(each.lines for each in self.path() if each is self or not each.ready)
+
     def within(self, number: int) -> bool:
         """Is context `number` this one, or above it?"""
         return any(context.id == number for context in self.path())
@@ -300,6 +306,7 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         wait = Wait(self.broker.loop, deadline)
+        wait.own = self.ways()
         self.bear()
         self.waits.append(wait)
         if self.ready or self.error is not None:
