@@ -38,6 +38,7 @@ from econtext.controller.wishes import Wish
 from econtext.core.flow import COST
 from econtext.core.kinds import ASKED, BEAT, BEGUN
 from econtext.core.wire import (
+    DEAD,
     ERROR,
     HELLO,
     LOG,
@@ -255,6 +256,10 @@ class Broker(Family, Allows):
             # Before it has the answer, whereupon it may use the number again.
             conduct.wanted.discard(handle)
             self.supply(context, handle, name, here)
+        except BaseException:
+            # A defect of ours, or of a finder of the program, which is told below: the context is not to wait for ever.
+            self.router.send(DEAD, src, handle, b'')
+            raise
         finally:
             conduct.served = False
             if conduct.waiting:

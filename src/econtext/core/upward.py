@@ -19,7 +19,7 @@ except ImportError:
 
 from econtext.core.codec import encode, native
 from econtext.core.face import TYPES
-from econtext.core.failure import TOO_DEEP
+from econtext.core.particulars import TOO_DEEP
 from econtext.core.kinds import ASKED
 from econtext.core.loop import Waiter
 from econtext.core.wire import ERROR, RESULT
@@ -156,7 +156,7 @@ def give(error, name, value):
                     # Of a type that no honest one has.
                     pass
                 return
-            if callable(member):
+            if getattr(member, '__call__', None):
                 return
             break
     error.__dict__[name] = value
