@@ -20,6 +20,7 @@ from typing import Any
 
 import econtext
 from econtext.controller.doctor import Report, Step, doctor
+from econtext.controller.text import harmless_lines
 
 EPILOG = """\
 examples:
@@ -44,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return examine(arguments, screen)
     except econtext.EcontextError as error:
         screen.close()
-        sys.stderr.write(f'{error}\n')
+        sys.stderr.write(harmless_lines(f'{error}\n'))
         return 1
     except (TypeError, ValueError) as error:
         screen.close()
-        sys.stderr.write(f'econtext: {error}\n')
+        sys.stderr.write(harmless_lines(f'econtext: {error}\n'))
         return 2
     except KeyboardInterrupt:
         return 130

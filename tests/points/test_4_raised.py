@@ -178,8 +178,9 @@ def test_a_module_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_would_be_taken_for_something_else_is_a_plain_error() -> None:
+    broken = concurrent.futures.process.BrokenProcessPool.__module__
     for place in ('StopIteration', 'TimeoutError', ('concurrent.futures._base', 'CancelledError'), 'ExceptionGroup',
-                  ('concurrent.futures._base', 'BrokenExecutor'), (concurrent.futures.process.BrokenProcessPool.__module__, 'BrokenProcessPool')):
+                  ('concurrent.futures._base', 'BrokenExecutor'), (broken, 'BrokenProcessPool')):
         assert type(told(place, 'OSError')) is econtext.CallError
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from econtext.controller import readable
 from econtext.controller.errors import CallError, CorruptStream, EcontextError
 from econtext.controller.raised import call_error
-from econtext.controller.records import shown
+from econtext.controller.text import shown
 from econtext.core.wire import ERROR, RESULT
 from econtext.parent.values import Unusable, decode
 

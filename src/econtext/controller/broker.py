@@ -33,7 +33,8 @@ from econtext.controller.family import CLOSING, Family
 from econtext.controller.gate import Gate
 from econtext.controller.loop import ControllerLoop
 from econtext.controller.modules import LATER, Modules, pack_units
-from econtext.controller.records import harmless, indented, say
+from econtext.controller.records import say
+from econtext.controller.text import harmless, indented
 from econtext.controller.wishes import Wish
 from econtext.core.flow import COST
 from econtext.core.kinds import ASKED, BEAT, BEGUN

@@ -26,7 +26,7 @@ from econtext.controller import claims, values
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.interrupt import MAIN, look
 from econtext.controller.loop import Expired, Wait
-from econtext.controller.records import harmless
+from econtext.controller.text import harmless
 from econtext.controller.values import Handing
 from econtext.core.channels import FREE, KEEP, WINDOW, End
 from econtext.core.kinds import BEGUN

@@ -15,7 +15,7 @@ from __future__ import annotations
 from types import NoneType
 from typing import Any, NamedTuple
 
-from econtext.controller.records import harmless, harmless_lines
+from econtext.controller.text import harmless, harmless_lines
 from econtext.core.wire import BadFrame
 from econtext.parent.values import decode
 

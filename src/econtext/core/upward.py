@@ -27,6 +27,7 @@ from econtext.core.wire import ERROR, RESULT
 BUILTINS = sys.modules[len.__module__]
 HEAP = 1 << 9   # in the flags of a class: a `class` statement made it
 STORED = 'member_descriptor', 'getset_descriptor'
+CALL_IT = '__call__'    # Python 3.0 and 3.1 have no callable()
 MADE = {}       # type: dict[Any, Any]
 
 
@@ -156,7 +157,7 @@ def give(error, name, value):
                     # Of a type that no honest one has.
                     pass
                 return
-            if getattr(member, '__call__', None):
+            if hasattr(member, CALL_IT):
                 return
             break
     error.__dict__[name] = value
