@@ -34,7 +34,8 @@ from econtext.controller.family import CLOSING, LAST, Family
 from econtext.controller.gate import Gate
 from econtext.controller.loop import ControllerLoop
 from econtext.controller.modules import LATER, Modules, pack_units
-from econtext.controller.records import harmless, indented, say
+from econtext.controller.records import say
+from econtext.controller.text import harmless, indented
 from econtext.controller.wishes import Wish
 from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
@@ -270,12 +271,11 @@ class Broker(Family, Allows):
             conduct.wanted.discard(handle)
             conduct.account.give_back(WANT, size)
             self.supply(context, handle, name, here)
-        except Exception as error:
-            # Who asks waits: for a module it could not have, if nothing else.
-            say(log, logging.ERROR, '%s: its request for %s failed: %s: %s',
-                context.name, harmless(name), type(error).__name__, error)
+        except BaseException:
+            # A defect of ours, or of a finder of the program, which is told below: who asks is not to wait for ever.
             body = b'' if isinstance(here, str) else pack_units([(name, None)])
-            self.router.send(RESULT, context.id, handle, body)
+            self.router.send(RESULT, src, handle, body)
+            raise
         finally:
             conduct.served = False
             if conduct.waiting:

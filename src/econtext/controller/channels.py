@@ -28,7 +28,7 @@ from econtext.controller.answers import clock
 from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.interrupt import MAIN, look
 from econtext.controller.loop import Expired, Wait
-from econtext.controller.records import harmless
+from econtext.controller.text import harmless
 from econtext.controller.values import Handing
 from econtext.core.channels import FREE, KEEP, WINDOW, End
 from econtext.core.kinds import BEGUN

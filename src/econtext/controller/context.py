@@ -39,9 +39,10 @@ from econtext.controller.errors import (
 from econtext.controller.futures import Future
 from econtext.controller.interrupt import MAIN, look, safe
 from econtext.controller.loop import Expired, Timer, Wait
-from econtext.controller.records import Lines, harmless, say, shown
+from econtext.controller.records import Lines, say
 from econtext.controller.remedies import BY_HAND, explain
 from econtext.controller.streams import Stream
+from econtext.controller.text import harmless, harmless_lines, shown
 from econtext.controller.wishes import Common, Secret, Wish, check_window, is_seconds
 from econtext.core import flow
 from econtext.core.channels import WINDOW
@@ -340,11 +341,12 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
 
     def failed(self, kind: str, detail: str) -> Callable[[], EcontextError]:
         what, remedy = explain(kind, detail)
+        detail = harmless_lines(detail)
         return lambda: ConnectError(
             self.name, kind, what, detail, remedy, self.started_by() if remedy == BY_HAND else '')
 
     def lost(self, what: str) -> Callable[[], EcontextError]:
-        return lambda: ContextLost(f'{self.name}: {what}')
+        return lambda: ContextLost(f'{self.name}: {harmless_lines(what)}')
 
     def orphaned(self, above: Context) -> Callable[[], EcontextError]:
         """`above`, by which this is reached, is gone: if it never was there, say why."""

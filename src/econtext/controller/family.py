@@ -29,8 +29,9 @@ from econtext.controller.loop import ControllerLoop, Expired, Wait
 from econtext.controller.modules import LATER, NURSERY, PREAMBLE, PUSHED, Modules, pushed
 from econtext.controller.records import say
 from econtext.controller.secret import hidden, revealed
+from econtext.controller.text import harmless, shown
 from econtext.controller.wishes import GIL_LIMIT, HEARTBEAT, PATIENCE, Wish, check_common, plain
-from econtext.core import flow
+from econtext.core import flow, particulars
 from econtext.core.kinds import BEAT
 from econtext.core.loop import Link
 from econtext.core.watch import Pulse
@@ -262,8 +263,9 @@ class Family(Origin):
             data = details[1]
             context.lines.heard(data, context.said)
         elif event == 'ask':
+            key, question = details
             # Among what the context says, so that who waits for the context is asked, and behind what was said before.
-            context.lines.put(lambda: self.answer(context, *details))
+            context.lines.put(lambda: self.answer(context, key, harmless(question)))
         elif event == 'failed':
             if context.error is None:
                 self.unseen.append(context)
@@ -295,8 +297,12 @@ class Family(Origin):
         text = None
         try:
             text = revealed(secret(question)) if callable(secret) else None
-        except Exception as error:
-            self.end(context, context.failed('password-required', repr(error)))
+        except BaseException as error:
+            told = f'{type(error).__name__}: {particulars.message(error)}'
+            self.end(context, context.failed(
+                'password-required', f'the function that is to answer raised {shown(told)}'))
+            if not isinstance(error, Exception):
+                raise
             return
         if context.via is None:
             birth = self.births.get(context.id)

@@ -44,6 +44,7 @@ from econtext.controller import loggers
 from econtext.controller.charges import CHARGES
 from econtext.controller.expired import Expired
 from econtext.controller.interrupt import breathe, by_signal, safe
+from econtext.controller.text import MARGIN, harmless, indented
 from econtext.core.flow import COST, WINDOW, weight
 from econtext.core.wire import REPORT, BadFrame
 
@@ -56,13 +57,6 @@ MOMENT = 0.1    # seconds after which who waits for another thread sees to Ctrl-
 NESTED = 0.5    # seconds that the thread of a handler waits for another such
 SLACK = 1 << 18     # bytes that a child may print before it knows of its window
 STREAMS = {1: 'stdout', 2: 'stderr'}
-HARMLESS = {code: f'\\x{code:02x}' for code in (*range(32), *range(127, 160)) if code != 9}
-# Those that turn the direction of writing, or end a line for some who read it.
-HARMLESS.update((code, f'\\u{code:04x}') for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
-# No encoding of a log has these: a handler would fail at the record.
-HARMLESS.update((code, f'\\u{code:04x}') for code in range(0xD800, 0xE000))
-MARGIN = '    '
-SAFE_TEXT = {code: text for code, text in HARMLESS.items() if code != 10}
 
 
 class Allowance:
@@ -426,23 +420,3 @@ def takes(logger: logging.Logger, level: int) -> bool:
 def say(logger: logging.Logger, level: int, text: str, *args: object) -> None:
     """Log something of our own: handlers are the program's. Any thread that neither leads nor holds a lock."""
     logger.log(level, text, *args, stacklevel=2)
-
-
-def harmless(text: str) -> str:
-    """Return `text` without the power to steer a terminal."""
-    return text if text.isprintable() else text.translate(HARMLESS)
-
-
-def harmless_lines(text: str) -> str:
-    """Return `text`, which may have lines, without the power to steer a terminal."""
-    return text if text.isprintable() else text.translate(SAFE_TEXT)
-
-
-def indented(text: str) -> str:
-    """Return `text` with its lines but the first set off from the margin."""
-    return text.replace('\n', '\n' + MARGIN) if '\n' in text else text
-
-
-def shown(text: str) -> str:
-    """Return what is seen of a text that may be long, on one line."""
-    return harmless(text if len(text) <= 300 else text[:300] + ' …')

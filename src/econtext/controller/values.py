@@ -24,7 +24,7 @@ from typing import Any
 from econtext.controller import classes
 from econtext.core import rich
 from econtext.core.face import TYPES
-from econtext.core.failure import DEEPEST, TOO_DEEP
+from econtext.core.particulars import DEEPEST, TOO_DEEP
 
 CODE = b'c'
 FIRST = 1   # version of marshal that every Python reads

@@ -5,7 +5,6 @@ What Python 2.4, 2.5 and 3.3 alone need.
   own, and makes 0.0 of -0.0 in any other.
 * 2.4 and 2.5 have no timer that counts processor time, see ``watch``: a guard, a process
   of its own, ends what goes on without the interpreter's lock after the link has ended.
-  And ``unicode()`` there does not give the text of an exception.
 * 3.3 has imports wait for a module that bears a mark, which its loader is to set.
 
 Invariants:
@@ -23,7 +22,7 @@ import struct
 import sys
 from posix import fork     # not as `life` has it: this one is to keep the link
 
-from econtext.core import codec, failure
+from econtext.core import codec
 from econtext.core.life import everybody
 from econtext.core.loop import harden
 
@@ -35,8 +34,6 @@ def install(child):
     # type: (Child) -> None
     if sys.version_info < (2, 5):
         codec.ENCODERS[float] = lambda value: codec.sized('f', pack(value))
-    if sys.version_info < (2, 6):
-        failure.WAYS[:] = [str, sole, repr]
     if not hasattr(signal, 'setitimer'):
         guard(child.link)
     if sys.version_info[:2] == (3, 3):
@@ -63,16 +60,6 @@ def in_order(data):
     if sys.byteorder == 'little':
         data = data[::-1]
     return data
-
-
-# Exceptions.
-
-
-def sole(error):
-    # type: (Any) -> Any
-    """Return the text of the one argument of `error`."""
-    argument, = error.args
-    return codec.Text(argument)
 
 
 # Imports.

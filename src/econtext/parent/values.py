@@ -21,7 +21,7 @@ import sys
 from econtext.core import named, rich
 from econtext.core.codec import NONE, Long
 from econtext.core.face import TYPES
-from econtext.core.failure import DEEPEST
+from econtext.core.particulars import DEEPEST, message
 from econtext.core.wire import EMPTY, BadFrame
 
 LONGEST = 1000  # characters of an address; the name of a link may be in it
@@ -249,10 +249,9 @@ def registered(module, name, state, _home=None):
     try:
         return named.build(entry, state)
     except Exception:
-        from econtext.core import failure
         error = sys.exc_info()[1]   # type: Any
         raise Refused('holds a value that %s refuses: %s' % (
-            named.label(entry[0]), failure.message(error)), type(error).__name__, error)
+            named.label(entry[0]), message(error)), type(error).__name__, error)
 
 
 def spread(keys):
