@@ -30,6 +30,7 @@ from econtext.controller.loop import Expired, Timer, Wait
 from econtext.controller.records import say
 from econtext.controller.streams import Stream
 from econtext.core.kinds import INTERRUPT
+from econtext.core.particulars import seen
 from econtext.core.wire import CALL
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Options:
         self.grace = grace
 
     def __repr__(self) -> str:
-        return f'{self.context!r}.options(timeout={self.timeout!r}, grace={self.grace!r})'
+        return f'{self.context!r}.options(timeout={seen(self.timeout)}, grace={seen(self.grace)})'
 
     @safe
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -212,7 +213,8 @@ class Options:
 
 def label(function: object) -> str:
     """Return what errors call `function`."""
-    return str(getattr(function, '__qualname__', None) or repr(function))
+    name = getattr(function, '__qualname__', None)
+    return name if type(name) is str else seen(function)
 
 
 def give_up(

@@ -47,6 +47,7 @@ from econtext.controller.wishes import Common, Secret, Wish, check_window, is_se
 from econtext.core import flow
 from econtext.core.channels import WINDOW
 from econtext.core.kinds import GRANT
+from econtext.core.particulars import seen
 from econtext.core.wire import LEVEL
 
 if TYPE_CHECKING:
@@ -203,9 +204,9 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
             web.options(timeout=5).call(install_app)
         """
         if timeout is not None and not is_seconds(timeout):
-            raise ValueError(f'timeout= must be a number of seconds, not {timeout!r}')
+            raise ValueError(f'timeout= must be a number of seconds, not {seen(timeout)}')
         if not is_seconds(grace):
-            raise ValueError(f'grace= must be a number of seconds, not {grace!r}')
+            raise ValueError(f'grace= must be a number of seconds, not {seen(grace)}')
         return Options(self, timeout, grace)
 
     def request(
