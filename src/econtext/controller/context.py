@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import classes, values
@@ -117,6 +117,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         self.error: Callable[[], EcontextError] | None = None
         #: Was anybody told so?
         self.seen = False
+        #: Were shutdown() or close() called?
+        self.shut = False
         self.conduct = Conduct()
         self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
         self.waits: list[Wait] = []
@@ -177,8 +179,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         Send the call and return a Future at once.
 
         `function`, `args` and `kwargs` are as for call().  Raises what call() does
-        before anything is sent; all else, also that the context is gone already, is
-        raised by the future's result().
+        before anything is sent, and RuntimeError after shutdown() or close(); all else,
+        also that the context is gone already, is raised by the future's result().
 
         Example::
 
@@ -213,7 +215,7 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes:
         """Return the body of a call, having sent the modules that it needs."""
-        if get_ident() == MAIN:
+        if threading.get_ident() == MAIN:
             look()
         if self.error:
             raise self.reason()
@@ -396,17 +398,33 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         """
         Take no more calls, let those that were sent finish, then end the context.
 
-        With `cancel_futures`, or without `wait`, it ends at once; see close().
-        Leaving a ``with`` statement does this.  Raises nothing.
+        With `cancel_futures` those that have not begun are cancelled; without `wait` it
+        returns at once, and the context ends behind the last of them.  close() waits
+        for none.  Leaving a ``with`` statement does this, or close() if by an
+        exception.  Raises nothing.
 
         Example::
 
             with broker.ssh('web1') as web:
                 web.submit(install_app)
         """
-        if wait and not cancel_futures and not self.error:
-            concurrent.futures.wait(list(self.pending))
-        self.close()
+        self.shut = True
+        pending = list(self.pending)
+        if cancel_futures:
+            # The last first: none of those before them is begun meanwhile for nothing.
+            for future in sorted(pending, key=lambda future: -future.handle):
+                future.cancel()
+        if wait or self.error or not pending:
+            concurrent.futures.wait(pending)
+            self.close()
+            return
+        for future in pending:
+            future.add_done_callback(self.end_behind)
+
+    def end_behind(self, done: concurrent.futures.Future[Any]) -> None:
+        """A call has ended after shutdown(): end the context behind the last one."""
+        if all(future is done or future.done() for future in list(self.pending)):
+            threading.Thread(target=self.close, name=f'econtext {self.name}', daemon=True).start()
 
     def close(self) -> None:
         """
@@ -418,10 +436,14 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
 
             root.close()
         """
+        self.shut = True
         self.broker.end(self)
 
     def __enter__(self) -> Context:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.shutdown(wait=exc_info[0] is None)
+        if exc_info[0] is None:
+            self.shutdown()
+        else:
+            self.close()
