@@ -14,6 +14,7 @@ Invariants:
   configuration alone.
 * The remote command is one line that every login shell understands.
 """
+from econtext.core.particulars import seen
 from econtext.parent import command
 
 OPTIONS = ('hostname', 'username', 'port', 'identity_file', 'python',
@@ -112,7 +113,7 @@ def arguments(given):
     """Return the user's own arguments."""
     args = given.get('ssh_args', ())
     if not isinstance(args, (list, tuple)):
-        raise ValueError('ssh_args= must be a list, not %r' % (args,))
+        raise ValueError('ssh_args= must be a list, not %s' % seen(args))
     for word in args:
         command.check_word('ssh_args', word)
     args = list(args)
@@ -193,8 +194,10 @@ def wordy(what, hostname, host, user, number):
 def port(value):
     # type: (int | str) -> str
     """Return a port as a word."""
-    text = str(value)
+    text = ''
+    if isinstance(value, int) or hasattr(value, 'encode'):
+        text = str(value)
     if not text.isdigit() or not 0 < int(text) < 65536:
-        raise ValueError('port= must be a number from 1 to 65535, not %r'
-                         % (value,))
+        raise ValueError('port= must be a number from 1 to 65535, not %s'
+                         % seen(value))
     return text

@@ -30,6 +30,7 @@ from econtext.controller.loop import Expired, Timer, Wait
 from econtext.controller.records import say
 from econtext.controller.streams import Stream
 from econtext.core.kinds import INTERRUPT
+from econtext.core.particulars import seen
 from econtext.core.wire import CALL
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Options:
         self.grace = grace
 
     def __repr__(self) -> str:
-        return f'{self.context!r}.options(timeout={self.timeout!r}, grace={self.grace!r})'
+        return f'{self.context!r}.options(timeout={seen(self.timeout)}, grace={seen(self.grace)})'
 
     @safe
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -175,6 +176,8 @@ class Options:
     ) -> Future[Any]:
         """Send a call, which errors name `called` if that is not the `function` itself."""
         context = self.context
+        if called is None and (context.shut or context.broker.closed):
+            raise RuntimeError(f'{context.name}: it was shut down, and takes no more calls: start another context')
         future: Future[Any] = Future(context)
         future.function = called = called or function
         try:
@@ -230,7 +233,8 @@ class Options:
 
 def label(function: object) -> str:
     """Return what errors call `function`."""
-    return str(getattr(function, '__qualname__', None) or repr(function))
+    name = getattr(function, '__qualname__', None)
+    return name if type(name) is str else seen(function)
 
 
 def give_up(

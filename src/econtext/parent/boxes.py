@@ -14,6 +14,7 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+from econtext.core.particulars import seen
 from econtext.parent import command
 
 # What runs the command says, in whichever place.  Rows of a connector's own come
@@ -92,7 +93,7 @@ def words(name, value):
     # type: (str, Sequence[str] | None) -> list[str]
     """Return a list of the user's own arguments; raise ValueError."""
     if not isinstance(value or [], (list, tuple)):
-        raise ValueError('%s= must be a list, not %r' % (name, value))
+        raise ValueError('%s= must be a list, not %s' % (name, seen(value)))
     for word in value or ():
         command.check_word(name, word)
     return list(value or ())
@@ -126,8 +127,8 @@ def namespaces(options):
     kinds = words('namespaces', options.get('namespaces'))
     for kind in kinds:
         if kind not in NAMESPACES:
-            raise ValueError('namespaces= holds %r; there are: %s'
-                             % (kind, ', '.join(NAMESPACES)))
+            raise ValueError('namespaces= holds %s; there are: %s'
+                             % (seen(kind), ', '.join(NAMESPACES)))
     return kinds
 
 
@@ -137,7 +138,7 @@ def directory(name, value):
     command.check_word(name, value)  # type: ignore[arg-type]
     assert value
     if value[0] == '-':
-        raise ValueError('%s= is no path: %r' % (name, value))
+        raise ValueError('%s= is no path: %s' % (name, seen(value)))
     return value
 
 
@@ -185,5 +186,5 @@ def identity(options, user, group):
         return []
     numbers = str(value).split(':')
     if len(numbers) > 2 or [number for number in numbers if not number.isdigit()]:
-        raise ValueError("user= must be 'UID' or 'UID:GID', not %r" % (value,))
+        raise ValueError("user= must be 'UID' or 'UID:GID', not %s" % seen(value))
     return [flag + number for flag, number in zip((user, group), numbers)]

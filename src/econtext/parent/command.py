@@ -21,6 +21,7 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+from econtext.core.particulars import seen
 
 CODE = (
     r'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();'
@@ -184,10 +185,10 @@ def check_word(name, word):
     # type: (str, str) -> None
     """Raise ValueError where option `name` can be no word of a command line."""
     if not hasattr(word, 'encode') or not word:
-        raise ValueError('%s= must be a text, not %r' % (name, word))
+        raise ValueError('%s= must be a text, not %s' % (name, seen(word)))
     for c in word:
         if c < ' ' or c == '\x7f':
-            raise ValueError('%s= holds a control character: %r' % (name, word))
+            raise ValueError('%s= holds a control character' % name)
 
 
 def check_name(name, word):
@@ -195,7 +196,7 @@ def check_name(name, word):
     """Raise ValueError where `word` could be taken for an option, or for two."""
     check_word(name, word)
     if word[0] == '-' or len(word.split()) != 1 or word.strip() != word:
-        raise ValueError('%s= is no name: %r' % (name, word))
+        raise ValueError('%s= is no name: %s' % (name, seen(word)))
 
 
 def check_options(options, known):
@@ -203,18 +204,19 @@ def check_options(options, known):
     """Raise ValueError where `options` has a key that is not `known`."""
     for key in options:
         if key not in known:
-            raise ValueError('unknown option %r; there are: %s'
-                             % (key, ', '.join(known)))
+            raise ValueError('unknown option %s; there are: %s'
+                             % (seen(key), ', '.join(known)))
 
 
 def check_environ(name, environ):
     # type: (str, dict[str, str | None]) -> None
     """Raise ValueError where option `name` holds no variables (None: to remove)."""
     if not isinstance(environ, dict):
-        raise ValueError('%s= must be a dictionary, not %r' % (name, environ))
+        raise ValueError('%s= must be a dictionary, not %s' % (name, seen(environ)))
     for key, value in environ.items():
         check_word(name, key)
         if '=' in key:
-            raise ValueError('%s= holds a name with "=": %r' % (name, key))
+            raise ValueError('%s= holds a name with "=": %s' % (name, seen(key.split('=')[0])))
         if value is not None and (not hasattr(value, 'encode') or '\0' in value):
-            raise ValueError('%s= holds what is no text: %r' % (name, value))
+            # The value of a variable may be secret.
+            raise ValueError('%s= holds what is no text, or not all of one, for %s' % (name, seen(key)))
