@@ -8,8 +8,10 @@ Invariants:
 
 * What is to be a host or a user name cannot become an option.
 * Every question ssh asks is on our terminal, never on the user's.
-* A connection that the user's ssh shares (ControlMaster) is used; ours is never
-  one to be shared, for then it would have to outlive us.
+* A connection that the user's ssh shares (ControlPath) is used; ours is never one to be
+  shared (ControlMaster), whatever configuration and arguments say, for then it would
+  have to outlive us.  What ssh itself starts for a jump host follows the user's
+  configuration alone.
 * The remote command is one line that every login shell understands.
 """
 from econtext.parent import command
@@ -56,6 +58,10 @@ FAILURES = (
     # It returned what the login shell did, which did not run our command.
     ('', 'no-login'),
 )
+
+
+# Options of the client behind which a word of its own follows.
+WITH_WORD = 'bcDeEFIiJLlmOopQRSWwB'
 
 
 def plan(options, data=None):
@@ -112,7 +118,32 @@ def arguments(given):
         raise ValueError('ssh_args= must be a list, not %r' % (args,))
     for word in args:
         command.check_word('ssh_args', word)
-    return list(args)
+    args = list(args)
+    if 'M' in flags(args):
+        raise ValueError(
+            'ssh_args= holds -M: a connection that others share would stay behind when the context ends; '
+            'start one by hand, and name it with ControlPath')
+    if 'controlmaster' in ' '.join(args).lower():
+        # The first one counts.
+        args.insert(0, '-oControlMaster=no')
+    return args
+
+
+def flags(args):
+    # type: (list[str]) -> list[str]
+    """Return the letters of the options among the arguments of a client."""
+    found = []
+    words = iter(args)
+    for word in words:
+        letters = list(word[1:] * (word[:1] == '-'))
+        while letters:
+            found.append(letters.pop(0))
+            if found[-1] in WITH_WORD:
+                if not letters:
+                    for _ in words:
+                        break
+                letters = []
+    return found
 
 
 def check_host(hostname):

@@ -24,7 +24,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import claims, functions, interrupt, packer, readable
+from econtext.controller import admission, claims, functions, interrupt, packer, readable
 from econtext.controller.callbacks import Allows, Callbacks
 from econtext.controller.channels import Channels
 from econtext.controller.context import Context
@@ -169,6 +169,7 @@ class Broker(Family, Allows):
             context.lines.put(lambda: say(
                 logger, logging.INFO, 'it shows in ps under another name: %s', said.trouble))
         self.kin.learn(context)
+        context.conduct.account.cast(len(LATER))
         self.hand(context, LATER)
         context.became_ready()
 
@@ -178,10 +179,12 @@ class Broker(Family, Allows):
             raise BadFrame('it wants two things under one number')
         if context.via is None and context.conduct.unread.grows(self.router.links[src]):
             raise BadFrame(UNREAD)
-        context.conduct.wanted.add(handle)
         name, here = claims.want(body)
         conduct = context.conduct
-        conduct.waiting.append((handle, name, here))
+        if not conduct.account.take(WANT, len(body)):
+            raise BadFrame('it wants too many modules at a time')
+        conduct.wanted.add(handle)
+        conduct.waiting.append((handle, name, here, len(body)))
         if not conduct.served:
             conduct.served = True
             self.loop.delegate(lambda: self.serve(src))
@@ -201,14 +204,23 @@ class Broker(Family, Allows):
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
         context = self.unburied.get(handle)
-        if context is not None:
-            event, *details = claims.report(body)
-            if event == 'ask':
-                context.conduct.questions += 1
-                if context.conduct.questions > handshake.MOST or context.ready:
-                    raise BadFrame('it asks for passwords without end')
-            if handle in self.contexts or event == 'buried':
-                self.report(context, event, *details)
+        if context is None:
+            # Late: who it is about is gone.
+            return
+        teller = self.contexts[src]
+        event, *details = claims.report(body)
+        life = admission.report(teller.standing(), context.via is teller, context.conduct.life, event)
+        if life == admission.FAULT:
+            raise BadFrame(f'a report of context {handle}, {event!r}, that is not for it to tell')
+        if life == admission.IGNORED:
+            return
+        context.conduct.life = life
+        if event == 'ask':
+            context.conduct.questions += 1
+            if context.conduct.questions > handshake.MOST:
+                raise BadFrame('it asks for passwords without end')
+        if handle in self.contexts or event == 'buried':
+            self.report(context, event, *details)
 
     def on_error(self, src: int, handle: int, body: bytes) -> None:
         if handle:
@@ -216,6 +228,8 @@ class Broker(Family, Allows):
             return
         trace = claims.failure(body)
         context = self.contexts[src]
+        if not context.conduct.account.failed():
+            raise BadFrame('more casts failed than it was sent')
         if context.ready:
             context.lines.put(lambda: say(log, logging.ERROR, '%s: %s', context.name, indented(trace)))
         else:
@@ -224,7 +238,8 @@ class Broker(Family, Allows):
             self.loop.delegate(lambda: self.stop(context, context.failed('ended', trace)))
 
     def on_beat(self, src: int, asks: int, body: bytes) -> None:
-        if asks:
+        # Who has yet to read what it was sent hears from us by that.
+        if asks and not self.router.links[src].queue:
             self.router.send(BEAT, src, 0, b'')
 
     def on_begun(self, src: int, handle: int, body: bytes) -> None:
@@ -242,13 +257,14 @@ class Broker(Family, Allows):
             return
         conduct = context.conduct
         try:
-            handle, name, here = conduct.waiting.popleft()
+            handle, name, here, size = conduct.waiting.popleft()
         except IndexError:
             # Another thread was sooner.
             return
         try:
             # Before it has the answer, whereupon it may use the number again.
             conduct.wanted.discard(handle)
+            conduct.account.give_back(WANT, size)
             self.supply(context, handle, name, here)
         finally:
             conduct.served = False
@@ -259,7 +275,7 @@ class Broker(Family, Allows):
 
     def supply(self, context: Context, handle: int, name: str, here: str | bool) -> None:
         if isinstance(here, str):
-            data = self.modules.data(name, here)
+            data = self.modules.resources.answer(name, here, context.sent)
             body = b'' if data is None else b'+' + data
             context.conduct.unread.add(len(body))
         else:

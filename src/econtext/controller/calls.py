@@ -146,7 +146,12 @@ class Options:
             raise
         try:
             context.lines.settle()
-            return outcome(context, call.kind, call.body)
+            return outcome(context, call.kind, call.body, deadline)
+        except Expired:
+            raise CallTimeout(
+                f'{context.name}: {label(function)} ended in time, but its result of {len(call.body or b""):,} bytes '
+                f'is not decoded within {self.timeout:g} s: give it more time with timeout=, or have less sent'
+            ) from None
         finally:
             if PENDING:
                 deliver()
@@ -165,7 +170,7 @@ class Options:
             if context.error is None:
                 raise
             # When a start fails is chance: with futures for many hosts, it is one of them that fails.
-            future.settle_by(lambda: raise_(context.reason()))
+            future.settle_by(lambda *_: raise_(context.reason()))
             return future
         if context.burden.full():
             self.wait_for_room(None if self.timeout is None else time.monotonic() + self.timeout)
@@ -178,7 +183,7 @@ class Options:
             def expire() -> None:
                 if handle in context.broker.router.asked:
                     late = self.late(future, handle, called)
-                    future.settle_by(lambda: raise_(late))
+                    future.settle_by(lambda *_: raise_(late))
 
             future.timer = context.broker.loop.at(time.monotonic() + self.timeout, expire)
             if future.done():

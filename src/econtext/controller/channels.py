@@ -24,7 +24,8 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from econtext.controller import claims, streams, values
-from econtext.controller.errors import EcontextError, stays
+from econtext.controller.answers import clock
+from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.interrupt import MAIN, look
 from econtext.controller.loop import Expired, Wait
 from econtext.controller.records import harmless
@@ -269,7 +270,7 @@ class Channel:
             waiter = self.end.wait(deadline)
             body = self.end.take()
             if body is not None:
-                return self.decode(body)
+                return self.decode(body, deadline)
             if not (self.end.inbox or self.end.is_open()):
                 self.check()
                 raise EOFError('the channel is closed')
@@ -280,9 +281,13 @@ class Channel:
             finally:
                 forget(waiter, [self])
 
-    def decode(self, body: bytes) -> Any:
+    def decode(self, body: bytes, deadline: float | None = None) -> Any:
         try:
-            return decode(body, self.holder)
+            return decode(body, self.holder, clock(deadline, len(body)))
+        except Expired:
+            raise TimeoutError(
+                f'{self.holder.name}: a value of {len(body):,} bytes is not decoded in time, and was dropped: '
+                'give get() more time, or have less sent at a time') from None
         except Unusable as error:
             raise ValueError(
                 f'{self.holder.name}: a value {harmless(str(error))}'
@@ -290,6 +295,8 @@ class Channel:
         except BadFrame as error:
             self.channels.broker.corrupt(self.holder, str(error))
             raise self.holder.reason() from None
+        except Exception as error:
+            raise internal_error(f'{self.holder.name}: a value could not be taken in', error) from error
 
     def check(self) -> None:
         """Raise ContextLost if that is why the channel ended."""

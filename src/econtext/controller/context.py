@@ -21,6 +21,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import classes, values
+from econtext.controller.admission import CONVICTED, ENDING, LIVE
 from econtext.controller.burden import Burden
 from econtext.controller.callbacks import Allows
 from econtext.controller.calls import GRACE, Options
@@ -130,6 +131,12 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         """Return the contexts between the controller and this one, this one last."""
         before = self.via.path() if self.via else []
         return [*before, self]
+
+    def standing(self) -> str:
+        """Return how far it is believed now, see ``admission``."""
+        if self.conduct.guilty:
+            return CONVICTED
+        return LIVE if self.error is None else ENDING
 
     def within(self, number: int) -> bool:
         """Is context `number` this one, or above it?"""

@@ -191,8 +191,17 @@ class Family(Origin):
             'threads': context.threads,
             'window': context.lines.allowance.window,
         }
+        context.conduct.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
+
+    def height(self, who: int) -> int:
+        """Return how many levels of contexts there are below context `who`."""
+        context = self.unburied.get(who)
+        found, level = 0, [context] if context else []
+        while level := [below for each in level for below in list(each.children.values())]:
+            found += 1
+        return found
 
     def attend(self, who: int, link: Link, interval: float) -> None:
         """Ask context `who`, at the other end of `link`, whenever it is silent for so long."""
@@ -254,6 +263,9 @@ class Family(Origin):
             self.drop(context, ends.of_silence(context, details[0]))
             self.unlink(context, cut=True)
         elif event == 'buried':
+            if context.error is None:
+                # Nobody said how it ended: whoever waits for it is to hear that it has.
+                self.drop(context, context.lost('its program has ended'))
             self.unlink(context)
             self.bury(context)
 

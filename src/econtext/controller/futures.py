@@ -64,7 +64,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _result: Any = None
     _exception: BaseException | None = None
     _watch: threading.Condition | None = None
-    _compute: Callable[[], Any] | None = None
+    _compute: Callable[..., Any] | None = None
     _given_up = _dropped = _settled = False
     _waits: tuple[Wait, ...] = ()
 
@@ -101,10 +101,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._dropped = True
             self.settle_by(drop)
             return
-        self.settle_by(lambda: outcome(context, kind, body))
+        self.settle_by(lambda *deadline: outcome(context, kind, body, *deadline))
 
-    def settle_by(self, compute: Callable[[], Any]) -> None:
-        """The answer is what `compute` returns or raises. Leading."""
+    def settle_by(self, compute: Callable[..., Any]) -> None:
+        """The answer is what `compute` returns or raises; it may be given a deadline. Leading."""
         if self._settled:
             # Its time was over; it has stopped now.
             return
@@ -139,17 +139,20 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         else:
             self.set_result(self._result)
 
-    def _open(self) -> None:
-        """Decode the answer. Two threads at once do it twice, to the same end."""
+    def _open(self, deadline: float | None = None) -> None:
+        """Decode the answer, up to `deadline`. Two threads at once do it twice, to the same end."""
         compute = self._compute
         if compute is not None:
             try:
-                self._result = compute()
+                self._result = compute() if deadline is None else compute(deadline)
+            except Expired:
+                raise concurrent.futures.TimeoutError(
+                    f'{self._context.name}: the answer is here, but not decoded in time') from None
             except BaseException as error:
                 self._exception = error
             self._compute = None
 
-    def _lead(self, timeout: float | None) -> None:
+    def _lead(self, deadline: float | None) -> None:
         """Run the loop until the answer is here, and all that was said before it."""
         loop = self._context.broker.loop
         if self._state == FINISHED:
@@ -157,7 +160,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if self._watch is None or not self._watch._is_owned():  # type: ignore[attr-defined]
                 self._context.lines.settle()
             return
-        wait = Wait(loop, None if timeout is None else time.monotonic() + timeout)
+        wait = Wait(loop, deadline)
         with GUARD:
             if self._compute is None and self._state == RUNNING:
                 self._waits += (wait,)
@@ -263,8 +266,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
             print(web.submit(os.getloadavg).result(timeout=5))
         """
-        self._lead(timeout)
-        self._open()
+        deadline = until(timeout)
+        self._lead(deadline)
+        self._open(deadline)
         if PENDING:
             deliver()
         if self._exception is not None:
@@ -285,8 +289,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
             failed = [future for future in futures if future.exception()]
         """
-        self._lead(timeout)
-        self._open()
+        deadline = until(timeout)
+        self._lead(deadline)
+        self._open(deadline)
         if PENDING:
             deliver()
         if self._dropped:
@@ -294,5 +299,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return self._exception
 
 
-def drop() -> None:
+def until(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def drop(*_deadline: float) -> None:
     raise concurrent.futures.CancelledError

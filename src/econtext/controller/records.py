@@ -34,9 +34,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from econtext.controller import loggers
+from econtext.controller.charges import CHARGES
 from econtext.controller.interrupt import by_signal, safe
 from econtext.core.flow import COST, WINDOW
-from econtext.core.wire import BadFrame
+from econtext.core.wire import REPORT, BadFrame
 
 if TYPE_CHECKING:
     from econtext.controller.loop import ControllerLoop
@@ -111,7 +112,7 @@ class Lines:
         self.begun = 0      # how many of them were taken out of the queue
         self.running = 0    # how many of those are not handled yet
         self.posted = False     # is the event among the loop's?
-        # Bytes of the program that starts the context: come, handled, dropped.
+        # What the program that starts the context says, in what it costs: come, handled; in bytes: left out.
         self.told = self.shown = self.untold = 0
         # Complete lines of what is being handled: (stream, line, what to grant then).
         self.lines: collections.deque[tuple[int, bytes, int]] = collections.deque()
@@ -229,13 +230,15 @@ class Lines:
 
     def heard(self, data: bytes, show: Callable[[bytes], object]) -> None:
         """Have `show` told what the program that starts the context says, within bounds."""
-        if self.told - self.shown > LONGEST:
+        charge = CHARGES[REPORT]
+        if self.told - self.shown > charge.window:
             self.untold += len(data)
             return
-        self.told += len(data)
+        cost = len(data) + charge.each
+        self.told += cost
 
         def action() -> None:
-            self.shown += len(data)
+            self.shown += cost
             show(data)
             if self.untold:
                 untold, self.untold = self.untold, 0
@@ -254,7 +257,7 @@ class Lines:
     def logged(self, value: tuple[str, int, float, str, str]) -> None:
         """Take in a record that was logged there, as ``claims.record`` read it."""
         name, level, created, text, trace = value
-        if not self.logger.isEnabledFor(level):
+        if not takes(self.logger, level):
             return
         record = self.logger.makeRecord(
             self.logger.name, level, '(remote)', 0, '%s: %s',
@@ -266,6 +269,11 @@ class Lines:
         if trace:
             record.exc_text = MARGIN + indented(trace)
         self.logger.handle(record)
+
+
+def takes(logger: logging.Logger, level: int) -> bool:
+    """Return what ``logger.isEnabledFor(level)`` does, which keeps its answer to each level for ever."""
+    return not logger.disabled and logger.manager.disable < level >= logger.getEffectiveLevel()
 
 
 @safe

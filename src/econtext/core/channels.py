@@ -6,7 +6,8 @@ handle; the other end, the *holder*, is whoever was handed it as an argument.
 
 Invariants:
 
-* Who sends holds credit: bytes that the other end still takes without growing.
+* Who sends holds credit: bytes that the other end still takes without growing.  A value
+  costs its bytes, and LEAST if it has fewer: ones of no bytes use it up as well.
   It sends while the credit is positive, so that one value larger than the
   window passes, and a reader that does not read stops its writer.
 * Values arrive whole, in order, and all of those sent before a close.
@@ -40,6 +41,7 @@ from econtext.core import bulk
 from econtext.core.loop import Waiter
 from econtext.core.wire import CLOSE, CREDIT, DATA, EMPTY, BadFrame
 
+LEAST = 64          # bytes that a value counts for at least: what it takes to hold it
 BEGINNING = allocate_lock()     # calls may begin in several threads
 WINDOW = 1 << 20    # bytes
 # What a CLOSE may have in its body, and then it is no close by who sends it.
@@ -109,7 +111,7 @@ class End(object):
         try:
             if self.credit <= 0:
                 return False
-            self.credit -= len(body) + len(data)
+            self.credit -= max(len(body) + len(data), LEAST)
             if data:
                 bulk.send(self.home.router, DATA, self.peer, self.handle, body, data)
             else:
@@ -126,7 +128,7 @@ class End(object):
             if not self.inbox:
                 return None
             body = self.inbox.popleft()
-            self.taken += len(body)
+            self.taken += max(len(body), LEAST)
             if self.taken * 2 > self.window and self.theirs:
                 taken, self.taken = self.taken, 0
                 self.granted += taken
@@ -190,7 +192,7 @@ class End(object):
         if kind == DATA:
             if self.granted <= 0:
                 raise BadFrame('a value beyond the credit of its channel')
-            self.granted -= len(body)
+            self.granted -= max(len(body), LEAST)
             if self.ours:
                 self.inbox.append(body)
             return

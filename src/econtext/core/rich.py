@@ -13,6 +13,8 @@ Invariants:
   class was registered.
 * A type that this Python does not have arrives as what it is made from: a text,
   a tuple.  Modules are imported for listed types only.
+* What is made takes time in proportion to what it is made from, and no value makes
+  this process look through the disk, but for the first UNKNOWN zones of no database.
 
 Sent behind HELLO; imported when the first rich value comes or goes.
 """
@@ -65,8 +67,20 @@ def ratio(value):
     return value.numerator, value.denominator
 
 
-# What a Fraction is made of is divided by what both have in common, which takes time.
+def steps(value):
+    # type: (Any) -> tuple[Any, ...]
+    parts = value.__reduce__()[1]  # type: tuple[Any, ...]
+    if max([abs(part) for part in parts]) >> MOST_BITS:
+        raise TypeError(
+            'a range of numbers of more than %d bits cannot cross between contexts: '
+            'send its start, stop and step' % MOST_BITS)
+    return parts
+
+
+# What a Fraction is made of is divided by what both have in common, and a range by its
+# step, which takes time.
 MOST_BITS = 1 << 14
+UNKNOWN = 16        # keys of no zone that are looked for on the disk
 ALIASES = {'__builtin__': 'builtins', 'posix': 'os'}
 STRUCTURES = (
     'os.stat_result os.statvfs_result os.uname_result os.times_result os.terminal_size '
@@ -88,8 +102,8 @@ APART = {  # type: dict[str, tuple[str, Callable[[Any], Any]]]
         value.days, value.seconds, value.microseconds)),
     'decimal.Decimal': ('decimal', lambda value: (str(value),)),
     'uuid.UUID': ('uuid', lambda value: (value.hex,)),
-    'builtins.range': ('range', lambda value: value.__reduce__()[1]),
-    'builtins.xrange': ('range', lambda value: value.__reduce__()[1]),
+    'builtins.range': ('range', steps),
+    'builtins.xrange': ('range', steps),
     'fractions.Fraction': ('fraction', ratio),
     'subprocess.CompletedProcess': ('completed', lambda value: (
         value.args, value.returncode, value.stdout, value.stderr)),
@@ -276,18 +290,75 @@ def restore(owner, value):
     return value
 
 
+class Zones(object):
+    """Zones by their keys: each is read from the disk once, and few that are not there are looked for."""
+
+    def __init__(self):
+        # type: () -> None
+        self.found = {}  # type: dict[Any, Any]
+        self.missed = 0
+        # The keys of the database, once enough were missed.
+        self.keys = None  # type: Any
+
+    def get(self, key):
+        # type: (Any) -> Any
+        """Return the zone `key` names, None if there is none here."""
+        try:
+            return self.found[key]
+        except KeyError:
+            pass
+        if self.keys is None and self.missed >= UNKNOWN:
+            self.keys = database()
+        if self.keys is not None and self.plainly(key) not in self.keys:
+            return None
+        zone = look_up(key)
+        if zone is None:
+            self.missed += 1
+        if zone is not None or self.keys is None:
+            self.found[key] = zone
+        return zone
+
+    def plainly(self, key):
+        # type: (Any) -> Any
+        """Return a key without the name of a variant of the database."""
+        if key[:6] in ('posix/', 'right/'):
+            return key[6:]
+        return key
+
+
+def look_up(key):
+    # type: (Any) -> Any
+    try:
+        import zoneinfo
+        return zoneinfo.ZoneInfo(key)
+    except (ImportError, LookupError, EnvironmentError):
+        # Of a folder of zones: it cannot be read.
+        return None
+
+
+def database():
+    # type: () -> Any
+    """Return the keys of all zones."""
+    try:
+        import zoneinfo
+        return zoneinfo.available_timezones()
+    except ImportError:
+        return ()
+
+
+named_zone = Zones().get
+
+
 def make_zone(parts):
     # type: (Any) -> Any
     if parts is None:
         return None
     seconds, name, key = parts
     if key:
-        try:
-            import zoneinfo
-            return zoneinfo.ZoneInfo(key)
-        except (ImportError, LookupError):
-            # No database here: the offset of that moment is what is left.
-            pass
+        found = named_zone(key)
+        if found is not None:
+            return found
+        # No database here: the offset of that moment is what is left.
     import datetime
     offset = datetime.timedelta(0, seconds)
     try:
@@ -321,12 +392,18 @@ def maker(name, build=None):
     # type: (str, Any) -> Callable[..., Any]
     """Return what makes values of the type of that name, by `build(type, ...)` or the type."""
     module, name = name.split('.')
+    # Looked for once: where there is none, that takes long.
+    kinds = []  # type: list[Any]
 
     def make(*args):
         # type: (Any) -> Any
-        try:
-            kind = getattr(__import__(module), name)
-        except (ImportError, AttributeError):
+        if not kinds:
+            try:
+                kinds.append(getattr(__import__(module), name))
+            except (ImportError, AttributeError):
+                kinds.append(None)
+        kind = kinds[0]
+        if kind is None:
             # This Python does not have it.
             if len(args) == 1 or build is make_structure:
                 return args[0]
