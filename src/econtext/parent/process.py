@@ -207,8 +207,11 @@ def share(fds, inherited):
     """Let programs inherit `fds`, or not. No other can be opened under these numbers meanwhile."""
     for fd in fds:
         try:
-            os.set_inheritable(fd, inherited)  # novm
-        except OSError:
+            kept = fcntl.fcntl(fd, fcntl.F_GETFD) & ~fcntl.FD_CLOEXEC
+            if not inherited:
+                kept |= fcntl.FD_CLOEXEC
+            fcntl.fcntl(fd, fcntl.F_SETFD, kept)
+        except (IOError, OSError):
             # Closed.
             pass
 
