@@ -21,6 +21,7 @@ from typing import Any
 
 import econtext
 from econtext.controller.doctor import Report, Step, doctor
+from econtext.controller.text import harmless_lines
 
 EPILOG = """\
 examples:
@@ -66,11 +67,11 @@ def run(argv: Sequence[str] | None) -> int:
         return examine(arguments, screen)
     except econtext.EcontextError as error:
         screen.close()
-        sys.stderr.write(f'{error}\n')
+        sys.stderr.write(harmless_lines(f'{error}\n'))
         return 1
     except (TypeError, ValueError) as error:
         screen.close()
-        sys.stderr.write(f'econtext: {error}\n')
+        sys.stderr.write(harmless_lines(f'econtext: {error}\n'))
         return 2
     except KeyboardInterrupt:
         return 130

@@ -20,7 +20,7 @@ from econtext.controller import readable
 from econtext.controller.errors import CallError, CorruptStream, EcontextError, internal_error
 from econtext.controller.loop import Expired
 from econtext.controller.raised import call_error
-from econtext.controller.records import shown
+from econtext.controller.text import shown
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.values import Unusable, decode
 

@@ -28,7 +28,7 @@ from econtext.controller.answers import clock
 from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.interrupt import MAIN, look
 from econtext.controller.loop import Expired, Wait
-from econtext.controller.records import harmless
+from econtext.controller.text import harmless
 from econtext.controller.values import Handing
 from econtext.controller.wishes import is_seconds
 from econtext.core.channels import FREE, KEEP, WINDOW, End
@@ -268,6 +268,8 @@ class Channel:
         deadline = None if timeout is None else time.monotonic() + check_timeout(timeout)
         while True:
             waiter = self.end.wait(deadline)
+            if not self.holder.ready:
+                waiter.own = self.holder.ways()
             body = self.end.take()
             if body is not None:
                 return self.decode(body, deadline)

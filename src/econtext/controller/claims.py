@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from econtext.controller.flat import BYTES, FLAG, INTEGER, NOTHING, NUMBER, TEXT, Reader, read
-from econtext.controller.records import harmless, harmless_lines
+from econtext.controller.text import harmless, harmless_lines
 from econtext.core.wire import BadFrame
 
 MOST = 1 << 62          # what no honest number of theirs reaches

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from econtext.controller.records import harmless_lines
+from econtext.controller.text import harmless_lines
 
 MOST_TRACE = 1 << 14    # characters of our own traceback, the last ones
 

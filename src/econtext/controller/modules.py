@@ -55,10 +55,8 @@ PUSHED = (
     'econtext.core.failure',
 )
 #: What it is sent once it has said HELLO: less to send, and to compile, before that.
-LATER = tuple(
-    'econtext.core.' + name for name in (
-        'older', 'ending', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk', 'particulars')
-)
+LATER = tuple('econtext.core.' + name for name in (
+    'older', 'ending', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk', 'particulars'))
 #: What a context needs before it can start others.
 NURSERY = tuple(
     'econtext.parent.' + name for name in (

@@ -32,10 +32,9 @@ from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from econtext.controller.errors import CallError
-from econtext.controller.records import harmless_lines
+from econtext.controller.text import harmless_lines
 from econtext.core.face import TYPES
-from econtext.core.failure import of_class
-from econtext.core.particulars import MOST, usable
+from econtext.core.particulars import MOST, of_class, usable
 
 NEVER: tuple[Any, ...] = (
     StopIteration, StopAsyncIteration, TimeoutError, concurrent.futures.TimeoutError,

@@ -1,8 +1,13 @@
 """
-Values on their way down: ``marshal`` version 2, readable by every Python.
+Values on their way down: ``marshal``, as the Python of the context reads it.
+
+Python 2.4 reads no binary floats, which are ``marshal`` version 2, and no sets in any
+version.  So until a context has said what Python it has, it is sent what 2.4 reads:
+version 1, and sets taken apart.
 
 Invariants:
 
+* What is sent before HELLO, or to a Python before 2.5, every Python reads.
 * What may not cross raises TypeError before anything is sent, and what is nested too
   deeply ValueError: the limit is that of the way up, which every Python can carry.
 * No code object is ever sent as a value: between versions it would crash the
@@ -19,11 +24,14 @@ from typing import Any
 from econtext.controller import classes
 from econtext.core import rich
 from econtext.core.face import TYPES
-from econtext.core.failure import DEEPEST, TOO_DEEP
+from econtext.core.particulars import DEEPEST, TOO_DEEP
 
 CODE = b'c'
+FIRST = 1   # version of marshal that every Python reads
+BINARY = 2  # the one with binary floats, which Python 2.5 brought
 # No more bytes than this are not deeper: a dict in a dict takes three.
 SHALLOW = DEEPEST * 3
+
 
 class Handing(bytes):
     """A body that speaks of `channels`: who sends it hands them over, see ``channels.Holding``."""
@@ -41,10 +49,12 @@ def encode_call(
 ) -> bytes:
     """Return the body of a CALL frame for `context`."""
     value = module, name, args, kwargs
+    version = FIRST if context is None else context.marshal_version
     try:
-        data = marshal.dumps(value, 2)
-        if (CODE not in data and len(data) < SHALLOW) or not (
-                holds_code(args, DEEPEST + 1) or holds_code(kwargs, DEEPEST + 1)):
+        data = marshal.dumps(value, version)
+        if ((CODE not in data and len(data) < SHALLOW) or not (
+                holds_code(args, DEEPEST + 1) or holds_code(kwargs, DEEPEST + 1))) and (
+                version != FIRST or not holds_sets(value)):
             return data
     except ValueError:
         # Not all of it is plain.
@@ -56,10 +66,12 @@ def encode_call(
 
 def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) -> bytes:
     """Return `value`, of so many levels at most, for the way down to `context`; `what` names it in errors."""
+    version = FIRST if context is None else context.marshal_version
     try:
-        data = marshal.dumps(value, 2)
+        data = marshal.dumps(value, version)
         if not is_marked(value) and (
-                (CODE not in data and len(data) < SHALLOW) or not holds_code(value, levels)):
+                (CODE not in data and len(data) < SHALLOW) or not holds_code(value, levels)) and (
+                version != FIRST or not holds_sets(value)):
             return data
     except ValueError:
         # Not all of it is plain.
@@ -71,6 +83,8 @@ def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) ->
     try:
         flat = rich.flat(value, met.append)
         holds_code(flat, levels)
+        if version == FIRST:
+            flat = rich.without_sets(flat)
         for item in met:
             if type(item) in TYPES:
                 classes.provide(context, type(item))
@@ -81,7 +95,7 @@ def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) ->
         raise TypeError(f'{what}: {error}') from error.__cause__
     except RecursionError:
         raise too_deep(what) from None
-    data = marshal.dumps((Ellipsis, flat), 2)
+    data = marshal.dumps((Ellipsis, flat), version)
     if handed:
         data = Handing(data)
         data.channels = handed
@@ -95,6 +109,28 @@ def is_marked(value: Any) -> bool:
 
 def too_deep(what: str) -> ValueError:
     return ValueError(f'{what}: a value {TOO_DEEP}')
+
+
+def plainest(value: Any) -> bytes:
+    """Return our own `value`, without sets, for a context of any Python."""
+    return marshal.dumps(value, FIRST)
+
+
+def version_for(python: tuple[int, ...]) -> int:
+    """Return the version of marshal for that Python; for (), which one it is is unknown."""
+    return FIRST if python < (2, 5) else BINARY
+
+
+def holds_sets(value: Any) -> bool:
+    """Is there a set in `value`, which marshal took as plain?"""
+    kind = type(value)
+    if kind is tuple or kind is list:
+        items = value
+    elif kind is dict:
+        items = (*value, *value.values())
+    else:
+        return kind is set or kind is frozenset
+    return any(type(item) not in PLAIN and holds_sets(item) for item in items)
 
 
 def holds_code(value: Any, levels: int = DEEPEST) -> bool:

@@ -85,7 +85,12 @@ def settle(child, settings):
     face.furnish(sys.modules['econtext'])
     sys.modules['econtext'].program = face.Context(child, 0, 'program')  # type: ignore[attr-defined]
     child.importer.child = child
+    # Whole, since no thread but this one has imported anything; from now on Pull hooks it.
+    logging = sys.modules.get('logging')
     sys.meta_path.insert(1, Pull(child, {'logging': life.hook, 'multiprocessing.spawn': life.see_spawn}))
+    if sys.version_info < (2, 6) or sys.version_info[:2] == (3, 3):
+        from econtext.core import ancient
+        ancient.install(child)
     child.link.lock.acquire()
     try:
         supervisor.take_over()
@@ -108,8 +113,8 @@ def settle(child, settings):
     if 'Graal' in sys.version:
         # The controller refuses and ends us; until it does no call is to run.
         signal.pause()
-    if 'logging' in sys.modules:
-        life.hook(sys.modules['logging'])
+    if logging:
+        life.hook(logging)
 
 
 class Life(object):

@@ -69,7 +69,15 @@ def ratio(value):
 
 def steps(value):
     # type: (Any) -> tuple[Any, ...]
-    parts = value.__reduce__()[1]  # type: tuple[Any, ...]
+    """Start, stop and step of a range."""
+    try:
+        parts = value.__reduce__()[1]  # type: tuple[Any, ...]
+    except TypeError:
+        # Before Python 2.6 an xrange tells them nowhere else.
+        parts = tuple([int(number) for number in repr(value)[len('xrange('):-1].split(',')])
+        if len(parts) == 1:
+            parts = (0,) + parts
+        parts = (parts + (1,))[:3]
     if max([abs(part) for part in parts]) >> MOST_BITS:
         raise TypeError(
             'a range of numbers of more than %d bits cannot cross between contexts: '
@@ -232,6 +240,19 @@ def hashed(kind, items):
         return (Ellipsis, kind.__name__) + tuple(items)
 
 
+def without_sets(value):
+    # type: (Any) -> Any
+    """Return what `flat` returned for a Python whose marshal has no sets: that of 2.4."""
+    kind = type(value)
+    if kind in (set, frozenset):
+        return (Ellipsis, kind.__name__) + tuple([without_sets(item) for item in value])
+    if kind in (tuple, list):
+        return kind([without_sets(item) for item in value])
+    if kind is dict:
+        return dict([(without_sets(key), without_sets(value[key])) for key in value])
+    return value
+
+
 # What to do about values of types that no registration helps, of the language and of these modules.
 BOUND = '_thread', 'thread', 'threading', '_socket', 'socket'
 REMEDIES = {
@@ -354,6 +375,10 @@ def make_zone(parts):
     if parts is None:
         return None
     seconds, name, key = parts
+    if seconds % 60 and sys.version_info < (3, 6):
+        raise ValueError(
+            'the zone %s is some seconds from a whole minute, which Python knows from 3.6 on: '
+            'send the time in another zone, such as that of UTC' % (name or key))
     if key:
         found = named_zone(key)
         if found is not None:

@@ -19,7 +19,7 @@ except ImportError:
 
 from econtext.core.codec import encode, native
 from econtext.core.face import TYPES
-from econtext.core.failure import TOO_DEEP
+from econtext.core.particulars import TOO_DEEP
 from econtext.core.kinds import ASKED
 from econtext.core.loop import Waiter
 from econtext.core.wire import ERROR, RESULT
@@ -27,6 +27,7 @@ from econtext.core.wire import ERROR, RESULT
 BUILTINS = sys.modules[len.__module__]
 HEAP = 1 << 9   # in the flags of a class: a `class` statement made it
 STORED = 'member_descriptor', 'getset_descriptor'
+CALL_IT = '__call__'    # Python 3.0 and 3.1 have no callable()
 MADE = {}       # type: dict[Any, Any]
 
 
@@ -130,7 +131,8 @@ def of_both(kind, base):
         if base is None:
             bases = bases[:1]
         try:
-            MADE[kind, base] = type('CallError', tuple(bases), {
+            # Before Python 2.5 exceptions are classes of the old kind.
+            MADE[kind, base] = type(kind)('CallError', tuple(bases), {
                 '__module__': 'econtext', '__str__': shown, '__setattr__': Exception.__setattr__})
         except (AttributeError, TypeError):
             # Its layout fits no other.
@@ -156,7 +158,7 @@ def give(error, name, value):
                     # Of a type that no honest one has.
                     pass
                 return
-            if callable(member):
+            if hasattr(member, CALL_IT):
                 return
             break
     error.__dict__[name] = value

@@ -86,7 +86,9 @@ class Watch(object):
         self.running = supervisor.running
         self.stirred = {}  # type: dict[int, bool]
         self.pulses = {}  # type: dict[int, Pulse]
-        self.limit = settings.get('gil_limit') or 0
+        self.limit = 0.0
+        if TIMER is not None:
+            self.limit = settings.get('gil_limit') or 0.0
         self.armed = False
         self.set_at = 0.0
         self.turns = 0
@@ -95,7 +97,7 @@ class Watch(object):
         self.often = self.pause(OFTEN)
         # Between looks while there is no call.
         self.seldom = self.loop.patience
-        if TIMER is not None and self.limit:
+        if self.limit:
             self.often = self.pause(min(OFTEN, max(0.02, self.limit * (0.5 / processors()))))
             supervisor.before = self.before
             if settings.get('threads', 1) == 1:

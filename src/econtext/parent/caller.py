@@ -14,7 +14,7 @@ import sys
 
 from econtext.core import rich, upward
 from econtext.core.codec import BYTES, Text
-from econtext.core.failure import DEEPEST, TOO_DEEP
+from econtext.core.particulars import DEEPEST, TOO_DEEP
 from econtext.core.loop import Waiter
 from econtext.core.wire import CALL, EMPTY, ERROR, RESULT, BadFrame
 from econtext.parent.values import Unusable, decode
@@ -32,8 +32,10 @@ def call(child, who, name, function, args, kwargs):
     if '<' in path:
         raise TypeError('%s: make it a function of a module' % path)
     try:
-        # The call itself and its arguments are the first two levels.
-        body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs), hold_back))), 0)
+        # The call itself and its arguments are the first two levels.  As the Pythons that read
+        # least read it: version 0, and no sets.
+        body = marshal.dumps((Ellipsis, texts(rich.without_sets(rich.flat(
+            (module, path, args, kwargs), hold_back)))), 0)
     except RuntimeError:
         # RecursionError, which is one of these.
         raise ValueError('%s.%s: an argument %s' % (module, path, TOO_DEEP))
@@ -80,7 +82,7 @@ def texts(value, left=DEEPEST + 2):
     kind = type(value)
     if left <= 0:
         raise RuntimeError
-    if kind in (tuple, list, set, frozenset):
+    if kind in (tuple, list):
         return kind([texts(item, left - 1) for item in value])
     if kind is dict:
         return dict([(texts(key, left - 1), texts(value[key], left - 1)) for key in value])

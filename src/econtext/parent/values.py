@@ -21,7 +21,7 @@ import sys
 from econtext.core import named, rich
 from econtext.core.codec import NONE, Long
 from econtext.core.face import TYPES
-from econtext.core.failure import DEEPEST
+from econtext.core.particulars import DEEPEST, message
 from econtext.core.wire import EMPTY, BadFrame
 
 LONGEST = 1000  # characters of an address; the name of a link may be in it
@@ -177,6 +177,11 @@ READERS = dict([(tag.encode(), reader) for tag, reader in (
 )])
 
 
+if sys.version_info < (2, 5):
+    from econtext.core import ancient
+    READERS['f'.encode()] = lambda self, size: ancient.unpack(self.take(size))
+
+
 # Made of numbers: of bytes, some of these types would make what crashes its user.
 MEASURED = 'complex', 'datetime', 'time', 'date', 'timedelta'
 # Made of one text.
@@ -244,10 +249,9 @@ def registered(module, name, state, _home=None):
     try:
         return named.build(entry, state)
     except Exception:
-        from econtext.core import failure
         error = sys.exc_info()[1]   # type: Any
         raise Refused('holds a value that %s refuses: %s' % (
-            named.label(entry[0]), failure.message(error)), type(error).__name__, error)
+            named.label(entry[0]), message(error)), type(error).__name__, error)
 
 
 def spread(keys):
