@@ -16,8 +16,8 @@ KNOWN = """
     atexit: _run_exitfuncs register
     binascii: b2a_base64 a2b_base64
     datetime: date datetime time timedelta tzinfo
-    errno: EACCES EAGAIN EBADF ECHILD EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENOENT ENOEXEC ENOMEM
-        ENOSYS ENOTDIR EPERM EPIPE ESRCH
+    errno: EACCES EAGAIN EBADF ECHILD EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENOENT ENOEXEC
+        ENOMEM ENOSYS ENOTDIR EPERM EPIPE ESRCH
     fcntl: FD_CLOEXEC F_DUPFD F_GETFD F_GETFL F_SETFD F_SETFL fcntl ioctl
     gc: collect get_objects
     itertools: count chain

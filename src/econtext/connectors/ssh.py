@@ -33,6 +33,8 @@ PROMPTS = (
 )
 
 FAILURES = (
+    ('cannot execute command-line and remote command', 'remote-command'),
+    ('command execution via remote command', 'remote-command'),
     ('remote host identification has changed', 'changed-host-key'),
     ('has changed and you have requested strict', 'changed-host-key'),
     ('host key is known for', 'unknown-host-key'),
@@ -42,6 +44,7 @@ FAILURES = (
     ('password has expired', 'expired-password'),
     ('password change required', 'expired-password'),
     ('permission denied, please try again', 'wrong-password'),
+    ('identity file*not accessible', 'no-identity'),
     ('permission denied (', 'refused-key'),
     ('too many authentication failures', 'refused-key'),
     ('account is currently not available', 'no-login'),

@@ -118,6 +118,10 @@ def answering(answers: Answers) -> Any:
     """Return a function that answers questions, from one or from a table of parts of them."""
     if answers is None or callable(answers):
         return answers
+    given: Any = answers
+    if not isinstance(given, Mapping) or not all(isinstance(part, str) for part in given):
+        raise TypeError(
+            'answers= must be a function that gets each question, or a mapping of parts of questions to what to type')
     table = [(part.lower(), answer) for part, answer in answers.items()]
 
     @safe

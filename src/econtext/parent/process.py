@@ -40,7 +40,7 @@ from econtext.parent.terminal import above, close, control, open_terminal
 
 try:
     from os import (  # novm
-        POSIX_SPAWN_CLOSE, POSIX_SPAWN_DUP2, POSIX_SPAWN_OPEN, posix_spawn, set_inheritable)
+        POSIX_SPAWN_CLOSE, POSIX_SPAWN_DUP2, POSIX_SPAWN_OPEN, posix_spawn)
 except ImportError:
     posix_spawn = None  # type: ignore[assignment]
 # Since Python 3.3.
@@ -207,8 +207,11 @@ def share(fds, inherited):
     """Let programs inherit `fds`, or not. No other can be opened under these numbers meanwhile."""
     for fd in fds:
         try:
-            set_inheritable(fd, inherited)
-        except OSError:
+            kept = fcntl.fcntl(fd, fcntl.F_GETFD) & ~fcntl.FD_CLOEXEC
+            if not inherited:
+                kept |= fcntl.FD_CLOEXEC
+            fcntl.fcntl(fd, fcntl.F_SETFD, kept)
+        except (IOError, OSError):
             # Closed.
             pass
 
