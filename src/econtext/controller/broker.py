@@ -15,6 +15,7 @@ that leads, and leave the rest to the loop's events and chores.
 from __future__ import annotations
 
 import atexit
+import functools
 import getpass
 import logging
 import os
@@ -24,18 +25,19 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import admission, claims, functions, interrupt, packer, readable
+from econtext.controller import admission, claims, functions, interrupt, packer, readable, values
 from econtext.controller.callbacks import Allows, Callbacks
 from econtext.controller.channels import Channels
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
-from econtext.controller.family import CLOSING, Family
+from econtext.controller.family import CLOSING, LAST, Family
 from econtext.controller.gate import Gate
 from econtext.controller.loop import ControllerLoop
 from econtext.controller.modules import LATER, Modules, pack_units
-from econtext.controller.records import harmless, indented, say
+from econtext.controller.records import say
+from econtext.controller.text import harmless, indented
 from econtext.controller.wishes import Wish
-from econtext.core.flow import COST
+from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
 from econtext.core.wire import (
     ERROR,
@@ -123,19 +125,23 @@ class Broker(Family, Allows):
     def prefix(self) -> str:
         return ''
 
-    def name_of(self, function: Callable[..., Any]) -> tuple[str, str]:
-        """Return the (module, name) under which `function` is found elsewhere."""
+    def name_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
+        """Return the (module, name) under which `function` is found elsewhere; `streamed`, to iterate over it."""
         try:
             found = self.names.get(function)
         except TypeError:
             return functions.name_of(function, self.modules.main)
         if found is None:
+            generates = functions.refuse_later(function, streamed)
             found = functions.name_of(function, self.modules.main)
             if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
                 raise TypeError(
                     f'{found[1]} was typed into an interpreter, and its source is nowhere: '
                     'save it in a file, and import that'
                 )
+            if generates:
+                # Refused where it is not iterated over.
+                return found
             if len(self.names) > 10000:
                 self.names.clear()
             self.names[function] = found
@@ -150,6 +156,7 @@ class Broker(Family, Allows):
             raise BadFrame('it said twice that it is ready')
         context.version = said.version
         context.python_version = said.numbers
+        context.marshal_version = values.version_for(said.numbers)
         context.magic = said.magic
         context.executable = said.executable
         context.pid = said.pid
@@ -189,13 +196,15 @@ class Broker(Family, Allows):
         lines = self.contexts[src].lines
         lines.allowance.charge(len(body))
         value = claims.record(body)
-        lines.put(lambda: lines.logged(value), len(body) + COST)
+        lines.put(lambda: lines.logged(value), len(body) + COST, 1)
 
     def on_stdio(self, src: int, handle: int, body: bytes) -> None:
         context = self.contexts[src]
         context.talked = True
-        context.lines.allowance.charge(len(body))
-        context.lines.put(lambda: context.lines.printed(handle, body))
+        # It may be in the buffer that it was read into.
+        body = bytes(body)
+        context.lines.allowance.charge(weight(body))
+        context.lines.put(lambda: context.lines.printed(handle, body), 0, body.count(NEWLINE) or 1)
 
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
@@ -262,6 +271,11 @@ class Broker(Family, Allows):
             conduct.wanted.discard(handle)
             conduct.account.give_back(WANT, size)
             self.supply(context, handle, name, here)
+        except BaseException:
+            # A defect of ours, or of a finder of the program, which is told below: who asks is not to wait for ever.
+            body = b'' if isinstance(here, str) else pack_units([(name, None)])
+            self.router.send(RESULT, src, handle, body)
+            raise
         finally:
             conduct.served = False
             if conduct.waiting:
@@ -340,7 +354,8 @@ class Broker(Family, Allows):
             return
         self.closed = True
         LIVE.discard(self)
-        direct = [context for context in list(self.unburied.values()) if context.via is None]
+        all_contexts = list(self.unburied.values())
+        direct = [context for context in all_contexts if context.via is None]
         try:
             self.recover()
             for context in direct:
@@ -348,6 +363,8 @@ class Broker(Family, Allows):
             deadline = time.monotonic() + CLOSING
             for context in direct:
                 self.mourn(context, deadline)
+            for context in all_contexts:
+                context.lines.finish(deadline + LAST)
         except BaseException:
             # A second Ctrl-C: at once.
             for birth in list(self.births.values()):
@@ -363,7 +380,9 @@ class Broker(Family, Allows):
         try:
             for context in self.unseen:
                 if not context.seen and context.error:
-                    say(log, logging.ERROR, 'nobody looked at this failure: %s', context.error())
+                    # Not here: handlers are the program's, and closing has its time.
+                    self.loop.post(functools.partial(
+                        say, log, logging.ERROR, 'nobody looked at this failure: %s', context.error()))
         finally:
             if self.reception is not None:
                 self.reception.close()

@@ -44,18 +44,25 @@ class Call(Wait):
     """One call whose caller waits for it."""
 
     looks = False
+    settles = True
+    mark = 0    # what was printed before the answer, see ``records``
 
     def __init__(self, context: Context, deadline: float | None) -> None:
         self.loop = context.broker.loop
         self.context = context
         self.deadline = deadline
         self.overdue: Timer | None = None
+        if deadline is None or not context.ready:
+            self.own = context.ways()
 
     def settle(self, kind: int, body: bytes) -> None:
         if self.overdue is not None:
             self.overdue.action = None
         if self.context.talked:
             self.context.end_of_call()
+        lines = self.context.lines
+        if lines.queue or lines.lines or lines.running:
+            self.mark = lines.mark()
         super().settle(kind, body)
 
 
@@ -138,6 +145,7 @@ class Options:
             context.broker.loop.wait(call)
         except BaseException as error:
             answered, call.done = call.done, True
+            context.lines.pass_on()
             if isinstance(error, Expired):
                 raise self.late(call, handle, function) from None
             if not answered:
@@ -145,13 +153,18 @@ class Options:
                 give_up(context, call, handle, self.grace, left)
             raise
         try:
-            context.lines.settle()
+            settled = False
+            if call.mark or context.lines.queue:
+                context.lines.settle(call.mark, deadline)
+            settled = True
             return outcome(context, call.kind, call.body, deadline)
         except Expired:
+            what = 'handlers of logging have not taken what it printed'
+            if settled:
+                what = f'its result of {len(call.body or b""):,} bytes is not decoded'
             raise CallTimeout(
-                f'{context.name}: {label(function)} ended in time, but its result of {len(call.body or b""):,} bytes '
-                f'is not decoded within {self.timeout:g} s: give it more time with timeout=, or have less sent'
-            ) from None
+                f'{context.name}: {label(function)} ended in time, but {what} within {self.timeout:g} s: '
+                'give it more time with timeout=, or have less sent') from None
         finally:
             if PENDING:
                 deliver()
@@ -183,7 +196,7 @@ class Options:
             def expire() -> None:
                 if handle in context.broker.router.asked:
                     late = self.late(future, handle, called)
-                    future.settle_by(lambda *_: raise_(late))
+                    future.settle_by(lambda *_: raise_(late), context.broker.loop.post)
 
             future.timer = context.broker.loop.at(time.monotonic() + self.timeout, expire)
             if future.done():

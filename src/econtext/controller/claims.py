@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from econtext.controller.flat import BYTES, FLAG, INTEGER, NOTHING, NUMBER, TEXT, Reader, read
-from econtext.controller.records import harmless, harmless_lines
+from econtext.controller.text import harmless, harmless_lines
 from econtext.core.wire import BadFrame
 
 MOST = 1 << 62          # what no honest number of theirs reaches
@@ -109,7 +109,7 @@ def report(body: bytes) -> tuple[Any, ...]:
 def failure(body: bytes) -> str:
     """Return the traceback of a cast that failed."""
     reader = Reader(body)
-    reader.series(b't', 5, 5)
+    reader.series(b't', 6, 6)
     texts = [reader.value(TEXT) for _ in range(3)]
     # What follows is for who raises the error, and nobody does here.
     return harmless_lines(texts[2])

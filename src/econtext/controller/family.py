@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import marshal
 import sys
 import threading
 import time
@@ -30,8 +29,9 @@ from econtext.controller.loop import ControllerLoop, Expired, Wait
 from econtext.controller.modules import LATER, NURSERY, PREAMBLE, PUSHED, Modules, pushed
 from econtext.controller.records import say
 from econtext.controller.secret import hidden, revealed
+from econtext.controller.text import harmless, shown
 from econtext.controller.wishes import GIL_LIMIT, HEARTBEAT, PATIENCE, Wish, check_common, plain
-from econtext.core import flow
+from econtext.core import flow, particulars
 from econtext.core.kinds import BEAT
 from econtext.core.loop import Link
 from econtext.core.watch import Pulse
@@ -47,9 +47,27 @@ if TYPE_CHECKING:
 log = logging.getLogger('econtext')
 
 DISOWNED = 'this process was forked off the one that started it: make a broker of its own'
-CLOSING = 8.0   # seconds that closing takes at most
-HELD = 1.0      # seconds, for which no thread of ours holds a lock that others need
-STEPS = 10
+CLOSING = 8.0   # seconds that closing takes at most, the handling of what was printed included
+LAST = 1.0      # seconds beyond these that what was printed last has to be handled
+# Where a thread has the lock of a link.
+HOLDERS = 'econtext.core.loop', 'econtext.core.bulk', 'econtext.parent.children'
+
+
+class OwnedLink(Link):
+    """A link whose locks know which thread holds them."""
+
+    def __init__(self, *details: Any) -> None:
+        self.owned = threading.RLock()
+        super().__init__(*details)
+        self.writing: Any = threading.RLock()
+
+    @property
+    def lock(self) -> Any:
+        return self.owned
+
+    @lock.setter
+    def lock(self, lock: object) -> None:
+        """What the base makes, also as it is opened, is not wanted."""
 
 
 class Family(Origin):
@@ -69,6 +87,7 @@ class Family(Origin):
         # Contexts whose program has not been waited for yet.
         self.unburied: dict[int, Context] = {}
         self.kin = compiled.Kin()
+        self.names_used = loggers.Names()
         self.numbers = itertools.count(1)
         self.last_number = 0
         # Those that could not be started.
@@ -93,6 +112,7 @@ class Family(Origin):
                 f'{short} is for contexts: this program has threads and locks that a copy of it could '
                 f'not use safely; start one by local(), load there what is needed, and call its {short}()')
         given = {key: hidden(value) for key, value in answers.items() if value is not None}
+        name = self.names_used.take(name)
         context = Context(
             cast('Broker', self), number, name, via, common.get('output_window', flow.WINDOW))
         context.answers = given
@@ -107,7 +127,7 @@ class Family(Origin):
         if context.level <= logging.DEBUG:
             say(context.lines.logger, logging.DEBUG, '= started by: %s', context.started_by() or 'a fork')
         if via is None:
-            link = Link(self.loop, self.router, None)
+            link = OwnedLink(self.loop, self.router, None)
             link.queue.append(self.preamble)
             self.router.links[context.id] = link
             birth = children.Birth(
@@ -154,7 +174,8 @@ class Family(Origin):
         plain = {key: revealed(value) for key, value in answers.items() if not callable(value)}
         asked = [key for key, value in answers.items() if callable(value)]
         self.router.send(
-            START, via.id, context.id, marshal.dumps((connector, options, plain, asked, context.heartbeat), 2)
+            START, via.id, context.id, values.plainest(
+                (connector, options, plain, asked, context.heartbeat))
         )
 
     def hand(self, context: Context, names: tuple[str, ...]) -> None:
@@ -163,7 +184,7 @@ class Family(Origin):
         if context.via is None:
             self.router.send(MODULE, context.id, 0, pushed(names))
         else:
-            self.router.send(PASS, context.via.id, context.id, marshal.dumps((names, 0), 2))
+            self.router.send(PASS, context.via.id, context.id, values.plainest((names, 0)))
 
     def get_ready(self, names: tuple[str, ...]) -> None:
         """Have at hand what is to be handed to a context on this machine."""
@@ -192,6 +213,14 @@ class Family(Origin):
         context.conduct.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
+
+    def height(self, who: int) -> int:
+        """Return how many levels of contexts there are below context `who`."""
+        context = self.unburied.get(who)
+        found, level = 0, [context] if context else []
+        while level := [below for each in level for below in list(each.children.values())]:
+            found += 1
+        return found
 
     def attend(self, who: int, link: Link, interval: float) -> None:
         """Ask context `who`, at the other end of `link`, whenever it is silent for so long."""
@@ -234,7 +263,9 @@ class Family(Origin):
             data = details[1]
             context.lines.heard(data, context.said)
         elif event == 'ask':
-            self.loop.post(lambda: self.answer(context, *details))
+            key, question = details
+            # Among what the context says, so that who waits for the context is asked, and behind what was said before.
+            context.lines.put(lambda: self.answer(context, key, harmless(question)))
         elif event == 'failed':
             if context.error is None:
                 self.unseen.append(context)
@@ -266,15 +297,19 @@ class Family(Origin):
         text = None
         try:
             text = revealed(secret(question)) if callable(secret) else None
-        except Exception as error:
-            self.end(context, context.failed('password-required', repr(error)))
+        except BaseException as error:
+            told = f'{type(error).__name__}: {particulars.message(error)}'
+            self.end(context, context.failed(
+                'password-required', f'the function that is to answer raised {shown(told)}'))
+            if not isinstance(error, Exception):
+                raise
             return
         if context.via is None:
             birth = self.births.get(context.id)
             if birth:
                 birth.answer(key, text)
         else:
-            self.router.send(TYPED, context.via.id, context.id, marshal.dumps((key, text), 2))
+            self.router.send(TYPED, context.via.id, context.id, values.plainest((key, text)))
 
     def expire(self, context: Context) -> None:
         """The time to connect is over."""
@@ -344,6 +379,7 @@ class Family(Origin):
     def bury(self, context: Context) -> None:
         """The program of `context` is gone: wake whoever waits for that. Any thread."""
         if self.unburied.pop(context.id, None):
+            self.names_used.give_back(context.name)
             loggers.give_back(context.lines.logger)
         context.wake()
         self.births.pop(context.id, None)
@@ -353,32 +389,31 @@ class Family(Origin):
         try:
             while context.id in self.unburied:
                 wait = Wait(self.loop, deadline)
+                wait.own = (context.lines,)
                 context.waits.append(wait)
                 if context.id not in self.unburied:
                     break
                 self.loop.wait(wait)
         except Expired:
-            say(log, logging.WARNING, '%s: it did not end within %g s', context.name, CLOSING)
-        context.lines.settle()
+            self.loop.post(lambda: say(
+                log, logging.WARNING, '%s: it did not end within %g s', context.name, CLOSING))
+        context.lines.finish(deadline + LAST)
 
     def recover(self) -> None:
         """
-        Open the locks that a handler of a signal left closed: it raised in the middle of our own code.
+        Open the locks of links that this very thread holds, and is not inside of any more.
 
-        Such handlers run in the main thread, and so does this.  What that code was at is not
-        whole, so this is for closing alone.
+        An exception left our code between two instructions: that of a signal's handler which was
+        not put off, say.  What other threads hold is theirs, and they let go of it.
         """
-        if threading.current_thread() is not threading.main_thread():
+        if interrupt.inside(HOLDERS):
             return
-        links = [link for link in self.router.links.values() if link]
-        births = [birth.link for birth in self.births.values()]
+        links = [link for link in list(self.router.links.values()) if link]
+        births = [birth.link for birth in list(self.births.values())]
         for lock in [lock for link in {*links, *births} for lock in (link.lock, link.writing)]:
-            # In steps: where this process was stopped meanwhile, its other threads come to run in between.
-            for _ in range(STEPS):
-                if lock.acquire(timeout=HELD / STEPS):
-                    break
-            # If it cannot be had its owner is gone: this is then for that.
-            lock.release()
+            owned = getattr(lock, '_is_owned', bool)
+            while owned():
+                lock.release()
 
     def end(self, context: Context, error: Callable[[], EcontextError] | None = None) -> None:
         """End `context` and wait until it has."""

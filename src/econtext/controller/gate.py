@@ -10,6 +10,9 @@ Invariants:
 * What an honest context may still send because it has not heard yet, such as
   credit for a channel that is closed, is no fault.
 * What is not for its sender to say now, see ``admission``, is not carried out.
+* Only BadFrame, which the readers of foreign bytes raise, says that what came is wrong.
+  Any other exception is ours: it is logged as an InternalError, ends no context that is
+  ready, and who waits for that very frame gets it.
 
 Entered by the thread that leads; ``ask`` by any.
 """
@@ -20,6 +23,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller.admission import is_heard, is_kept
+from econtext.controller.answers import FAILED
 from econtext.controller.burden import LARGE
 from econtext.controller.charges import OF_A_CAST
 from econtext.core.kinds import BEAT, PART
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from econtext.controller.context import Context
 
 MOST_UNHEARD = LARGEST  # bytes in a frame of a context that was given up; honest ones cut theirs
+VITAL = HELLO, REPORT   # without which a context that starts does not become ready
 
 
 class Gate(Router):
@@ -146,12 +151,27 @@ class Gate(Router):
                 self.handlers[kind](src, handle, body)
             elif kind in ANSWERS:
                 self.answer(src, handle, kind, body)
+        except BadFrame as error:
+            self.convict(context, str(error))
         except Exception as error:
-            # Whatever a frame provokes here is its sender's doing.
-            self.convict(context, f'{type(error).__name__}: {error}')
+            self.failed(context, kind, error)
+
+    def failed(self, context: Context, kind: int, error: Exception) -> None:
+        """We could not take a frame of `context` in, and that is not its doing."""
+        found = self.broker.loop.fail(f'{context.name}: a frame of kind {kind} could not be taken in', error)
+        if (kind in VITAL and not context.ready) or kind == PART:
+            # Nothing that comes later makes up for it.
+            self.broker.loop.delegate(lambda: self.broker.stop(context, lambda: found))
 
     def answer(self, src: int, handle: int, kind: int, body: bytes) -> None:
-        super().answer(src, handle, kind, body)
+        asked = self.asked.get(handle)
+        try:
+            super().answer(src, handle, kind, body)
+        except Exception as error:
+            self.asked.pop(handle, None)
+            found = self.broker.loop.fail(f'the answer to call {handle} could not be taken in', error)
+            if asked is not None and asked[0] == src:
+                asked[1](FAILED, found)
         context = self.broker.contexts.get(src)
         if context is not None and (context.burden.sizes or context.burden.waits):
             context.burden.remove(handle)

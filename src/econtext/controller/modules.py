@@ -55,11 +55,12 @@ PUSHED = (
     'econtext.core.failure',
 )
 #: What it is sent once it has said HELLO: less to send, and to compile, before that.
-LATER = tuple('econtext.core.' + name for name in ('older', 'rich', 'records', 'places', 'parts', 'bulk'))
+LATER = tuple('econtext.core.' + name for name in (
+    'older', 'ending', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk', 'particulars'))
 #: What a context needs before it can start others.
 NURSERY = tuple(
     'econtext.parent.' + name for name in (
-        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'nursery')
+        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'backlog', 'nursery')
 )
 # What the program is there if it was not read from a file.
 NO_MAIN = (b"raise ImportError('__main__ of the program has no source here, for it was started from no file: '\n"

@@ -31,7 +31,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from econtext.controller.private_keys import NAMES, holds_private_key
-from econtext.controller.records import harmless, say
+from econtext.controller.text import harmless, say
 from econtext.controller.sources import is_namespace
 
 if TYPE_CHECKING:

@@ -206,7 +206,9 @@ def furnish(package):
     package.Channel = Channel
     package.Secret = Secret
     package.register = register
+    # Before Python 2.5 exceptions are classes of the old kind.
+    make = type(EcontextError)  # type: Any
     for name in ERRORS:
-        setattr(package, name, type(name, (EcontextError,), {'__module__': 'econtext'}))
+        setattr(package, name, make(name, (EcontextError,), {'__module__': 'econtext'}))
     for name in ELSEWHERE:
         setattr(package, name, Elsewhere(name))

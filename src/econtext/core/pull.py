@@ -16,10 +16,11 @@ Invariants:
 * Nothing is asked for that the standard library here could serve.
 * Nobody holds Python's lock of all imports while it sends or waits: PyPy may want
   that one wherever it collects garbage, also in who holds the lock of a link.
-* ``logging`` is hooked as soon as it is imported, and imported by nobody but
-  the application.
+* ``logging`` and ``multiprocessing.spawn`` are hooked as soon as they have been imported, and
+  imported by nobody but the application.
 * What a package that was sent makes by an importer of its own, that one makes here:
   nobody is asked for it.
+* Another thread's import of a module that is being executed waits until that is done.
 
 Follows the preamble.  Entered by whichever thread imports.
 """
@@ -42,19 +43,23 @@ from econtext.core.loop import Waiter
 from econtext.core.wire import RESULT, WANT
 
 
-# Private modules of newer Pythons that our own code tries to import.
-NEWER = '_thread', '_signal', '_imp', '_frozen_importlib_external'
+# Modules of the standard library that our own code tries to import, and that some
+# Pythons lack.  Nobody is asked for them, least of all by who holds a lock or leads.
+NEWER = (
+    '_thread', '_signal', '_imp', '_frozen_importlib_external', '_collections', 'ctypes',
+    'faulthandler', 'io', 'zoneinfo')
 
 
 class Pull(object):
     """A finder behind the importer's and before all others."""
 
-    def __init__(self, child, on_logging):
-        # type: (Child, Callable[[Any], Any]) -> None
+    def __init__(self, child, hooks):
+        # type: (Child, dict[str, Callable[[Any], Any]]) -> None
         self.child = child
         self.importer = child.importer
-        # What is told of modules of the standard library once they are imported.
-        self.hooks = {'logging': on_logging, 'pkgutil': furnish, 'importlib._common': furnish}
+        # Called with modules of these names, once they are there.
+        self.hooks = dict(hooks)
+        self.hooks.update({'pkgutil': furnish, 'importlib._common': furnish})
         # (thread, name) that other finders are being asked for.
         self.asking = {}  # type: dict[tuple[int, str], bool]
         # Installed packages lie behind the standard library's own folders.
@@ -138,6 +143,8 @@ class Pull(object):
         # type: (str, Any) -> Any
         """PEP 302, for Python before 3.4."""
         if name in self.hooks:
+            if (get_ident(), name) in self.asking:
+                return None
             return self
         origin = None
         if '.' not in name:
@@ -155,11 +162,12 @@ class Pull(object):
     def load_module(self, name):
         # type: (str) -> Any
         """Import one of the hooked modules as others do, then hook it."""
-        sys.meta_path.remove(self)
+        asking = get_ident(), name
+        self.asking[asking] = True
         try:
             module = __import__(name)
         finally:
-            sys.meta_path.insert(1, self)
+            del self.asking[asking]
         self.hooks[name](module)
         return module
 

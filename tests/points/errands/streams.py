@@ -52,7 +52,7 @@ def pour(channel, size, number):
     sent = 0
     while sent < number and channel.open():
         try:
-            channel.send(b'x' * size)
+            channel.send(''.encode().ljust(size, 'x'.encode()))
         except Exception:
             if channel.open():
                 raise
@@ -65,8 +65,8 @@ def send_closed(channel):
     channel.close()
     try:
         channel.send('too late')
-    except Exception as error:
-        return str(error)
+    except Exception:
+        return str(sys.exc_info()[1])
 
 
 def greet(channels, name):
