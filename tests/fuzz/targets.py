@@ -127,6 +127,9 @@ def modules(data: bytes) -> None:
     if content is not None:
         assert '..' not in resource.split('/')
         assert not resource.startswith('/')
+    for wanted in resource, resource + '/':
+        body = SOURCES.resources.answer(name, wanted, ('pytest', 'hypothesis'))
+        assert body is None or isinstance(body, bytes)
     assert len(SOURCES.units) < 20000
 
 

@@ -37,14 +37,12 @@ WRAPPED = tuple(
 MARKS: tuple[tuple[bytes, tuple[re.Pattern[bytes], ...]], ...] = tuple(
     (text, tuple(re.compile(pattern) for pattern in patterns)) for text, *patterns in (
         # PEM of every kind, OpenPGP, ssh.com: RSA, EC, DSA, OPENSSH, ENCRYPTED, ANY, TSS2, SSH2 ENCRYPTED …
-        (b'PRIVATE KEY', rb'BEGIN[ \t](?:[A-Za-z0-9._+/-]{1,20}[ \t]){0,4}PRIVATE KEY'),
+        (b'PRIVATE KEY', rb'BEGIN[ \t](?:[A-Za-z0-9._+/-]{1,20}[ \t]){0,4}PRIVATE KEY|SSH PRIVATE KEY FILE FORMAT'),
         (b'PuTTY-User-Key-File-', rb'PuTTY-User-Key-File-\d'),
-        (b'SSH PRIVATE KEY FILE FORMAT',),
         (b'openssh-key-v1\0',),
         (b'b3BlbnNzaC1rZXktdj',),
         (b'AGE-SECRET-KEY-',),
-        (b'BEGIN OpenVPN Static key',),
-        (b'OpenVPN tls-crypt-v2', rb'BEGIN OpenVPN tls-crypt-v2 (?:client|server) key'),
+        (b'BEGIN OpenVPN ', rb'BEGIN OpenVPN (?:Static|tls-crypt-v2 (?:client|server)) key'),
         (b'PrivateKey', rb'PrivateKey[ \t]*=[ \t]*[A-Za-z0-9+/]{43}='),
         (b'Private-key-format:', rb'Private-key-format:[ \t]*v\d'),
         (b'secret key', rb'untrusted comment:[^\n]{0,80}secret key'),
@@ -53,9 +51,12 @@ MARKS: tuple[tuple[bytes, tuple[re.Pattern[bytes], ...]], ...] = tuple(
         (b'RSAKeyValue>', rb'<RSAKeyValue>', rb'<D>'),
         # JSON Web Keys: with a private part, and symmetric ones.
         (b'"kty"', rb'"kty"[ \t\r\n]*:', rb'"[dk]"[ \t\r\n]*:[ \t\r\n]*"[A-Za-z0-9_=-]{16}'),
-        *((wrapped,) for wrapped in WRAPPED),
+        (b'LS0tLS1CRUdJTi', b'|'.join(WRAPPED)),
     )
 )
+
+# A text in UTF-16 or UTF-32, of either order: with zeros between its letters.
+WIDE = re.compile(rb'\0(?:[\x20-\x7e]\0(?:\0\0)?){4}')
 
 # Behind the length of the outermost sequence.
 DER = re.compile(
@@ -79,7 +80,7 @@ def pieces(data: bytes) -> Iterator[bytes]:
     for start in range(0, len(data), PIECE):
         piece = data[max(0, start - OVERLAP) : start + PIECE]
         yield piece
-        if b'\0' in piece:
+        if b'\0' in piece and WIDE.search(piece.replace(bytes(4), b'')):
             yield piece.replace(b'\0', b'')
 
 

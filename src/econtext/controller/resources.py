@@ -86,6 +86,7 @@ class Resources:
 
     def __init__(self, modules: Modules) -> None:
         self.modules = modules
+        self.installed: list[tuple[importlib.metadata.Distribution, set[str]]] | None = None
 
     def answer(self, package: str, wanted: str, sent: Iterable[str]) -> bytes | None:
         """
@@ -245,12 +246,18 @@ class Resources:
                 return
         else:
             tops = {name.partition('.')[0] for name in list(sent)} - {'econtext'}
-            found = [each for each in importlib.metadata.distributions() if tops.intersection(tops_of(each))]
+            found = [each for each, names in self.all_distributions() if tops & names]
         for distribution in found:
-            tops = tops_of(distribution)
             # Under a policy, what has no module that may be sent is nobody's business.
-            if not self.modules.policy.is_set or not all(map(self.modules.objection, tops)):
+            if not self.modules.policy.is_set or not all(map(self.modules.objection, tops_of(distribution))):
                 yield distribution
+
+    def all_distributions(self) -> list[tuple[importlib.metadata.Distribution, set[str]]]:
+        """Return all that are installed here, with the modules that each has; they are read once."""
+        with self.modules.lock:
+            if self.installed is None:
+                self.installed = [(each, tops_of(each)) for each in importlib.metadata.distributions()]
+            return self.installed
 
 
 def tops_of(distribution: importlib.metadata.Distribution) -> set[str]:

@@ -52,7 +52,7 @@ def get_data(importer, path):
     # Others may import meanwhile.
     for name, unit in list(importer.units.items()):
         folder = unit and os.path.dirname(unit[1]) + os.sep
-        if unit and unit[0] is not False and path.startswith(folder):
+        if unit and unit[0] is not False and os.sep in unit[1] and path.startswith(folder):
             found.append((len(folder), name))
     # The innermost package first, which is the one as a rule.
     for length, name in sorted(found)[::-1]:
