@@ -115,7 +115,7 @@ PLACES = {
         logging.getLogger('econtext').setLevel(logging.INFO)
         threading.Thread(target=lambda: one.call(os.system, 'echo one'), daemon=True).start()
         assert Handler.entered.wait(20)
-        interrupt('settle', 'drainer')
+        interrupt('emit', 'callHandlers')
         try:
             other.call(os.system, 'echo other')
         finally:

@@ -297,9 +297,11 @@ def test_who_holds_the_condition_of_a_future_waits_for_no_handler(broker: econte
     asked = threading.Event()
 
     def handle() -> None:
-        with broker.loop.drainer():
-            asked.set()
-            released.wait(30)
+        assert child.lines.take()
+        before = child.lines.begin()
+        asked.set()
+        released.wait(30)
+        child.lines.stop(before)
 
     released = threading.Event()
     thread = threading.Thread(target=handle)

@@ -15,6 +15,7 @@ that leads, and leave the rest to the loop's events and chores.
 from __future__ import annotations
 
 import atexit
+import functools
 import getpass
 import logging
 import os
@@ -24,18 +25,18 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import claims, functions, interrupt, packer, readable, values
+from econtext.controller import admission, claims, functions, interrupt, packer, readable, values
 from econtext.controller.callbacks import Allows, Callbacks
 from econtext.controller.channels import Channels
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
-from econtext.controller.family import CLOSING, Family
+from econtext.controller.family import CLOSING, LAST, Family
 from econtext.controller.gate import Gate
 from econtext.controller.loop import ControllerLoop
 from econtext.controller.modules import LATER, Modules, pack_units
 from econtext.controller.records import harmless, indented, say
 from econtext.controller.wishes import Wish
-from econtext.core.flow import COST
+from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
 from econtext.core.wire import (
     ERROR,
@@ -123,19 +124,23 @@ class Broker(Family, Allows):
     def prefix(self) -> str:
         return ''
 
-    def name_of(self, function: Callable[..., Any]) -> tuple[str, str]:
-        """Return the (module, name) under which `function` is found elsewhere."""
+    def name_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
+        """Return the (module, name) under which `function` is found elsewhere; `streamed`, to iterate over it."""
         try:
             found = self.names.get(function)
         except TypeError:
             return functions.name_of(function, self.modules.main)
         if found is None:
+            generates = functions.refuse_later(function, streamed)
             found = functions.name_of(function, self.modules.main)
             if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
                 raise TypeError(
                     f'{found[1]} was typed into an interpreter, and its source is nowhere: '
                     'save it in a file, and import that'
                 )
+            if generates:
+                # Refused where it is not iterated over.
+                return found
             if len(self.names) > 10000:
                 self.names.clear()
             self.names[function] = found
@@ -166,6 +171,7 @@ class Broker(Family, Allows):
             context.lines.put(lambda: say(
                 logger, logging.INFO, 'it shows in ps under another name: %s', said.trouble))
         self.kin.learn(context)
+        context.conduct.account.cast(len(LATER))
         self.hand(context, LATER)
         context.became_ready()
 
@@ -175,10 +181,12 @@ class Broker(Family, Allows):
             raise BadFrame('it wants two things under one number')
         if context.via is None and context.conduct.unread.grows(self.router.links[src]):
             raise BadFrame(UNREAD)
-        context.conduct.wanted.add(handle)
         name, here = claims.want(body)
         conduct = context.conduct
-        conduct.waiting.append((handle, name, here))
+        if not conduct.account.take(WANT, len(body)):
+            raise BadFrame('it wants too many modules at a time')
+        conduct.wanted.add(handle)
+        conduct.waiting.append((handle, name, here, len(body)))
         if not conduct.served:
             conduct.served = True
             self.loop.delegate(lambda: self.serve(src))
@@ -187,25 +195,36 @@ class Broker(Family, Allows):
         lines = self.contexts[src].lines
         lines.allowance.charge(len(body))
         value = claims.record(body)
-        lines.put(lambda: lines.logged(value), len(body) + COST)
+        lines.put(lambda: lines.logged(value), len(body) + COST, 1)
 
     def on_stdio(self, src: int, handle: int, body: bytes) -> None:
         context = self.contexts[src]
         context.talked = True
-        context.lines.allowance.charge(len(body))
-        context.lines.put(lambda: context.lines.printed(handle, body))
+        # It may be in the buffer that it was read into.
+        body = bytes(body)
+        context.lines.allowance.charge(weight(body))
+        context.lines.put(lambda: context.lines.printed(handle, body), 0, body.count(NEWLINE) or 1)
 
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
         context = self.unburied.get(handle)
-        if context is not None:
-            event, *details = claims.report(body)
-            if event == 'ask':
-                context.conduct.questions += 1
-                if context.conduct.questions > handshake.MOST or context.ready:
-                    raise BadFrame('it asks for passwords without end')
-            if handle in self.contexts or event == 'buried':
-                self.report(context, event, *details)
+        if context is None:
+            # Late: who it is about is gone.
+            return
+        teller = self.contexts[src]
+        event, *details = claims.report(body)
+        life = admission.report(teller.standing(), context.via is teller, context.conduct.life, event)
+        if life == admission.FAULT:
+            raise BadFrame(f'a report of context {handle}, {event!r}, that is not for it to tell')
+        if life == admission.IGNORED:
+            return
+        context.conduct.life = life
+        if event == 'ask':
+            context.conduct.questions += 1
+            if context.conduct.questions > handshake.MOST:
+                raise BadFrame('it asks for passwords without end')
+        if handle in self.contexts or event == 'buried':
+            self.report(context, event, *details)
 
     def on_error(self, src: int, handle: int, body: bytes) -> None:
         if handle:
@@ -213,6 +232,8 @@ class Broker(Family, Allows):
             return
         trace = claims.failure(body)
         context = self.contexts[src]
+        if not context.conduct.account.failed():
+            raise BadFrame('more casts failed than it was sent')
         if context.ready:
             context.lines.put(lambda: say(log, logging.ERROR, '%s: %s', context.name, indented(trace)))
         else:
@@ -221,7 +242,8 @@ class Broker(Family, Allows):
             self.loop.delegate(lambda: self.stop(context, context.failed('ended', trace)))
 
     def on_beat(self, src: int, asks: int, body: bytes) -> None:
-        if asks:
+        # Who has yet to read what it was sent hears from us by that.
+        if asks and not self.router.links[src].queue:
             self.router.send(BEAT, src, 0, b'')
 
     def on_begun(self, src: int, handle: int, body: bytes) -> None:
@@ -239,13 +261,14 @@ class Broker(Family, Allows):
             return
         conduct = context.conduct
         try:
-            handle, name, here = conduct.waiting.popleft()
+            handle, name, here, size = conduct.waiting.popleft()
         except IndexError:
             # Another thread was sooner.
             return
         try:
             # Before it has the answer, whereupon it may use the number again.
             conduct.wanted.discard(handle)
+            conduct.account.give_back(WANT, size)
             self.supply(context, handle, name, here)
         except Exception as error:
             # Who asks waits: for a module it could not have, if nothing else.
@@ -262,7 +285,7 @@ class Broker(Family, Allows):
 
     def supply(self, context: Context, handle: int, name: str, here: str | bool) -> None:
         if isinstance(here, str):
-            data = self.modules.data(name, here)
+            data = self.modules.resources.answer(name, here, context.sent)
             body = b'' if data is None else b'+' + data
             context.conduct.unread.add(len(body))
         else:
@@ -331,7 +354,8 @@ class Broker(Family, Allows):
             return
         self.closed = True
         LIVE.discard(self)
-        direct = [context for context in list(self.unburied.values()) if context.via is None]
+        all_contexts = list(self.unburied.values())
+        direct = [context for context in all_contexts if context.via is None]
         try:
             self.recover()
             for context in direct:
@@ -339,6 +363,8 @@ class Broker(Family, Allows):
             deadline = time.monotonic() + CLOSING
             for context in direct:
                 self.mourn(context, deadline)
+            for context in all_contexts:
+                context.lines.finish(deadline + LAST)
         except BaseException:
             # A second Ctrl-C: at once.
             for birth in list(self.births.values()):
@@ -354,7 +380,9 @@ class Broker(Family, Allows):
         try:
             for context in self.unseen:
                 if not context.seen and context.error:
-                    say(log, logging.ERROR, 'nobody looked at this failure: %s', context.error())
+                    # Not here: handlers are the program's, and closing has its time.
+                    self.loop.post(functools.partial(
+                        say, log, logging.ERROR, 'nobody looked at this failure: %s', context.error()))
         finally:
             if self.reception is not None:
                 self.reception.close()

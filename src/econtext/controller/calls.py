@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller.answers import outcome
 from econtext.controller.burden import MOST
+from econtext.controller.channels import Holding
 from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.futures import Future
 from econtext.controller.interrupt import PENDING, deliver, safe
@@ -43,18 +44,25 @@ class Call(Wait):
     """One call whose caller waits for it."""
 
     looks = False
+    settles = True
+    mark = 0    # what was printed before the answer, see ``records``
 
     def __init__(self, context: Context, deadline: float | None) -> None:
         self.loop = context.broker.loop
         self.context = context
         self.deadline = deadline
         self.overdue: Timer | None = None
+        if deadline is None or not context.ready:
+            self.own = context.ways()
 
     def settle(self, kind: int, body: bytes) -> None:
         if self.overdue is not None:
             self.overdue.action = None
         if self.context.talked:
             self.context.end_of_call()
+        lines = self.context.lines
+        if lines.queue or lines.lines or lines.running:
+            self.mark = lines.mark()
         super().settle(kind, body)
 
 
@@ -129,13 +137,15 @@ class Options:
         call = Call(context, deadline)
         if context.broker.callbacks.running:
             context.broker.callbacks.enter(context, call)
-        handle = context.broker.router.ask(CALL, context.id, body, call.settle)
+        settle = call.settle if type(body) is bytes else Holding(context, call.settle, body).settle
+        handle = context.broker.router.ask(CALL, context.id, body, settle)
         if context.unborn is not None:
             context.bear()
         try:
             context.broker.loop.wait(call)
         except BaseException as error:
             answered, call.done = call.done, True
+            context.lines.pass_on()
             if isinstance(error, Expired):
                 raise self.late(call, handle, function) from None
             if not answered:
@@ -143,8 +153,18 @@ class Options:
                 give_up(context, call, handle, self.grace, left)
             raise
         try:
-            context.lines.settle()
-            return outcome(context, call.kind, call.body)
+            settled = False
+            if call.mark or context.lines.queue:
+                context.lines.settle(call.mark, deadline)
+            settled = True
+            return outcome(context, call.kind, call.body, deadline)
+        except Expired:
+            what = 'handlers of logging have not taken what it printed'
+            if settled:
+                what = f'its result of {len(call.body or b""):,} bytes is not decoded'
+            raise CallTimeout(
+                f'{context.name}: {label(function)} ended in time, but {what} within {self.timeout:g} s: '
+                'give it more time with timeout=, or have less sent') from None
         finally:
             if PENDING:
                 deliver()
@@ -163,19 +183,20 @@ class Options:
             if context.error is None:
                 raise
             # When a start fails is chance: with futures for many hosts, it is one of them that fails.
-            future.settle_by(lambda: raise_(context.reason()))
+            future.settle_by(lambda *_: raise_(context.reason()))
             return future
         if context.burden.full():
             self.wait_for_room(None if self.timeout is None else time.monotonic() + self.timeout)
         context.pending.add(future)
-        handle = future.handle = context.broker.router.ask(CALL, context.id, body, future.settle)
+        settle = future.settle if type(body) is bytes else Holding(context, future.settle, body).settle
+        handle = future.handle = context.broker.router.ask(CALL, context.id, body, settle)
         if context.unborn is not None:
             context.bear()
         if self.timeout is not None:
             def expire() -> None:
                 if handle in context.broker.router.asked:
                     late = self.late(future, handle, called)
-                    future.settle_by(lambda: raise_(late))
+                    future.settle_by(lambda *_: raise_(late), context.broker.loop.post)
 
             future.timer = context.broker.loop.at(time.monotonic() + self.timeout, expire)
             if future.done():

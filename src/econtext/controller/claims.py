@@ -6,30 +6,33 @@ Invariants:
 * What is returned has the types and ranges that an honest context's has; all
   else is BadFrame.
 * No text returned can steer a terminal, but for what a context asks for.
+* The thread that leads reads all this, so it is read flat (see ``flat``): what a shape
+  does not ask for is refused at its tag, before anything is made of it.
 
 Pure; any thread may enter.
 """
 
 from __future__ import annotations
 
-from types import NoneType
 from typing import Any, NamedTuple
 
+from econtext.controller.flat import BYTES, FLAG, INTEGER, NOTHING, NUMBER, TEXT, Reader, read
 from econtext.controller.records import harmless, harmless_lines
 from econtext.core.wire import BadFrame
-from econtext.parent.values import decode
 
 MOST = 1 << 62          # what no honest number of theirs reaches
+HIGHEST = 1000         # level of a record: handlers may keep something for each that they see
 LATEST = 1 << 40       # seconds since 1970, beyond which no clock goes
-EVENTS: dict[str, tuple[Any, ...]] = {
-    # event: the types of what follows
+DETAILS = 3     # that an event has at most
+EVENTS: dict[str, tuple[bytes, ...]] = {
+    # event: the tags of what follows
     'ready': (),
-    'said': (str, (bytes, str)),
-    'ask': (str, str),
-    'failed': (str, str),
-    'lost': (str, (int, type(None)), bool),
-    'silent': (float,),
-    'buried': ((int, type(None)),),
+    'said': (TEXT, BYTES + TEXT),
+    'ask': (TEXT, TEXT),
+    'failed': (TEXT, TEXT),
+    'lost': (TEXT, INTEGER + NOTHING, FLAG),
+    'silent': (b'f',),
+    'buried': (INTEGER + NOTHING,),
 }
 
 
@@ -42,26 +45,17 @@ class Hello(NamedTuple):
     trouble: str
 
 
-def read(body: bytes, *types: Any) -> Any:
-    """Return the values of a tuple that has these types; raise BadFrame if it is another."""
-    value = decode(body)
-    check(value, types)
-    return value
-
-
-def check(value: Any, types: tuple[Any, ...]) -> None:
-    if type(value) is not tuple or len(value) != len(types):
-        raise BadFrame('a message of another form')
-    for item, kind in zip(value, types, strict=True):
-        if not isinstance(item, kind) or (isinstance(item, int) and abs(item) > MOST):
-            raise BadFrame('a message of other types')
+def within(*numbers: Any) -> None:
+    """Refuse integers that no honest number of theirs reaches."""
+    for number in numbers:
+        if isinstance(number, int) and abs(number) > MOST:
+            raise BadFrame('a message with a number that is too large')
 
 
 def hello(body: bytes) -> Hello:
-    none = type(None)
     version, numbers, magic, executable, pid, trouble = read(
-        body, str, tuple, (bytes, str), (str, none), int, (str, none))
-    check(numbers, (int, int, int))
+        body, TEXT, (INTEGER, INTEGER, INTEGER), BYTES + TEXT, TEXT + NOTHING, INTEGER, TEXT + NOTHING)
+    within(*numbers, pid)
     if not version.strip():
         raise BadFrame('a Python of no version')
     return Hello(
@@ -71,7 +65,7 @@ def hello(body: bytes) -> Hello:
 
 def want(body: bytes) -> tuple[str, str | bool]:
     """Return the name of a module, and a file of it or whether it is there too, as they came."""
-    name, here = read(body, str, (str, bool))
+    name, here = read(body, TEXT, TEXT + FLAG)
     return name, here
 
 
@@ -82,15 +76,9 @@ def record(body: bytes) -> tuple[str, int, float, str, str]:
     An application may log records that it made itself, of whatever it likes; what is
     sent of them are texts and numbers.
     """
-    value = decode(body)
-    if type(value) is not tuple or len(value) != 5:
-        raise BadFrame('a log record of another form')
-    name, level, created, text, trace = value
-    if not (isinstance(name, str) and isinstance(text, str) and isinstance(trace, (str, NoneType))):
-        raise BadFrame('a log record of other than texts')
-    if not isinstance(level, int) or abs(level) > MOST:
-        level = 0
-    if not isinstance(created, (int, float)) or not 0 <= created < LATEST:
+    name, level, created, text, trace = read(body, TEXT, NUMBER, NUMBER, TEXT, TEXT + NOTHING)
+    level = min(max(level, 0), HIGHEST) if isinstance(level, int) else 0
+    if not 0 <= created < LATEST:
         created = 0.0
     return (harmless(name), level, float(created), harmless_lines(text),
             harmless_lines(trace) if trace else '')
@@ -98,26 +86,33 @@ def record(body: bytes) -> tuple[str, int, float, str, str]:
 
 def report(body: bytes) -> tuple[Any, ...]:
     """Return an event and its details; what a program said are bytes as they are."""
-    value = decode(body)
-    if type(value) is not tuple or not value or type(value[0]) is not str:
-        raise BadFrame('a report of another form')
-    types = EVENTS.get(value[0])
+    reader = Reader(body)
+    count = reader.series(b't', 1, 1 + DETAILS)
+    event = reader.value(TEXT)
+    types = EVENTS.get(event)
     if types is None:
         raise BadFrame('a report of nothing we know')
-    check(value[1:], types)
-    if value[0] == 'said':
-        data = value[2]
+    if count != 1 + len(types):
+        raise BadFrame('a message of another form')
+    details = [reader.value(tags) for tags in types]
+    reader.end()
+    within(*details)
+    if event == 'said':
+        what, data = details
         if isinstance(data, str):
             # The bytes of Python 2 are a str.
             data = data.encode('utf-8', 'surrogateescape')
-        return value[0], value[1], data
-    return tuple([harmless_lines(item) if isinstance(item, str) else item for item in value])
+        return event, what, data
+    return (event, *(harmless_lines(item) if isinstance(item, str) else item for item in details))
 
 
 def failure(body: bytes) -> str:
     """Return the traceback of a cast that failed."""
-    described: tuple[Any, ...] = read(body, str, str, str, list, tuple)
-    return harmless_lines(described[2])
+    reader = Reader(body)
+    reader.series(b't', 6, 6)
+    texts = [reader.value(TEXT) for _ in range(3)]
+    # What follows is for who raises the error, and nobody does here.
+    return harmless_lines(texts[2])
 
 
 def credit(body: bytes) -> int:

@@ -21,6 +21,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import classes, values
+from econtext.controller.admission import CONVICTED, ENDING, LIVE
 from econtext.controller.burden import Burden
 from econtext.controller.callbacks import Allows
 from econtext.controller.calls import GRACE, Options
@@ -132,6 +133,18 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         """Return the contexts between the controller and this one, this one last."""
         before = self.via.path() if self.via else []
         return [*before, self]
+
+    def standing(self) -> str:
+        """Return how far it is believed now, see ``admission``."""
+        if self.conduct.guilty:
+            return CONVICTED
+        return LIVE if self.error is None else ENDING
+
+    def ways(self) -> tuple[Lines, ...]:
+        """Return what who waits for this context handles: its own lines; while it starts, what is asked on the way."""
+        if self.ready:
+            return (self.lines,)
+        return tuple(each.lines for each in self.path() if each is self or not each.ready)
 
     def within(self, number: int) -> bool:
         """Is context `number` this one, or above it?"""
@@ -293,6 +306,7 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         wait = Wait(self.broker.loop, deadline)
+        wait.own = self.ways()
         self.bear()
         self.waits.append(wait)
         if self.ready or self.error is not None:
@@ -325,7 +339,7 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
             self.broker.loop.finish(wait)
 
     def failed(self, kind: str, detail: str) -> Callable[[], EcontextError]:
-        what, remedy = explain(kind)
+        what, remedy = explain(kind, detail)
         return lambda: ConnectError(
             self.name, kind, what, detail, remedy, self.started_by() if remedy == BY_HAND else '')
 

@@ -46,9 +46,27 @@ if TYPE_CHECKING:
 log = logging.getLogger('econtext')
 
 DISOWNED = 'this process was forked off the one that started it: make a broker of its own'
-CLOSING = 8.0   # seconds that closing takes at most
-HELD = 1.0      # seconds, for which no thread of ours holds a lock that others need
-STEPS = 10
+CLOSING = 8.0   # seconds that closing takes at most, the handling of what was printed included
+LAST = 1.0      # seconds beyond these that what was printed last has to be handled
+# Where a thread has the lock of a link.
+HOLDERS = 'econtext.core.loop', 'econtext.core.bulk', 'econtext.parent.children'
+
+
+class OwnedLink(Link):
+    """A link whose locks know which thread holds them."""
+
+    def __init__(self, *details: Any) -> None:
+        self.owned = threading.RLock()
+        super().__init__(*details)
+        self.writing: Any = threading.RLock()
+
+    @property
+    def lock(self) -> Any:
+        return self.owned
+
+    @lock.setter
+    def lock(self, lock: object) -> None:
+        """What the base makes, also as it is opened, is not wanted."""
 
 
 class Family(Origin):
@@ -68,6 +86,7 @@ class Family(Origin):
         # Contexts whose program has not been waited for yet.
         self.unburied: dict[int, Context] = {}
         self.kin = compiled.Kin()
+        self.names_used = loggers.Names()
         self.numbers = itertools.count(1)
         self.last_number = 0
         # Those that could not be started.
@@ -92,6 +111,7 @@ class Family(Origin):
                 f'{short} is for contexts: this program has threads and locks that a copy of it could '
                 f'not use safely; start one by local(), load there what is needed, and call its {short}()')
         given = {key: hidden(value) for key, value in answers.items() if value is not None}
+        name = self.names_used.take(name)
         context = Context(
             cast('Broker', self), number, name, via, common.get('output_window', flow.WINDOW))
         context.answers = given
@@ -106,7 +126,7 @@ class Family(Origin):
         if context.level <= logging.DEBUG:
             say(context.lines.logger, logging.DEBUG, '= started by: %s', context.started_by() or 'a fork')
         if via is None:
-            link = Link(self.loop, self.router, None)
+            link = OwnedLink(self.loop, self.router, None)
             link.queue.append(self.preamble)
             self.router.links[context.id] = link
             birth = children.Birth(
@@ -189,8 +209,17 @@ class Family(Origin):
             'threads': context.threads,
             'window': context.lines.allowance.window,
         }
+        context.conduct.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
+
+    def height(self, who: int) -> int:
+        """Return how many levels of contexts there are below context `who`."""
+        context = self.unburied.get(who)
+        found, level = 0, [context] if context else []
+        while level := [below for each in level for below in list(each.children.values())]:
+            found += 1
+        return found
 
     def attend(self, who: int, link: Link, interval: float) -> None:
         """Ask context `who`, at the other end of `link`, whenever it is silent for so long."""
@@ -233,7 +262,8 @@ class Family(Origin):
             data = details[1]
             context.lines.heard(data, context.said)
         elif event == 'ask':
-            self.loop.post(lambda: self.answer(context, *details))
+            # Among what the context says, so that who waits for the context is asked, and behind what was said before.
+            context.lines.put(lambda: self.answer(context, *details))
         elif event == 'failed':
             if context.error is None:
                 self.unseen.append(context)
@@ -252,6 +282,9 @@ class Family(Origin):
             self.drop(context, ends.of_silence(context, details[0]))
             self.unlink(context, cut=True)
         elif event == 'buried':
+            if context.error is None:
+                # Nobody said how it ended: whoever waits for it is to hear that it has.
+                self.drop(context, context.lost('its program has ended'))
             self.unlink(context)
             self.bury(context)
 
@@ -340,6 +373,7 @@ class Family(Origin):
     def bury(self, context: Context) -> None:
         """The program of `context` is gone: wake whoever waits for that. Any thread."""
         if self.unburied.pop(context.id, None):
+            self.names_used.give_back(context.name)
             loggers.give_back(context.lines.logger)
         context.wake()
         self.births.pop(context.id, None)
@@ -349,32 +383,31 @@ class Family(Origin):
         try:
             while context.id in self.unburied:
                 wait = Wait(self.loop, deadline)
+                wait.own = (context.lines,)
                 context.waits.append(wait)
                 if context.id not in self.unburied:
                     break
                 self.loop.wait(wait)
         except Expired:
-            say(log, logging.WARNING, '%s: it did not end within %g s', context.name, CLOSING)
-        context.lines.settle()
+            self.loop.post(lambda: say(
+                log, logging.WARNING, '%s: it did not end within %g s', context.name, CLOSING))
+        context.lines.finish(deadline + LAST)
 
     def recover(self) -> None:
         """
-        Open the locks that a handler of a signal left closed: it raised in the middle of our own code.
+        Open the locks of links that this very thread holds, and is not inside of any more.
 
-        Such handlers run in the main thread, and so does this.  What that code was at is not
-        whole, so this is for closing alone.
+        An exception left our code between two instructions: that of a signal's handler which was
+        not put off, say.  What other threads hold is theirs, and they let go of it.
         """
-        if threading.current_thread() is not threading.main_thread():
+        if interrupt.inside(HOLDERS):
             return
-        links = [link for link in self.router.links.values() if link]
-        births = [birth.link for birth in self.births.values()]
+        links = [link for link in list(self.router.links.values()) if link]
+        births = [birth.link for birth in list(self.births.values())]
         for lock in [lock for link in {*links, *births} for lock in (link.lock, link.writing)]:
-            # In steps: where this process was stopped meanwhile, its other threads come to run in between.
-            for _ in range(STEPS):
-                if lock.acquire(timeout=HELD / STEPS):
-                    break
-            # If it cannot be had its owner is gone: this is then for that.
-            lock.release()
+            owned = getattr(lock, '_is_owned', bool)
+            while owned():
+                lock.release()
 
     def end(self, context: Context, error: Callable[[], EcontextError] | None = None) -> None:
         """End `context` and wait until it has."""

@@ -64,9 +64,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _result: Any = None
     _exception: BaseException | None = None
     _watch: threading.Condition | None = None
-    _compute: Callable[[], Any] | None = None
+    _compute: Callable[..., Any] | None = None
     _given_up = _dropped = _settled = False
     _waits: tuple[Wait, ...] = ()
+    # What was printed before the answer, see ``records``.
+    _mark = 0
 
     def __init__(self, context: Context) -> None:
         # Not the base's __init__: it makes the condition.
@@ -97,14 +99,17 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self.overdue.action = None
         if context.talked:
             context.end_of_call()
+        self._mark = context.lines.mark()
         if kind == DEAD and self._given_up and context.error is None:
             self._dropped = True
             self.settle_by(drop)
             return
-        self.settle_by(lambda: outcome(context, kind, body))
+        self.settle_by(lambda *deadline: outcome(context, kind, body, *deadline))
 
-    def settle_by(self, compute: Callable[[], Any]) -> None:
-        """The answer is what `compute` returns or raises. Leading."""
+    def settle_by(
+        self, compute: Callable[..., Any], tell: Callable[[Callable[[], object]], None] | None = None
+    ) -> None:
+        """The answer is what `compute` returns or raises; it may be given a deadline. Leading."""
         if self._settled:
             # Its time was over; it has stopped now.
             return
@@ -119,7 +124,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if not watched:
                 self._state = FINISHED
         if watched:
-            context.broker.loop.post(self._tell)
+            # Behind what was printed before, unless its time was over.
+            (tell or context.lines.put)(self._tell)
         for wait in waits:
             context.broker.loop.finish(wait)
         if self._askers:
@@ -139,25 +145,31 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         else:
             self.set_result(self._result)
 
-    def _open(self) -> None:
-        """Decode the answer. Two threads at once do it twice, to the same end."""
+    def _open(self, deadline: float | None = None) -> None:
+        """Decode the answer, up to `deadline`. Two threads at once do it twice, to the same end."""
         compute = self._compute
         if compute is not None:
             try:
-                self._result = compute()
+                self._result = compute() if deadline is None else compute(deadline)
+            except Expired:
+                raise concurrent.futures.TimeoutError(
+                    f'{self._context.name}: the answer is here, but not decoded in time') from None
             except BaseException as error:
                 self._exception = error
             self._compute = None
 
-    def _lead(self, timeout: float | None) -> None:
+    def _lead(self, deadline: float | None) -> None:
         """Run the loop until the answer is here, and all that was said before it."""
         loop = self._context.broker.loop
         if self._state == FINISHED:
             # concurrent.futures.wait asks with all conditions held: who handles the lines may want one of them.
             if self._watch is None or not self._watch._is_owned():  # type: ignore[attr-defined]
-                self._context.lines.settle()
+                self._settle(deadline)
             return
-        wait = Wait(loop, None if timeout is None else time.monotonic() + timeout)
+        wait = Wait(loop, deadline)
+        wait.settles = True
+        if deadline is None or not self._context.ready:
+            wait.own = self._context.ways()
         with GUARD:
             if self._compute is None and self._state == RUNNING:
                 self._waits += (wait,)
@@ -172,10 +184,20 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             wait.done = True
             with GUARD:
                 self._waits = tuple(each for each in self._waits if each is not wait)
+            self._context.lines.pass_on()
             if isinstance(error, Expired):
                 raise concurrent.futures.TimeoutError from None
             raise
-        self._context.lines.settle()
+        self._settle(deadline)
+
+    def _settle(self, deadline: float | None) -> None:
+        """Return when what was printed before the answer is handled."""
+        try:
+            self._context.lines.settle(self._mark, deadline)
+        except Expired:
+            raise concurrent.futures.TimeoutError(
+                f'{self._context.name}: the answer is here, but handlers of logging have not taken '
+                'what was printed before it') from None
 
     def cancel(self) -> bool:
         """
@@ -263,8 +285,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
             print(web.submit(os.getloadavg).result(timeout=5))
         """
-        self._lead(timeout)
-        self._open()
+        deadline = until(timeout)
+        self._lead(deadline)
+        self._open(deadline)
         if PENDING:
             deliver()
         if self._exception is not None:
@@ -285,8 +308,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
             failed = [future for future in futures if future.exception()]
         """
-        self._lead(timeout)
-        self._open()
+        deadline = until(timeout)
+        self._lead(deadline)
+        self._open(deadline)
         if PENDING:
             deliver()
         if self._dropped:
@@ -294,5 +318,9 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         return self._exception
 
 
-def drop() -> None:
+def until(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def drop(*_deadline: float) -> None:
     raise concurrent.futures.CancelledError

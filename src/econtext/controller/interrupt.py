@@ -28,7 +28,7 @@ import time
 import types
 from _signal import getsignal  # type: ignore[import-not-found]  # makes no enumeration of it
 from _thread import interrupt_main, start_new_thread
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -103,9 +103,36 @@ def may_be_left(frame: types.FrameType | None) -> bool:
     return True
 
 
+def inside(modules: Collection[str]) -> bool:
+    """Does this thread run a function of one of `modules`?"""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get('__name__') in modules:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def by_signal(error: BaseException) -> bool:
     """Was `error` raised by a handler of a signal, rather than by what it came out of?"""
     return getattr(error, 'econtext_by_signal', False)
+
+
+def by_new_handler(error: BaseException) -> bool:
+    """Did a signal's handler raise `error` that was not put off, for we had not seen that handler yet?"""
+    if threading.get_ident() != MAIN:
+        return False
+    codes = {code_of(getsignal(number)) for number in signal.valid_signals()} - {None}
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code not in codes:
+        trace = trace.tb_next
+    return trace is not None
+
+
+def code_of(handler: Any) -> Any:
+    """Return the code of a function, a method, or an object that is called like one; None of anything else."""
+    found = getattr(handler, '__func__', handler)
+    return getattr(found, '__code__', None) or getattr(vars(type(handler)).get('__call__'), '__code__', None)
 
 
 def look() -> None:

@@ -4,14 +4,25 @@ The controller's loop: deadlines, timers, and a place for the user's own code.
 Invariants, beside those of ``core.loop``:
 
 * Nothing of the user's runs while a thread leads: handlers of log records,
-  callbacks of futures and password functions are `events`, run in the order
-  they came, by one thread at a time, after the lead was passed on.
-* While one thread runs events, others lead on: a handler that takes its time holds
-  up nobody but those who need it, through ``drainer``.
+  callbacks of futures and password functions.
+* What a context prints, logs and asks is handled in its order, by one thread at a time: one
+  that waits for that very context, or else the thread for `events`.  No other caller
+  handles that.
+* `events` are begun in the order they came, by the thread for them; while one of them takes
+  longer than STUCK, another such thread goes on with the rest.
 * `chores` are our own work that may take its time, such as reading modules from
   disk.  They wait for no event.  However many there are, frames are read in between.
+  Who has what it waited for leaves them to others.
 * An event or chore that fails, such as a log handler of the program, ends neither
   the loop nor the call that happened to run it: its traceback is shown.
+* What fails in a turn, in our own code or for lack of memory or descriptors, is logged as
+  an InternalError, and the loop goes on: it comes out of nobody's wait, and no thread ends of it.
+
+The argument that nothing is left lying: what a context says is put into its queue first,
+and then ``summon`` looks for a thread.  If a thread leads that may handle the queue, that thread
+looks at the queue behind each turn; if such a thread is parked, it is called up under
+`lock`; else the queue becomes an event.  Who stops handling, and who stops waiting, looks
+once more at the queue, and summons again.
 """
 
 from __future__ import annotations
@@ -20,32 +31,51 @@ import collections
 import contextlib
 import heapq
 import itertools
+import logging
 import os
 import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from threading import get_ident
-from typing import Any
+from typing import Any, Protocol
 
-from econtext.controller.errors import EcontextError
-from econtext.controller.interrupt import MAIN, PENDING, breathe, by_signal, deliver, look, safe
+from econtext.controller.errors import EcontextError, InternalError, internal_error
+from econtext.controller.expired import Expired as Expired
+from econtext.controller.interrupt import MAIN, PENDING, breathe, by_new_handler, by_signal, deliver, look, safe
 from econtext.core.loop import TICK, Loop, Reader, Waiter, harden
 
 Action = Callable[[], object]
 
 LONGEST = 86400.0   # seconds to wait in one go: pollers take no more than some days
 MOMENT = 0.1    # seconds after which who waits for another thread sees to Ctrl-C
+STUCK = 0.25    # seconds that an event takes, from which another thread runs the rest
+MOST_WORKERS = 16   # threads for events
+PARTING = 2.0   # seconds that events have at the end
+EACH_FAILURE = 1.0  # seconds between failures of ours that are logged
 
 
-class Expired(Exception):
-    """A waiter's deadline has passed."""
+class Work(Protocol):
+    """What is to be handled in order, by one thread at a time."""
+
+    posted: bool    # is its turn() among the events?
+
+    def is_due(self, me: int) -> bool:
+        """Is there something that thread `me` may handle now?"""
+
+    def handle(self) -> None:
+        """Handle some of it, unless another thread does."""
+
+    def turn(self) -> None:
+        """The same, as an event; leave the rest to whoever may handle that."""
 
 
 class Wait(Waiter):
     """A waiter with a deadline on the monotonic clock, or None."""
     looks = True    # for handlers that are new; not who did so before
+    own: tuple[Work, ...] = ()  # what its thread handles while it waits
+    settles = False     # does its thread see to that once it is done?
 
     def __init__(self, loop: ControllerLoop, deadline: float | None = None) -> None:
         super().__init__(loop)
@@ -71,17 +101,15 @@ class ControllerLoop(Loop):
         super().__init__()
         self.events: collections.deque[Action] = collections.deque()
         self.chores: collections.deque[Action] = collections.deque()
-        self.draining = threading.RLock()
-        self.drained_by = 0     # the thread that runs events
-        self.begun = 0          # events, by now
-        self.depth = 0          # how often that thread has taken it
-        self.nested: Waiter | None = None   # what its handler waits for
-        self.wanted = 0         # threads that wait for `draining`
+        # Threads that run handlers of the program now -> what they handle, the outermost first.
+        self.busy: dict[int, tuple[Work, ...]] = {}
         self.timers: list[Timer] = []
         self.crowded = 64       # timers, from which those without an action are dropped
         self.timing = threading.Lock()
         self.order = itertools.count()
         self.leader = 0     # the thread that led last
+        self.chief: Any = None      # the waiter that leads
+        self.relief: Any = Wait(self)
         # Descriptors on which something happened since somebody looked.
         self.stirred: dict[int, bool] = {}
         self.milliseconds = not hasattr(select, 'epoll')
@@ -89,9 +117,11 @@ class ControllerLoop(Loop):
         harden(self.waker)
         self.alarm = Reader(self, read, lambda data: None)
         self.closed = False
-        # Runs events when only the spare thread is there.
-        self.worker: threading.Thread | None = None
-        self.more_work = False
+        # The threads for events.
+        self.workers: list[Worker] = []
+        self.watching = False       # is a timer to look whether they are stuck?
+        self.failed = 0.0       # when something of ours failed last
+        self.failures = 0       # how often it did since that was told
         self.helper = threading.Thread(target=self.spare, name='econtext', daemon=True)
         self.helper.start()
 
@@ -100,18 +130,43 @@ class ControllerLoop(Loop):
         me = get_ident()
         if me == MAIN and waiter.looks:
             look()
-        if self.drained_by != me:
+        if me in self.busy:
+            self.wait_within(me, waiter)
+        elif not waiter.own:
             self.wait_as(me, waiter)
         else:
-            before, self.nested = self.nested, waiter
             try:
                 self.wait_as(me, waiter)
             finally:
-                self.nested = before
+                if not (waiter.settles and waiter.done):
+                    self.hand_on(waiter)
         if PENDING:
             deliver()
 
-    def wait_as(self, me: int, waiter: Waiter) -> None:
+    def wait_within(self, me: int, waiter: Any) -> None:
+        """A handler waits: what its thread is in the middle of is nobody else's to go on with."""
+        waiter.own = (*waiter.own, *self.busy[me])
+        worker = next((work for work in self.busy[me] if isinstance(work, Worker)), None)
+        before = worker and worker.nested
+        try:
+            if worker:
+                worker.nested = waiter
+            self.wait_as(me, waiter)
+        finally:
+            if worker:
+                worker.nested = before
+            self.hand_on(waiter)
+
+    def waiter(self, deadline: float | None) -> Wait:
+        return Wait(self, deadline)
+
+    def hand_on(self, waiter: Any) -> None:
+        """`waiter` waits no more: leave what it would have handled to others."""
+        for work in waiter.own:
+            if work.is_due(0) and not isinstance(work, Worker):
+                self.summon(work)
+
+    def wait_as(self, me: int, waiter: Any) -> None:
         while True:
             if not waiter.done:
                 self.turns += 1
@@ -120,7 +175,7 @@ class ControllerLoop(Loop):
                     if waiter.leads:
                         # Before the look at what there is: who adds to it from now on wakes us.
                         self.leader = me
-                    while not (self.chores or (self.events and self.may_drain(me)) or waiter.done):
+                    while waiter.leads and not (self.chores or waiter.done or self.is_due(me, waiter)):
                         self.turn(waiter)
                 finally:
                     # Spelled out: a handler may raise as a function is entered, before its own `try`.
@@ -129,15 +184,23 @@ class ControllerLoop(Loop):
                     except BaseException:
                         self.leave(waiter)
                         raise
-            # What ends the wait from now on may have had events before it.
-            done = waiter.done
-            self.run_due()
-            if done:
+            if waiter.done:
                 return
-            if self.chores:
+            self.run_chores()
+            for work in waiter.own:
+                if work.is_due(me):
+                    work.handle()
+            if self.chores or (waiter.own and self.is_due(me, waiter)):
                 self.glance(me, waiter)
 
-    def glance(self, me: int, waiter: Waiter) -> None:
+    def is_due(self, me: int, waiter: Any) -> bool:
+        """Is there something that the thread of `waiter` is to handle?"""
+        for work in waiter.own:  # noqa: SIM110 -- a generator takes twice the time, in each turn
+            if work.is_due(me):
+                return True
+        return False
+
+    def glance(self, me: int, waiter: Any) -> None:
         """There is more to do: see first what else has come."""
         self.turns += 1
         try:
@@ -157,28 +220,50 @@ class ControllerLoop(Loop):
     # As in the base; but what a signal's handler raises leaves no lock held, and nobody parked
     # for ever: it comes behind calls only, and none stands between what belongs together.
 
-    def enter(self, waiter: Waiter) -> None:
+    def enter(self, waiter: Any) -> None:
         with self.lock:
-            parks = self.led and not waiter.done
+            parks = self.led and not (waiter.done or (waiter.own and self.is_due(get_ident(), waiter)))
             if parks:
                 waiter.gate = threading.Lock()
                 waiter.gate.acquire()
                 self.parked[waiter] = True
-            elif not waiter.done:
+            elif not (waiter.done or self.led):
                 waiter.leads = self.led = True
+                self.chief = waiter
         if parks:
             self.park(waiter)
 
-    def leave(self, waiter: Waiter) -> None:
+    def leave(self, waiter: Any) -> None:
         with self.lock:
             self.parked.pop(waiter, None)
             if waiter.leads:
                 waiter.leads = self.led = False
+                self.chief = None
             if self.parked and not self.led:
                 heir = next(reversed(self.parked))
                 heir.leads = self.led = True
+                self.chief = heir
                 del self.parked[heir]
                 heir.gate.release()
+
+    def summon(self, work: Work) -> None:
+        """Have `work` handled: by a thread that waits and may do so, or else as an event. Any thread."""
+        with self.lock:
+            chief = self.chief
+            if chief is not None and work in chief.own:
+                waiter = chief
+            else:
+                waiter = next((each for each in self.parked if work in each.own), None)
+                if waiter is not None:
+                    # It neither leads nor is done: it handles, and waits on.
+                    del self.parked[waiter]
+                    waiter.gate.release()
+        if waiter is None:
+            if not work.posted:
+                work.posted = True
+                self.post(work.turn)
+        elif waiter is chief and self.leader != get_ident():
+            self.wake()
 
     def finish(self, waiter: Waiter) -> None:
         """`waiter` is done. Any thread: one that leads the loop asleep is woken."""
@@ -200,8 +285,11 @@ class ControllerLoop(Loop):
     def post(self, event: Action) -> None:
         """Have `event` run, in order, by a thread that does not lead. Any thread."""
         self.events.append(event)
-        if self.leader != get_ident():
-            self.wake()
+        for work in self.busy.get(get_ident(), ()):
+            if isinstance(work, Worker):
+                # It sees to that itself, once it is done with this one.
+                return
+        self.ring()
 
     def delegate(self, chore: Action) -> None:
         """Have `chore` run by a thread that does not lead. Any thread."""
@@ -209,8 +297,8 @@ class ControllerLoop(Loop):
         if self.leader != get_ident():
             self.wake()
 
-    def run_due(self) -> None:
-        """Run the chores and events that are due. Any thread that does not lead."""
+    def run_chores(self) -> None:
+        """Run the chores that are due. Any thread that does not lead."""
         # Not those that come meanwhile: a context can see to it that there are always more.
         for _ in range(len(self.chores)):
             try:
@@ -218,95 +306,75 @@ class ControllerLoop(Loop):
             except IndexError:
                 break
             attempt(chore)
-        if self.events and self.may_drain(get_ident()):
-            with self.drainer(polite=True) as mine:
-                goal = len(self.events) + self.begun
-                while mine and self.events and self.begun < goal and not self.yields():
-                    self.begun += 1
-                    attempt(self.events.popleft())
 
-    def may_drain(self, me: int) -> bool:
-        """Is it for thread `me`, which has seen events, to run them?"""
-        if self.drained_by == me:
-            return True
-        if self.drained_by:
-            return self.is_stuck()
-        if self.wanted:
-            return False
-        if me != self.helper.ident:
-            return True
-        # The spare thread leads, for nobody else may: let another wait for handlers.
+    def run_due(self) -> None:
+        """Run the chores and events that are due. Any thread that does not lead."""
+        self.run_chores()
+        for _ in range(len(self.events)):
+            try:
+                event = self.events.popleft()
+            except IndexError:
+                break
+            attempt(event)
+
+    def ring(self) -> None:
+        """There is an event: see to it that a thread runs it. Any thread."""
+        nested = None
         with self.timing:
-            self.more_work = True
-            if self.worker is None and not self.closed:
-                self.worker = threading.Thread(target=self.work, name='econtext events', daemon=True)
-                self.worker.start()
-        return False
+            for worker in self.workers:
+                if not worker.running:
+                    worker.ring()
+                    return
+                nested = nested or worker.nested
+            if len(self.workers) < MOST_WORKERS and (not self.workers or self.is_stuck()):
+                with contextlib.suppress(RuntimeError):
+                    self.workers.append(Worker(self))
+                    return
+                # No thread is to be had: soon, maybe.
+            watch = not self.watching
+            self.watching = True
+        if nested is not None:
+            self.call_up(nested)
+        if watch:
+            self.at(time.monotonic() + STUCK, self.look_at_workers)
+
+    def call_up(self, waiter: Any) -> None:
+        """There is something for the thread of `waiter`, which may be parked. Any thread."""
+        with self.lock:
+            if waiter in self.parked:
+                del self.parked[waiter]
+                waiter.gate.release()
+        if waiter.leads and self.leader != get_ident():
+            self.wake()
 
     def is_stuck(self) -> bool:
-        """Is the thread that runs events parked? Then it is the next to lead, and runs the rest."""
-        with self.lock:
-            stuck = self.nested in self.parked
-            if stuck:
-                self.parked[self.nested] = self.parked.pop(self.nested)
-        return stuck
+        """Is each thread for events busy with the same one for long?"""
+        late = time.monotonic() - STUCK
+        return all(worker.since <= late for worker in self.workers)
 
-    def work(self) -> None:
-        """Run the events that come while the application computes, and end with them."""
-        while True:
-            with self.timing:
-                if not self.more_work:
-                    self.worker = None
-                    return
-                self.more_work = False
-            try:
-                self.run_due()
-            except BaseException:
-                # A log handler or callback wants to leave; this is not its thread.
-                sys.excepthook(*sys.exc_info())
+    def look_at_workers(self) -> None:
+        """A while ago all of them were busy. Leading."""
+        with self.timing:
+            self.watching = False
+        if self.events and not self.closed:
+            self.ring()
 
-    def yields(self) -> bool:
-        """Shall who runs events leave the rest to another thread that wants to?"""
-        return self.wanted > 0 and self.depth < 2
-
-    @contextlib.contextmanager
-    def drainer(self, polite: bool = False) -> Iterator[bool]:
-        """Be the one that runs events; if `polite`, False if another is."""
-        mine: bool = self.draining.acquire(blocking=False)
-        if not (mine or polite):
-            with self.timing:
-                self.wanted += 1
-            try:
-                while not mine:
-                    mine = self.draining.acquire(timeout=MOMENT)
-                    if not mine:
-                        breathe()
-            finally:
-                with self.timing:
-                    self.wanted -= 1
-        if not mine:
-            yield False
-            return
-        before, self.drained_by = self.drained_by, get_ident()
-        self.depth += 1
-        try:
-            yield True
-        finally:
-            self.depth -= 1
-            self.drained_by = before
-            self.draining.release()
-            if self.events and not before:
-                # They may be nobody's now.
-                self.wake()
+    def fail(self, what: str, error: BaseException) -> InternalError:
+        """Something of ours has failed while `what`: have that logged, and return what it is. Any thread."""
+        found = internal_error(what, error)
+        now = time.monotonic()
+        self.failures += 1
+        if now - self.failed >= EACH_FAILURE:
+            self.failed, number, self.failures = now, self.failures, 0
+            more = f' ({number - 1} more since the last that was logged)' if number > 1 else ''
+            self.post(lambda: say_failure(f'{found}{more}'))
+        return found
 
     @safe
     def park(self, waiter: Waiter) -> None:
         if PENDING:
             deliver()
         deadline = getattr(waiter, 'deadline', None)
-        if waiter is self.nested and self.events:
-            # The one that leads is to see that it is stuck.
-            self.wake()
         if deadline is None:
             waiter.gate.acquire()
         elif not waiter.gate.acquire(timeout=min(threading.TIMEOUT_MAX, max(0.0, deadline - time.monotonic()))):
@@ -317,17 +385,36 @@ class ControllerLoop(Loop):
         self.patience = -1
         if self.timers or deadline is not None:
             self.patience = self.until(deadline)
-        for fd, _ in self.pause():
+        try:
+            ready = self.pause()
+        except OSError as error:
+            if error.errno is None or by_signal(error) or self.closed:
+                raise
+            ready = []
+            self.endure(error)
+        for fd, _ in ready:
             self.stirred[fd] = True
             watcher = self.watched.get(fd)
             if watcher:
-                watcher.ready(fd)
+                try:
+                    watcher.ready(fd)
+                except Exception as error:
+                    self.endure(error)
         if self.patience >= 0:
-            now = time.monotonic()
-            for action in self.due(now):
-                action()
-            if deadline is not None and deadline <= now and not waiter.done:
-                raise Expired
+            for action in self.due(time.monotonic()):
+                try:
+                    action()
+                except Exception as error:
+                    self.endure(error)
+        if deadline is not None and not waiter.done and deadline <= time.monotonic():
+            raise Expired
+
+    def endure(self, error: Exception) -> None:
+        """Part of a turn has failed, and may fail again at once: go on, but not in a hurry."""
+        if by_signal(error) or by_new_handler(error):
+            raise error
+        self.fail('the loop was led', error)
+        time.sleep(TICK)
 
     def until(self, deadline: float | None) -> float:
         """Return how long to wait for an event, in the poller's units."""
@@ -389,7 +476,12 @@ class ControllerLoop(Loop):
             time.sleep(TICK)
             if seen == self.turns and not self.closed:
                 self.relief.done = False
-                self.wait(self.relief)
+                try:
+                    self.wait(self.relief)
+                except BaseException as error:
+                    # Nothing ends this thread but the end of the loop.
+                    if not self.closed:
+                        self.fail('the spare thread led the loop', error)
 
     def disown(self, fds: list[int], why: str) -> None:
         """This process was forked: let go of `fds` and all that is watched, and wait for nothing more."""
@@ -404,6 +496,7 @@ class ControllerLoop(Loop):
             self.poller.close()
         self.watched.clear()
         self.waker = -1
+        self.workers.clear()
 
         def refuse(waiter: Waiter) -> None:
             raise EcontextError(why)
@@ -412,22 +505,42 @@ class ControllerLoop(Loop):
         self.timing = threading.Lock()
 
     def close(self) -> None:
-        """Stop the spare thread and let go of all descriptors."""
+        """
+        Stop the spare thread and let go of all descriptors.
+
+        Events that are left are run first, for PARTING seconds at most; a handler that does
+        not return keeps its thread, and nothing else.
+        """
         self.closed = True
         while self.helper.is_alive() and self.helper is not threading.current_thread():
             self.finish(self.relief)
             self.wake()
             self.helper.join(0.05)
         try:
-            worker = self.worker
-            if worker is not None and worker is not threading.current_thread():
-                worker.join(MOMENT)
-                while worker.is_alive():
-                    breathe()
-                    worker.join(MOMENT)
-            self.run_due()
+            self.run_chores()
+            self.part()
         finally:
             self.let_go()
+
+    def part(self) -> None:
+        """Have the threads for events run what is left, and end."""
+        end = time.monotonic() + PARTING
+        me = threading.current_thread()
+        if self.events:
+            self.ring()
+        while time.monotonic() < end:
+            with self.timing:
+                others = [worker for worker in self.workers if worker.thread is not me]
+                for worker in others:
+                    worker.ring()
+            if not others:
+                break
+            others[0].thread.join(MOMENT)
+            breathe()
+            if self.events and self.is_stuck():
+                self.ring()
+        if not any(worker.thread is not me for worker in self.workers):
+            self.run_due()
 
     def let_go(self) -> None:
         for watcher in set(self.watched.values()):
@@ -447,3 +560,70 @@ def attempt(action: Action) -> None:
         if by_signal(error):
             raise
         sys.excepthook(*sys.exc_info())
+
+
+def say_failure(text: str) -> None:
+    logging.getLogger('econtext').error('%s', text)
+
+
+class Worker:
+    """A thread that runs events, made when there is a first one; it is `Work` to itself, where one of them waits."""
+
+    def __init__(self, loop: ControllerLoop) -> None:
+        self.loop = loop
+        self.running = True
+        self.since = time.monotonic()   # when the event that runs was begun
+        self.nested: Any = None     # what the event that runs waits for
+        self.posted = True
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        self.thread = threading.Thread(target=self.work, name='econtext events', daemon=True)
+        self.thread.start()
+
+    def ring(self) -> None:
+        """Have it look for events. Whoever holds `timing`."""
+        with contextlib.suppress(RuntimeError):
+            self.bell.release()
+
+    def work(self) -> None:
+        loop = self.loop
+        while True:
+            self.turn()
+            with loop.timing:
+                if loop.events:
+                    continue
+                if loop.closed or len(loop.workers) > 1:
+                    loop.workers.remove(self)
+                    return
+                self.running = False
+            self.bell.acquire()
+            self.running = True
+
+    def is_due(self, me: int) -> bool:
+        return bool(self.loop.events)
+
+    def handle(self) -> None:
+        self.turn()
+
+    def turn(self) -> None:
+        """Run the events that have come by now."""
+        loop, me = self.loop, get_ident()
+        before = loop.busy.get(me, ())
+        loop.busy[me] = (*before, self)
+        try:
+            for _ in range(len(loop.events)):
+                try:
+                    event = loop.events.popleft()
+                except IndexError:
+                    break
+                self.since = time.monotonic()
+                try:
+                    event()
+                except BaseException:
+                    # A log handler or callback wants to leave; this is not its thread.
+                    sys.excepthook(*sys.exc_info())
+        finally:
+            if before:
+                loop.busy[me] = before
+            else:
+                loop.busy.pop(me, None)

@@ -11,6 +11,8 @@ Invariants:
 * What a program sends is decoded as hostile; what makes no sense ends its link, and
   nothing else.
 * A module of theirs never takes the place of another one that is known by its name.
+* Who cannot be let in, for want of descriptors say, costs nobody else anything: the
+  socket is left alone for a while.
 * When a program is gone, its calls that have not begun are withdrawn; the answers to
   the others are dropped.
 * The socket is removed with the broker.  One that nobody listens at is replaced.
@@ -22,12 +24,14 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import logging
 import os
 import socket
 import stat
 import struct
 import threading
+import time
 import zlib
 from typing import TYPE_CHECKING, Any, cast
 
@@ -51,6 +55,23 @@ log = logging.getLogger('econtext')
 VERSION = 1     # of what is said on the socket
 LARGEST = 1 << 30
 MOST = 64       # programs at a time
+AGAIN = 1.0     # seconds until somebody is let in again, where that could not be done
+GONE = errno.EAGAIN, errno.EINTR, errno.ECONNABORTED    # who wanted in is there no more
+
+
+def brought(body: bytes) -> list[tuple[str, Any]]:
+    """Return the modules that a program brings; raise BadFrame for what is none."""
+    try:
+        found = decode(zlib.decompress(body))
+        return [(str(name), whole_unit(unit)) for name, unit in found]
+    except (zlib.error, TypeError, ValueError) as error:
+        raise BadFrame(f'modules of another form: {error}') from None
+
+
+def whole_unit(unit: Any) -> tuple[Any, ...]:
+    if not isinstance(unit, (list, tuple)) or len(unit) < 3:
+        raise BadFrame('a module of another form')
+    return tuple(unit)
 
 
 class Forwarded:
@@ -88,8 +109,8 @@ class Guest:
         self.inbox: collections.deque[tuple[int, int, int, bytes]] = collections.deque()
         self.working = threading.Lock()
         self.link = Link(broker.loop, self, self)
-        fd = connection.detach()
-        self.link.open(fd, os.dup(fd))
+        out = os.dup(connection.fileno())
+        self.link.open(connection.detach(), out)
         self.link.send(HELLO, 0, 0, 0, encode((VERSION, os.getpid())))
 
     def accepts(self, link: Any, kind: int, dst: int, src: int, handle: int, size: int) -> bool:
@@ -106,10 +127,14 @@ class Guest:
                 kind, dst, handle, body = self.inbox.popleft()
                 try:
                     self.take(kind, dst, handle, body)
-                except (BadFrame, LookupError, TypeError, ValueError, zlib.error) as error:
+                except BadFrame as error:
                     self.inbox.clear()
                     self.reception.log(f'an attached program sent what makes no sense ({error}), and was let go')
                     self.leave()
+                except Exception as error:
+                    found = self.broker.loop.fail('a frame of an attached program could not be taken in', error)
+                    if kind in (CALL, MODULE) and handle not in self.calls:
+                        self.link.send(DEAD, 0, dst, handle, encode(str(found)))
 
     def take(self, kind: int, dst: int, handle: int, body: bytes) -> None:
         context = self.broker.contexts.get(dst)
@@ -138,7 +163,7 @@ class Guest:
 
     def bring(self, context: Context, handle: int, body: bytes) -> None:
         """Hand on modules of the program, unless one is known by such a name."""
-        units = [(str(name), tuple(unit)) for name, unit in decode(zlib.decompress(body))]
+        units = brought(body)
         for name, unit in units:
             if self.reception.conflicts(context, name, unit):
                 self.link.send(ERROR, 0, context.id, handle, encode(
@@ -162,12 +187,16 @@ class Guest:
         self.link.send(WANT, 0, context.id, number, encode(name))
 
     def supplied(self, number: int, body: bytes) -> None:
-        number, handle, name = self.wanted.pop(number)
+        try:
+            number, handle, name = self.wanted.pop(number)
+        except KeyError:
+            raise BadFrame('a module that it was not asked for') from None
         unit = decode(body)
+        if unit is not None:
+            unit = whole_unit(unit)
         context = self.broker.contexts.get(number)
         if context is not None:
             if unit is not None:
-                unit = tuple(unit)
                 self.reception.conflicts(context, name, unit)
                 context.sent.add(name)
             context.deliver([(name, unit)], handle)
@@ -213,13 +242,34 @@ class Reception:
         """Let somebody in. Leading."""
         try:
             connection, _ = self.socket.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno not in GONE:
+                self.pause(error)
             return
-        if peer(connection) != os.geteuid() or len(self.guests) >= MOST:
+        try:
+            if peer(connection) != os.geteuid() or len(self.guests) >= MOST:
+                self.log('a program of another user, or one too many, wanted to attach')
+                return
+            self.guests.append(Guest(self.broker, self, connection))
+        except OSError as error:
+            self.pause(error)
+        finally:
+            # A guest has taken the descriptor out of it.
             connection.close()
-            self.log('a program of another user, or one too many, wanted to attach')
-            return
-        self.guests.append(Guest(self.broker, self, connection))
+
+    def pause(self, error: OSError) -> None:
+        """Let nobody in for a while: what is lacking, descriptors mostly, would be lacking at once again. Leading."""
+        loop = self.broker.loop
+        loop.forget(self.socket.fileno())
+        self.log(
+            f'no program can attach now ({error.strerror}): it is tried again in {AGAIN:g} s; '
+            'raise the limit of open files (ulimit -n), or close what is not needed')
+        loop.at(time.monotonic() + AGAIN, self.resume)
+
+    def resume(self) -> None:
+        """Listen again. Leading."""
+        if self.socket.fileno() >= 0 and not self.broker.closed:
+            self.broker.loop.watch(self.socket.fileno(), cast('Any', self))
 
     def number(self) -> int:
         self.last += 1

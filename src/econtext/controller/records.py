@@ -6,42 +6,54 @@ record ``stdout: …`` or ``stderr: …``; a record logged there is one here, wi
 name of its logger in front and as ``record.remote_name``.
 
 The strategy: what arrives waits in the queue of its context, no more than the
-context has credit for, and is an event of the loop.  It is handled line by line, in
-order, whoever does so: a handler that calls the context again has the rest of
-the lines handled before that call returns.  As lines are handled, credit is
-granted again; so a slow handler slows those who print, and costs no memory.
+context has credit for.  It is handled line by line, in order, by whoever waits for that
+context, or else as an event of the loop, some at a time: a handler that calls the context
+again has the rest of the lines handled before that call returns.  As lines are handled,
+credit is granted again; so a slow handler slows those who print, and costs no memory.
+A piece counts by its bytes and by its lines, for each line is a record.
 
 Invariants:
 
 * No line is lost, torn or out of order within its stream; one longer than
-  LONGEST comes in pieces.
+  LONGEST comes in pieces.  At the end of a context there is a time by which handlers
+  must have taken its lines; how many were dropped then is told.
+* Who has an answer has handled what came before it, and nothing else; whoever has a
+  deadline has others handle that, and goes at the deadline.
 * What waits here is at most the window and one piece, see ``core.flow``; a
   context that sends more is ended.
 * No control character of theirs reaches a terminal through us, and no line of
   theirs but a record's first begins at the margin, where it could be taken for
   another record.
 
-``put`` is entered by any thread, ``charge`` by the thread that leads, all else by
-one thread at a time, which holds the loop's ``draining``.
+``put``, ``settle`` and ``finish`` are entered by any thread, ``charge`` by the thread that
+leads, all else by one thread at a time, which holds ``lock``.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import logging
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from econtext.controller import loggers
-from econtext.controller.interrupt import by_signal, safe
-from econtext.core.flow import COST, WINDOW
-from econtext.core.wire import BadFrame
+from econtext.controller.charges import CHARGES
+from econtext.controller.expired import Expired
+from econtext.controller.interrupt import breathe, by_signal, safe
+from econtext.core.flow import COST, WINDOW, weight
+from econtext.core.wire import REPORT, BadFrame
 
 if TYPE_CHECKING:
-    from econtext.controller.loop import ControllerLoop
+    from econtext.controller.loop import ControllerLoop, Wait
 
 LONGEST = 1 << 20   # bytes
+SLICE = 0.05    # seconds that lines of one context are handled in one go
+MOMENT = 0.1    # seconds after which who waits for another thread sees to Ctrl-C
+NESTED = 0.5    # seconds that the thread of a handler waits for another such
 SLACK = 1 << 18     # bytes that a child may print before it knows of its window
 STREAMS = {1: 'stdout', 2: 'stderr'}
 HARMLESS = {code: f'\\x{code:02x}' for code in (*range(32), *range(127, 160)) if code != 9}
@@ -106,86 +118,221 @@ class Lines:
         self.grant = grant
         self.allowance = Allowance(window)
         self.partial: dict[int, bytes] = {}
-        # What has come: how to handle it, and what it cost.
-        self.queue: collections.deque[tuple[Callable[[], object], int]] = collections.deque()
+        # What has come: how to handle it, what it cost, and how many lines it has.
+        self.queue: collections.deque[tuple[Callable[[], object], int, int]] = collections.deque()
         self.begun = 0      # how many of them were taken out of the queue
         self.running = 0    # how many of those are not handled yet
+        # Held by the thread that handles them, which `holder` says.
+        self.lock = threading.RLock()
+        self.holder = 0
+        self.wanted = 0     # threads that wait for `lock`
         self.posted = False     # is the event among the loop's?
-        # Bytes of the program that starts the context: come, handled, dropped.
+        # Who waits until so many were begun and handled.
+        self.watchers: list[tuple[int, Wait]] = []
+        # What the program that starts the context says, in what it costs: come, handled; in bytes: left out.
         self.told = self.shown = self.untold = 0
         # Complete lines of what is being handled: (stream, line, what to grant then).
         self.lines: collections.deque[tuple[int, bytes, int]] = collections.deque()
 
-    def put(self, action: Callable[[], object], cost: int = 0) -> None:
+    def put(self, action: Callable[[], object], cost: int = 0, lines: int = 0) -> None:
         """Have `action` run, behind all that was put before, and `cost` bytes granted then."""
-        self.queue.append((action, cost))
-        if not self.posted:
-            self.posted = True
-            self.loop.post(self.turn)
+        self.queue.append((action, cost, lines))
+        if not self.holder:
+            self.loop.summon(self)
+
+    def is_due(self, me: int) -> bool:
+        """Is there something that thread `me` may handle now?"""
+        return bool(self.queue or self.lines) and self.holder in (0, me)
+
+    def handle(self) -> None:
+        """Handle some of what has come, unless another thread does."""
+        if self.lock.acquire(blocking=False):
+            before = self.begin()
+            try:
+                self.drain(None, time.monotonic() + SLICE, polite=True)
+            finally:
+                self.stop(before)
 
     def turn(self) -> None:
-        """Handle what has come: the loop's event."""
+        """Handle some of what has come, and have the rest handled: the loop's event."""
         self.posted = False
-        self.drain(polite=True)
+        self.handle()
+        self.pass_on()
 
-    def settle(self) -> None:
-        """Return when what has come by now is handled. Any thread that does not lead."""
-        if self.queue or self.lines or self.running:
-            with self.loop.drainer():
-                self.drain()
+    def pass_on(self) -> None:
+        """Have what is left handled by whoever may."""
+        if self.is_due(0):
+            self.loop.summon(self)
 
-    def drain(self, polite: bool = False) -> None:
-        """Handle what has come by now; if `polite`, leave the rest to who wants to."""
-        goal = len(self.queue) + self.begun
-        events = self.loop.events
-        if not self.posted:
-            # A handler that waits, for what comes behind the rest, has an event to run;
-            # it stands before whatever else has come since.
-            self.posted = True
-            events.appendleft(self.turn)
+    def mark(self) -> int:
+        """Return what to give to ``settle`` for all that has come by now."""
+        waits = len(self.queue)
+        return waits + self.begun
+
+    def is_open(self, mark: int) -> bool:
+        """Is something that came before `mark` not handled yet?"""
+        if self.begun > mark or not (self.queue or self.lines or self.running):
+            return False
+        return self.begun < mark or bool(self.lines or self.running)
+
+    def settle(self, mark: int, deadline: float | None = None) -> None:
+        """
+        Return when what came before `mark` is handled; raise Expired at `deadline`.
+
+        Any thread that does not lead.  One that has a deadline handles nothing itself: the
+        handlers are the program's, and take their time.
+        """
+        if self.is_open(mark):
+            if deadline is None or threading.get_ident() in self.loop.busy:
+                if self.take():
+                    before = self.begin()
+                    try:
+                        self.drain(mark, deadline)
+                    finally:
+                        self.stop(before)
+                if deadline is not None and (self.lines or self.begun < mark) and self.is_open(mark):
+                    raise Expired
+            else:
+                self.await_others(mark, deadline)
+        self.pass_on()
+
+    def await_others(self, mark: int, deadline: float) -> None:
+        wait = self.loop.waiter(deadline)
+        watcher = mark, wait
+        self.watchers.append(watcher)
         try:
-            while self.lines or (self.queue and self.begun < goal):
-                if polite and self.loop.wanted and self.loop.yields():
-                    break
-                self.running += 1
-                try:
-                    if self.lines:
-                        self.emit_lines(polite)
-                    else:
-                        self.take_up()
-                except Exception as error:
-                    if by_signal(error):
-                        raise
-                    sys.excepthook(*sys.exc_info())
-                finally:
-                    self.running -= 1
+            self.pass_on()
+            if self.is_open(mark):
+                self.loop.wait(wait)
         finally:
-            if not (self.queue or self.lines) and events and events[0] == self.turn:
-                events.popleft()
-                self.posted = False
-                if self.queue and not self.posted:
-                    # It came in between.
-                    self.posted = True
-                    self.loop.post(self.turn)
+            with contextlib.suppress(ValueError):
+                self.watchers.remove(watcher)
+
+    def finish(self, deadline: float) -> None:
+        """No more will come: have what is left handled until `deadline`, then drop lines, and tell how many."""
+        try:
+            self.settle(self.mark(), deadline)
+        except Expired:
+            dropped = self.drop()
+            if dropped:
+                self.put(lambda: say(
+                    self.logger, logging.WARNING,
+                    '%d lines were dropped: handlers of logging had not taken them when the time to close was over',
+                    dropped))
+                with contextlib.suppress(Expired):
+                    self.settle(self.mark(), time.monotonic() + SLICE)
+
+    def drop(self) -> int:
+        """Drop the lines that wait, and keep all else; return how many lines there were."""
+        dropped, kept = 0, []
+        with contextlib.suppress(IndexError):
+            while True:
+                self.lines.popleft()
+                dropped += 1
+        with contextlib.suppress(IndexError):
+            while True:
+                item = self.queue.popleft()
+                self.begun += 1
+                dropped += item[2]
+                if not item[2]:
+                    kept.append(item)
+        for item in kept:
+            self.begun -= 1
+            self.queue.append(item)
+        return dropped
+
+    # By the thread that holds the lock.
+
+    def take(self) -> bool:
+        """
+        Take the lock, from who handles lines if need be.
+
+        False for the thread of a handler, if no line is handled for NESTED seconds: who has the lock
+        may wait for that very handler.
+        """
+        if self.lock.acquire(blocking=False):
+            return True
+        nested = threading.get_ident() in self.loop.busy
+        since, seen = time.monotonic(), (self.begun, len(self.lines))
+        self.wanted += 1
+        try:
+            while not self.lock.acquire(timeout=MOMENT):
+                breathe()
+                if seen != (self.begun, len(self.lines)):
+                    since, seen = time.monotonic(), (self.begun, len(self.lines))
+                if nested and time.monotonic() - since > NESTED:
+                    return False
+        finally:
+            self.wanted -= 1
+        return True
+
+    def begin(self) -> int:
+        """The lock was taken: note that; return who held it before, this thread or none."""
+        me = threading.get_ident()
+        before, self.holder = self.holder, me
+        busy = self.loop.busy
+        busy[me] = (*busy.get(me, ()), self)
+        return before
+
+    def stop(self, before: int) -> None:
+        me, busy = threading.get_ident(), self.loop.busy
+        rest = busy.get(me, ())[:-1]
+        if rest:
+            busy[me] = rest
+        else:
+            busy.pop(me, None)
+        self.holder = before
+        self.lock.release()
+        if self.watchers:
+            self.tell()
+
+    def tell(self) -> None:
+        for mark, wait in list(self.watchers):
+            if not self.is_open(mark):
+                self.loop.finish(wait)
+
+    def drain(self, mark: int | None, until: float | None, polite: bool = False) -> None:
+        """Handle what came before `mark`, until that time; if `polite`, leave the rest to who wants to."""
+        while self.lines or self.queue:
+            if mark is not None and (self.begun > mark or (self.begun == mark and not self.lines)):
+                break
+            if (polite and self.wanted) or (until is not None and time.monotonic() >= until):
+                break
+            self.running += 1
+            try:
+                if self.lines:
+                    self.emit_lines(until, polite)
+                else:
+                    self.take_up()
+            except Exception as error:
+                if by_signal(error):
+                    raise
+                sys.excepthook(*sys.exc_info())
+            finally:
+                self.running -= 1
+            if self.watchers:
+                self.tell()
 
     def take_up(self) -> None:
         self.begun += 1
-        action, cost = self.queue.popleft()
+        action, cost, _ = self.queue.popleft()
         try:
             action()
         finally:
             if cost:
                 self.granting(cost)
 
-    def emit_lines(self, polite: bool) -> None:
-        lines, loop = self.lines, self.loop
-        while lines and not (polite and loop.wanted and loop.yields()):
+    def emit_lines(self, until: float | None, polite: bool) -> None:
+        lines, clock = self.lines, time.monotonic
+        while lines:
             stream, line, cost = lines.popleft()
             try:
                 self.emit(stream, line)
             finally:
                 if cost:
                     self.granting(cost)
+            if (until is not None and clock() >= until) or (polite and self.wanted):
+                break
 
     def granting(self, cost: int) -> None:
         grant = self.allowance.handled(cost)
@@ -203,10 +350,10 @@ class Lines:
             self.partial[stream] = rest
         if not lines:
             # A line that is not complete is no reason to hold its writer.
-            self.granting(len(data) + COST)
+            self.granting(weight(data) + COST)
             return
         self.lines.extend([(stream, line, 0) for line in lines[:-1]])
-        self.lines.append((stream, lines[-1], len(data) + COST))
+        self.lines.append((stream, lines[-1], weight(data) + COST))
 
     def flush(self) -> None:
         """A call has ended: what it printed last is a line, complete or not."""
@@ -229,13 +376,15 @@ class Lines:
 
     def heard(self, data: bytes, show: Callable[[bytes], object]) -> None:
         """Have `show` told what the program that starts the context says, within bounds."""
-        if self.told - self.shown > LONGEST:
+        charge = CHARGES[REPORT]
+        if self.told - self.shown > charge.window:
             self.untold += len(data)
             return
-        self.told += len(data)
+        cost = len(data) + charge.each
+        self.told += cost
 
         def action() -> None:
-            self.shown += len(data)
+            self.shown += cost
             show(data)
             if self.untold:
                 untold, self.untold = self.untold, 0
@@ -254,7 +403,7 @@ class Lines:
     def logged(self, value: tuple[str, int, float, str, str]) -> None:
         """Take in a record that was logged there, as ``claims.record`` read it."""
         name, level, created, text, trace = value
-        if not self.logger.isEnabledFor(level):
+        if not takes(self.logger, level):
             return
         record = self.logger.makeRecord(
             self.logger.name, level, '(remote)', 0, '%s: %s',
@@ -266,6 +415,11 @@ class Lines:
         if trace:
             record.exc_text = MARGIN + indented(trace)
         self.logger.handle(record)
+
+
+def takes(logger: logging.Logger, level: int) -> bool:
+    """Return what ``logger.isEnabledFor(level)`` does, which keeps its answer to each level for ever."""
+    return not logger.disabled and logger.manager.disable < level >= logger.getEffectiveLevel()
 
 
 @safe

@@ -125,12 +125,21 @@ class Channel(object):
         else:
             body, data = codec.encode(value), EMPTY
         if not self.end.send(body, data):
-            raise EcontextError('the channel is closed: ask open() before send()')
+            raise EcontextError(
+                'the channel is closed: ask open() before send(), and keep() what is to outlive its call')
 
     def close(self):
         # type: () -> None
         """Tell the other end that nothing more will come."""
         self.end.close()
+
+    def keep(self):
+        # type: () -> Channel
+        """Leave the channel open beyond the end of its calls; return it."""
+        if not self.end.is_open():
+            raise EcontextError('the channel is closed: keep() it before its call ends')
+        self.end.keep()
+        return self
 
     def __iter__(self):
         # type: () -> Any

@@ -38,9 +38,17 @@ WINDOW = 1 << 20    # bytes, unless the settings say otherwise
 KEPT = 4 << 20      # bytes of records that could not be sent yet
 WARNING = 30        # the level, as `logging` has it
 COST = 128          # bytes that a piece counts for beyond its own: what it takes to hold it
+LINE = 32           # bytes that a line counts for beyond its own: what it takes to handle it
+NEWLINE = '\n'.encode()
 # Where a thread waits for others, or holds what it may not want twice; that it only waits there.
 BUSY = ['econtext.core.' + name for name in ('loop', 'watch', 'bulk')]
 WAITING = 'spare', 'wait', 'enter', 'park', 'turn'
+
+
+def weight(data):
+    # type: (bytes) -> int
+    """Return what printed bytes count for: each line in them is a record at the other end."""
+    return len(data) + LINE * data.count(NEWLINE)
 
 
 class Credit(object):
@@ -95,7 +103,7 @@ class Flow(object):
         # type: (Callable[[bytes], Any]) -> Callable[[bytes], Any]
         def receive(data):
             # type: (bytes) -> None
-            if self.credit.spend(len(data)):
+            if self.credit.spend(weight(data)):
                 send(data)
         return receive
 

@@ -7,6 +7,7 @@ from econtext.core.codec import Text, encode
 
 MOST = 1 << 17      # characters of a text that is sent
 LONGEST = 1000      # of the name of a logger
+MOST_LEVEL = 1 << 60    # that no level or time reaches
 
 
 def cut(text, most=MOST):
@@ -21,8 +22,11 @@ def cut(text, most=MOST):
 
 def number(value):
     # type: (Any) -> Any
-    if isinstance(value, (int, float)):
-        return value
+    """Return `value` as a plain number, 0 for what is none: an application may have a class of its own for levels."""
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int) and -MOST_LEVEL < value < MOST_LEVEL:
+        return int(value)
     return 0
 
 

@@ -13,6 +13,8 @@ Invariants:
   class was registered.
 * A type that this Python does not have arrives as what it is made from: a text,
   a tuple.  Modules are imported for listed types only.
+* What is made takes time in proportion to what it is made from, and no value makes
+  this process look through the disk, but for the first UNKNOWN zones of no database.
 
 Sent behind HELLO; imported when the first rich value comes or goes.
 """
@@ -65,17 +67,28 @@ def ratio(value):
     return value.numerator, value.denominator
 
 
-def bounds(value):
-    # type: (Any) -> tuple[int, ...]
-    """Start, stop and step of an xrange, which before Python 2.6 tells them nowhere else."""
-    numbers = [int(number) for number in repr(value)[len('xrange('):-1].split(',')]
-    if len(numbers) == 1:
-        numbers.insert(0, 0)
-    return tuple((numbers + [1])[:3])
+def steps(value):
+    # type: (Any) -> tuple[Any, ...]
+    """Start, stop and step of a range."""
+    try:
+        parts = value.__reduce__()[1]  # type: tuple[Any, ...]
+    except TypeError:
+        # Before Python 2.6 an xrange tells them nowhere else.
+        parts = tuple([int(number) for number in repr(value)[len('xrange('):-1].split(',')])
+        if len(parts) == 1:
+            parts = (0,) + parts
+        parts = (parts + (1,))[:3]
+    if max([abs(part) for part in parts]) >> MOST_BITS:
+        raise TypeError(
+            'a range of numbers of more than %d bits cannot cross between contexts: '
+            'send its start, stop and step' % MOST_BITS)
+    return parts
 
 
-# What a Fraction is made of is divided by what both have in common, which takes time.
+# What a Fraction is made of is divided by what both have in common, and a range by its
+# step, which takes time.
 MOST_BITS = 1 << 14
+UNKNOWN = 16        # keys of no zone that are looked for on the disk
 ALIASES = {'__builtin__': 'builtins', 'posix': 'os'}
 STRUCTURES = (
     'os.stat_result os.statvfs_result os.uname_result os.times_result os.terminal_size '
@@ -97,8 +110,8 @@ APART = {  # type: dict[str, tuple[str, Callable[[Any], Any]]]
         value.days, value.seconds, value.microseconds)),
     'decimal.Decimal': ('decimal', lambda value: (str(value),)),
     'uuid.UUID': ('uuid', lambda value: (value.hex,)),
-    'builtins.range': ('range', lambda value: value.__reduce__()[1]),
-    'builtins.xrange': ('range', lambda value: bounds(value)),
+    'builtins.range': ('range', steps),
+    'builtins.xrange': ('range', steps),
     'fractions.Fraction': ('fraction', ratio),
     'subprocess.CompletedProcess': ('completed', lambda value: (
         value.args, value.returncode, value.stdout, value.stderr)),
@@ -240,6 +253,20 @@ def without_sets(value):
     return value
 
 
+# What to do about values of types that no registration helps, of the language and of these modules.
+BOUND = '_thread', 'thread', 'threading', '_socket', 'socket'
+REMEDIES = {
+    'generator': 'iterate over the function that makes it by stream(), or send a list of its values',
+    'coroutine': 'have a plain function run it, by asyncio.run(), and return the result',
+    'async_generator': 'have a plain function collect its values, under asyncio.run(), and return a list',
+    'function': 'send its name, and look it up there; or call it itself',
+    'module': 'import it there',
+    'type': 'send its name, and look it up there',
+}
+for _name in 'method', 'instancemethod', 'builtin_function_or_method', 'method-wrapper':
+    REMEDIES[_name] = REMEDIES['function']
+
+
 def refusal(value):
     # type: (Any) -> TypeError
     kind = class_of(value)
@@ -248,6 +275,14 @@ def refusal(value):
     if kind.__module__ != len.__module__:
         remedy = (
             'register the class with econtext.register in a module that both ends import, or ' + remedy)
+    else:
+        remedy = REMEDIES.get(name[1], remedy)
+    if name[0] in BOUND:
+        remedy = 'it is bound to the process that made it: make one there'
+    if name[0].startswith('econtext.'):
+        remedy = 'it is bound to the process that made it: send what is needed of it'
+    if name[0] in ('_io', 'io'):
+        remedy = 'send the path of the file, or the bytes that are in it'
     if name in TYPES:
         remedy = (
             'another class of that name was registered: put @econtext.register above all '
@@ -276,6 +311,65 @@ def restore(owner, value):
     return value
 
 
+class Zones(object):
+    """Zones by their keys: each is read from the disk once, and few that are not there are looked for."""
+
+    def __init__(self):
+        # type: () -> None
+        self.found = {}  # type: dict[Any, Any]
+        self.missed = 0
+        # The keys of the database, once enough were missed.
+        self.keys = None  # type: Any
+
+    def get(self, key):
+        # type: (Any) -> Any
+        """Return the zone `key` names, None if there is none here."""
+        try:
+            return self.found[key]
+        except KeyError:
+            pass
+        if self.keys is None and self.missed >= UNKNOWN:
+            self.keys = database()
+        if self.keys is not None and self.plainly(key) not in self.keys:
+            return None
+        zone = look_up(key)
+        if zone is None:
+            self.missed += 1
+        if zone is not None or self.keys is None:
+            self.found[key] = zone
+        return zone
+
+    def plainly(self, key):
+        # type: (Any) -> Any
+        """Return a key without the name of a variant of the database."""
+        if key[:6] in ('posix/', 'right/'):
+            return key[6:]
+        return key
+
+
+def look_up(key):
+    # type: (Any) -> Any
+    try:
+        import zoneinfo
+        return zoneinfo.ZoneInfo(key)
+    except (ImportError, LookupError, EnvironmentError):
+        # Of a folder of zones: it cannot be read.
+        return None
+
+
+def database():
+    # type: () -> Any
+    """Return the keys of all zones."""
+    try:
+        import zoneinfo
+        return zoneinfo.available_timezones()
+    except ImportError:
+        return ()
+
+
+named_zone = Zones().get
+
+
 def make_zone(parts):
     # type: (Any) -> Any
     if parts is None:
@@ -286,12 +380,10 @@ def make_zone(parts):
             'the zone %s is some seconds from a whole minute, which Python knows from 3.7 on: '
             'send the time in another zone, such as that of UTC' % (name or key))
     if key:
-        try:
-            import zoneinfo
-            return zoneinfo.ZoneInfo(key)
-        except (ImportError, LookupError):
-            # No database here: the offset of that moment is what is left.
-            pass
+        found = named_zone(key)
+        if found is not None:
+            return found
+        # No database here: the offset of that moment is what is left.
     import datetime
     offset = datetime.timedelta(0, seconds)
     try:
@@ -325,12 +417,18 @@ def maker(name, build=None):
     # type: (str, Any) -> Callable[..., Any]
     """Return what makes values of the type of that name, by `build(type, ...)` or the type."""
     module, name = name.split('.')
+    # Looked for once: where there is none, that takes long.
+    kinds = []  # type: list[Any]
 
     def make(*args):
         # type: (Any) -> Any
-        try:
-            kind = getattr(__import__(module), name)
-        except (ImportError, AttributeError):
+        if not kinds:
+            try:
+                kinds.append(getattr(__import__(module), name))
+            except (ImportError, AttributeError):
+                kinds.append(None)
+        kind = kinds[0]
+        if kind is None:
             # This Python does not have it.
             if len(args) == 1 or build is make_structure:
                 return args[0]

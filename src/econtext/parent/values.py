@@ -7,9 +7,11 @@ Invariants:
 
 * Nothing but listed types is built, and classes that were registered in this very
   process; the bytes choose among tables, and nothing is imported for them.
-* Memory and time are bounded by a small multiple of the bytes received.
+* Memory and time are bounded by a small multiple of the bytes received, and who gives a
+  clock is asked between any STEP values whether there is time for more.
 * Whatever is wrong with the bytes is one exception, ``BadFrame``; what an honest
-  child may send and we do not take is the ``Unusable`` among these.
+  child may send and we do not take is the ``Unusable`` among these.  Any other
+  exception is none of the sender's: memory that is not to be had, a defect of ours.
 
 Pure: no descriptors, threads or clocks.
 """
@@ -19,11 +21,14 @@ import sys
 from econtext.core import named, rich
 from econtext.core.codec import NONE, Long
 from econtext.core.face import TYPES
+from econtext.core.failure import DEEPEST
 from econtext.core.wire import EMPTY, BadFrame
 
 LONGEST = 1000  # characters of an address; the name of a link may be in it
-DEEPEST = 200   # levels of nesting
-CROWDED = 200   # keys with which each may collide, on the average
+CROWDED = 32    # keys with which each may collide, on the average
+STEP = 500      # values, between which the clock is looked at
+# What makers raise for arguments that they do not take.
+WRONG = ValueError, TypeError, LookupError, ArithmeticError, AttributeError, struct.error
 PYTHON2 = isinstance('', type(''.encode()))
 COLON = ':'.encode()
 PLAIN = 'b'.encode()
@@ -55,12 +60,18 @@ class Refused(Unusable):
 
 
 class Decoder(object):
-    """Decodes one body; `owner.make(name, ...)` makes contexts and channels."""
+    """
+    Decodes one body; `owner.make(name, ...)` makes contexts and channels.
 
-    def __init__(self, data, owner):
-        # type: (bytes, Any) -> None
+    `clock`, if not None, is called now and then, and raises when there is no more time.
+    """
+
+    def __init__(self, data, owner, clock=None):
+        # type: (bytes, Any, Any) -> None
         self.data = data
         self.owner = owner
+        self.clock = clock
+        self.left = STEP
         self.at = 0
         self.depth = 0
 
@@ -83,18 +94,39 @@ class Decoder(object):
 
     def series(self, count):
         # type: (int) -> list[Any]
+        if not count:
+            return []
         # The least a value takes is three bytes.
         if count < 0 or count * 3 > len(self.data) - self.at:
             raise ValueError('more values than bytes')
         self.depth += 1
         if self.depth > DEEPEST:
             raise TooDeep('is nested more than %d levels deep: send it in parts' % DEEPEST)
-        values = [self.value() for _ in range(count)]
+        if self.clock is None:
+            values = [self.value() for _ in range(count)]
+        else:
+            values = self.in_steps(count)
         self.depth -= 1
+        return values
+
+    def in_steps(self, count):
+        # type: (int) -> list[Any]
+        """Return the next `count` values, with a look at the clock in between."""
+        values = []  # type: list[Any]
+        while count:
+            size = min(count, STEP)
+            count -= size
+            self.left -= size
+            if self.left < 0:
+                self.left = STEP
+                self.clock()
+            values.extend([self.value() for _ in range(size)])
         return values
 
     def pairs(self, count):
         # type: (int) -> dict[Any, Any]
+        if not count:
+            return {}
         if count % 2:
             raise ValueError('a key without a value')
         flat = self.series(count)
@@ -104,6 +136,8 @@ class Decoder(object):
     def rich(self, count):
         # type: (int) -> Any
         parts = self.series(count)
+        if self.clock is not None:
+            self.clock()
         spread(parts)
         if parts[0] == 'type' and self.owner is not None:
             return registered(*parts[1:])
@@ -136,9 +170,10 @@ READERS = dict([(tag.encode(), reader) for tag, reader in (
     ('s', lambda self, size: self.foreign(size)),
     ('u', lambda self, size: self.text(size)),
     ('t', lambda self, count: tuple(self.series(count))),
-    ('l', lambda self, count: self.series(count)),
-    ('d', lambda self, count: self.pairs(count)),
-    ('x', lambda self, count: self.rich(count)),
+    # As they are: each call in between counts towards the depth that the interpreter allows.
+    ('l', Decoder.series),
+    ('d', Decoder.pairs),
+    ('x', Decoder.rich),
 )])
 
 
@@ -184,10 +219,14 @@ def whole(*numbers):
     return [number for number in numbers if not isinstance(number, INTEGERS)] == []
 
 
+def bounded(*numbers):
+    # type: (Any) -> bool
+    return whole(*numbers) and not max([abs(number) for number in numbers]) >> rich.MOST_BITS
+
+
 SOUND = {
-    'range': lambda start, stop, step: whole(start, stop, step),
-    'fraction': lambda above, below: whole(above, below) and not max(
-        abs(above), abs(below)) >> rich.MOST_BITS,
+    'range': lambda start, stop, step: bounded(start, stop, step),
+    'fraction': lambda above, below: bounded(above, below),
     'completed': lambda args, status, out, err: whole(status) and plain((out, err)),
     'usage': lambda total, used, free: whole(total, used, free),
     'uname': lambda *items: len(items) == 6 and plain(items),
@@ -232,9 +271,9 @@ def spread(keys):
         raise ValueError('keys that were chosen to collide')
 
 
-def decode(data, owner=None):
-    # type: (Any, Any) -> Any
-    """Return the value that `data` says, or raise BadFrame."""
+def decode(data, owner=None, clock=None):
+    # type: (Any, Any, Any) -> Any
+    """Return the value that `data` says, or raise BadFrame, or what `clock()` raises."""
     if not isinstance(data, BYTES):
         # A large frame, still in the buffer it was read into.
         start = data[:32].tobytes()
@@ -244,7 +283,7 @@ def decode(data, owner=None):
         data = data.tobytes()
     if data == NONE:
         return None
-    decoder = Decoder(data, owner)
+    decoder = Decoder(data, owner, clock)
     try:
         value = decoder.value()
     except Unusable:
@@ -252,7 +291,7 @@ def decode(data, owner=None):
     except RuntimeError:
         # RecursionError, which depends on how deep the caller stands.
         raise TooDeep('is nested too deeply: send it in parts')
-    except Exception:
+    except WRONG:
         raise BadFrame('no value: %s: %s' % sys.exc_info()[:2])
     if decoder.at != len(data):
         raise BadFrame('%d bytes behind a value' % (len(data) - decoder.at))
