@@ -377,9 +377,9 @@ def make_zone(parts):
     if parts is None:
         return None
     seconds, name, key = parts
-    if seconds % 60 and sys.version_info < (3, 6):
+    if seconds % 60 and sys.version_info < (3, 7):
         raise ValueError(
-            'the zone %s is some seconds from a whole minute, which Python knows from 3.6 on: '
+            'the zone %s is some seconds from a whole minute, which Python knows from 3.7 on: '
             'send the time in another zone, such as that of UTC' % (name or key))
     if key:
         found = named_zone(key)
