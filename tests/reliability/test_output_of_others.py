@@ -98,11 +98,12 @@ def test_a_deadline_holds_whatever_handlers_do(broker: econtext.Broker, slow: Sl
     context.call(os.getpid)
     slow.seconds = 60
     began = time.monotonic()
+    calls = {
+        'call': lambda: context.options(timeout=1).call(floods.answer, 'mine'),
+        'result': lambda: context.submit(floods.answer, 'mine').result(1),
+    }
     with pytest.raises(TimeoutError, match='handlers of logging'):
-        if how == 'call':
-            context.options(timeout=1).call(floods.answer, 'mine')
-        else:
-            context.submit(floods.answer, 'mine').result(1)
+        calls[how]()
     assert time.monotonic() - began < 5
     slow.let_go.set()
     eventually(lambda: slow.texts == ['stdout: mine'], 10, 'nothing is lost')
