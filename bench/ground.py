@@ -67,10 +67,10 @@ class Maker:
         self.install_rpyc()
         self.warm()
 
-    def install_econtext(self) -> Path:
+    def install_econtext(self, source: Path = ROOT / 'src', name: str = 'built') -> Path:
         """Copy the package, with what a build adds to it: peers are measured as installed, too."""
-        target = self.folder / 'built'
-        shutil.copytree(ROOT / 'src', target, ignore=shutil.ignore_patterns('__pycache__'))
+        target = self.folder / name
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'))
         package = target / 'econtext'
         spec = importlib.util.spec_from_file_location('packer', package / 'controller' / 'packer.py')
         assert spec is not None
@@ -98,8 +98,10 @@ class Maker:
 
     def warm(self) -> None:
         """Have what was copied or written compiled, as installing does."""
-        folders = [str(self.folder / 'built'), str(self.folder / 'modules'), str(HERE)]
-        subprocess.run([self.ground.python, '-m', 'compileall', '-q', *folders], check=True)
+        self.compile(self.folder / 'built', self.folder / 'modules', HERE)
+
+    def compile(self, *folders: Path) -> None:
+        subprocess.run([self.ground.python, '-m', 'compileall', '-q', *map(str, folders)], check=True)
 
     def provide(self, need: str) -> Ground:
         """Return the ground with `need` in it: '', ssh or slow; raise Missing."""

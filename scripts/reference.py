@@ -64,7 +64,7 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     ),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
     (econtext.Attachment, 'econtext.Attachment', ('context', 'close')),
-    (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'close')),
+    (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'keep', 'close')),
     (econtext.Stream, 'econtext.Stream', ('close',)),
     (
         econtext.Future,
@@ -149,7 +149,7 @@ Code that runs in a context gets a small module from `import econtext`, on any P
 | all else, such as `Broker`, `Future`, `select`, `ssh` | good for imports and annotations; an EcontextError when used |
 | `utils`, after `import econtext.utils` | the same, when its functions are called |
 
-`Channel` has `send`, `open`, `close` and iteration there. `Context` has `name` and `call`.
+`Channel` has `send`, `open`, `keep`, `close` and iteration there. `Context` has `name` and `call`.
 """
 
 

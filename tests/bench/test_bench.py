@@ -71,3 +71,24 @@ def test_those_over_ssh_run(repository: Path, tmp_path: Path) -> None:
 def test_all_scenarios_are_tested(repository: Path) -> None:
     listed = run(repository, 'bench', '--list').splitlines()
     assert sorted(SCENARIOS + OVER_SSH) == sorted(line.split()[0] for line in listed)
+
+
+@pytest.mark.deadline(180)
+def test_a_tree_is_compared_with_an_earlier_one(repository: Path, tmp_path: Path) -> None:
+    if not (repository / '.git').exists():
+        pytest.skip('the tree is no git checkout')
+    text = run(
+        repository, 'bench.compare', 'HEAD', '--size', 'tiny', '--only', 'calls', '--only', 'stream', '--rounds', '2',
+        '--json', str(tmp_path / 'pairs.json'),
+    )  # fmt: skip
+    lines = [line.split()[:2] for line in text.splitlines() if line.startswith('calls ')]
+    assert lines == [['calls', 'p50'], ['calls', 'rate']]
+    pairs = json.loads((tmp_path / 'pairs.json').read_text())
+    assert [len(pair) for pair in pairs['calls']] == [2, 2]
+
+
+def test_a_lower_throughput_is_a_higher_cost() -> None:
+    from bench.compare import costs
+
+    slower = {'p50': 12.0, 'rate': 50.0}, {'p50': 10.0, 'rate': 100.0}
+    assert costs('calls', [slower, slower]) == {'p50': (1.2, 1.2, 1.2), 'rate': (2.0, 2.0, 2.0)}

@@ -236,6 +236,22 @@ def test_our_connection_is_not_shared(
     assert before.settle() == []
 
 
+@pytest.mark.parametrize('way', [
+    ['-o', 'ControlMaster=auto'], ['-oControlMaster=yes'], ['-o', 'controlmaster auto'],
+    ['-4To', 'ControlMaster=autoask'],
+])  # fmt: skip
+def test_our_connection_is_not_shared_though_arguments_say_so(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, tmp_path: Path, way: list[str]
+) -> None:
+    before = leaks.Snapshot.take()
+    sharing = [*way, '-o', f'ControlPath={tmp_path}/m', '-o', 'ControlPersist=60']
+    context = broker.ssh('lab', username=accounts['plain'].name, ssh_args=[*sharing, '-F', str(sshd.config)])
+    works(context, accounts['plain'])
+    assert not (tmp_path / 'm').exists()
+    context.close()
+    assert before.settle() == []
+
+
 def test_a_new_key_may_be_accepted_and_a_changed_one_not(
     broker: econtext.Broker, sshd: Sshd, accounts: Accounts, tmp_path: Path
 ) -> None:

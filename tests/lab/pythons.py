@@ -2,6 +2,9 @@
 
     python tests/lab/pythons.py [VERSION …]      prints absolute paths; exit status 1 if one is missing
 
+ECONTEXT_PYTHONS has tests that are about versions run with the children it names: versions, and paths of interpreters
+or of folders that hold some, `2.7:/opt/python2.4/bin/python:/opt/pythons`.
+
 Invariants:
 * Paths are the interpreters' own, never a version manager's shim, which starts many times slower.
 * An interpreter that other accounts cannot reach is copied, not opened up: nobody's home changes its mode.
@@ -61,11 +64,37 @@ class Interpreter(str):
         return self
 
 
+def chosen() -> tuple[list[str], list[Path]]:
+    """Return the versions and the paths that ECONTEXT_PYTHONS names: words, apart by blanks or colons."""
+    words = os.environ.get('ECONTEXT_PYTHONS', '').replace(':', ' ').split()
+    return [word for word in words if '/' not in word], [Path(word) for word in words if '/' in word]
+
+
+@functools.lru_cache(maxsize=1)
+def extra() -> dict[str, Interpreter]:
+    """Return version -> path of the interpreters that ECONTEXT_PYTHONS names by path, oldest version first."""
+    found = {}
+    for path in chosen()[1]:
+        places = [path] if path.is_file() else [
+            place for pattern in ('python*', 'bin/python*', '*/bin/python*') for place in sorted(path.glob(pattern))]
+        inside = {}
+        for place in places:
+            name = _says(str(place)) if place.is_file() and os.access(place, os.X_OK) else ''
+            if re.fullmatch(r'(pypy)?\d+\.\d+t?', name):
+                inside.setdefault(name, Interpreter(str(place), name))
+        if not inside:
+            raise RuntimeError(f'ECONTEXT_PYTHONS: {path} is no interpreter, and no folder of such')
+        found.update(inside)
+    return dict(sorted(found.items(), key=lambda pair: (pair[0].startswith('pypy'), pair[1].version)))
+
+
 @functools.lru_cache(maxsize=1)
 def interpreters() -> dict[str, Interpreter]:
-    """Return version -> path of what is at hand, oldest version first."""
-    found = {}
+    """Return version -> path of what is at hand, oldest version first; what ECONTEXT_PYTHONS names comes before all."""
+    found = dict(extra())
     for version in REQUIRED + WELCOME:
+        if version in found:
+            continue
         for path in _candidates(version):
             if _runs(path, version):
                 found[version] = Interpreter(path, version)
@@ -75,8 +104,13 @@ def interpreters() -> dict[str, Interpreter]:
 
 def wanted() -> tuple[str, ...]:
     """Return the versions that children have: all, or those that ECONTEXT_PYTHONS names."""
-    chosen = os.environ.get('ECONTEXT_PYTHONS', '').split()
-    return tuple(chosen) or REQUIRED + tuple(version for version in WELCOME if version in interpreters())
+    return (*chosen()[0], *extra()) or everything()
+
+
+def everything() -> tuple[str, ...]:
+    """Return the versions of all children: those that must have been seen, and what else is at hand."""
+    further = (version for version in (*WELCOME, *extra()) if version in interpreters() and version not in REQUIRED)
+    return REQUIRED + tuple(dict.fromkeys(further))
 
 
 def some(test: str) -> tuple[str, ...]:
@@ -85,11 +119,11 @@ def some(test: str) -> tuple[str, ...]:
     Between them the tests go through every version; a test that is about versions is marked `every_python`.
     """
     versions = wanted()
-    if os.environ.get('ECONTEXT_PYTHONS'):
+    if any(chosen()):
         return versions
     rest = [version for version in versions if version not in ENDS]
-    chosen = rest[zlib.crc32(test.encode()) % len(rest)]
-    return tuple(version for version in versions if version in ENDS or version == chosen)
+    third = rest[zlib.crc32(test.encode()) % len(rest)]
+    return tuple(version for version in versions if version in ENDS or version == third)
 
 
 def interpreter(version: str) -> Interpreter:

@@ -375,6 +375,185 @@ def test_whom_a_channel_may_go_to(broker: econtext.Broker) -> None:
     assert one.call(os.getpid) == one.pid
 
 
+# -- the end of a call -------------------------------------------------------
+
+
+@pytest.mark.deadline(30)
+@pytest.mark.parametrize('way', ['retry', 'in_a_global', 'in_a_cycle', 'that_fails', 'in_a_holder'])
+def test_a_channel_ends_with_its_call_whatever_refers_to_it(
+    broker: econtext.Broker, python: pythons.Interpreter, way: str
+) -> None:
+    child = broker.local(python=python)
+    channel = child.channel()
+    function: Any = getattr(streams, way, streams.in_a_cycle)
+    arguments: tuple[Any, ...] = (
+        ({'a': [channel]},) if way == 'in_a_holder' else
+        (channel, {'retry': 3, 'that_fails': True}[way]) if way in ('retry', 'that_fails') else (channel,))
+    ending = child.submit(function, *arguments)
+    assert list(channel) == ([0, 1, 2] if way == 'retry' else [1])
+    assert not channel.open()
+    with pytest.raises(EOFError):
+        channel.get()
+    error = ending.exception(10)
+    assert isinstance(error, ValueError) == (way in ('retry', 'that_fails'))
+    assert not child.broker.channels.open_channels
+
+
+def test_no_value_is_lost_when_a_call_ends_its_channel(
+    broker: econtext.Broker, python: pythons.Interpreter
+) -> None:
+    """Large ones are on their way when the answer is."""
+    child = broker.local(python=python)
+    channel = child.channel(window=1 << 24)
+    ended = child.submit(streams.large_and_keep, channel, 1_000_000, 8)
+    ended.result(20)
+    assert not channel.open()
+    assert [len(value) for value in channel] == [1_000_000] * 8
+
+
+def test_all_channels_of_a_call_end_and_a_stream_s_too(child: econtext.Context) -> None:
+    channels = [child.channel() for _ in range(3)]
+    child.submit(streams.in_a_holder, {'a': channels[:1], 'b': channels[1:]})
+    assert [list(channel) for channel in channels] == [[1]] * 3
+    channel = child.channel()
+    assert list(child.stream(streams.in_a_generator, channel)) == ['one', 'two']
+    assert list(channel) == [1]
+
+
+def test_a_channel_sent_through_a_channel_ends_with_the_call(child: econtext.Context, tmp_path: Path) -> None:
+    """Also one that the function never took out, and one that was sent before the outer was handed over."""
+    outer, inner, late = child.channel(), child.channel(), child.channel()
+    outer.send(inner)
+    child.submit(streams.through_another, outer)
+    assert list(inner) == ['inner']
+    assert list(outer) == ['outer']
+    with pytest.raises(econtext.EcontextError, match='closed'):
+        outer.send(late)
+    assert late.open()  # it went nowhere
+    outer, gate = child.channel(), child.channel()
+    child.submit(streams.wait_for_file, gate, str(tmp_path / 'go'))
+    ended = child.submit(streams.never_reads, outer)
+    outer.send(late)
+    (tmp_path / 'go').touch()
+    assert list(late) == []
+    assert ended.result(10) is None
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+def test_a_channel_of_two_calls_ends_with_the_last(
+    broker: econtext.Broker, tmp_path: Path, threads: int
+) -> None:
+    child = broker.local(threads=threads)
+    child.call(os.getpid)
+    channel = child.channel()
+    first = child.submit(streams.in_a_global, channel)
+    second = child.submit(streams.wait_for_file, channel, str(tmp_path / 'go'))
+    first.result(10)
+    assert channel.get(10) == 1
+    assert channel.open()
+    (tmp_path / 'go').touch()
+    assert list(channel) == ['it is there']
+    assert second.result(10) is None
+
+
+def test_a_call_that_never_began_ends_its_channel(broker: econtext.Broker) -> None:
+    child = broker.local()
+    busy = child.channel()
+    running = child.submit(streams.hold, busy)
+    assert next(busy) == 'here'
+    channel = child.channel()
+    channel.send(b'x' * 1000)
+    queued = child.submit(streams.echo, channel)
+    assert queued.cancel()
+    assert list(channel) == []
+    late = child.channel()
+    with pytest.raises(econtext.CallTimeout):
+        child.options(timeout=0.05).call(streams.echo, late)
+    assert list(late) == []
+    busy.close()
+    assert running.result(10) is None
+    assert not child.call(work.orphaned_values)
+
+
+def test_a_call_that_is_not_sent_was_handed_nothing(child: econtext.Context) -> None:
+    channel = child.channel()
+    with pytest.raises(TypeError):
+        child.call(streams.count, channel, object())
+    child.submit(streams.count, channel, 2)
+    assert list(channel) == [0, 1]
+
+
+def test_interrupting_a_call_ends_its_channel(child: econtext.Context) -> None:
+    channel = child.channel()
+    held = child.submit(streams.hold, channel)
+    assert next(channel) == 'here'
+    held.interrupt()
+    assert list(channel) == []
+    assert isinstance(held.exception(10), econtext.CallError)
+
+
+def test_a_lost_context_is_told_as_that_and_not_as_the_end_of_a_call(broker: econtext.Broker) -> None:
+    hop = broker.local(name='hop')
+    below = hop.local(name='below')
+    channel = hop.channel()  # opened with the hop, held below
+    below.submit(streams.hold, channel)
+    assert next(channel) == 'here'
+    os.kill(below.pid, signal.SIGKILL)
+    with pytest.raises(econtext.ContextLost, match='below'):
+        next(channel)
+
+
+def test_a_kept_channel_lives_on(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    child = broker.local(python=python)
+    channel = child.channel()
+    assert child.call(streams.by_a_thread, channel, True) == 'returned'
+    for number in range(3):
+        channel.send(number)
+        assert channel.get(10) == number + 1
+    assert child.call(os.getpid) == child.pid
+    assert channel.open()
+    channel.close()
+    assert list(channel) == []
+    # One that nothing refers to there is closed, as nobody else could.
+    channel = child.channel()
+    child.submit(streams.keep_and_forget, channel)
+    assert list(channel) == ['kept']
+
+
+def test_a_thread_that_outlives_its_call_is_told(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    child = broker.local(python=python)
+    channel = child.channel()
+    child.call(streams.by_a_thread, channel, False)
+    assert list(channel) == []
+    other = child.channel()
+    child.call(streams.send_late, other)
+    assert list(other) == []
+    heard = list(child.stream(streams.use_what_was_kept))
+    assert len(heard) == 2
+    assert 'keep()' in heard[0]
+    assert 'before its call ends' in heard[1]
+
+
+def test_a_channel_kept_by_the_program_serves_calls_that_follow_each_other(child: econtext.Context) -> None:
+    channel = child.channel().keep()
+    for _ in range(3):
+        child.call(streams.count, channel, 2)
+        assert [channel.get(10), channel.get(10)] == [0, 1]
+    assert channel.open()
+    channel.close()
+    with pytest.raises(econtext.EcontextError, match='keep'):
+        channel.keep()
+
+
+def test_a_context_hands_no_channel_on(broker: econtext.Broker) -> None:
+    hop = broker.local()
+    below = hop.local()
+    channel = hop.channel()
+    refusal = hop.call(streams.hand_on, below, channel)
+    assert 'channel() of the context that is to have it' in refusal
+    assert list(channel) == []
+
+
 # -- the end -----------------------------------------------------------------
 
 

@@ -137,3 +137,53 @@ def test_a_fork_ends_with_its_context(broker: econtext.Broker, version: str) -> 
     assert leaks.alive(daemon)
     os.kill(daemon, signal.SIGKILL)
     eventually(lambda: not leaks.alive(daemon), 5)
+
+
+FORKED = ('2.7', '3.6', '3.11', '3.14', '3.15')
+
+
+@pytest.mark.parametrize('version', FORKED)
+def test_a_traceback_in_a_forked_process_is_the_true_one(broker: econtext.Broker, version: str) -> None:
+    """With the lines of the source, though nothing can be fetched any more."""
+    child = broker.local(python=pythons.interpreter(version))
+    text = child.call(forking.traceback_in_fork)
+    assert "raise ValueError('the true reason')" in text
+    assert text.rstrip().endswith('ValueError: the true reason')
+    if version not in ('2.7', '3.6'):
+        assert child.call(forking.executor)[:2] == ('ValueError', 'the true reason')
+
+
+@pytest.mark.parametrize('version', FORKED)
+def test_an_import_in_a_forked_process_says_what_to_do(broker: econtext.Broker, version: str) -> None:
+    child = broker.local(python=pythons.interpreter(version))
+    sent, lacking, optional, program = child.call(forking.imports_in_fork)
+    assert sent == 'stops.late0'
+    if version == '2.7':
+        # There the words of a finder are lost.
+        assert 'ImportError' in lacking
+    else:
+        assert 'ModuleNotFoundError' in lacking
+        assert 'stops.nowhere' in lacking
+        assert 'let the context import it before' in lacking
+    assert optional in ('None', 'None None')
+    assert 'EcontextError' in program
+    assert 'reaches nobody' in program
+
+
+@pytest.mark.parametrize('version', FORKED)
+def test_the_first_fork_asks_for_nothing(
+    broker: econtext.Broker, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = broker.local(python=pythons.interpreter(version), name='web')
+    child.call(os.getpid)
+    caplog.set_level('DEBUG')
+    assert child.call(forking.statuses) == [0, 3, 5, 7]
+    assert child.call(forking.traceback_in_fork)
+    assert '< module' not in caplog.text
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.6', '3.13'])
+def test_a_forked_process_heeds_a_signal(broker: econtext.Broker, version: str) -> None:
+    """Whichever thread forked it: its cleanup runs."""
+    child = broker.local(python=pythons.interpreter(version))
+    assert child.call(forking.terminated) == [7, 7]

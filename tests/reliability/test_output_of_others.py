@@ -98,12 +98,12 @@ def test_a_deadline_holds_whatever_handlers_do(broker: econtext.Broker, slow: Sl
     context.call(os.getpid)
     slow.seconds = 60
     began = time.monotonic()
-    calls = {
+    ask = {
         'call': lambda: context.options(timeout=1).call(floods.answer, 'mine'),
         'result': lambda: context.submit(floods.answer, 'mine').result(1),
-    }
+    }[how]
     with pytest.raises(TimeoutError, match='handlers of logging'):
-        calls[how]()
+        ask()
     assert time.monotonic() - began < 5
     slow.let_go.set()
     eventually(lambda: slow.texts == ['stdout: mine'], 10, 'nothing is lost')

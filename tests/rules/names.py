@@ -29,6 +29,7 @@ KNOWN = """
         ttyname umask uname unlink urandom waitpid write
     os.path: abspath basename dirname exists isabs isdir isfile join normpath realpath split splitext
     mmap: mmap
+    posix: fork
     select: POLLERR POLLHUP POLLIN POLLOUT error poll select
     signal: SIGALRM SIGCHLD SIGHUP SIGINT SIGKILL SIGPIPE SIGTERM SIGURG SIG_DFL SIG_IGN alarm getsignal pause signal
     struct: calcsize error pack unpack

@@ -13,7 +13,8 @@ import zlib
 
 MARK = b'\0econtext\0\n'
 FORMAT = '>HBLLLL'
-CALL, START, HELLO, RESULT, ERROR, DEAD, WANT, LOG, STDIO, REPORT, DATA, CLOSE, CREDIT = (1, 2, *range(16, 27))
+CALL, START, HELLO, RESULT, ERROR, DEAD, WANT, LOG, STDIO, REPORT, DATA, CLOSE, CREDIT, BEAT, PART, ASKED = (
+    1, 2, *range(16, 30))
 
 
 def tagged(tag, number, data=b''):
@@ -49,6 +50,7 @@ class Link:
 
     def __init__(self):
         self.out = os.dup(1)
+        self.at_end = lambda: None
         self.data = b''
         stream = zlib.decompressobj()
         while not stream.eof:
@@ -65,6 +67,7 @@ class Link:
     def more(self):
         data = os.read(0, 65536)
         if not data:
+            self.at_end()
             os._exit(0)
         self.data += data
 
@@ -96,8 +99,32 @@ class Link:
         size = len(body) if size is None else size
         self.write(struct.pack(FORMAT, magic, kind, dst, src, handle, size) + body)
 
-    def hello(self):
-        self.send(HELLO, 0, encode(('3.11.7 (enemy)', (3, 11, 7), b'\0\0\0\0', '/enemy', os.getpid(), None)))
+    def hello(self, version='3.11.7 (enemy)'):
+        self.send(HELLO, 0, encode((version, (3, 11, 7), b'\0\0\0\0', '/enemy', os.getpid(), None)))
+
+
+REPORTS = [
+    ('said', 'err', b'forged'), ('ask', 'password', 'forged: '), ('ready',), ('failed', 'ended', 'forged'),
+    ('lost', 'forged', None, False), ('silent', 1.0), ('buried', 0),
+]  # fmt: skip
+
+
+def forge(link):
+    """Say of all others whatever can be said, then stay as long as one may."""
+    for about in range(1, 60):
+        if about != link.me:
+            for report in REPORTS:
+                link.send(REPORT, about, encode(report))
+    stay(link)
+
+
+def stay(link):
+    for number in range(1, 60):
+        link.send(WANT, number, encode(('econtext.core.loop', False)))
+        link.send(ASKED, number, encode(('guarded.shapes', 'take', ('x',), {}, False)))
+        link.send(BEAT, 1)
+    link.hello()
+    time.sleep(60)
 
 
 def wait():
@@ -127,6 +154,46 @@ class Acts:
             kind, _, _, child, _ = link.frame()
         for number in range(1000):
             link.send(REPORT, child, encode(('ask', 'password', 'password %d: ' % number)))
+
+    # More than can go on.
+
+    def answer_without_end(link, handle):
+        """An honest one, as far as can be seen by now."""
+        link.send(RESULT, handle, b'', size=1 << 30)
+        while True:
+            link.write(bytes(1 << 16))
+
+    def output_without_end(link, handle):
+        while True:
+            link.send(STDIO, 1, b'x' * 65000 + b'\n')
+
+    def says_much_beside(link, handle):
+        """On what was its standard error, as ssh does."""
+        while True:
+            os.write(2, b'x' * 1000 + b'\n')
+
+    # What it says once it was given up.
+
+    def forges_when_closed(link, handle):
+        link.at_end = lambda: forge(link)
+        link.send(RESULT, handle, encode('honest'))
+
+    def forges_when_it_is_late(link, handle):
+        link.at_end = lambda: forge(link)
+
+    def buries_its_child_when_closed(link, handle):
+        """An honest one, which starts its child and then is closed."""
+        link.send(RESULT, handle, encode('honest'))
+        kind = child = None
+        while kind != START:
+            kind, _, _, child, _ = link.frame()
+        link.send(REPORT, child, encode(('ready',)))
+
+        def bury():
+            link.send(REPORT, child, encode(('lost', 'forged', None, False)))
+            link.send(REPORT, child, encode(('buried', 0)))
+            time.sleep(60)
+        link.at_end = bury
 
     # Frames.
 
@@ -338,7 +405,7 @@ class Acts:
             'app\n2024 ROOT', 40, 1e300, 'a\x1b[2Jb\nCRITICAL forged \u202e', 'Trace\n\x9b31mforged')))
         link.send(LOG, 0, encode(('', 10**12, float('nan'), '5', None)))
         link.send(STDIO, 1, b'\x1b]0;title\x07\r\nCRITICAL printed\n')
-        link.send(ERROR, 0, encode(('E', 'm', 'Trace\n\x1b[1mforged', [], ())))
+        link.send(ERROR, 0, encode(('E', 'm', 'Trace\n\x1b[1mforged', [], None, {})))
         link.send(RESULT, handle, encode('logged'))
 
     def raises(link, handle):
@@ -396,10 +463,20 @@ def before(act):
         os._exit(0)
 
 
+def wait_for_the_end(link):
+    while True:
+        link.frame()
+
+
 def main():
     act = sys.argv[1]
     before(act)
     link = Link()
+    if act == 'forges_when_refused':
+        link.at_end = lambda: forge(link)
+        link.hello('GraalVM 3.11')
+        link.call()
+        wait_for_the_end(link)
     link.hello()
     while True:
         getattr(Acts, act)(link, link.call())

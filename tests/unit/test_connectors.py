@@ -113,6 +113,17 @@ def test_refuses_what_is_no_user(connector: ModuleType, username: object) -> Non
         connector.plan(options)
 
 
+@pytest.mark.parametrize('words', [['-M'], ['-AM'], ['-4MA'], ['-p', '22', '-NM'], ['-oPort=22', '-M']])
+def test_ssh_is_no_master_that_stays(words: list[str]) -> None:
+    with pytest.raises(ValueError, match='ControlPath'):
+        ssh.plan({'hostname': 'foo', 'ssh_args': words})
+
+
+@pytest.mark.parametrize('words', [['-S', 'M'], ['-pM'], ['-l', '-M'], ['-iM', '-4'], ['-o', 'Port=22']])
+def test_ssh_takes_for_a_master_only_what_is_one(words: list[str]) -> None:
+    assert ssh.plan({'hostname': 'foo', 'ssh_args': words})[0][1:][: len(words)] == words
+
+
 @pytest.mark.parametrize(
     ('option', 'value'),
     [

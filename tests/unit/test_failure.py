@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from econtext.core import failure
+from econtext.core import particulars
 
 
 class Classic:
@@ -19,12 +19,12 @@ def test_built_in_types_of_exceptions_of_the_old_kind() -> None:
     standard = Classic('StandardError', 'exceptions', top)
     value = Classic('ValueError', 'exceptions', standard)
     own = Classic('Own', 'application', value)
-    assert failure.built_in_types(own) == ['ValueError', 'StandardError', 'Exception']
-    assert failure.built_in_types('a string, which Python 2.4 could raise') == []
+    assert particulars.built_in_types(own) == ['ValueError', 'StandardError', 'Exception']
+    assert particulars.built_in_types('a string, which Python 2.4 could raise') == []
 
 
 def test_built_in_types() -> None:
     class Own(KeyError):
         pass
 
-    assert failure.built_in_types(Own)[:3] == ['KeyError', 'LookupError', 'Exception']
+    assert particulars.built_in_types(Own)[:3] == ['KeyError', 'LookupError', 'Exception']

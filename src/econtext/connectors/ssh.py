@@ -8,8 +8,10 @@ Invariants:
 
 * What is to be a host or a user name cannot become an option.
 * Every question ssh asks is on our terminal, never on the user's.
-* A connection that the user's ssh shares (ControlMaster) is used; ours is never
-  one to be shared, for then it would have to outlive us.
+* A connection that the user's ssh shares (ControlPath) is used; ours is never one to be
+  shared (ControlMaster), whatever configuration and arguments say, for then it would
+  have to outlive us.  What ssh itself starts for a jump host follows the user's
+  configuration alone.
 * The remote command is one line that every login shell understands.
 """
 from econtext.parent import command
@@ -55,6 +57,10 @@ FAILURES = (
 )
 
 
+# Options of the client behind which a word of its own follows.
+WITH_WORD = 'bcDeEFIiJLlmOopQRSWwB'
+
+
 def plan(options, data=None):
     # type: (dict[str, Any], str | None) -> tuple[list[str], bool, dict[str, str | None]]
     """
@@ -73,7 +79,7 @@ def plan(options, data=None):
     command.check_options(options, OPTIONS)
     given = dict([(key, options[key]) for key in options
                   if options[key] is not None])
-    command.check_name('hostname', given.get('hostname', ''))
+    check_host(given.get('hostname', ''))
     argv = [given.get('ssh_path', 'ssh')] + arguments(given)
     argv += ['-T', '-oControlMaster=no']
     command.check_word('ssh_path', argv[0])
@@ -109,7 +115,79 @@ def arguments(given):
         raise ValueError('ssh_args= must be a list, not %r' % (args,))
     for word in args:
         command.check_word('ssh_args', word)
-    return list(args)
+    args = list(args)
+    if 'M' in flags(args):
+        raise ValueError(
+            'ssh_args= holds -M: a connection that others share would stay behind when the context ends; '
+            'start one by hand, and name it with ControlPath')
+    if 'controlmaster' in ' '.join(args).lower():
+        # The first one counts.
+        args.insert(0, '-oControlMaster=no')
+    return args
+
+
+def flags(args):
+    # type: (list[str]) -> list[str]
+    """Return the letters of the options among the arguments of a client."""
+    found = []
+    words = iter(args)
+    for word in words:
+        letters = list(word[1:] * (word[:1] == '-'))
+        while letters:
+            found.append(letters.pop(0))
+            if found[-1] in WITH_WORD:
+                if not letters:
+                    for _ in words:
+                        break
+                letters = []
+    return found
+
+
+def check_host(hostname):
+    # type: (str) -> None
+    """Raise ValueError where `hostname` is no host, or says more than ssh takes there."""
+    command.check_name('hostname', hostname)
+    rest, user = hostname, ''
+    if '://' in rest:
+        scheme, rest = rest.split('://', 1)
+        rest = rest.split('/', 1)[0]
+        host, user, number = parted(rest)
+        raise wordy('is a URL', hostname, host, user, number)
+    host, user, number = parted(rest)
+    if '/' in host:
+        raise ValueError('hostname= is a path, and no host: %r' % (hostname,))
+    if number or host[:1] == '[' or host != rest[len(rest) - len(host):]:
+        raise wordy('is more than the name of a host', hostname, host.strip('[]'), user, number)
+    if not host or rest[:1] == '@':
+        raise ValueError('hostname= lacks the host or the user beside its @: %r' % (hostname,))
+    if host.count(':') == 1:
+        raise ValueError(
+            'hostname= is %r: give the host alone, and the port, a number, as port=' % (hostname,))
+
+
+def parted(text):
+    # type: (str) -> tuple[str, str, str]
+    """Return host, user and port in USER@HOST:PORT, with '' for what is not there."""
+    user, number = '', ''
+    at = text.rfind('@')
+    if at >= 0:
+        user, text = text[:at], text[at + 1:]
+    end = text.rfind(':')
+    # More colons than one are those of an address of IPv6, which a port can follow in brackets only.
+    if end >= 0 and text[end + 1:].isdigit() and (text.count(':') == 1 or text[end - 1:end] == ']'):
+        text, number = text[:end], text[end + 1:]
+    return text, user, number
+
+
+def wordy(what, hostname, host, user, number):
+    # type: (str, str, str, str, str) -> ValueError
+    """Return the error that tells how to say `hostname` by options."""
+    said = ['hostname=%r' % (host.strip('[]'),)]
+    if user:
+        said.append('username=%r' % (user.split(':')[0],))
+    if number:
+        said.append('port=%s' % number)
+    return ValueError('hostname= %s: %r; say %s' % (what, hostname, ', '.join(said)))
 
 
 def port(value):

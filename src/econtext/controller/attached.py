@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, cast
 
-from econtext.controller import interrupt
+from econtext.controller import interrupt, values
 from econtext.controller.broker import Broker
 from econtext.controller.context import Context
 from econtext.controller.errors import ContextLost, EcontextError
@@ -148,6 +148,7 @@ class Attachment:
             self.router.links[number] = self.link
         context.ready = ready
         context.python_version = tuple(version)
+        context.marshal_version = values.version_for(context.python_version)
         context.executable, context.pid = executable, pid
         return context
 

@@ -25,7 +25,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import claims, functions, interrupt, packer, readable
+from econtext.controller import admission, claims, functions, interrupt, packer, readable, values
 from econtext.controller.callbacks import Allows, Callbacks
 from econtext.controller.channels import Channels
 from econtext.controller.context import Context
@@ -34,7 +34,8 @@ from econtext.controller.family import CLOSING, LAST, Family
 from econtext.controller.gate import Gate
 from econtext.controller.loop import ControllerLoop
 from econtext.controller.modules import LATER, Modules, pack_units
-from econtext.controller.records import harmless, indented, say
+from econtext.controller.records import say
+from econtext.controller.text import harmless, indented
 from econtext.controller.wishes import Wish
 from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
@@ -124,19 +125,23 @@ class Broker(Family, Allows):
     def prefix(self) -> str:
         return ''
 
-    def name_of(self, function: Callable[..., Any]) -> tuple[str, str]:
-        """Return the (module, name) under which `function` is found elsewhere."""
+    def name_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
+        """Return the (module, name) under which `function` is found elsewhere; `streamed`, to iterate over it."""
         try:
             found = self.names.get(function)
         except TypeError:
             return functions.name_of(function, self.modules.main)
         if found is None:
+            generates = functions.refuse_later(function, streamed)
             found = functions.name_of(function, self.modules.main)
             if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
                 raise TypeError(
                     f'{found[1]} was typed into an interpreter, and its source is nowhere: '
                     'save it in a file, and import that'
                 )
+            if generates:
+                # Refused where it is not iterated over.
+                return found
             if len(self.names) > 10000:
                 self.names.clear()
             self.names[function] = found
@@ -151,6 +156,7 @@ class Broker(Family, Allows):
             raise BadFrame('it said twice that it is ready')
         context.version = said.version
         context.python_version = said.numbers
+        context.marshal_version = values.version_for(said.numbers)
         context.magic = said.magic
         context.executable = said.executable
         context.pid = said.pid
@@ -166,6 +172,7 @@ class Broker(Family, Allows):
             context.lines.put(lambda: say(
                 logger, logging.INFO, 'it shows in ps under another name: %s', said.trouble))
         self.kin.learn(context)
+        context.conduct.account.cast(len(LATER))
         self.hand(context, LATER)
         context.became_ready()
 
@@ -175,10 +182,12 @@ class Broker(Family, Allows):
             raise BadFrame('it wants two things under one number')
         if context.via is None and context.conduct.unread.grows(self.router.links[src]):
             raise BadFrame(UNREAD)
-        context.conduct.wanted.add(handle)
         name, here = claims.want(body)
         conduct = context.conduct
-        conduct.waiting.append((handle, name, here))
+        if not conduct.account.take(WANT, len(body)):
+            raise BadFrame('it wants too many modules at a time')
+        conduct.wanted.add(handle)
+        conduct.waiting.append((handle, name, here, len(body)))
         if not conduct.served:
             conduct.served = True
             self.loop.delegate(lambda: self.serve(src))
@@ -200,14 +209,23 @@ class Broker(Family, Allows):
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
         context = self.unburied.get(handle)
-        if context is not None:
-            event, *details = claims.report(body)
-            if event == 'ask':
-                context.conduct.questions += 1
-                if context.conduct.questions > handshake.MOST or context.ready:
-                    raise BadFrame('it asks for passwords without end')
-            if handle in self.contexts or event == 'buried':
-                self.report(context, event, *details)
+        if context is None:
+            # Late: who it is about is gone.
+            return
+        teller = self.contexts[src]
+        event, *details = claims.report(body)
+        life = admission.report(teller.standing(), context.via is teller, context.conduct.life, event)
+        if life == admission.FAULT:
+            raise BadFrame(f'a report of context {handle}, {event!r}, that is not for it to tell')
+        if life == admission.IGNORED:
+            return
+        context.conduct.life = life
+        if event == 'ask':
+            context.conduct.questions += 1
+            if context.conduct.questions > handshake.MOST:
+                raise BadFrame('it asks for passwords without end')
+        if handle in self.contexts or event == 'buried':
+            self.report(context, event, *details)
 
     def on_error(self, src: int, handle: int, body: bytes) -> None:
         if handle:
@@ -215,6 +233,8 @@ class Broker(Family, Allows):
             return
         trace = claims.failure(body)
         context = self.contexts[src]
+        if not context.conduct.account.failed():
+            raise BadFrame('more casts failed than it was sent')
         if context.ready:
             context.lines.put(lambda: say(log, logging.ERROR, '%s: %s', context.name, indented(trace)))
         else:
@@ -223,7 +243,8 @@ class Broker(Family, Allows):
             self.loop.delegate(lambda: self.stop(context, context.failed('ended', trace)))
 
     def on_beat(self, src: int, asks: int, body: bytes) -> None:
-        if asks:
+        # Who has yet to read what it was sent hears from us by that.
+        if asks and not self.router.links[src].queue:
             self.router.send(BEAT, src, 0, b'')
 
     def on_begun(self, src: int, handle: int, body: bytes) -> None:
@@ -241,14 +262,20 @@ class Broker(Family, Allows):
             return
         conduct = context.conduct
         try:
-            handle, name, here = conduct.waiting.popleft()
+            handle, name, here, size = conduct.waiting.popleft()
         except IndexError:
             # Another thread was sooner.
             return
         try:
             # Before it has the answer, whereupon it may use the number again.
             conduct.wanted.discard(handle)
+            conduct.account.give_back(WANT, size)
             self.supply(context, handle, name, here)
+        except BaseException:
+            # A defect of ours, or of a finder of the program, which is told below: who asks is not to wait for ever.
+            body = b'' if isinstance(here, str) else pack_units([(name, None)])
+            self.router.send(RESULT, src, handle, body)
+            raise
         finally:
             conduct.served = False
             if conduct.waiting:
@@ -258,7 +285,7 @@ class Broker(Family, Allows):
 
     def supply(self, context: Context, handle: int, name: str, here: str | bool) -> None:
         if isinstance(here, str):
-            data = self.modules.data(name, here)
+            data = self.modules.resources.answer(name, here, context.sent)
             body = b'' if data is None else b'+' + data
             context.conduct.unread.add(len(body))
         else:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller.answers import outcome
 from econtext.controller.burden import MOST
+from econtext.controller.channels import Holding
 from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.futures import Future
 from econtext.controller.interrupt import PENDING, deliver, safe
@@ -136,7 +137,8 @@ class Options:
         call = Call(context, deadline)
         if context.broker.callbacks.running:
             context.broker.callbacks.enter(context, call)
-        handle = context.broker.router.ask(CALL, context.id, body, call.settle)
+        settle = call.settle if type(body) is bytes else Holding(context, call.settle, body).settle
+        handle = context.broker.router.ask(CALL, context.id, body, settle)
         if context.unborn is not None:
             context.bear()
         try:
@@ -186,7 +188,8 @@ class Options:
         if context.burden.full():
             self.wait_for_room(None if self.timeout is None else time.monotonic() + self.timeout)
         context.pending.add(future)
-        handle = future.handle = context.broker.router.ask(CALL, context.id, body, future.settle)
+        settle = future.settle if type(body) is bytes else Holding(context, future.settle, body).settle
+        handle = future.handle = context.broker.router.ask(CALL, context.id, body, settle)
         if context.unborn is not None:
             context.bear()
         if self.timeout is not None:

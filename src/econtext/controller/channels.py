@@ -6,30 +6,39 @@ Invariants, beside those of ``core.channels``:
 * What arrives for a channel is believed from the context it was handed to, and
   from those below it, and from no other.
 * Who waits on a channel of a context that is gone is woken with ContextLost.
+* A channel ends as the last call that was handed it is over: answered, withdrawn or
+  lost.  What was sent before is read first; who waits on it is told.  Neither what
+  still refers to it there nor what the function does can put that off, but keep().
+* A call that is not sent was handed nothing.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import itertools
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from econtext.controller import claims, values
+from econtext.controller import claims, streams, values
 from econtext.controller.answers import clock
 from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.interrupt import MAIN, look
 from econtext.controller.loop import Expired, Wait
-from econtext.controller.records import harmless
-from econtext.core.channels import WINDOW, End
+from econtext.controller.text import harmless
+from econtext.controller.values import Handing
+from econtext.core.channels import FREE, KEEP, WINDOW, End
+from econtext.core.kinds import BEGUN
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
 from econtext.parent.values import Unusable, decode
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
     from econtext.controller.context import Context
+    from econtext.controller.streams import Stream
 
 
 class Channels:
@@ -40,6 +49,8 @@ class Channels:
         self.loop = broker.loop
         self.router = broker.router
         self.open_channels: dict[int, Channel] = {}
+        # Held while it changes which calls hold which channels.
+        self.lock = threading.RLock()
         self.handles = itertools.count(1)
         self.last = 0       # the handle that was given out last
         self.handlers: dict[int, Callable[[int, int, bytes], None]] = {
@@ -59,6 +70,9 @@ class Channels:
             return
         if not self.broker.contexts[src].within(channel.context.id):
             raise BadFrame('a value for the channel of another context')
+        if kind == CLOSE and body:
+            channel.told(bytes(body))
+            return
         if kind == CREDIT:
             claims.credit(body)
         try:
@@ -85,10 +99,14 @@ class Channels:
 
     def drop(self, context: Context) -> None:
         """`context` is gone."""
-        for handle, channel in list(self.open_channels.items()):
+        for channel in list(self.open_channels.values()):
             if channel.end.peer == context.id:
-                self.open_channels.pop(handle, None)
-                channel.end.break_off(context)
+                self.forget(channel, context)
+
+    def forget(self, channel: Channel, context: Context) -> None:
+        """The other end of `channel` is gone with `context`."""
+        self.open_channels.pop(channel.end.handle, None)
+        channel.end.break_off(context)
 
 
 class Channel:
@@ -112,6 +130,11 @@ class Channel:
         self.holder = context
         self.end = End(channels, context.id, handle, window)
         self.handed = False
+        # The calls that were handed it and are not over; the channels that were sent through it.
+        self.holdings: set[Holding] = set()
+        self.carried: list[Channel] = []
+        # It outlives its calls: by the word of the program, of a function; nothing there refers to it.
+        self.lasting = self.kept = self.free = False
 
     def __repr__(self) -> str:
         state = 'open' if self.open() else 'closed'
@@ -146,11 +169,73 @@ class Channel:
             raise EcontextError(
                 'the channel is full, and nobody reads it: hand it to a function first'
             )
+        inner = fresh = []
+        if isinstance(body, Handing):
+            inner = body.channels
+            fresh = [channel for channel in inner if not channel.handed]
+            hand_over(body, self.holder)
         if not self.end.send(body):
+            for channel in fresh:
+                channel.handed = False
             self.check()
             raise EcontextError(
                 'the channel is closed: if the function that had it has ended, its future tells why; else '
                 'ask open() before send()')
+        if inner:
+            self.carry(inner)
+
+    def carry(self, inner: list[Channel]) -> None:
+        """The calls that hold this channel hold also those that were sent through it."""
+        with self.channels.lock:
+            self.carried = [channel for channel in self.carried if channel.open()] + inner
+            for holding in self.holdings:
+                for channel in inner:
+                    holding.take(channel)
+            if self.kept or self.lasting:
+                for channel in inner:
+                    channel.told(KEEP)
+
+    def told(self, word: bytes) -> None:
+        """Take what its holder says of it."""
+        with self.channels.lock:
+            if word == KEEP:
+                self.kept, self.free = True, False
+                for channel in self.carried:
+                    channel.told(word)
+            elif word == FREE:
+                self.free = True
+            else:
+                raise BadFrame('a close of no kind')
+        self.release()
+
+    def release(self) -> None:
+        """End the channel if no call holds it, and nobody kept it."""
+        with self.channels.lock:
+            held = self.lasting or self.holdings or (self.kept and not self.free)
+        if not held:
+            self.channels.open_channels.pop(self.end.handle, None)
+            self.end.finish()
+
+    def keep(self) -> Channel:
+        """
+        Leave the channel open beyond the end of the calls that were handed it; return it.
+
+        Without it a channel ends with the last of them, whatever still refers to it
+        there.  Said in the program, it stays open until either end closes it: one
+        channel for calls that follow each other.  Said by a function there, such as one
+        that starts a thread and returns, it stays open until either end closes it, or
+        nothing there refers to it any more.  Raises EcontextError if it is closed.
+
+        Example::
+
+            def watch(channel, path):
+                threading.Thread(target=follow, args=(channel.keep(), path), daemon=True).start()
+        """
+        if not self.open():
+            self.check()
+            raise EcontextError('the channel is closed: keep() it before its call ends')
+        self.lasting = True
+        return self
 
     def close(self) -> None:
         """
@@ -232,8 +317,8 @@ class Channel:
         except EOFError:
             raise StopIteration from None
 
-    def hand_to(self, context: Context | None) -> None:
-        """It is about to be sent to `context`, which will hold the other end."""
+    def check_handing(self, context: Context | None) -> None:
+        """Raise TypeError if it cannot be handed to `context`."""
         if context is None:
             raise TypeError('a channel goes to a context as an argument of a call')
         if not context.within(self.context.id):
@@ -245,9 +330,14 @@ class Channel:
             raise TypeError(
                 f'this channel was handed to {self.holder.name} already: open another one'
             )
-        self.holder = context
-        self.end.peer = context.id
-        self.handed = True
+
+    def hand_to(self, context: Context) -> None:
+        """It is about to be sent to `context`, which will hold the other end."""
+        with self.channels.lock:
+            self.holder = context
+            self.end.peer = context.id
+            self.handed = True
+            self.free = False
         if not self.end.ours:
             # It has ended, and who holds it from now on was not told.
             self.channels.router.send(CLOSE, self.end.peer, self.end.handle, b'')
@@ -256,52 +346,141 @@ class Channel:
         return 0, self.end.handle, self.end.window
 
 
-def select(
-    channels: Iterable[Channel], timeout: float | None = None
-) -> Iterator[tuple[Channel, Any]]:
+def hand_over(body: bytes, context: Context) -> bytes:
+    """Hand what `body` speaks of to `context`, to which it is about to be sent; return it."""
+    if isinstance(body, Handing):
+        for channel in body.channels:
+            channel.hand_to(context)
+    return body
+
+
+class Holding:
+    """A call that is sent with channels: `settle` takes its answer, behind their end."""
+
+    # As that of a future.
+    hears_begun = True
+
+    def __init__(self, context: Context, settle: Callable[[int, bytes], object], body: bytes) -> None:
+        self.context = context
+        self.answer = settle
+        self.channels: set[Channel] = set()
+        self.lock = context.broker.channels.lock
+        if isinstance(body, Handing):
+            hand_over(body, context)
+            for channel in body.channels:
+                self.take(channel)
+
+    def take(self, channel: Channel) -> None:
+        """The call was handed `channel`, and with it what was sent through that."""
+        with self.lock:
+            if channel not in self.channels:
+                self.channels.add(channel)
+                channel.holdings.add(self)
+                for each in channel.carried:
+                    self.take(each)
+
+    def settle(self, kind: int, body: bytes) -> None:
+        """Take what is said to the call. As its context's answer, leading."""
+        if kind != BEGUN:
+            self.end()
+        self.answer(kind, body)
+
+    def end(self) -> None:
+        """The call is over."""
+        with self.lock:
+            channels, self.channels = self.channels, set()
+            for channel in channels:
+                channel.holdings.discard(self)
+        for channel in channels:
+            if self.context.error is not None:
+                self.context.broker.channels.forget(channel, self.context)
+            else:
+                channel.release()
+
+
+S = TypeVar('S', bound='Channel | Stream[Any]')
+
+
+def select(channels: Iterable[S], timeout: float | None = None) -> Iterator[tuple[S, Any]]:
     """
-    Wait on many channels in one thread; yield (channel, value) as values come.
+    Wait on many channels and streams in one thread; yield (channel, value) as values come.
 
     Ends when all of `channels` are closed.  One whose context is gone yields its
-    ContextLost or ConnectError in place of a value, once.  Raises TimeoutError if
-    nothing comes for `timeout` seconds.
+    ContextLost or ConnectError in place of a value, once; and a stream what its function
+    raised, or CallTimeout at its deadline.  Raises TimeoutError if nothing comes for
+    `timeout` seconds; TypeError for what is neither a channel nor a stream.
 
     Example::
 
         for channel, line in econtext.select(channels):
             print(channel.context.name, line)
     """
+    if isinstance(channels, (Channel, streams.Stream)):
+        raise TypeError('select() takes a list of channels or streams: for a single one iterate over it')
     waiting = list(channels)
-    if len({channel.channels for channel in waiting}) > 1:
+    for source in waiting:
+        check_source(source)
+    if len({ways(source).channels for source in waiting}) > 1:
         raise ValueError('select() takes channels of one broker only')
+    return events(waiting, timeout)
+
+
+def check_source(source: object) -> None:
+    """Raise TypeError for what select() cannot wait on."""
+    if isinstance(source, (Channel, streams.Stream)):
+        return
+    remedy = 'open a channel by channel() of a context, or make a stream by its stream()'
+    if isinstance(source, concurrent.futures.Future):
+        remedy = 'for futures there is concurrent.futures.as_completed()'
+    raise TypeError(f'select() takes channels and streams, not a {type(source).__name__}: {remedy}')
+
+
+def ways(source: Channel | Stream[Any]) -> Channel:
+    """Return the channel by which the values of `source` come."""
+    return source if isinstance(source, Channel) else source.channel
+
+
+def events(waiting: list[S], timeout: float | None) -> Iterator[tuple[S, Any]]:
+    """Yield what select() does, of one source or more."""
     while waiting:
         came = False
-        for channel in list(waiting):
+        for source in list(waiting):
+            channel = ways(source)
             # One at a time: what was taken and not looked at would be lost with this loop.
             body = channel.end.take()
             if body is not None:
                 came = True
-                yield channel, channel.decode(body)
-            elif not (channel.end.inbox or channel.open()):
-                waiting.remove(channel)
-                if channel.end.reason is not None:
-                    came = True
-                    yield channel, channel.lost()
+                yield source, channel.decode(body)
+                continue
+            over = not (channel.end.inbox or channel.open())
+            if isinstance(source, streams.Stream):
+                over, error = source.ended(over)
+            else:
+                error = channel.lost() if over and channel.end.reason is not None else None
+            if over:
+                waiting.remove(source)
+            if error is not None:
+                came = True
+                yield source, error
         if waiting and not came:
             pause(waiting, timeout)
 
 
-def pause(channels: list[Channel], timeout: float | None) -> None:
-    """Return once something has happened on one of `channels`."""
+def pause(sources: Sequence[Channel | Stream[Any]], timeout: float | None) -> None:
+    """Return once something has happened on one of `sources`."""
+    channels = [ways(source) for source in sources]
     loop = channels[0].channels.loop
-    waiter = Wait(loop, None if timeout is None else time.monotonic() + timeout)
+    limit = None if timeout is None else time.monotonic() + timeout
+    deadlines = [source.deadline for source in sources if isinstance(source, streams.Stream)]
+    waiter = Wait(loop, min((each for each in [limit, *deadlines] if each is not None), default=None))
     for channel in channels:
         channel.end.waiters.append(waiter)
     try:
         if not any(channel.end.inbox or not channel.open() for channel in channels):
             loop.wait(waiter)
     except Expired:
-        raise TimeoutError(f'nothing came within {timeout:g} s') from None
+        if limit is not None and time.monotonic() >= limit:
+            raise TimeoutError(f'nothing came within {timeout:g} s') from None
     finally:
         forget(waiter, channels)
 

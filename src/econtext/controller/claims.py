@@ -17,10 +17,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from econtext.controller.flat import BYTES, FLAG, INTEGER, NOTHING, NUMBER, TEXT, Reader, read
-from econtext.controller.records import harmless, harmless_lines
+from econtext.controller.text import harmless, harmless_lines
 from econtext.core.wire import BadFrame
 
 MOST = 1 << 62          # what no honest number of theirs reaches
+HIGHEST = 1000         # level of a record: handlers may keep something for each that they see
 LATEST = 1 << 40       # seconds since 1970, beyond which no clock goes
 DETAILS = 3     # that an event has at most
 EVENTS: dict[str, tuple[bytes, ...]] = {
@@ -76,8 +77,7 @@ def record(body: bytes) -> tuple[str, int, float, str, str]:
     sent of them are texts and numbers.
     """
     name, level, created, text, trace = read(body, TEXT, NUMBER, NUMBER, TEXT, TEXT + NOTHING)
-    if isinstance(level, float) or abs(level) > MOST:
-        level = 0
+    level = min(max(level, 0), HIGHEST) if isinstance(level, int) else 0
     if not 0 <= created < LATEST:
         created = 0.0
     return (harmless(name), level, float(created), harmless_lines(text),
@@ -109,7 +109,7 @@ def report(body: bytes) -> tuple[Any, ...]:
 def failure(body: bytes) -> str:
     """Return the traceback of a cast that failed."""
     reader = Reader(body)
-    reader.series(b't', 5, 5)
+    reader.series(b't', 6, 6)
     texts = [reader.value(TEXT) for _ in range(3)]
     # What follows is for who raises the error, and nobody does here.
     return harmless_lines(texts[2])

@@ -16,7 +16,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller.records import harmless
+from econtext.controller.text import harmless
 from econtext.parent import command
 
 if TYPE_CHECKING:

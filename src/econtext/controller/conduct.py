@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import collections
 
+from econtext.controller.admission import STARTED
+from econtext.controller.charges import Account
 from econtext.parent.judge import Unread
 
 
@@ -21,12 +23,16 @@ class Conduct:
     def __init__(self) -> None:
         # It sent what no honest one sends: nothing of it is believed any more.
         self.guilty = False
+        # What it has here that was not handled yet.
+        self.account = Account()
+        # What its parent has told of it, if that is a context.
+        self.life = STARTED
         # How often its start asked for a password.
         self.questions = 0
         # The handles of what it has asked for and was not sent yet.
         self.wanted: set[int] = set()
         # Those of them that are not taken up, and whether somebody is about to.
-        self.waiting: collections.deque[tuple[int, str, str | bool]] = collections.deque()
+        self.waiting: collections.deque[tuple[int, str, str | bool, int]] = collections.deque()
         self.served = False
         # What it was sent of that since its link was last idle.
         self.unread = Unread()

@@ -21,6 +21,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import classes, values
+from econtext.controller.admission import CONVICTED, ENDING, LIVE
 from econtext.controller.burden import Burden
 from econtext.controller.callbacks import Allows
 from econtext.controller.calls import GRACE, Options
@@ -38,9 +39,10 @@ from econtext.controller.errors import (
 from econtext.controller.futures import Future
 from econtext.controller.interrupt import MAIN, look, safe
 from econtext.controller.loop import Expired, Timer, Wait
-from econtext.controller.records import Lines, harmless, say, shown
+from econtext.controller.records import Lines, say
 from econtext.controller.remedies import BY_HAND, explain
 from econtext.controller.streams import Stream
+from econtext.controller.text import harmless, harmless_lines, shown
 from econtext.controller.wishes import Common, Secret, Wish, check_window, is_seconds
 from econtext.core import flow
 from econtext.core.channels import WINDOW
@@ -90,6 +92,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         self.pid = 0
         self.version = ''
         self.magic: Any = None
+        #: The version of marshal in which it is sent values.
+        self.marshal_version = values.FIRST
         #: How it was started, if it is on this machine; is its Python likely to be the one here?
         self.beginning: tuple[int, str, str] | None = None
         self.kin = False
@@ -130,6 +134,12 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         """Return the contexts between the controller and this one, this one last."""
         before = self.via.path() if self.via else []
         return [*before, self]
+
+    def standing(self) -> str:
+        """Return how far it is believed now, see ``admission``."""
+        if self.conduct.guilty:
+            return CONVICTED
+        return LIVE if self.error is None else ENDING
 
     def ways(self) -> tuple[Lines, ...]:
         """Return what who waits for this context handles: its own lines; while it starts, what is asked on the way."""
@@ -330,12 +340,13 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
             self.broker.loop.finish(wait)
 
     def failed(self, kind: str, detail: str) -> Callable[[], EcontextError]:
-        what, remedy = explain(kind)
+        what, remedy = explain(kind, detail)
+        detail = harmless_lines(detail)
         return lambda: ConnectError(
             self.name, kind, what, detail, remedy, self.started_by() if remedy == BY_HAND else '')
 
     def lost(self, what: str) -> Callable[[], EcontextError]:
-        return lambda: ContextLost(f'{self.name}: {what}')
+        return lambda: ContextLost(f'{self.name}: {harmless_lines(what)}')
 
     def orphaned(self, above: Context) -> Callable[[], EcontextError]:
         """`above`, by which this is reached, is gone: if it never was there, say why."""

@@ -13,12 +13,11 @@ Any thread may enter.
 from __future__ import annotations
 
 import logging
-import marshal
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from econtext.controller import compiled, readable
+from econtext.controller import compiled, readable, values
 from econtext.controller.modules import pack_units
 from econtext.controller.records import Lines, say
 from econtext.controller.sources import Unit
@@ -75,7 +74,7 @@ class Delivery:
         else:
             self.via.keep(units)
             names = [name for name, unit in units]
-            router.send(PASS, self.via.id, self.id, marshal.dumps((names, handle), 2))
+            router.send(PASS, self.via.id, self.id, values.plainest((names, handle)))
 
     def send_code(self, names: tuple[str, ...]) -> None:
         """Send the code of those of `names` that are ours, ahead of their sources if it is likely to be taken."""

@@ -25,9 +25,9 @@ from econtext.controller.context import Context
 from econtext.controller.errors import CallTimeout, ConnectError, EcontextError
 from econtext.controller.exercise import Exercise
 from econtext.controller.outlook import Obstacle, Worth
-from econtext.controller.records import harmless
 from econtext.controller.remedies import explain
 from econtext.controller.startup import ENTERED, FOUND, PHASES, Startup, Watched
+from econtext.controller.text import harmless, harmless_lines
 from econtext.controller.wishes import PATIENCE, check_common
 
 Progress = Callable[['Step'], None]
@@ -316,6 +316,8 @@ class Examination:
         raise Over
 
     def add(self, step: Step) -> None:
+        step = replace(step, detail=harmless_lines(step.detail), remedy=harmless_lines(step.remedy),
+                       lines=harmless_lines(step.lines))
         self.report.steps.append(step)
         self.progress(step)
 

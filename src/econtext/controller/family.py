@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import marshal
 import sys
 import threading
 import time
@@ -30,8 +29,9 @@ from econtext.controller.loop import ControllerLoop, Expired, Wait
 from econtext.controller.modules import LATER, NURSERY, PREAMBLE, PUSHED, Modules, pushed
 from econtext.controller.records import say
 from econtext.controller.secret import hidden, revealed
+from econtext.controller.text import harmless, shown
 from econtext.controller.wishes import GIL_LIMIT, HEARTBEAT, PATIENCE, Wish, check_common, plain
-from econtext.core import flow
+from econtext.core import flow, particulars
 from econtext.core.kinds import BEAT
 from econtext.core.loop import Link
 from econtext.core.watch import Pulse
@@ -87,6 +87,7 @@ class Family(Origin):
         # Contexts whose program has not been waited for yet.
         self.unburied: dict[int, Context] = {}
         self.kin = compiled.Kin()
+        self.names_used = loggers.Names()
         self.numbers = itertools.count(1)
         self.last_number = 0
         # Those that could not be started.
@@ -111,6 +112,7 @@ class Family(Origin):
                 f'{short} is for contexts: this program has threads and locks that a copy of it could '
                 f'not use safely; start one by local(), load there what is needed, and call its {short}()')
         given = {key: hidden(value) for key, value in answers.items() if value is not None}
+        name = self.names_used.take(name)
         context = Context(
             cast('Broker', self), number, name, via, common.get('output_window', flow.WINDOW))
         context.answers = given
@@ -172,7 +174,8 @@ class Family(Origin):
         plain = {key: revealed(value) for key, value in answers.items() if not callable(value)}
         asked = [key for key, value in answers.items() if callable(value)]
         self.router.send(
-            START, via.id, context.id, marshal.dumps((connector, options, plain, asked, context.heartbeat), 2)
+            START, via.id, context.id, values.plainest(
+                (connector, options, plain, asked, context.heartbeat))
         )
 
     def hand(self, context: Context, names: tuple[str, ...]) -> None:
@@ -181,7 +184,7 @@ class Family(Origin):
         if context.via is None:
             self.router.send(MODULE, context.id, 0, pushed(names))
         else:
-            self.router.send(PASS, context.via.id, context.id, marshal.dumps((names, 0), 2))
+            self.router.send(PASS, context.via.id, context.id, values.plainest((names, 0)))
 
     def get_ready(self, names: tuple[str, ...]) -> None:
         """Have at hand what is to be handed to a context on this machine."""
@@ -207,8 +210,17 @@ class Family(Origin):
             'threads': context.threads,
             'window': context.lines.allowance.window,
         }
+        context.conduct.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
+
+    def height(self, who: int) -> int:
+        """Return how many levels of contexts there are below context `who`."""
+        context = self.unburied.get(who)
+        found, level = 0, [context] if context else []
+        while level := [below for each in level for below in list(each.children.values())]:
+            found += 1
+        return found
 
     def attend(self, who: int, link: Link, interval: float) -> None:
         """Ask context `who`, at the other end of `link`, whenever it is silent for so long."""
@@ -251,8 +263,9 @@ class Family(Origin):
             data = details[1]
             context.lines.heard(data, context.said)
         elif event == 'ask':
+            key, question = details
             # Among what the context says, so that who waits for the context is asked, and behind what was said before.
-            context.lines.put(lambda: self.answer(context, *details))
+            context.lines.put(lambda: self.answer(context, key, harmless(question)))
         elif event == 'failed':
             if context.error is None:
                 self.unseen.append(context)
@@ -271,6 +284,9 @@ class Family(Origin):
             self.drop(context, ends.of_silence(context, details[0]))
             self.unlink(context, cut=True)
         elif event == 'buried':
+            if context.error is None:
+                # Nobody said how it ended: whoever waits for it is to hear that it has.
+                self.drop(context, context.lost('its program has ended'))
             self.unlink(context)
             self.bury(context)
 
@@ -281,15 +297,19 @@ class Family(Origin):
         text = None
         try:
             text = revealed(secret(question)) if callable(secret) else None
-        except Exception as error:
-            self.end(context, context.failed('password-required', repr(error)))
+        except BaseException as error:
+            told = f'{type(error).__name__}: {particulars.message(error)}'
+            self.end(context, context.failed(
+                'password-required', f'the function that is to answer raised {shown(told)}'))
+            if not isinstance(error, Exception):
+                raise
             return
         if context.via is None:
             birth = self.births.get(context.id)
             if birth:
                 birth.answer(key, text)
         else:
-            self.router.send(TYPED, context.via.id, context.id, marshal.dumps((key, text), 2))
+            self.router.send(TYPED, context.via.id, context.id, values.plainest((key, text)))
 
     def expire(self, context: Context) -> None:
         """The time to connect is over."""
@@ -359,6 +379,7 @@ class Family(Origin):
     def bury(self, context: Context) -> None:
         """The program of `context` is gone: wake whoever waits for that. Any thread."""
         if self.unburied.pop(context.id, None):
+            self.names_used.give_back(context.name)
             loggers.give_back(context.lines.logger)
         context.wake()
         self.births.pop(context.id, None)

@@ -9,6 +9,7 @@ Invariants:
   beside it go on, also those behind the same hop.
 * What an honest context may still send because it has not heard yet, such as
   credit for a channel that is closed, is no fault.
+* What is not for its sender to say now, see ``admission``, is not carried out.
 * Only BadFrame, which the readers of foreign bytes raise, says that what came is wrong.
   Any other exception is ours: it is logged as an InternalError, ends no context that is
   ready, and who waits for that very frame gets it.
@@ -21,10 +22,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from econtext.controller.admission import is_heard, is_kept
 from econtext.controller.answers import FAILED
 from econtext.controller.burden import LARGE
-from econtext.core.kinds import PART
-from econtext.core.parts import Parts
+from econtext.controller.charges import OF_A_CAST
+from econtext.core.kinds import BEAT, PART
+from econtext.core.parts import LARGEST, Parts
 from econtext.core.router import LIMIT, Router
 from econtext.core.wire import (
     ANSWERS,
@@ -41,12 +44,13 @@ from econtext.core.wire import (
     BadFrame,
 )
 from econtext.parent.judge import LIMITS as LIMITS
+from econtext.parent.judge import OWED, UNREAD
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
     from econtext.controller.context import Context
 
-MOST_WANTED = 1000  # modules and files that a context may wait for at a time
+MOST_UNHEARD = LARGEST  # bytes in a frame of a context that was given up; honest ones cut theirs
 VITAL = HELLO, REPORT   # without which a context that starts does not become ready
 
 
@@ -57,11 +61,13 @@ class Gate(Router):
         super().__init__(0)
         self.broker = broker
         self.parts = Parts(self)
+        self.parts.keeps = self.keeps
         self.judges = {
             HELLO: self.judge_hello,
             WANT: self.judge_want,
             STDIO: self.judge_stdio,
             REPORT: self.judge_report,
+            BEAT: self.judge_beat,
             **dict.fromkeys(ANSWERS, self.judge_answer),
             **dict.fromkeys((DATA, CLOSE, CREDIT), self.judge_stream),
         }
@@ -82,6 +88,20 @@ class Gate(Router):
             self.answer(dst, handle, DEAD, b'')
         return handle
 
+    def send(self, kind: int, dst: int, handle: int, body: bytes) -> bool:
+        if kind in OWED and (kind != PART or not body):
+            self.owe(dst, len(body))
+        return super().send(kind, dst, handle, body)
+
+    def owe(self, dst: int, size: int) -> None:
+        """Context `dst` is to be sent what its own frames gave rise to: end it if it reads none of that."""
+        context, link = self.broker.contexts.get(dst), self.links.get(dst)
+        if context is not None and link is not None and context.via is None:
+            unread = context.conduct.unread
+            unread.note(size)
+            if unread.grows(link):
+                self.give_up(context, UNREAD)
+
     def accepts(self, link: Any, kind: int, dst: int, src: int, handle: int, size: int) -> bool:
         if kind == RESULT and not dst and size <= LIMIT:
             # Nearly every frame: what was asked for, from who was asked.
@@ -91,9 +111,9 @@ class Gate(Router):
         if size > LIMITS.get(kind, -1) or self.links.get(src, kind == DEAD and link) is not link:
             return False
         context = self.broker.contexts.get(src)
-        if context is None or context.error is not None:
-            # It has been given up: what it still says ends nobody.
-            return True
+        if context is None or not is_heard(context.standing(), kind):
+            # It has been given up: what it still says ends nobody, and is not carried out.
+            return size <= MOST_UNHEARD or context is None or context.via is not None
         if dst:
             fault = f'a frame for context {dst}, to which it has no way'
         else:
@@ -103,17 +123,28 @@ class Gate(Router):
             self.convict(context, fault)
         return True
 
+    def keeps(self, src: int, kind: int) -> bool:
+        """Is a large frame from `src` kept, as its parts come?"""
+        context = self.broker.contexts.get(src)
+        return context is not None and is_kept(context.standing(), kind)
+
     def convict(self, context: Context, fault: str) -> None:
         """End `context`; if others are reached by the same link, let them go on."""
         if context.via is None:
             raise BadFrame(fault)
+        self.give_up(context, fault)
+
+    def give_up(self, context: Context, fault: str) -> None:
+        """Believe nothing of `context` any more, and end it. Any thread."""
         if not context.conduct.guilty:
             context.conduct.guilty = True
             self.broker.loop.delegate(lambda: self.broker.corrupt(context, fault))
 
     def route(self, link: Any, kind: int, dst: int, src: int, handle: int, body: bytes) -> None:
         context = self.broker.contexts.get(src)
-        if context is None or context.conduct.guilty or dst:
+        if context is None or dst:
+            return
+        if (context.error is not None or context.conduct.guilty) and not is_heard(context.standing(), kind):
             return
         try:
             if kind in self.handlers:
@@ -153,14 +184,17 @@ class Gate(Router):
             return ''
         if not handle and kind == ERROR:
             # Of a cast, for which nobody waits.
-            return ''
+            return 'a traceback without end' if size > OF_A_CAST.window else ''
         return 'an answer to what it was not asked'
 
     def judge_hello(self, context: Context, kind: int, handle: int, size: int) -> str:
         return 'it said twice that it is ready' if context.ready else ''
 
+    def judge_beat(self, context: Context, kind: int, handle: int, size: int) -> str:
+        return '' if context.via is None else 'a heartbeat, which is for its neighbours alone'
+
     def judge_want(self, context: Context, kind: int, handle: int, size: int) -> str:
-        if len(context.conduct.wanted) >= MOST_WANTED:
+        if not context.conduct.account.has_room(WANT):
             return 'it wants too many modules at a time'
         return ''
 
@@ -171,9 +205,8 @@ class Gate(Router):
         child = self.broker.unburied.get(handle)
         if child is None:
             return '' if handle <= self.broker.last_number else 'a report of nobody'
-        if child.via is not context:
-            return 'a report of a context that is not its child'
-        return ''
+        # Before its body comes; ``Broker.on_report`` asks again, when it is carried out.
+        return '' if child.via is context else 'a report of a context that is not its child'
 
     def judge_stream(self, context: Context, kind: int, handle: int, size: int) -> str:
         channel = self.broker.channels.open_channels.get(handle)

@@ -177,12 +177,17 @@ for _construct in CONSTRUCTS:
 
 def newer(source: bytes | str, version: Version) -> list[Found]:
     """Return what in `source` came after `version`, the oldest line first."""
+    return [each for each in late(source) if not has(version, each)]
+
+
+def late(source: bytes | str) -> list[Found]:
+    """Return what in `source` some Python lacks, be it an older or a later one; the oldest line first."""
     tree = parse(source)
     if tree is None:
         return []
     text = source if isinstance(source, str) else decoded(source)
     found = [*in_tree(tree), *in_tokens(text), *in_strings(tree, text)]
-    return sorted({each for each in found if not has(version, each)})
+    return sorted(set(found))
 
 
 def has(version: Version, found: Found) -> bool:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import importlib.util
+import keyword
 import logging
 import marshal
 import os
@@ -33,7 +34,8 @@ from collections.abc import Iterable
 from econtext.controller import packer
 from econtext.controller.policy import Policy
 from econtext.controller.records import say
-from econtext.controller.sources import Unit, main_unit, read_imports, unit_of
+from econtext.controller.resources import Resources, below
+from econtext.controller.sources import Unit, main_unit, naming_main, read_imports, unit_of
 from econtext.controller.standard import STANDARD
 
 log = logging.getLogger('econtext')
@@ -43,8 +45,6 @@ Spec = importlib.machinery.ModuleSpec
 LONGEST = 1000      # characters of the name of a module or a file
 DEEPEST = 50        # parts of one
 MOST_ABSENT = 10000     # names of which it is remembered that there is no such module
-LARGEST = 1 << 28   # bytes of a data file
-PRIVATE_KEY = re.compile(rb'^-----BEGIN [A-Z ]*PRIVATE KEY-----', re.MULTILINE)
 RINGS = ('econtext.core', 'econtext.parent', 'econtext.connectors')
 # What every child is sent with its first call, beside the preamble.
 PUSHED = (
@@ -55,12 +55,16 @@ PUSHED = (
     'econtext.core.failure',
 )
 #: What it is sent once it has said HELLO: less to send, and to compile, before that.
-LATER = tuple('econtext.core.' + name for name in ('older', 'rich', 'records', 'parts', 'bulk'))
+LATER = tuple('econtext.core.' + name for name in (
+    'older', 'ending', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk', 'particulars'))
 #: What a context needs before it can start others.
 NURSERY = tuple(
     'econtext.parent.' + name for name in (
-        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'nursery')
+        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'backlog', 'nursery')
 )
+# What the program is there if it was not read from a file.
+NO_MAIN = (b"raise ImportError('__main__ of the program has no source here, for it was started from no file: '\n"
+           b"                  'move what is wanted of it to a module')\n")
 # Modules of ours that a program may import on both ends, and use on one.
 FACES = {
     'econtext.utils': ('run_with_broker', 'log_to_stderr'),
@@ -93,9 +97,13 @@ class Modules:
         self.units: dict[str, Unit | None] = {}
         self.absent: set[str] = set()
         self.needs: dict[str, tuple[str, ...]] = {}
+        #: Of each installed package that was asked for, a compiled part that it cannot do without, if any.
+        self.parts: dict[str, str] = {}
         self.places = installed_places()
         self.main = main_name()
         self.policy = Policy(allow, deny, self.main)
+        self.objections: dict[str, str] = {}
+        self.resources = Resources(self)
 
     def is_own(self, name: str) -> bool:
         """Is `name` the program's own code, rather than an installed package?"""
@@ -129,10 +137,13 @@ class Modules:
                 # A standard library fits its own version only: what a child's lacks is
                 # a module that it does not have.
                 return [(name, None)]
-            objection = self.policy.objection(name)
+            objection = self.objection(name)
             if objection:
                 return [(name, (False, name, f'raise ImportError({objection!r})\n'.encode()))]
-            return [(name, self.unit(name))]
+            unit = self.unit(name)
+            if unit is None and name == self.main:
+                unit = False, name, NO_MAIN
+            return [(name, unit)]
         except Exception as error:
             say(log, logging.WARNING, 'module %s cannot be sent: %s', name, error)
             return [(name, None)]
@@ -164,7 +175,7 @@ class Modules:
             for each in reversed(names):
                 if each in without or each.partition('.')[0] in STANDARD:
                     continue
-                if not self.is_own(each) or self.policy.objection(each):
+                if not self.is_own(each) or self.objection(each):
                     break
                 unit = self.unit(each)
                 if unit is None:
@@ -187,6 +198,8 @@ class Modules:
             if name in self.units:
                 return self.units[name]
             unit = self.read(name)
+            if unit is not None and isinstance(unit[2], bytes):
+                unit = unit[0], unit[1], naming_main(unit[2], self.main)
             if unit is None and len(self.absent) >= MOST_ABSENT:
                 # Names can be made up without end.
                 self.units = {name: unit for name, unit in self.units.items() if unit}
@@ -225,55 +238,65 @@ class Modules:
         for finder in sys.meta_path:
             try:
                 spec = finder.find_spec(name, path, None)
+            except KeyError:
+                # A namespace package whose parent is not imported here.
+                spec = namespace(name, path or [])
             except (AttributeError, ImportError, ValueError):
                 spec = None
             if spec is not None:
                 return spec
         return None
 
+    def objection(self, name: str) -> str:
+        """Say what forbids sending module `name`, by that name or by the one that its links lead to."""
+        found = self.policy.objection(name)
+        if found or not self.policy.is_set or name.partition('.')[0] == 'econtext':
+            return found
+        with self.lock:
+            if name not in self.objections:
+                if len(self.objections) >= MOST_ABSENT:
+                    self.objections.clear()
+                self.objections[name] = self.linked_objection(name)
+            return self.objections[name]
+
+    def linked_objection(self, name: str) -> str:
+        """Say what forbids sending what module `name` is a link to."""
+        spec = self.find(name) if self.may_be_module(name) else None
+        origin = spec.origin if spec else None
+        if not origin or not os.path.isfile(origin):
+            return ''
+        real = os.path.realpath(origin)
+        for place in list(sys.path):
+            parts = below(os.path.realpath(place or os.curdir), os.path.splitext(real)[0])
+            if parts and parts[-1] == '__init__':
+                parts.pop()
+            # What is allowed is allowed by the name that it goes under.
+            if parts and self.policy.denies('.'.join(parts)):
+                return self.policy.objection('.'.join(parts))
+        return ''
+
     def data(self, package: str, resource: str) -> bytes | None:
-        """
-        Return a data file of `package`; None if there is none, or none that may be had.
-
-        It lies below the folder of the package, is not hidden, and holds no private key.
-        """
-        parts = resource.split('/')
-        if self.policy.objection(package):
-            return None
-        if len(resource) > LONGEST or not self.may_be_module(package) or '\0' in resource:
-            return None
-        if any(part == '' or part.startswith('.') or '\\' in part for part in parts):
-            return None
-        spec = self.find(package)
-        if package.partition('.')[0] == 'econtext' or spec is None or spec.origin is None:
-            return None
-        if spec.submodule_search_locations is None:
-            # Beside a plain module lies whatever its folder holds.
-            return None
-        get_data = getattr(spec.loader, 'get_data', None)
-        path = os.path.join(os.path.dirname(spec.origin), *parts)
-        real = os.path.realpath(path)
-        inside = os.path.realpath(os.path.dirname(spec.origin)) + os.sep
-        if get_data is None or not real.startswith(inside):
-            return None
-        if os.path.exists(real) and not (os.path.isfile(real) and os.path.getsize(real) <= LARGEST):
-            return None
-        try:
-            data = bytes(get_data(path))
-        except OSError:
-            return None
-        return None if PRIVATE_KEY.search(data[:4096]) else data
+        """Return a data file of `package`; None if there is none, or none that may be had."""
+        return self.resources.data(package, resource)
 
 
-def pack_units(units: Iterable[tuple[str, Unit | None]]) -> bytes:
+def namespace(name: str, path: Iterable[str]) -> Spec | None:
+    """Return what describes a package without a source, of the folders below `path` that are called so."""
+    folders = [os.path.join(place, name.rpartition('.')[2]) for place in path]
+    spec = Spec(name, None, is_package=True)
+    spec.submodule_search_locations = [folder for folder in folders if os.path.isdir(folder)]
+    return spec if spec.submodule_search_locations else None
+
+
+def pack_units(units: Iterable[tuple[str, Unit | None]], level: int = 6) -> bytes:
     """Return the body that carries `units`: one stream, so that like sources share."""
-    return zlib.compress(marshal.dumps(list(units), 2), 6)
+    return zlib.compress(marshal.dumps(list(units), 2), level)
 
 
 @functools.cache
 def pushed(names: tuple[str, ...]) -> bytes:
     """Return the body that carries modules of ours, the same for all contexts."""
-    return pack_units((name, own_unit(name)) for name in names)
+    return pack_units(((name, own_unit(name)) for name in names), 9)
 
 
 def installed_places() -> tuple[str, ...]:
@@ -296,9 +319,15 @@ def main_name() -> str:
     if os.path.basename(path) == '__main__.py':
         path = os.path.dirname(path)
     stem = os.path.splitext(os.path.basename(path))[0]
-    if not stem or stem in STANDARD or '.' in stem or stem == 'econtext' or is_taken(stem, path):
-        stem = 'econtext_main_' + stem.replace('.', '_')
+    if not is_plain(stem) or stem in STANDARD or stem == 'econtext' or is_taken(stem, path):
+        # Helpers import it there by this name, which any Python takes.
+        stem = 'econtext_main_' + re.sub('[^A-Za-z0-9_]', '_', stem)
     return stem
+
+
+def is_plain(stem: str) -> bool:
+    """May every Python's ``import`` be followed by `stem`?"""
+    return stem.isascii() and stem.isidentifier() and not keyword.iskeyword(stem) and stem not in ('print', 'exec')
 
 
 def is_taken(name: str, path: str) -> bool:

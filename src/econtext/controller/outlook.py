@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from econtext.controller.interrupt import safe
+from econtext.controller.text import harmless
 
 BANNER = 200    # characters of what the server says first
 # What `ssh -G` says that makes the way there somebody else's affair.
@@ -177,4 +178,4 @@ def ask(argv: Sequence[str], patience: float) -> subprocess.CompletedProcess[str
 def first_line(text: str) -> str:
     """Return the first line of a text, harmless and short."""
     line = (text.strip().splitlines() or [''])[0][:BANNER]
-    return ''.join(c if c.isprintable() else '?' for c in line)
+    return harmless(line)

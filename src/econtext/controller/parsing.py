@@ -1,10 +1,9 @@
 """
-Parse a source without a trace: no warning, and nobody beside us.
+Parse a source without a trace: no warning, no error, and nobody beside us.
 
 Invariants:
 
-* One thread of ours parses at a time.  CPython 3.11 counts the depth of its parser
-  once for all threads, and a second one in between is a SystemError.
+* All of ours that parse hold one lock, that of ``packer.parse``.
 
 Any thread may enter.
 """
@@ -15,16 +14,21 @@ import ast
 import threading
 import warnings
 
-ALONE = threading.Lock()
+from econtext.controller import packer
+
+# Who puts the filters of warnings back must find those that it saved.
+QUIET = threading.Lock()
 
 
 def parse(source: bytes | str) -> ast.Module | None:
     """Return the tree of `source`; None if this interpreter cannot parse it."""
     # The filters of warnings are those of the whole process: they are put back at once.
-    with ALONE, warnings.catch_warnings():
+    with QUIET, warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try:
-            return ast.parse(source)
+            tree = packer.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
-            # The last one: the application parsed in a thread of its own.
+            # The last one: the application parsed in a thread of its own, each time.
             return None
+    assert isinstance(tree, ast.Module), 'the mode was that of a module'
+    return tree

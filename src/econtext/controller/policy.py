@@ -36,9 +36,14 @@ class Policy:
         self.main = main
         self.verdicts: dict[str, str] = {}
 
+    @property
+    def is_set(self) -> bool:
+        """Is anything forbidden?"""
+        return self.allow is not None or bool(self.deny)
+
     def objection(self, name: str) -> str:
         """Say what forbids sending module `name`; nothing if nothing does."""
-        if self.allow is None and not self.deny:
+        if not self.is_set:
             return ''
         found = self.verdicts.get(name)
         if found is None:
@@ -46,6 +51,11 @@ class Policy:
                 self.verdicts.clear()
             found = self.verdicts[name] = self.judge(name)
         return found
+
+    def denies(self, name: str) -> bool:
+        """Does `deny` name module `name`, or a package that it is in?"""
+        parts = name.split('.')
+        return fits(['.'.join(parts[:count]) for count in range(len(parts), 0, -1)], self.deny)
 
     def judge(self, name: str) -> str:
         if name.partition('.')[0] == 'econtext':

@@ -37,7 +37,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from econtext.controller.calls import send_interrupt
 from econtext.controller.errors import EcontextError
-from econtext.controller.records import harmless, say
+from econtext.controller.records import say
+from econtext.controller.text import harmless
 from econtext.core.codec import encode
 from econtext.core.kinds import INTERRUPT, WITHDRAW
 from econtext.core.loop import Link, harden

@@ -41,10 +41,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from econtext.controller import loggers
+from econtext.controller.charges import CHARGES
 from econtext.controller.expired import Expired
 from econtext.controller.interrupt import breathe, by_signal, safe
+from econtext.controller.text import MARGIN, harmless, indented
 from econtext.core.flow import COST, WINDOW, weight
-from econtext.core.wire import BadFrame
+from econtext.core.wire import REPORT, BadFrame
 
 if TYPE_CHECKING:
     from econtext.controller.loop import ControllerLoop, Wait
@@ -55,13 +57,6 @@ MOMENT = 0.1    # seconds after which who waits for another thread sees to Ctrl-
 NESTED = 0.5    # seconds that the thread of a handler waits for another such
 SLACK = 1 << 18     # bytes that a child may print before it knows of its window
 STREAMS = {1: 'stdout', 2: 'stderr'}
-HARMLESS = {code: f'\\x{code:02x}' for code in (*range(32), *range(127, 160)) if code != 9}
-# Those that turn the direction of writing, or end a line for some who read it.
-HARMLESS.update((code, f'\\u{code:04x}') for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
-# No encoding of a log has these: a handler would fail at the record.
-HARMLESS.update((code, f'\\u{code:04x}') for code in range(0xD800, 0xE000))
-MARGIN = '    '
-SAFE_TEXT = {code: text for code, text in HARMLESS.items() if code != 10}
 
 
 class Allowance:
@@ -128,7 +123,7 @@ class Lines:
         self.posted = False     # is the event among the loop's?
         # Who waits until so many were begun and handled.
         self.watchers: list[tuple[int, Wait]] = []
-        # Bytes of the program that starts the context: come, handled, dropped.
+        # What the program that starts the context says, in what it costs: come, handled; in bytes: left out.
         self.told = self.shown = self.untold = 0
         # Complete lines of what is being handled: (stream, line, what to grant then).
         self.lines: collections.deque[tuple[int, bytes, int]] = collections.deque()
@@ -375,13 +370,15 @@ class Lines:
 
     def heard(self, data: bytes, show: Callable[[bytes], object]) -> None:
         """Have `show` told what the program that starts the context says, within bounds."""
-        if self.told - self.shown > LONGEST:
+        charge = CHARGES[REPORT]
+        if self.told - self.shown > charge.window:
             self.untold += len(data)
             return
-        self.told += len(data)
+        cost = len(data) + charge.each
+        self.told += cost
 
         def action() -> None:
-            self.shown += len(data)
+            self.shown += cost
             show(data)
             if self.untold:
                 untold, self.untold = self.untold, 0
@@ -400,7 +397,7 @@ class Lines:
     def logged(self, value: tuple[str, int, float, str, str]) -> None:
         """Take in a record that was logged there, as ``claims.record`` read it."""
         name, level, created, text, trace = value
-        if not self.logger.isEnabledFor(level):
+        if not takes(self.logger, level):
             return
         record = self.logger.makeRecord(
             self.logger.name, level, '(remote)', 0, '%s: %s',
@@ -414,27 +411,12 @@ class Lines:
         self.logger.handle(record)
 
 
+def takes(logger: logging.Logger, level: int) -> bool:
+    """Return what ``logger.isEnabledFor(level)`` does, which keeps its answer to each level for ever."""
+    return not logger.disabled and logger.manager.disable < level >= logger.getEffectiveLevel()
+
+
 @safe
 def say(logger: logging.Logger, level: int, text: str, *args: object) -> None:
     """Log something of our own: handlers are the program's. Any thread that neither leads nor holds a lock."""
     logger.log(level, text, *args, stacklevel=2)
-
-
-def harmless(text: str) -> str:
-    """Return `text` without the power to steer a terminal."""
-    return text if text.isprintable() else text.translate(HARMLESS)
-
-
-def harmless_lines(text: str) -> str:
-    """Return `text`, which may have lines, without the power to steer a terminal."""
-    return text if text.isprintable() else text.translate(SAFE_TEXT)
-
-
-def indented(text: str) -> str:
-    """Return `text` with its lines but the first set off from the margin."""
-    return text.replace('\n', '\n' + MARGIN) if '\n' in text else text
-
-
-def shown(text: str) -> str:
-    """Return what is seen of a text that may be long, on one line."""
-    return harmless(text if len(text) <= 300 else text[:300] + ' …')

@@ -6,13 +6,17 @@ handle; the other end, the *holder*, is whoever was handed it as an argument.
 
 Invariants:
 
-* Who sends holds credit: bytes that the other end still takes without growing.
+* Who sends holds credit: bytes that the other end still takes without growing.  A value
+  costs its bytes, and LEAST if it has fewer: ones of no bytes use it up as well.
   It sends while the credit is positive, so that one value larger than the
   window passes, and a reader that does not read stops its writer.
 * Values arrive whole, in order, and all of those sent before a close.
 * Both ends have the same window.  Nobody holds more credit than that.
 * An end is forgotten once both sides have said CLOSE.
-* A holder that nobody refers to any more is closed.
+* The owner knows which calls were handed a channel, and ends it as the last of them
+  ends, whatever still refers to it there; but not one that was kept.
+* A holder to which no object refers any more says FREE, as its call ends: a kept one is
+  ended by that.
 
 Fetched when the first channel comes.  ``receive`` is entered by the thread that leads, the rest by any.
 """
@@ -37,8 +41,13 @@ from econtext.core import bulk
 from econtext.core.loop import Waiter
 from econtext.core.wire import CLOSE, CREDIT, DATA, EMPTY, BadFrame
 
+LEAST = 64          # bytes that a value counts for at least: what it takes to hold it
 BEGINNING = allocate_lock()     # calls may begin in several threads
 WINDOW = 1 << 20    # bytes
+# What a CLOSE may have in its body, and then it is no close by who sends it.
+OVER = '!'.encode()     # down: no call holds the channel any more
+KEEP = '+'.encode()     # up: the channel is to outlive its calls
+FREE = '?'.encode()     # up: no object here refers to the channel any more
 
 
 class End(object):
@@ -102,7 +111,7 @@ class End(object):
         try:
             if self.credit <= 0:
                 return False
-            self.credit -= len(body) + len(data)
+            self.credit -= max(len(body) + len(data), LEAST)
             if data:
                 bulk.send(self.home.router, DATA, self.peer, self.handle, body, data)
             else:
@@ -119,7 +128,7 @@ class End(object):
             if not self.inbox:
                 return None
             body = self.inbox.popleft()
-            self.taken += len(body)
+            self.taken += max(len(body), LEAST)
             if self.taken * 2 > self.window and self.theirs:
                 taken, self.taken = self.taken, 0
                 self.granted += taken
@@ -147,10 +156,27 @@ class End(object):
             self.home.router.send(CLOSE, self.peer, self.handle, EMPTY)
             self.wake()
 
+    def keep(self):
+        # type: () -> None
+        """Have the owner not end it with the calls that hold it."""
+        self.home.router.send(CLOSE, self.peer, self.handle, KEEP)
+
+    def finish(self):
+        # type: () -> bool
+        """Take no more but what is here, and have the holder do so; tell whether it had not closed."""
+        told, self.ours, self.theirs = self.theirs, False, False
+        if told:
+            self.home.router.send(CLOSE, self.peer, self.handle, OVER)
+            self.wake()
+        return told
+
     def receive(self, kind, body):
         # type: (int, bytes) -> None
         if kind == CLOSE:
             self.theirs = False
+            if body:
+                # The owner has forgotten it.
+                self.ours = False
             self.close()
         else:
             self.lock.acquire()
@@ -166,7 +192,7 @@ class End(object):
         if kind == DATA:
             if self.granted <= 0:
                 raise BadFrame('a value beyond the credit of its channel')
-            self.granted -= len(body)
+            self.granted -= max(len(body), LEAST)
             if self.ours:
                 self.inbox.append(body)
             return
@@ -202,7 +228,7 @@ class Holders(object):
 
         def flush_all():
             # type: () -> None
-            # A call has ended, and with it the use of what it was handed.
+            # A call has ended: see which channels it has let go of.
             # Python 2 remembers an exception, and what its frames held.
             getattr(sys, 'exc_clear', int)()
             if self.ends:
@@ -233,7 +259,10 @@ class Holders(object):
         if end is None:
             self.lock.acquire()
             end = self.ends.get((src, handle))
-            if end is None:
+            if end is None and kind == CLOSE and body:
+                # No call that holds it ever began.
+                self.orphans.pop((src, handle), None)
+            elif end is None:
                 self.orphans.setdefault((src, handle), []).append((kind, body))
             self.lock.release()
             if end is None:
@@ -268,8 +297,8 @@ class Holders(object):
         end.held -= 1
         last = not end.held
         self.lock.release()
-        if last:
-            end.close()
+        if last and end.is_open():
+            self.router.send(CLOSE, end.peer, end.handle, FREE)
 
 
 def hold(child, owner, handle, window):

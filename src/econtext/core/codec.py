@@ -4,7 +4,7 @@ Values on their way up, from a child to a context that does not trust it.
 A value is a tag, a hexadecimal number, a colon; then, as the tag says, that
 many bytes or that many values.  Whoever decodes them (``parent.values``) builds
 nothing but the types listed there.  The way down is trusted and has a faster
-form: ``marshal`` version 2, which every Python reads.
+form, ``marshal``, in the version that the Python there reads.
 
 Invariants:
 

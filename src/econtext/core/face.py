@@ -125,12 +125,21 @@ class Channel(object):
         else:
             body, data = codec.encode(value), EMPTY
         if not self.end.send(body, data):
-            raise EcontextError('the channel is closed: ask open() before send()')
+            raise EcontextError(
+                'the channel is closed: ask open() before send(), and keep() what is to outlive its call')
 
     def close(self):
         # type: () -> None
         """Tell the other end that nothing more will come."""
         self.end.close()
+
+    def keep(self):
+        # type: () -> Channel
+        """Leave the channel open beyond the end of its calls; return it."""
+        if not self.end.is_open():
+            raise EcontextError('the channel is closed: keep() it before its call ends')
+        self.end.keep()
+        return self
 
     def __iter__(self):
         # type: () -> Any
@@ -197,7 +206,9 @@ def furnish(package):
     package.Channel = Channel
     package.Secret = Secret
     package.register = register
+    # Before Python 2.5 exceptions are classes of the old kind.
+    make = type(EcontextError)  # type: Any
     for name in ERRORS:
-        setattr(package, name, type(name, (EcontextError,), {'__module__': 'econtext'}))
+        setattr(package, name, make(name, (EcontextError,), {'__module__': 'econtext'}))
     for name in ELSEWHERE:
         setattr(package, name, Elsewhere(name))

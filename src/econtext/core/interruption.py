@@ -22,6 +22,8 @@ import signal
 import sys
 import time
 
+from econtext.core.ending import tell_others
+
 PAUSE = 0.0005      # seconds until the signal is sent again; it grows
 LONGEST = 0.05
 # The functions of econtext in which a thread waits, and may be called away.
@@ -45,6 +47,8 @@ class Aim(object):
         for call in list(self.calls):
             if self.supervisor.running.get(call) == self.supervisor.main and may_leave(frame):
                 del self.calls[call]
+                # Whoever ends this process leaves what cleans up now to it.
+                self.supervisor.child.link.owner.away = call
                 raise self.error('the call was given up')
 
 
@@ -66,7 +70,7 @@ def strike(supervisor, call):
         # Before its programs end: it may return as soon as they have.
         aim.calls[call] = True
     if len(supervisor.running) == 1:
-        end_others()
+        tell_others()
     if thread != supervisor.main:
         strike_thread(supervisor, call, thread)
         return
@@ -101,33 +105,3 @@ def strike_thread(supervisor, call, thread):
             return
         time.sleep(pause)
         pause = min(2 * pause, LONGEST)
-
-
-def end_others():
-    # type: () -> None
-    """Tell the other processes of our group to end."""
-    for pid in others():
-        try:
-            os.kill(pid, signal.SIGTERM)
-        except OSError:
-            # It has just ended, or is another user's.
-            pass
-
-
-def others():
-    # type: () -> list[int]
-    """Return the other processes of our group, as far as this system shows them."""
-    found = []
-    me, group = os.getpid(), os.getpgrp()
-    try:
-        names = os.listdir('/proc')
-    except OSError:
-        names = []
-    for name in names:
-        try:
-            if int(name) != me and os.getpgid(int(name)) == group == me:
-                found.append(int(name))
-        except (ValueError, OSError):
-            # No process, or not any more.
-            pass
-    return found

@@ -6,12 +6,16 @@ any code of the application.
 
 Invariants:
 
-* When the link ends, the process ends, and with it its process group: at once
-  if no call runs; else the call is interrupted (SystemExit, so that its cleanup
-  runs) and what is left after GRACE seconds is killed.
-* SIGTERM and SIGHUP, which sudo passes on, end the context as a lost link does.
+* When the link ends, the process ends, and with it its process group.  The call
+  that runs is interrupted once (SystemExit), never what already ends: cleanup,
+  functions of ``atexit``, threads and the programs of the group, which get SIGTERM,
+  have GRACE seconds to end; what is left is killed.  What has ended is not waited for.
+* The programs of contexts below have ended, or were made to, before this process ends.
+* SIGTERM and SIGHUP, which sudo passes on, end the context as a lost link does; who
+  waits for the process sees that signal.
 
-``lost`` is entered by the thread that leads, the rest by the main thread.
+``lost`` is entered by the thread that leads, ``fade`` by one of its own, ``end`` by
+that and the main thread, the rest by the main thread.
 """
 import marshal
 import os
@@ -62,7 +66,7 @@ def settle(child, settings):
     child.settings = dict([(native(key), settings[key]) for key in settings])
     argv, title = child.settings['argv'], child.settings['title']
     flow.install(child)
-    life = Life(child, child.settings['level'])
+    life = Life(child)
     child.make = life.make
     child.link.owner = life
     supervisor = Supervisor(child)
@@ -81,7 +85,12 @@ def settle(child, settings):
     face.furnish(sys.modules['econtext'])
     sys.modules['econtext'].program = face.Context(child, 0, 'program')  # type: ignore[attr-defined]
     child.importer.child = child
-    sys.meta_path.insert(1, Pull(child, life.hook))
+    # Whole, since no thread but this one has imported anything; from now on Pull hooks it.
+    logging = sys.modules.get('logging')
+    sys.meta_path.insert(1, Pull(child, {'logging': life.hook, 'multiprocessing.spawn': life.see_spawn}))
+    if sys.version_info < (2, 6) or sys.version_info[:2] == (3, 3):
+        from econtext.core import ancient
+        ancient.install(child)
     child.link.lock.acquire()
     try:
         supervisor.take_over()
@@ -104,17 +113,21 @@ def settle(child, settings):
     if 'Graal' in sys.version:
         # The controller refuses and ends us; until it does no call is to run.
         signal.pause()
-    if 'logging' in sys.modules:
-        life.hook(sys.modules['logging'])
+    if logging:
+        life.hook(logging)
 
 
 class Life(object):
-    def __init__(self, child, level):
-        # type: (Child, int) -> None
+    # What the ``nursery`` does, and ``ending``, once they are there.
+    below = farewell = int  # type: Callable[..., Any]
+    # Which signal ends it; the call that the main thread was called away from; the root logger, once
+    # it is hooked; whether LATER has come.
+    number = away = root = quick = None  # type: Any
+
+    def __init__(self, child):
+        # type: (Child) -> None
         self.child = child
-        self.level = level
-        self.root = None
-        self.quick = False
+        self.level = child.settings['level']
 
     def hook(self, logging):
         # type: (Any) -> None
@@ -138,7 +151,7 @@ class Life(object):
         # type: () -> None
         """Have processes that are forked from here let go of the link."""
         if hasattr(os, 'register_at_fork'):
-            os.register_at_fork(before=self.before_fork, after_in_child=self.after_fork)
+            os.register_at_fork(before=self.forks, after_in_child=self.forked)
             return
         for name, pid in ('fork', int), ('forkpty', lambda result: result[0]):
             if hasattr(os, name):
@@ -149,22 +162,26 @@ class Life(object):
         """Return what forks as `fork` does, in whose result is a `pid`."""
         def fork_off():
             # type: () -> Any
-            self.before_fork()
+            self.forks()
             result = fork()
             if not pid(result):
-                self.after_fork()
+                self.forked()
             return result
         return fork_off
 
-    def before_fork(self):
-        # type: () -> None
-        # Here, for the forked process can fetch nothing.
+    def forks(self):
+        # type: () -> Any
+        """Return what forked processes need; before the fork, for they can fetch nothing."""
         from econtext.core import forks
-        self.forks = forks
+        return forks
 
-    def after_fork(self):
+    def forked(self):
         # type: () -> None
-        self.forks.forked(self.child)
+        self.forks().forked(self.child)
+
+    def see_spawn(self, spawn):
+        # type: (Any) -> None
+        self.forks().hook(self.child, spawn)
 
     def set_level(self, src, level, body):
         # type: (int, int, bytes) -> None
@@ -237,39 +254,73 @@ class Life(object):
 
     def stop(self, *signal):
         # type: (Any) -> None
+        """A signal ends this context; at the end of the link it is our own."""
         if not self.child.dispatcher.ended:
-            self.child.dispatcher.ended = True
-            start_new_thread(end, (GRACE,))
-        sys.exit(1)
+            self.number = signal
+            self.begin_to_end()
+        call = self.call_to_leave()
+        if call:
+            self.away = call
+            sys.exit(1)
 
-    def lost(self, link, reason):
-        # type: (Link, str) -> None
+    def call_to_leave(self):
+        # type: () -> Any
+        """Return the call that the main thread carries out, unless it was called away from that."""
+        for call, thread in list(self.child.supervisor.running.items()):
+            if thread == self.child.supervisor.main and call[1] and call != self.away:
+                return call
+
+    def begin_to_end(self):
+        # type: () -> None
+        """Take no more calls; all is over in a while."""
         self.child.dispatcher.ended = True
         try:
-            start_new_thread(end, (GRACE, signal.SIGTERM))
+            start_new_thread(self.fade, ())
         except:
             # This system has no more threads to give; the signal calls the main one away.
-            end(GRACE, signal.SIGTERM)
+            self.fade()
+
+    def lost(self, link, reason):
+        # type: (Link, Any) -> None
+        self.begin_to_end()
         self.child.flow.release()
         self.child.loop.finish(self.child.dispatcher.waiter)
 
-    def silent(self, link, interval):
-        # type: (Link, float) -> None
-        self.lost(link, '')
+    silent = lost
+
+    def fade(self):
+        # type: () -> None
+        """Tell all here and below to end; when their time is over, end them."""
+        # By this thread, and not by one that then starts it: the kernel has whoever
+        # starts a thread take a pending signal, and the main thread would sleep on.
+        if not self.farewell():
+            os.kill(everybody(), signal.SIGTERM)
+        self.child.loop.finish(self.child.dispatcher.waiter)
+        self.below(False)
+        time.sleep(GRACE)
+        self.end()
 
     def leave(self):
         # type: () -> None
         """The last act of the main thread."""
         import atexit
-        if not self.child.dispatcher.ended and sys.exc_info()[0]:
-            # Between two calls, by the handler of a signal: nobody else would hear of it.
-            from econtext.core import failure
-            sys.stderr.write(failure.trace_text(*sys.exc_info()))
-            self.child.logs.flush()
         try:
+            # Where it has not come nothing was done yet that would need it.
+            if 'econtext.core.ending' in self.child.importer.units:
+                from econtext.core import ending
+                ending.leave(self)
+            self.stop()
             atexit._run_exitfuncs()
         finally:
-            end(0)
+            self.end()
+
+    def end(self):
+        # type: () -> None
+        """End this process and what is left of its group, once what is below has ended."""
+        self.below(True)
+        os.kill(everybody(), signal.SIGKILL)
+        # Still here: the first process of a container, which no signal of its own kills.
+        os._exit(1)
 
 
 def everybody():
@@ -283,16 +334,3 @@ def everybody():
     if os.getpgrp() == pid != 1:
         return -pid
     return pid
-
-
-def end(delay, *signals):
-    # type: (float, int) -> None
-    """Send `signals` to our process group; after `delay` kill what is left of it."""
-    # By this thread, and not by one that then starts it: the kernel has whoever
-    # starts a thread take a pending signal, and the main thread would sleep on.
-    for number in signals:
-        os.kill(everybody(), number)
-    time.sleep(delay)
-    os.kill(everybody(), signal.SIGKILL)
-    # Still here: the first process of a container, which no signal of its own kills.
-    os._exit(1)

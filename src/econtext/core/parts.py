@@ -19,7 +19,7 @@ Invariants:
 * While anything may be sent, ``turn`` yields some of it; each pair of contexts has
   its turn.
 * An opening is judged as the header of the whole frame would have been.
-* Memory follows what has arrived, not what was announced.
+* Memory follows what has arrived, not what was announced; what nobody would hear takes none.
 
 The argument for the order: a pair has a lane here from when a frame between the
 two is begun until nothing is left to send for it.  All that is ORDERED waits in
@@ -153,7 +153,8 @@ class Lanes(object):
         """More may be sent of the frame that is on its way."""
         frames = self.lanes.get((dst, src))
         if frames and frames[0].header[2] == handle:
-            frames[0].allowed += STEP
+            # No more than it can have taken: what it says of the frame before counts for none.
+            frames[0].allowed = min(frames[0].allowed + STEP, frames[0].at + AHEAD)
             if (dst, src) not in self.turns:
                 self.turns.append((dst, src))
 
@@ -170,15 +171,16 @@ class Lanes(object):
 class Begun(object):
     """A frame of which parts have arrived."""
 
-    def __init__(self, kind, handle, size):
-        # type: (int, int, int) -> None
+    def __init__(self, kind, handle, size, kept=True):
+        # type: (int, int, int, bool) -> None
         self.kind = kind
         self.handle = handle
         self.size = size
+        self.kept = kept
         self.have = 0
         self.pieces = []  # type: list[Any]
         self.room = None  # type: Any
-        if view:
+        if view and kept:
             self.room = room(size)
 
     def add(self, data):
@@ -186,10 +188,10 @@ class Begun(object):
         end = self.have + len(data)
         if end > self.size:
             raise BadFrame('parts of more than was announced')
-        if self.room is None:
-            self.pieces.append(data)
-        else:
+        if self.room is not None:
             self.room[self.have:end] = data
+        elif self.kept:
+            self.pieces.append(data)
         self.have = end
 
     def body(self):
@@ -210,6 +212,9 @@ class Parts(object):
         self.begun = {}  # type: dict[int, Begun]
         # Contexts below us that are known to understand parts.
         self.able = {}  # type: dict[int, bool]
+        # Tells whether a frame of that kind from there is kept: one that would not be
+        # heard is not, but its parts are told from those of the next.
+        self.keeps = lambda src, kind: True  # type: Callable[[int, int], bool]
         router.handlers[PART] = self.receive
 
     def receive(self, src, handle, data):
@@ -231,7 +236,7 @@ class Parts(object):
             if kind not in ORDERED or not self.router.accepts(
                     link, kind, self.router.me, src, handle, size):
                 raise BadFrame('parts of a frame of kind %d and %d bytes' % (kind, size))
-            begun = self.begun[src] = Begun(kind, handle, size)
+            begun = self.begun[src] = Begun(kind, handle, size, self.keeps(src, kind))
         elif handle != begun.handle:
             raise BadFrame('parts of two frames at a time')
         begun.add(data)
@@ -258,6 +263,8 @@ class Parts(object):
             self.router.send(PART, src, begun.handle, EMPTY)
         if begun.have == begun.size:
             self.begun.pop(src, None)
+            if not begun.kept:
+                return
             link = self.router.links.get(src, self.router.up)
             self.router.route(
                 link, begun.kind, self.router.me, src, begun.handle, begun.body())

@@ -16,8 +16,11 @@ Invariants:
 * Nothing is asked for that the standard library here could serve.
 * Nobody holds Python's lock of all imports while it sends or waits: PyPy may want
   that one wherever it collects garbage, also in who holds the lock of a link.
-* ``logging`` is hooked as soon as it is imported, and imported by nobody but
-  the application.
+* ``logging`` and ``multiprocessing.spawn`` are hooked as soon as they have been imported, and
+  imported by nobody but the application.
+* What a package that was sent makes by an importer of its own, that one makes here:
+  nobody is asked for it.
+* Another thread's import of a module that is being executed waits until that is done.
 
 Follows the preamble.  Entered by whichever thread imports.
 """
@@ -40,18 +43,23 @@ from econtext.core.loop import Waiter
 from econtext.core.wire import RESULT, WANT
 
 
-# Private modules of newer Pythons that our own code tries to import.
-NEWER = '_thread', '_signal', '_imp', '_frozen_importlib_external'
+# Modules of the standard library that our own code tries to import, and that some
+# Pythons lack.  Nobody is asked for them, least of all by who holds a lock or leads.
+NEWER = (
+    '_thread', '_signal', '_imp', '_frozen_importlib_external', '_collections', 'ctypes',
+    'faulthandler', 'io', 'zoneinfo')
 
 
 class Pull(object):
     """A finder behind the importer's and before all others."""
 
-    def __init__(self, child, on_logging):
-        # type: (Child, Callable[[Any], Any]) -> None
+    def __init__(self, child, hooks):
+        # type: (Child, dict[str, Callable[[Any], Any]]) -> None
         self.child = child
         self.importer = child.importer
-        self.on_logging = on_logging
+        # Called with modules of these names, once they are there.
+        self.hooks = dict(hooks)
+        self.hooks.update({'pkgutil': furnish, 'importlib._common': furnish})
         # (thread, name) that other finders are being asked for.
         self.asking = {}  # type: dict[tuple[int, str], bool]
         # Installed packages lie behind the standard library's own folders.
@@ -101,7 +109,7 @@ class Pull(object):
     def find_spec(self, name, path=None, target=None):
         # type: (str, Any, Any) -> Any
         spec = None
-        if '.' not in name:
+        if '.' not in name or name in self.hooks:
             asking = get_ident(), name
             if asking in self.asking:
                 # By one of the others, which asks all, as we do.
@@ -111,27 +119,32 @@ class Pull(object):
                 for finder in sys.meta_path:
                     if not spec and finder is not self and hasattr(finder, 'find_spec'):
                         spec = finder.find_spec(name, path)
+                        if spec and finder is not self.importer and self.importer.units.get(
+                                getattr(finder, '__module__', None)):
+                            # Of a package that was sent: what it makes, it makes here.
+                            return spec
             finally:
                 del self.asking[asking]
         if self.may_have(name, spec and (spec.origin or '/')):
             self.ask(name, spec is not None)
         # Also where it came just after the importer had looked.
         spec = self.importer.find_spec(name) or spec
-        if name == 'logging':
+        if spec and name in self.hooks:
             load = spec.loader.exec_module
 
             def exec_module(module):
                 # type: (Any) -> None
                 load(module)
-                if module.__name__ == 'logging':
-                    self.on_logging(module)
+                self.hooks.get(module.__name__, bool)(module)
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
     def find_module(self, name, path=None):
         # type: (str, Any) -> Any
         """PEP 302, for Python before 3.4."""
-        if name == 'logging':
+        if name in self.hooks:
+            if (get_ident(), name) in self.asking:
+                return None
             return self
         origin = None
         if '.' not in name:
@@ -148,14 +161,21 @@ class Pull(object):
 
     def load_module(self, name):
         # type: (str) -> Any
-        """Import `logging` as others do, then hook it."""
-        sys.meta_path.remove(self)
+        """Import one of the hooked modules as others do, then hook it."""
+        asking = get_ident(), name
+        self.asking[asking] = True
         try:
             module = __import__(name)
         finally:
-            sys.meta_path.insert(1, self)
-        self.on_logging(module)
+            del self.asking[asking]
+        self.hooks[name](module)
         return module
+
+
+def furnish(module):
+    # type: (Any) -> None
+    from econtext.core import places
+    places.furnish(module)
 
 
 def let_go():

@@ -69,7 +69,15 @@ def ratio(value):
 
 def steps(value):
     # type: (Any) -> tuple[Any, ...]
-    parts = value.__reduce__()[1]  # type: tuple[Any, ...]
+    """Start, stop and step of a range."""
+    try:
+        parts = value.__reduce__()[1]  # type: tuple[Any, ...]
+    except TypeError:
+        # Before Python 2.6 an xrange tells them nowhere else.
+        parts = tuple([int(number) for number in repr(value)[len('xrange('):-1].split(',')])
+        if len(parts) == 1:
+            parts = (0,) + parts
+        parts = (parts + (1,))[:3]
     if max([abs(part) for part in parts]) >> MOST_BITS:
         raise TypeError(
             'a range of numbers of more than %d bits cannot cross between contexts: '
@@ -232,6 +240,33 @@ def hashed(kind, items):
         return (Ellipsis, kind.__name__) + tuple(items)
 
 
+def without_sets(value):
+    # type: (Any) -> Any
+    """Return what `flat` returned for a Python whose marshal has no sets: that of 2.4."""
+    kind = type(value)
+    if kind in (set, frozenset):
+        return (Ellipsis, kind.__name__) + tuple([without_sets(item) for item in value])
+    if kind in (tuple, list):
+        return kind([without_sets(item) for item in value])
+    if kind is dict:
+        return dict([(without_sets(key), without_sets(value[key])) for key in value])
+    return value
+
+
+# What to do about values of types that no registration helps, of the language and of these modules.
+BOUND = '_thread', 'thread', 'threading', '_socket', 'socket'
+REMEDIES = {
+    'generator': 'iterate over the function that makes it by stream(), or send a list of its values',
+    'coroutine': 'have a plain function run it, by asyncio.run(), and return the result',
+    'async_generator': 'have a plain function collect its values, under asyncio.run(), and return a list',
+    'function': 'send its name, and look it up there; or call it itself',
+    'module': 'import it there',
+    'type': 'send its name, and look it up there',
+}
+for _name in 'method', 'instancemethod', 'builtin_function_or_method', 'method-wrapper':
+    REMEDIES[_name] = REMEDIES['function']
+
+
 def refusal(value):
     # type: (Any) -> TypeError
     kind = class_of(value)
@@ -240,6 +275,14 @@ def refusal(value):
     if kind.__module__ != len.__module__:
         remedy = (
             'register the class with econtext.register in a module that both ends import, or ' + remedy)
+    else:
+        remedy = REMEDIES.get(name[1], remedy)
+    if name[0] in BOUND:
+        remedy = 'it is bound to the process that made it: make one there'
+    if name[0].startswith('econtext.'):
+        remedy = 'it is bound to the process that made it: send what is needed of it'
+    if name[0] in ('_io', 'io'):
+        remedy = 'send the path of the file, or the bytes that are in it'
     if name in TYPES:
         remedy = (
             'another class of that name was registered: put @econtext.register above all '
@@ -332,6 +375,10 @@ def make_zone(parts):
     if parts is None:
         return None
     seconds, name, key = parts
+    if seconds % 60 and sys.version_info < (3, 6):
+        raise ValueError(
+            'the zone %s is some seconds from a whole minute, which Python knows from 3.6 on: '
+            'send the time in another zone, such as that of UTC' % (name or key))
     if key:
         found = named_zone(key)
         if found is not None:

@@ -68,10 +68,12 @@ class Supervisor(object):
         """Note that `call` runs; False if it was given up."""
         self.lock.acquire()
         try:
-            if not self.waiting.pop(call, not call[1]):
-                return False
             self.running[call] = get_ident()
-            return True
+            # In this order: at the end of the context nothing else would call it away.
+            if self.waiting.pop(call, not call[1]) and not self.dispatcher.ended:
+                return True
+            del self.running[call]
+            return False
         finally:
             self.lock.release()
 

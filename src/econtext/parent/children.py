@@ -9,10 +9,11 @@ Invariants:
   kind and a detail; and once it was ready, that it was lost.
 * What is sent to a child before it is ready waits in its link, in order.
 * A program that was started is waited for, whatever becomes of the child; one
-  that does not end by itself is made to.
+  that does not end by itself is made to.  A child that has contexts below it has a second
+  more for each level of them: it has to do the same.
 
 ``Child`` objects of ``core.main`` and the controller's broker are *homes*: they
-have ``loop``, ``router`` and ``preamble``.  A Birth is entered by the thread that
+have ``loop``, ``router``, ``preamble`` and ``height()``.  A Birth is entered by the thread that
 leads and by threads of its own; ``lock`` keeps them apart.
 """
 import errno
@@ -40,10 +41,17 @@ REST = 0.1          # seconds of silence after which a terminal waits for us
 MOMENT = 0.1        # seconds between the end of a link and that of the program, as a rule
 MOST_WORDS = 4096   # bytes that are heard of what is no frame
 PATIENCE = 3.0      # seconds a program has to end once its link has
+FIRMNESS = 1.0      # and then once it was told to, and once it was killed
+BRISKLY = 0.5       # the same if we end ourselves
+MOST_LEVELS = 3     # of contexts below, for which one waits longer
 SET_PIPE_SIZE = 1031    # F_SETPIPE_SZ of Linux, which fcntl knows since 3.10
 IN_LINE = 90000     # bytes: in base64 below what one argument may have, 128 KiB
 ROOM = 1 << 20      # bytes in a pipe: fewer turns between two processes
 clock = getattr(time, 'monotonic', time.time)
+# What it means that a program cannot be started; else it is 'ended'.
+FULL = errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM
+ABSENT = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.EISDIR,
+          errno.ENAMETOOLONG)
 
 
 class Birth(object):
@@ -66,6 +74,9 @@ class Birth(object):
         self.ready = False
         self.over = self.ending = self.begun = False
         self.signum = None  # type: Optional[int]
+        self.patience, self.firmness = PATIENCE, FIRMNESS
+        # Levels of contexts below the child.
+        self.levels = 0
         # The child's number, and how often its link is heard from, in seconds.
         self.who, self.heartbeat = 0, 0.0
         # Why the link ended, to be told with the status of the program.
@@ -107,9 +118,14 @@ class Birth(object):
         except OSError:
             error = sys.exc_info()[1]
             kind = 'ended'
-            if error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
+            if error.errno in ABSENT:
                 kind = self.connector.MISSING
-            self.fail(kind, '%s: %s' % (argv[0], error.strerror))
+            elif error.errno in FULL:
+                kind = 'limits'
+            detail = '%s: %s' % (argv[0], error.strerror)
+            if kind != 'limits' and '/' not in argv[0]:
+                detail += ' on PATH=%s' % os.environ.get('PATH', os.defpath)
+            self.fail(kind, detail)
             return
         program = self.process
         loop = self.home.loop
@@ -138,8 +154,9 @@ class Birth(object):
     def hardened(self):
         # type: () -> set[int]
         """Return descriptors that no program inherits: those of the loop, and what links are written to."""
-        outs = [link.out for link in list(self.home.router.links.values()) if link]
-        return set(self.home.loop.watched).union([fd for fd in outs if fd >= 0])
+        links = [link for link in list(self.home.router.links.values()) if link]
+        found = [link.out for link in links] + [link.fd for link in links]
+        return set(self.home.loop.watched).union([fd for fd in found if fd is not None and fd >= 0])
 
     def in_line(self):
         # type: () -> Any
@@ -183,6 +200,9 @@ class Birth(object):
         finally:
             self.lock.release()
         self.obey(events)
+        if hasattr(self.home, 'backlog') and source != 'out':
+            for reader in self.readers:
+                self.home.backlog.consider(reader, len(data))
         if ended:
             self.end(None)
 
@@ -200,6 +220,7 @@ class Birth(object):
                 self.judge = self.link.decoder.accepts
                 self.link.close = self.close_link
                 bulk.accelerate(self.link)
+                self.link.bulk.backlog = getattr(self.home, 'backlog', None)
                 self.report('ready')
                 if self.heartbeat:
                     self.home.attend(self.who, self.link, self.heartbeat)
@@ -298,6 +319,8 @@ class Birth(object):
     def end(self, signum):
         # type: (Optional[int]) -> bool
         """See to it, in a thread of its own, that the program ends; False if one does."""
+        # Now, for soon nobody knows any more what is below.
+        self.levels = self.levels or min(MOST_LEVELS, self.home.height(self.who))
         self.lock.acquire()
         first, self.ending = not self.ending, True
         if first:
@@ -307,6 +330,11 @@ class Birth(object):
         if first:
             start_new_thread(self.bury, (signum,))
         return first
+
+    def hurry(self, patience):
+        # type: (float) -> None
+        """We end ourselves: have `patience` with the program, and no more."""
+        self.patience, self.firmness = patience, BRISKLY
 
     def tell(self):
         # type: () -> None
@@ -318,6 +346,13 @@ class Birth(object):
             pause *= 2
         self.report('lost', self.parting, self.process.poll(), self.cut)
 
+    def wait_for(self, step):
+        # type: (int) -> float
+        """Return for how many seconds to wait for the end of the program, at first and from step 1 on."""
+        if step:
+            return self.firmness
+        return self.patience + self.levels
+
     def bury(self, signum):
         # type: (Optional[int]) -> None
         """Wait for the program; make it end if it does not; let go of all."""
@@ -326,13 +361,12 @@ class Birth(object):
         if self.parting is not None:
             self.tell()
         if program:
-            for number, patience in (
-                    (signum, PATIENCE), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0)):
+            for step, number in enumerate((signum, signal.SIGTERM, signal.SIGKILL)):
                 if number and program.poll() is None:
                     program.kill(number)
-                deadline = clock() + patience
+                began = clock()
                 pause = 0.0005
-                while program.poll() is None and clock() < deadline:
+                while program.poll() is None and clock() < began + self.wait_for(step):
                     time.sleep(pause)
                     pause = min(2 * pause, 0.05)
             status = program.poll()
@@ -351,6 +385,8 @@ class Birth(object):
         for reader in self.readers + [self.link]:
             reader.lock.acquire()
             try:
+                if hasattr(self.home, 'backlog'):
+                    self.home.backlog.forget(reader)
                 reader.close()
             finally:
                 reader.lock.release()

@@ -108,6 +108,9 @@ def candidates(python):
         raise ValueError('python= is empty')
     for word in words:
         check_word('python', word)
+    if len(words) == 1 and ' -' in words[0]:
+        raise ValueError('python= is one path; where more words are to stand beside it give a list: %r'
+                         % (words[0].split(),))
     return (words,)
 
 

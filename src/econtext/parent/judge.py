@@ -7,12 +7,13 @@ of the one that sent it, and all beside it too.
 Invariants:
 
 * What the table does not name is refused at the hop next to its sender.
-* A hop takes for itself, from below, only answers to what it has asked.
+* A hop takes for itself, from below, only answers to what it has asked, and heartbeats.
+* A report that passes a hop is about a context behind the same link as who tells it.
 * Who asks for more than it reads is ended, before much of that is kept for it.
 
 Pure; entered by the thread that leads.
 """
-from econtext.core.kinds import ASKED, BEAT, BEGUN, PART
+from econtext.core.kinds import ASKED, BEAT, BEGUN, GRANT, PART
 from econtext.core.parts import LARGEST
 from econtext.core.router import LIMIT
 from econtext.core.wire import (
@@ -29,7 +30,7 @@ LIMITS = {
     STDIO: 1 << 16,
     REPORT: 1 << 17,
     DATA: LIMIT,
-    CLOSE: 0,
+    CLOSE: 1,
     CREDIT: 1 << 5,
     ASKED: LIMIT,
     BEAT: 0,
@@ -37,8 +38,8 @@ LIMITS = {
     PART: LARGEST,
 }
 
-# What is about a channel, whose owner is the controller.
-STREAMS = DATA, CLOSE, CREDIT
+# What a hop takes for itself from below: answers, and what is said between neighbours.
+FOR_A_HOP = ANSWERS + (BEAT, BEGUN, PART)
 
 
 def guard(router):
@@ -51,10 +52,18 @@ def guard(router):
         if link is not router.up:
             if size > LIMITS.get(kind, -1):
                 return False
-            if dst == router.me and kind in STREAMS + ANSWERS:
-                late = kind == DEAD and src not in router.links
-                if kind in STREAMS or not late and router.asked.get(handle, (None,))[0] != src:
+            if dst == router.me:
+                if kind not in FOR_A_HOP:
                     return False
+                late = kind == DEAD and src not in router.links
+                if kind in ANSWERS and not late and router.asked.get(handle, (None,))[0] != src:
+                    return False
+            elif kind == BEAT:
+                # Between neighbours alone: who answered it for others would keep the answers.
+                return False
+            elif kind == REPORT and router.links.get(handle, link) is not link:
+                # Of one that is reached by another way.
+                return False
         return accepts(link, kind, dst, src, handle, size)
     return judge
 
@@ -62,6 +71,10 @@ def guard(router):
 MOST_UNREAD = 1 << 26   # bytes
 EACH = 1 << 15          # that an answer counts beside its body
 UNREAD = 'it asks for modules, and does not read what it gets'
+BRIEF = 1 << 7          # that what it was owed without asking counts beside its body
+
+# What a context is sent because of what it sends itself: grants, credit, signs of life, that parts have come.
+OWED = GRANT, CREDIT, BEAT, PART
 
 
 class Unread(object):
@@ -82,6 +95,11 @@ class Unread(object):
         # type: (int) -> None
         self.size += size + EACH
 
+    def note(self, size):
+        # type: (int) -> None
+        """It was owed something brief."""
+        self.size += size + BRIEF
+
 
 def restrain(link):
     # type: (Any) -> None
@@ -90,11 +108,15 @@ def restrain(link):
 
     def give(kind, dst, src, handle, body, *tag):
         # type: (int, int, int, int, bytes, bytes) -> None
-        if kind in (RESULT, ERROR, MODULE):
+        asked = kind in (RESULT, ERROR, MODULE)
+        if asked or kind in OWED and (kind != PART or not body):
             if unread.grows(link):
                 link.hang_up()
                 link.owner.lost(link, UNREAD)
                 return
-            unread.add(len(body))
+            if asked:
+                unread.add(len(body))
+            else:
+                unread.note(len(body))
         send(kind, dst, src, handle, body, *tag)
     link.send = give

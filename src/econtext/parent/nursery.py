@@ -5,17 +5,30 @@ Invariants:
 
 * Whoever waits for an answer from below hears of it when none can come.
 * A child that is stopped before it was begun is never started.
+* When this context ends it ends its children's programs first, also those that do not
+  heed the end of their input: within HURRY seconds, one more for each level of contexts
+  that they have below them, so that these have the time to do the same.
 
-Entered by the thread that leads, ``start`` by a thread of its own for each child.
+Entered by the thread that leads, ``start`` by a thread of its own for each child,
+``close`` and ``wait`` by those that end this context.
 """
 import marshal
 import sys
+import time
+try:
+    import _signal as signal
+except ImportError:
+    import signal
 
 from econtext.core.codec import encode, native
-from econtext.core.wire import DEAD, EMPTY, REPORT, STOP, TYPED
+from econtext.core.wire import DEAD, EMPTY, REPORT, ROUTE, STOP, TYPED
 from econtext.parent import judge
-from econtext.parent.children import Birth
+from econtext.parent.backlog import Backlog
+from econtext.parent.children import MOST_LEVELS, Birth, clock
 from econtext.parent.handshake import ASK
+
+HURRY = 1.5     # seconds, more than a context's own grace, until a program is told to end
+MOMENTS = 1.5   # further seconds until it is killed, and waited for
 
 
 def lose(router, link, reason=EMPTY):
@@ -41,8 +54,16 @@ class Nursery(object):
         self.births = {}
         # Those to be stopped before they were begun.
         self.stopped = []  # type: list[int]
+        child.backlog = Backlog(child)
+        self.closed = False
+        self.deadline = 0.0
         child.router.accepts = judge.guard(child.router)
-        child.router.handle({STOP: self.stop, TYPED: self.typed})
+        self.pass_route = child.router.handlers[ROUTE]
+        # Who started whom, below our children.
+        self.parents = {}  # type: dict[int, int]
+        child.height = self.height
+        child.link.owner.below = self.end
+        child.router.handle({STOP: self.stop, TYPED: self.typed, ROUTE: self.route})
 
     def start(self, link, src, who, body):
         # type: (Link, int, int, bytes) -> None
@@ -67,6 +88,9 @@ class Nursery(object):
         if who in self.stopped:
             self.stopped.remove(who)
             birth.stop()
+        elif self.closed:
+            birth.hurry(HURRY)
+            birth.stop()
         birth.begin()
 
     def stop(self, src, who, body):
@@ -75,6 +99,56 @@ class Nursery(object):
             self.births[who].stop()
         elif who in self.child.router.links:
             self.stopped.append(who)
+
+    def route(self, src, who, body):
+        # type: (int, int, bytes) -> None
+        """Context `who` is reached through that in `body`, or no more."""
+        self.parents.pop(who, None)
+        if body:
+            self.parents[who] = int(body)
+        self.pass_route(src, who, body)
+
+    def height(self, who):
+        # type: (int) -> int
+        """Return how many levels of contexts there are below context `who`."""
+        found, level = 0, [who]
+        while 1:
+            level = [below for below, parent in list(self.parents.items()) if parent in level]
+            if not level:
+                return found
+            found += 1
+
+    def end(self, wait):
+        # type: (bool) -> None
+        """End what is below, or `wait` until it has."""
+        if not self.closed:
+            self.close()
+        if wait:
+            self.wait()
+
+    def close(self):
+        # type: () -> None
+        """This context ends: see to it that its children's programs do."""
+        self.deadline = clock() + HURRY + MOMENTS + MOST_LEVELS
+        self.closed = True
+        for birth in list(self.births.values()):
+            birth.hurry(HURRY)
+            try:
+                birth.stop()
+            except:
+                # No thread to be had: it is killed in the end.
+                pass
+
+    def wait(self):
+        # type: () -> None
+        """Return once they have ended; kill what has not."""
+        pause = 0.0005
+        while self.births and clock() < self.deadline:
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+        for birth in list(self.births.values()):
+            if birth.process:
+                birth.process.kill(signal.SIGKILL)
 
     def typed(self, src, who, body):
         # type: (int, int, bytes) -> None

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from econtext.controller import registry
+from econtext.controller import packer, registry
 from econtext.controller.broker import Broker
 from econtext.controller.connect import Origin
 from econtext.controller.context import Context
@@ -114,7 +114,7 @@ def check_tables(module: ModuleType, options: dict[str, Any]) -> None:
 
 def check_source(module: ModuleType) -> None:
     """It can travel to contexts of any version: it imports nothing that is not there."""
-    tree = ast.parse(inspect.getsource(module))
+    tree = packer.parse(inspect.getsource(module))
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):

@@ -33,9 +33,17 @@ def count_raw(number, text):
         data = data[os.write(1, data[:1000]):]
 
 
+def raw(characters):
+    """Return the bytes of the numbers that `characters` have."""
+    data = ''.join(characters)
+    if sys.version_info[0] > 2:
+        data = data.encode('latin-1')
+    return data
+
+
 def rubbish():
-    os.write(1, bytes(bytearray(range(256))) * 4 + b'\n')
-    os.write(2, b'\xff\xfe\x00\x1b[2J' * 9)
+    os.write(1, raw([chr(number) for number in range(256)]) * 4 + raw('\n'))
+    os.write(2, raw('\xff\xfe\x00\x1b[2J') * 9)
 
 
 def write(data):
@@ -53,7 +61,7 @@ def from_fork(text):
     sys.stdout.flush()
     pid = os.fork()
     if not pid:
-        os.write(1, text.encode() + b'\n')
+        os.write(1, text.encode() + raw('\n'))
         os._exit(0)
     os.waitpid(pid, 0)
 

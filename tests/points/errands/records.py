@@ -6,9 +6,14 @@ import threading
 log = logging.getLogger('errands.shop')
 
 
-def at_every_level(text):
+def text(literal):
+    """Return what Python 3 calls a text, from its escapes."""
+    return literal.encode('ascii').decode('unicode_escape')
+
+
+def at_every_level(said):
     for level in 'debug', 'info', 'warning', 'error', 'critical':
-        getattr(log, level)('%s at %s', text, level)
+        getattr(log, level)('%s at %s', said, level)
 
 
 def record(name, level, text):
@@ -43,7 +48,7 @@ class Thing(object):
 
 
 def long(size):
-    log.warning(u'\u2603' * size)
+    log.warning(text('\\u2603') * size)
     logging.getLogger('l' * 5000).error('of a long name')
     made = logging.LogRecord(None, 30, 'path', 1, ['not', 'a', 'text'], (), None)
     made.exc_text = 'x' * size
@@ -52,7 +57,7 @@ def long(size):
 
 def odd():
     log.warning(Thing())
-    log.warning(u'caf\xe9 \u2603 %s', u'\u20ac')
+    log.warning(text('caf\\xe9 \\u2603 %s'), text('\\u20ac'))
     log.warning('100%')
     log.warning('%(a)s and %(b)s', {'a': 1, 'b': 2})
     log.warning('two\nlines')

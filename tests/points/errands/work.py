@@ -32,7 +32,7 @@ def stubborn():
     while 1:
         try:
             time.sleep(900)
-        except BaseException:
+        except:
             pass
 
 
@@ -63,10 +63,29 @@ def daemon():
         null = os.open(os.devnull, os.O_RDWR)
         for fd in 0, 1, 2:
             os.dup2(null, fd)
-        os.closerange(3, 256)
+        for fd in range(3, 256):
+            try:
+                os.close(fd)
+            except OSError:
+                pass
         os.execvp('sleep', ['sleep', '905'])
     os.waitpid(pid, 0)
     os.close(write)
     number = int(os.read(read, 20))
     os.close(read)
     return number
+
+
+def orphaned_values():
+    """Return how many channels this context keeps something for that no call has."""
+    import gc
+    return sum([len(thing.orphans) for thing in gc.get_objects() if type(thing).__name__ == 'Holders'])
+
+
+def count_slowly():
+    """Yield numbers that have no end."""
+    number = 0
+    while True:
+        yield number
+        number += 1
+        time.sleep(0.05)

@@ -86,7 +86,13 @@ class Speechless(Exception):
     __repr__ = __str__
 
 
-class Bare(BaseException):
+try:
+    Base = BaseException
+except NameError:
+    Base = Exception    # before Python 2.5
+
+
+class Bare(Base):
     pass
 
 
@@ -140,7 +146,7 @@ def interrupt():
 
 
 def close_generator():
-    raise GeneratorExit
+    raise sys.modules[len.__module__].GeneratorExit
 
 
 def stop():
@@ -156,7 +162,7 @@ def speak(text):
 
 
 def group():
-    raise ExceptionGroup('many', [ValueError('one'), KeyError('two')])  # noqa: F821
+    raise sys.modules[len.__module__].ExceptionGroup('many', [ValueError('one'), KeyError('two')])
 
 
 # -- returning what cannot cross ---------------------------------------------

@@ -14,7 +14,7 @@ def version():
 
 def identity():
     """Return (process, parent, user, name of this module, who loaded it)."""
-    return os.getpid(), os.getppid(), os.geteuid(), __name__, __loader__.__class__.__module__
+    return os.getpid(), os.getppid(), os.geteuid(), __name__, globals()['__loader__'].__class__.__module__
 
 
 def count():
@@ -23,9 +23,8 @@ def count():
 
 
 def in_main_thread():
-    if hasattr(threading, 'main_thread'):
-        return threading.current_thread() is threading.main_thread()
-    return threading.current_thread().__class__.__name__ == '_MainThread'
+    current = getattr(threading, 'current_thread', None) or threading.currentThread
+    return current().__class__.__name__ == '_MainThread'
 
 
 def sleep(seconds, value=None):
@@ -89,7 +88,10 @@ def file_of(name, path):
     value = sys.modules[name]
     for part in path.split('.'):
         value = getattr(value, part)
-    return getattr(value, '__func__', value).__code__.co_filename
+    for method in 'im_func', '__func__':
+        value = getattr(value, method, value)
+    code = getattr(value, 'func_code', None) or getattr(value, '__code__', None)
+    return code.co_filename
 
 
 def whole_version():

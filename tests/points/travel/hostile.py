@@ -14,7 +14,10 @@ def child():
 
 
 def numbers(data):
-    return bytes(bytearray(data))
+    found = ''.join([chr(number) for number in data])
+    if sys.version_info[0] > 2:
+        found = found.encode('latin-1')
+    return found
 
 
 def write(data):

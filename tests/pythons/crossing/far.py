@@ -5,7 +5,11 @@ import logging
 import os
 import subprocess
 import sys
-import uuid
+
+try:
+    import uuid
+except ImportError:
+    uuid = None     # before Python 2.5
 
 from crossing import near_far
 
@@ -23,12 +27,31 @@ def kinds(values):
     return [names.get(name, name) for name in found]
 
 
+def text(literal):
+    """Return what Python 3 calls a text, from its escapes."""
+    return literal.encode('ascii').decode('unicode_escape')
+
+
+def data():
+    """Return two bytes, in a bytearray where there is such a thing."""
+    try:
+        return bytearray([0, 255])
+    except NameError:
+        return '\0\xff'
+
+
+def identifiers():
+    if uuid is None:
+        return []
+    return [uuid.UUID(int=8)]
+
+
 def made():
     """Return a value of each type that every Python has."""
     return [
-        None, True, -2 ** 70, 1.5, complex(1, -2), u'a\u00e4\u20ac', bytearray([0, 255]), (1,), [2], {u'k': 3},
+        None, True, -2 ** 70, 1.5, complex(1, -2), text('a\\xe4\\u20ac'), data(), (1,), [2], {text('k'): 3},
         set([4]), frozenset([5]), datetime.datetime(2024, 2, 29, 1, 2, 3, 4), datetime.date(1, 1, 1),
-        datetime.time(5, 6), datetime.timedelta(-1, 7), decimal.Decimal('1.10'), uuid.UUID(int=8)]
+        datetime.time(5, 6), datetime.timedelta(-1, 7), decimal.Decimal('1.10')] + identifiers()
 
 
 class Odd(ValueError):
@@ -50,12 +73,12 @@ def leave():
 def path_facts(path):
     """Write a file of that name, and tell what the folder then holds."""
     native = path
-    if str is bytes:
+    if sys.version_info[0] == 2:
         native = path.encode('utf-8')
     file = open(native, 'w')
     file.close()
     found = os.listdir(os.path.dirname(native))
-    if str is bytes:
+    if sys.version_info[0] == 2:
         found = [name.decode('utf-8') for name in found]
     return found
 
@@ -76,9 +99,9 @@ def speak(text):
     subprocess.call(['echo', 'from a program'])
 
 
-def log(text):
+def log(said):
     logger = logging.getLogger('crossing')
-    logger.info(u'%s', text)
+    logger.info(text('%s'), said)
     try:
         {}['key']
     except KeyError:

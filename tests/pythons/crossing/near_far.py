@@ -1,5 +1,5 @@
 """A neighbour that is found by reading, and imports another when it is called."""
-VALUE = u'\u00fcber'
+VALUE = '\\xfcber'.encode('ascii').decode('unicode_escape')
 
 
 def deeper():

@@ -82,3 +82,102 @@ def leave():
         found.append(pid)
     time.sleep(0.1)
     return found
+
+
+def fail():
+    raise ValueError('the true reason')
+
+
+def said_by_fork(function):
+    """Return what `function` returns in a forked process."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            try:
+                text = function()
+            except BaseException:
+                text = 'raised %s: %s' % sys.exc_info()[:2]
+            os.write(write, text.encode('utf-8'))
+        finally:
+            os._exit(0)
+    os.close(write)
+    found = os.fdopen(read, 'rb').read()
+    os.waitpid(pid, 0)
+    return found.decode('utf-8')
+
+
+def format_failure():
+    import traceback
+    try:
+        fail()
+    except ValueError:
+        return traceback.format_exc()
+
+
+def traceback_in_fork():
+    return said_by_fork(format_failure)
+
+
+def import_what_was_sent():
+    from stops import late0
+    return late0.__name__
+
+
+def import_what_was_not():
+    __import__('stops.nowhere')
+
+
+def optional():
+    """As programs do with what they can do without."""
+    try:
+        import nowhere_at_all
+    except ImportError:
+        nowhere_at_all = None
+    try:
+        from importlib.util import find_spec
+    except ImportError:
+        return str(nowhere_at_all)
+    return '%s %s' % (nowhere_at_all, find_spec('nowhere_at_all'))
+
+
+def ask_the_program():
+    import econtext
+    econtext.program.call(fail)
+
+
+def imports_in_fork():
+    return [said_by_fork(function) for function in (
+        import_what_was_sent, import_what_was_not, optional, ask_the_program)]
+
+
+def executor():
+    """Return what the failure of a function is called in a pool of processes."""
+    import concurrent.futures
+    import multiprocessing
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('fork')) as pool:
+        error = pool.submit(fail).exception(20)
+        return type(error).__name__, str(error), str(error.__cause__)
+
+
+def terminated():
+    """Return the statuses of forked processes that are told to end: of a call's own thread, and of another."""
+    import threading
+    found = []
+
+    def fork_and_end():
+        pid = os.fork()
+        if not pid:
+            try:
+                time.sleep(900)
+            finally:
+                os._exit(7)
+        time.sleep(0.1)
+        os.kill(pid, 15)
+        found.append(wait_for(pid))
+
+    fork_and_end()
+    thread = threading.Thread(target=fork_and_end)
+    thread.start()
+    thread.join()
+    return found

@@ -32,7 +32,7 @@ def fail(name):
         'arguments': Shy, 'errno': lambda: Nameless(1, 'x')}[name]()
 
 
-class Plain:
+class Plain(object):
     def __del__(self):
         logging.getLogger('nuisance').warning('unclosed')
 
@@ -114,7 +114,7 @@ def send_on_kept(value):
     KEPT[0].send(value)
 
 
-class AsksAll:
+class AsksAll(object):
     """A finder that hands on to all others, as some import hooks do."""
 
     def find_spec(self, name, path=None, target=None):

@@ -66,7 +66,7 @@ def stubborn():
     while 1:
         try:
             time.sleep(900)
-        except BaseException:
+        except:
             pass
 
 
@@ -129,7 +129,7 @@ def ignore_signals():
 def block_signals():
     """Have the main thread take no signal at all."""
     import ctypes
-    full = ctypes.create_string_buffer(b'\xff' * 128)
+    full = (ctypes.c_ubyte * 128)(*[255] * 128)
     ctypes.CDLL(None).sigprocmask(0, full, None)
     os.system('sleep 921 &')
     sleep()
@@ -140,7 +140,7 @@ def crowd(seconds):
     import hashlib
     import threading
     end = time.time() + seconds
-    block = b'x' * (1 << 22)
+    block = 'x'.encode() * (1 << 22)
 
     def work():
         while time.time() < end:
@@ -171,7 +171,8 @@ def meet(channel):
 
 def in_main_thread():
     import threading
-    return threading.current_thread().__class__.__name__ == '_MainThread'
+    current = getattr(threading, 'current_thread', None) or threading.currentThread
+    return current().__class__.__name__ == '_MainThread'
 
 
 def echo(value):
@@ -194,7 +195,7 @@ def import_late():
                 name = 'stops.late%d' % number
                 module = __import__(name, None, None, ['NUMBER'])
                 found[number, round] = module.NUMBER
-        except BaseException:
+        except:
             failed.append(sys.exc_info()[1])
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:

@@ -1,0 +1,155 @@
+"""
+How a context ends in good order: what ends with it has its grace.
+
+Invariants:
+
+* Functions of ``atexit``, threads of the application that are no daemons, and programs
+  of our process group are waited for within the grace, and no longer than they need.
+* Our own SIGTERM reaches no code that already ends.
+* Who waits for a process that a signal ended sees that signal.
+
+Sent behind HELLO, and loaded then: in the end there may be no time for that.  ``leave`` is
+entered by the main thread.
+"""
+import os
+import sys
+import time
+try:
+    import _signal as signal
+except ImportError:
+    import signal
+
+from econtext.core.wire import DEAD, EMPTY
+
+PAUSE = 0.0005      # seconds between looks; it grows
+LONGEST = 0.02
+# Modules of the standard library that keep a process which heeds no signal, the object, its descriptor.
+HELPERS = (
+    ('multiprocessing.resource_tracker', '_resource_tracker', '_fd'),
+    ('multiprocessing.semaphore_tracker', '_semaphore_tracker', '_fd'),
+    ('multiprocessing.forkserver', '_forkserver', '_forkserver_alive_fd'),
+)
+
+
+def settle(child):
+    # type: (Child) -> None
+    """Be there."""
+    life = child.link.owner
+    life.farewell = lambda: farewell(life)
+
+
+def farewell(life):
+    # type: (Any) -> bool
+    """Begin to end; tell whether the main thread comes to ``leave`` without a signal."""
+    router = life.child.router
+    if life.child.link.fd is None:
+        # Whoever waits for an answer hears that none comes, and so do cleanup's own questions.
+        for number, asked in list(router.asked.items()):
+            router.answer(asked[0], number, DEAD, EMPTY)
+        router.ask = deny
+    # Before 3.5 a signal ends what cleanup waits for, whatever its handler does.  And cleanup may
+    # need others of our group: a pool of processes waits for ever for one that held a lock of it.
+    return not life.call_to_leave()
+
+
+def deny(kind, dst, body, settle):
+    # type: (int, int, bytes, Callable[[int, bytes], Any]) -> int
+    """Stand for ``router.ask`` where there is nobody left to answer."""
+    settle(DEAD, EMPTY)
+    return 0
+
+
+def leave(life):
+    # type: (Any) -> None
+    """Have all end that ends with `life`, in the order in which Python has it; then this process, if it may."""
+    import atexit
+    if not life.child.dispatcher.ended and sys.exc_info()[0]:
+        # Between two calls, by the handler of a signal: nobody else would hear of it.
+        from econtext.core import failure
+        sys.stderr.write(failure.trace_text(*sys.exc_info()))
+        life.child.logs.flush()
+    life.stop()
+    wait_for_threads()
+    try:
+        atexit._run_exitfuncs()
+    finally:
+        let_go_of_helpers()
+        tell_others()
+        linger(life)
+        if life.number and not others():
+            life.below(True)
+            signal.signal(life.number[0], signal.SIG_DFL)
+            os.kill(os.getpid(), life.number[0])
+
+
+def wait_for_threads():
+    # type: () -> None
+    """Wait, as Python does where it ends, for threads of the application that are no daemons."""
+    try:
+        sys.modules['threading']._shutdown()  # type: ignore[attr-defined]
+    except:
+        # Not imported, or first by another thread than the main one, which it then takes for that.
+        pass
+
+
+def let_go_of_helpers():
+    # type: () -> None
+    """Have processes of ``multiprocessing`` see that nobody needs them any more."""
+    for module, helper, name in HELPERS:
+        try:
+            os.close(getattr(getattr(sys.modules[module], helper), name))
+        except:
+            # There is none.
+            pass
+
+
+def linger(life):
+    # type: (Any) -> None
+    """Return once nothing else of ours runs here; when its time is over, ``life.fade`` ends this process."""
+    pause = PAUSE
+    reap()
+    while life.child.supervisor.running or others():
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST)
+        reap()
+
+
+def reap():
+    # type: () -> None
+    """Wait for those of our group that have ended."""
+    try:
+        while os.waitpid(0, os.WNOHANG)[0]:
+            pass
+    except OSError:
+        # There is none.
+        pass
+
+
+def tell_others():
+    # type: () -> None
+    """Tell the other processes of our group to end, as far as this system shows them."""
+    for pid in others():
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except OSError:
+            # It has just ended, or is another user's.
+            pass
+
+
+def others():
+    # type: () -> list[int]
+    """Return the other processes of our group, as far as this system shows them."""
+    found = []
+    me, group = os.getpid(), os.getpgrp()
+    try:
+        names = os.listdir('/proc')
+    except OSError:
+        names = []
+    for name in names:
+        try:
+            if int(name) != me and os.getpgid(int(name)) == group == me:
+                found.append(int(name))
+        except (ValueError, OSError):
+            # No process, or not any more.
+            pass
+    return found

@@ -1,0 +1,81 @@
+"""
+Processes that ``multiprocessing`` starts anew in a context get what the context was sent.
+
+A process of the start methods ``spawn`` and ``forkserver`` is a new interpreter, or a fork
+of one, and has nothing of ours.  What it is told first, its preparation data, is pickled;
+so in there goes an object that is unpickled by making the modules importable there.
+
+Invariants:
+
+* Such a process imports what its context had been sent when it was started, and of the
+  rest hears why it cannot.  It is no context, and reaches nobody.
+* It can start others in the same way.
+
+Sent behind HELLO; imported when ``multiprocessing.spawn`` is.  Python 3.4 and later.
+"""
+import marshal
+import sys
+import zlib
+
+from econtext.core import face, forks
+
+# Run in the new process, with `preamble`, `units` and `path`.
+BOOT = '''
+import marshal, sys, zlib
+space = {}
+text = zlib.decompress(preamble).decode()
+exec(text[:text.rindex('m.main')], space)
+from econtext.core.importer import Importer
+importer = Importer()
+importer.units.update(marshal.loads(zlib.decompress(units)))
+sys.meta_path.insert(0, importer)
+from econtext.core import spawning
+spawning.arrive(importer, preamble)
+'''
+
+
+class Baggage(list):  # type: ignore[type-arg]
+    """The folders of modules, which take the modules along when they are pickled."""
+
+    def __reduce_ex__(self, protocol):
+        # type: (Any) -> Any
+        return eval, ('exec(boot, space) or path', {
+            'boot': BOOT, 'path': list(self),
+            'space': {'preamble': self.child.preamble, 'units': self.units}})  # type: ignore[attr-defined]
+
+
+class Stranger(object):
+    """Stands for the child of ``core.main`` in a process that is no context."""
+
+    def __init__(self, importer, preamble):
+        # type: (Any, bytes) -> None
+        self.importer = importer
+        self.preamble = preamble
+
+
+def hook(child, spawn):
+    # type: (Any, Any) -> None
+    """Have what `spawn`, the module, starts get what `child` was sent by then."""
+    prepare = spawn.get_preparation_data
+
+    def get_preparation_data(name):
+        # type: (Any) -> Any
+        data = prepare(name)
+        baggage = Baggage(data.get('sys_path', sys.path))
+        baggage.child = child  # type: ignore[attr-defined]
+        units = dict([(key, unit) for key, unit in list(child.importer.units.items()) if unit])
+        baggage.units = zlib.compress(marshal.dumps(units, 2), 1)  # type: ignore[attr-defined]
+        data['sys_path'] = baggage
+        return data
+    spawn.get_preparation_data = get_preparation_data
+
+
+def arrive(importer, preamble):
+    # type: (Any, bytes) -> None
+    """In the new process: be what a forked process is."""
+    sys.dont_write_bytecode = True
+    face.furnish(sys.modules['econtext'])
+    stranger = importer.child = Stranger(importer, preamble)
+    sys.modules['econtext'].program = face.Context(stranger, 0, 'program')  # type: ignore[attr-defined]
+    forks.cut_off()
+    hook(stranger, sys.modules['multiprocessing.spawn'])

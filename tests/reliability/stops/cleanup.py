@@ -1,0 +1,137 @@
+"""Cleanup that takes a while, each in its own place; each writes `done` behind dots, or what came in between."""
+import atexit
+import os
+import sys
+import threading
+import time
+
+DOTS = 30       # of 10 ms each: well within the grace
+
+
+def clean(path):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        for _ in range(DOTS):
+            time.sleep(0.01)
+            os.write(fd, b'.')
+        os.write(fd, b'done')
+    except BaseException:
+        os.write(fd, repr(sys.exc_info()[1]).encode())
+
+
+def at_exit(path):
+    """The context is idle when its end comes."""
+    atexit.register(clean, path)
+
+
+def two_at_exit(path):
+    atexit.register(os.rename, path + '.new', path)
+    atexit.register(clean, path + '.new')
+
+
+def in_finally(path):
+    try:
+        tell()
+        time.sleep(900)
+    finally:
+        clean(path)
+
+
+def in_finally_of_a_computation(path):
+    try:
+        tell()
+        while 1:
+            pass
+    finally:
+        clean(path)
+
+
+def nested(path):
+    """Cleanup has cleanup of its own."""
+    try:
+        try:
+            tell()
+            time.sleep(900)
+        finally:
+            clean(path + '.new')
+    finally:
+        os.rename(path + '.new', path)
+
+
+def forked(path):
+    """A forked process cleans up, and its parent does not wait for it."""
+    if os.fork():
+        return
+    try:
+        try:
+            tell()
+            time.sleep(900)
+        finally:
+            clean(path)
+    finally:
+        os._exit(0)
+
+
+def forked_and_waited_for(path):
+    pid = os.fork()
+    if pid:
+        try:
+            os.waitpid(pid, 0)
+        finally:
+            try:
+                os.waitpid(pid, 0)
+            except OSError:
+                pass
+        return
+    try:
+        try:
+            tell()
+            time.sleep(900)
+        finally:
+            clean(path)
+    finally:
+        os._exit(0)
+
+
+def in_thread(path):
+    """A thread that is no daemon: Python waits for it where a program ends."""
+    def work():
+        while not threading.main_over.is_set():
+            threading.main_over.wait(0.01)
+        clean(path)
+
+    threading.main_over = threading.Event()
+    atexit.register(threading.main_over.set)
+    thread = threading.Thread(target=work)
+    thread.daemon = True
+    thread.start()
+    atexit.register(thread.join)
+    atexit.register(threading.main_over.set)
+
+
+def in_plain_thread(path):
+    threading.Thread(target=clean, args=(path,)).start()
+    tell()
+
+
+SHELL = '''trap 'for i in 1 2 3 4 5 6; do sleep 0.05; printf . >> %s; done; printf done >> %s; exit' TERM
+echo busy; while :; do sleep 0.02; done'''
+
+
+def program(path):
+    """A program of the context's, in the background."""
+    os.system('sh -c "%s" &' % (SHELL % (path, path)))
+
+
+def program_in_front(path):
+    os.system(SHELL % (path, path))
+
+
+def tell():
+    sys.stdout.write('busy\n')
+    sys.stdout.flush()
+
+
+def slow_to_stop(path):
+    """Interrupted at its deadline, it cleans up for longer than its grace."""
+    in_finally(path)

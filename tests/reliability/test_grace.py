@@ -1,0 +1,122 @@
+"""What ends with its context is let to its end: cleanup has the grace, and nothing of ours comes in between."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stops import cleanup
+
+import econtext
+from lab import eventually, leaks, pythons
+
+VERSIONS = ('2.7', '3.6', '3.11', '3.15')
+QUIET = 'at_exit', 'two_at_exit', 'in_thread'
+BUSY = (
+    'in_finally', 'in_finally_of_a_computation', 'nested', 'forked', 'forked_and_waited_for', 'program',
+    'program_in_front', 'in_plain_thread',
+)  # fmt: skip
+
+
+def begun(context: econtext.Context, way: str, path: Path, caplog: pytest.LogCaptureFixture) -> Any:
+    """Have `context` do what ends with cleanup, in the way of that name; return its call once it is there."""
+    function = getattr(cleanup, way)
+    if way in QUIET:
+        context.call(function, str(path))
+        return None
+    caplog.set_level(logging.INFO)
+    future = context.submit(function, str(path))
+    eventually(lambda: 'busy' in caplog.text, 20)
+    return future
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+@pytest.mark.parametrize('way', QUIET + BUSY)
+def test_cleanup_runs_to_its_end_when_a_context_is_closed(
+    broker: econtext.Broker, tmp_path: Path, version: str, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = broker.local(python=pythons.interpreter(version), name='web')
+    begun(context, way, tmp_path / 'seen', caplog)
+    context.close()
+    assert (tmp_path / 'seen').read_text() in ('.' * cleanup.DOTS + 'done', '......done')
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.11'])
+@pytest.mark.parametrize('way', ['at_exit', 'in_finally', 'forked'])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_cleanup_runs_to_its_end_when_a_signal_ends_a_context(
+    broker: econtext.Broker, tmp_path: Path, version: str, way: str, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also if the signal comes again and again."""
+    context = broker.local(python=pythons.interpreter(version), name='web')
+    begun(context, way, tmp_path / 'seen', caplog)
+    for _ in range(3):
+        os.kill(context.pid, number)
+    eventually(lambda: (tmp_path / 'seen').exists() and (tmp_path / 'seen').read_text().endswith('done'), 5)
+    with pytest.raises(econtext.ContextLost):
+        context.call(os.getpid)
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.11', '3.15'])
+def test_cleanup_below_a_hop_runs_to_its_end(
+    broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    hop = broker.local(python=pythons.interpreter(version))
+    below = hop.local()
+    begun(below, 'in_finally', tmp_path / 'seen', caplog)
+    hop.close()
+    assert (tmp_path / 'seen').read_text().endswith('done')
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.11', '3.15'])
+def test_cleanup_after_an_interruption_is_not_interrupted_again(
+    broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its grace is over, and the context is ended; but nothing is raised in the middle of its cleanup."""
+    context = broker.local(python=pythons.interpreter(version))
+    context.call(os.getpid)
+    with pytest.raises(econtext.CallTimeout):
+        context.options(timeout=0.2, grace=0.05).call(cleanup.slow_to_stop, str(tmp_path / 'seen'))
+    eventually(lambda: (tmp_path / 'seen').exists() and (tmp_path / 'seen').read_text().endswith('done'), 5)
+
+
+HEEDS_NOTHING = 'trap "" HUP INT TERM; while :; do sleep 0.05; done'
+
+
+@pytest.mark.parametrize('way', ['close', 'hop', 'signal'])
+@pytest.mark.parametrize('levels', [1, 3])
+def test_a_program_that_heeds_nothing_ends_with_the_tree(
+    broker: econtext.Broker, levels: int, way: str
+) -> None:
+    """Neither the end of its input nor a signal ends it, and those who started it go away as well."""
+    hops = [broker.local(python=pythons.interpreter('2.7' if levels == 1 else '3.11'))]
+    while len(hops) < levels:
+        hops.append(hops[-1].local())
+    started = hops[-1].call(os.getpid)
+    hops[-1].command(['sh', '-c', HEEDS_NOTHING], tty=False, connect_timeout=60)
+    # Within the loop, and so deaf.
+    eventually(lambda: any(leaks.command_line(each.pid).startswith('sleep') for each in leaks.descendants(started)))
+    below = [entry.pid for entry in leaks.descendants(started)]
+    if way == 'signal':
+        os.kill(hops[0].pid, signal.SIGTERM)
+    elif way == 'hop':
+        hops[0].close()
+    else:
+        broker.close()
+    eventually(lambda: not any(leaks.alive(pid) for pid in [started, *below]), 6)
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.6', '3.15'])
+def test_a_hop_waits_no_longer_than_those_below_it_need(broker: econtext.Broker, version: str) -> None:
+    hop = broker.local(python=pythons.interpreter(version))
+    below = [hop.local().local() for _ in range(3)]
+    pids = [context.call(os.getpid) for context in below]
+    began = time.monotonic()
+    hop.close()
+    assert time.monotonic() - began < 1
+    assert not any(leaks.alive(pid) for pid in pids)
