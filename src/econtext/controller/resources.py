@@ -31,8 +31,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from econtext.controller.private_keys import NAMES, holds_private_key
-from econtext.controller.text import harmless, say
+from econtext.controller.records import say
 from econtext.controller.sources import is_namespace
+from econtext.controller.text import harmless
 
 if TYPE_CHECKING:
     from econtext.controller.modules import Modules
