@@ -45,10 +45,11 @@ class Call(Wait):
 
     looks = False
 
-    def __init__(self, context: Context, deadline: float | None) -> None:
+    def __init__(self, context: Context, deadline: float | None, function: object) -> None:
         self.loop = context.broker.loop
         self.context = context
         self.deadline = deadline
+        self.function = function
         self.overdue: Timer | None = None
 
     def settle(self, kind: int, body: bytes) -> None:
@@ -127,7 +128,7 @@ class Options:
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         if context.burden.full():
             self.wait_for_room(deadline)
-        call = Call(context, deadline)
+        call = Call(context, deadline, function)
         if context.broker.callbacks.running:
             context.broker.callbacks.enter(context, call)
         settle = call.settle if type(body) is bytes else Holding(context, call.settle, body).settle

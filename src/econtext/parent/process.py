@@ -61,6 +61,7 @@ BORN_PRIVATE = hasattr(os, 'get_inheritable')
 # The descriptors that were open at the last look, and those that were made here since.
 SEEN = set()  # type: set[int]
 
+CORE = 128
 # What waitpid() cannot tell any more, since somebody else did it for us.
 UNKNOWN = 255
 
@@ -133,6 +134,8 @@ def spawn(argv, tty=False, environ=None, ours=()):
     """
     environment = changed(environ or {})
     words = [encoded(word) for word in argv]
+    # As a shell has it; a user that is not known leaves it as it is, and no such program is found.
+    words[0] = os.path.expanduser(words[0])
     path = find(words[0], environment)
     terminal = None
     fds = []  # type: list[int]
@@ -364,7 +367,7 @@ def failed(number, program):
 
 def meaning(status):
     # type: (int) -> int
-    """Return the exit status in what waitpid() returned."""
+    """Return the exit status in what waitpid() returned: for a signal negative, with CORE if it left a core."""
     if os.WIFSIGNALED(status):
-        return -os.WTERMSIG(status)
+        return -(os.WTERMSIG(status) | CORE * os.WCOREDUMP(status))
     return os.WEXITSTATUS(status)

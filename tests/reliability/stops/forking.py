@@ -161,7 +161,7 @@ def executor():
 
 
 def terminated():
-    """Return the statuses of forked processes that are told to end: from the main thread's call, and from a thread's."""
+    """Return the statuses of forked processes that are told to end: the main thread's, and a thread's."""
     import threading
     found = []
 
