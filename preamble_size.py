@@ -23,8 +23,8 @@ from econtext.controller import packer  # noqa: E402
 FIRST_HOP = tuple(
     'econtext.' + name
     for name in (
-        'parent parent.values parent.command parent.process parent.handshake parent.children parent.nursery '
-        'connectors connectors.ssh'
+        'parent parent.values parent.command parent.process parent.handshake parent.children parent.backlog '
+        'parent.nursery connectors connectors.ssh'
     ).split()
 )
 

@@ -44,7 +44,10 @@ def main(broker, arguments):
         root = context.sudo().wait_ready()
         print(f'    user id {root.call(os.getuid)}, process {root.pid}, started by process {context.pid}')
     except econtext.ConnectError as error:
-        print(f'    not here: {error.what}')
+        if error.kind == 'not-found':
+            print('    skipped: sudo is not installed there')
+        else:
+            print(f'    not here: {error.what}')
 
 
 def title(text):

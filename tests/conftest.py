@@ -20,6 +20,7 @@ import pytest
 import lab
 from lab import leaks, pythons
 from lab.accounts import Accounts
+from lab.programs import program  # noqa: F401
 from lab.sshd import Sshd
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import getpass
 import importlib
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -28,13 +29,34 @@ examples:
   econtext doctor db1 --via bastion          a host behind another
   econtext doctor --by podman NAME           another connector, and its argument
 
-Exit status: 0 if all works, 1 if something does not, 2 for a command line that makes no sense.
+Exit status: 0 if all works, 1 if something does not, 2 for a command line that makes no sense,
+130 for Ctrl-C, 141 if nobody read the output to its end.
 """
 COLOURS = {'ok': 'green', 'note': 'yellow', 'failed': 'bold red'}
 
 
+# What a shell says of a program that SIGPIPE ended.
+UNREAD = 141
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
+    try:
+        try:
+            return run(argv)
+        finally:
+            # Also of what argparse has printed, before it raises SystemExit.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads any more (`| head`).  At its exit Python flushes once again, into nothing then.
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+        return UNREAD
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Run the command line, as long as its output is read."""
     arguments = parser().parse_args(argv)
     # What contexts print and log is the doctor's affair; what it found is shown once.
     logging.getLogger('econtext').addHandler(logging.NullHandler())

@@ -209,6 +209,29 @@ def test_command_line(sshd: Sshd, accounts: Accounts) -> None:
     assert done.stderr == ''
 
 
+@pytest.mark.parametrize('words', [
+    ('--help',), ('--version',), ('doctor', '--help'), ('doctor', '--by', 'local'),
+    ('doctor', '--by', 'local', '--json'),
+])  # fmt: skip
+@pytest.mark.parametrize('buffered', [True, False])
+def test_command_line_ends_quietly_where_nobody_reads_it(words: tuple[str, ...], buffered: bool) -> None:
+    """As `econtext doctor web1 | head -1`: no traceback, and what a shell says of SIGPIPE."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    environment = {key: value for key, value in os.environ.items() if key != 'PYTHONUNBUFFERED'}
+    if not buffered:
+        environment['PYTHONUNBUFFERED'] = '1'
+    try:
+        done = subprocess.run(
+            [sys.executable, '-m', 'econtext', *words], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60,
+            stdin=subprocess.DEVNULL, env=environment)  # fmt: skip
+    finally:
+        os.close(writing)
+    assert done.stderr == ''
+    # Where argparse writes it notes no error.
+    assert done.returncode == 141 or (done.returncode == 0 and words[-1] in ('--help', '--version'))
+
+
 def test_command_line_says_why_not(sshd: Sshd, accounts: Accounts) -> None:
     args = ['-F', str(sshd.config), '-l', accounts['nologin'].name]
     done = command('doctor', 'lab', *args)

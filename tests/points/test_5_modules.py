@@ -6,7 +6,6 @@ import importlib
 import importlib.machinery
 import importlib.util
 import json
-import linecache
 import logging
 import os
 import pathlib
@@ -16,43 +15,18 @@ import textwrap
 import time
 import venv
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from travel import calls, facts
 
 import econtext
+from lab.programs import write
 from lab.pythons import Interpreter
 
 matrix = pytest.mark.controller_matrix
 SOURCES = str(pathlib.Path(econtext.__file__).resolve().parent.parent)
-
-
-def write(folder: pathlib.Path, files: Mapping[str, str | bytes]) -> pathlib.Path:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).encode())
-    return folder
-
-
-@pytest.fixture
-def program(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Writes files, puts their folder on sys.path and imports modules, as a program would; all undone later."""
-    before = dict(sys.modules)
-
-    def make(files: Mapping[str, str | bytes], *names: str, place: str = 'application') -> Any:
-        monkeypatch.syspath_prepend(str(write(tmp_path / place, files)))
-        importlib.invalidate_caches()
-        modules = [importlib.import_module(name) for name in names]
-        return modules[0] if len(modules) == 1 else modules
-
-    yield make
-    for name in set(sys.modules) - set(before):
-        if not name.startswith('econtext'):
-            del sys.modules[name]
-    linecache.clearcache()
 
 
 @pytest.fixture

@@ -187,6 +187,42 @@ def test_what_lies_beside_the_program(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr, done.returncode) == ('fine\n', '', 0)
 
 
+HELPER = '''\
+import os
+import __main__
+from __main__ import NUMBER
+import __main__ as program, sys
+
+
+def number():
+    from __main__ import look
+    return [NUMBER, __main__.look()['number'], program.NUMBER, look()['name'], sys.modules['helper'].NUMBER]
+'''
+
+
+@pytest.mark.parametrize('asked', ['sent ahead', 'asked for'])
+def test_a_helper_s_main_is_the_program(python: pythons.Interpreter, tmp_path: Path, asked: str) -> None:
+    (tmp_path / 'helper.py').write_text(HELPER)
+    program = tmp_path / 'look_around.py'
+    text = LOOK % {'python': str(python), 'guard': '', 'hops': 0}
+    late = "__import__('hel' + 'per')" if asked == 'asked for' else '__import__("helper")'
+    text = text.replace('def main(broker)', f'def helped():\n    return {late}.number()\n\n\ndef main(broker)')
+    if asked == 'sent ahead':
+        text = text.replace('def helped():', 'def helped():\n    import helper')
+    program.write_text(text.replace("context.call(look)['pid']", 'context.call(helped)'), encoding='utf-8')
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)['calls'][0] == [7, 7, 7, 'look_around', 7]
+
+
+def test_a_program_without_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / 'helper.py').write_text('def name():\n    import __main__\n    return __main__.__name__\n')
+    text = 'import econtext, helper\nwith econtext.Broker() as broker:\n    broker.local().call(helper.name)\n'
+    environ = {**os.environ, 'PYTHONPATH': f'{Path(econtext.__file__).parent.parent}:{tmp_path}'}
+    done = subprocess.run([sys.executable, '-'], input=text, capture_output=True, text=True, env=environ, timeout=40)
+    assert 'ImportError: __main__ of the program has no source here' in done.stderr
+
+
 def test_line_ends_of_another_system(tmp_path: Path) -> None:
     program = tmp_path / 'look_around.py'
     text = LOOK % {'python': str(pythons.interpreter('2.7')), 'guard': '', 'hops': 0}

@@ -23,7 +23,8 @@ KNOWN = """
     logging: Handler getLogger
     marshal: dumps loads
     os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WCOREDUMP WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG
-        WTERMSIG X_OK R_OK W_OK F_OK _exit access chdir close defpath dup dup2 environ execv execve execvp fdopen fork fstat
+        WTERMSIG
+        X_OK R_OK W_OK F_OK _exit access chdir close defpath dup dup2 environ execv execve execvp fdopen fork fstat
         getcwd getegid geteuid getgid getpgid getpgrp getpid getppid getuid isatty kill killpg linesep listdir lseek
         nice open openpty path pipe read sep setgid setpgid setsid setuid spawnv stat strerror sysconf system times
         ttyname umask uname unlink urandom waitpid write

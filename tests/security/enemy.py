@@ -155,6 +155,23 @@ class Acts:
         for number in range(1000):
             link.send(REPORT, child, encode(('ask', 'password', 'password %d: ' % number)))
 
+    # More than can go on.
+
+    def answer_without_end(link, handle):
+        """An honest one, as far as can be seen by now."""
+        link.send(RESULT, handle, b'', size=1 << 30)
+        while True:
+            link.write(bytes(1 << 16))
+
+    def output_without_end(link, handle):
+        while True:
+            link.send(STDIO, 1, b'x' * 65000 + b'\n')
+
+    def says_much_beside(link, handle):
+        """On what was its standard error, as ssh does."""
+        while True:
+            os.write(2, b'x' * 1000 + b'\n')
+
     # What it says once it was given up.
 
     def forges_when_closed(link, handle):
@@ -388,7 +405,7 @@ class Acts:
             'app\n2024 ROOT', 40, 1e300, 'a\x1b[2Jb\nCRITICAL forged \u202e', 'Trace\n\x9b31mforged')))
         link.send(LOG, 0, encode(('', 10**12, float('nan'), '5', None)))
         link.send(STDIO, 1, b'\x1b]0;title\x07\r\nCRITICAL printed\n')
-        link.send(ERROR, 0, encode(('E', 'm', 'Trace\n\x1b[1mforged', [], ())))
+        link.send(ERROR, 0, encode(('E', 'm', 'Trace\n\x1b[1mforged', [], None, {})))
         link.send(RESULT, handle, encode('logged'))
 
     def raises(link, handle):

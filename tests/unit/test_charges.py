@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 MANY = 60_000
 GROWTH = 12 << 20   # bytes: the largest window that small frames can fill, and what it takes to hold them
 
-TRACE = encode(('E', 'm', 'Traceback\n' + 'x' * 10_000, [], ()))
+TRACE = encode(('E', 'm', 'Traceback\n' + 'x' * 10_000, [], None, {}))
 #: Kind -> (handle, bodies): what is sent without end. Handle 0 stands for a new one each time.
 FLOODS: dict[int, list[tuple[int, bytes]]] = {
     HELLO: [(7, encode(('3.11.7', (3, 11, 7), b'\0\0\0\0', '/x', 1, None)))],

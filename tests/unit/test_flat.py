@@ -24,7 +24,7 @@ READERS: dict[Callable[[bytes], Any], tuple[Any, ...]] = {
     claims.want: ('app', False),
     claims.record: ('app', 20, 1.5, 'text', None),
     claims.report: ('lost', 'why', None, True),
-    claims.failure: ('ValueError', 'message', 'trace', [], ()),
+    claims.failure: ('ValueError', 'message', 'trace', [], None, {}),
 }
 HEAVY = {
     'times of no zone': many(SIZE, lambda n: moment('A%x' % n)),

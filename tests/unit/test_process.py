@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -159,6 +161,27 @@ def test_what_programs_would_inherit_is_found_whatever_happened_since(acts: list
     finally:
         for fd in mine:
             os.close(fd)
+
+
+@pytest.mark.parametrize('tty', [False, True])
+def test_what_is_open_beyond_the_limit_hinders_no_start(spawn: Spawn, tty: bool) -> None:
+    """A descriptor that was inherited, or opened before the limit was lowered."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[0] < 700:
+        pytest.skip('no descriptor as high as that')
+    high = fcntl.fcntl(0, fcntl.F_DUPFD, 650)
+    os.set_inheritable(high, True)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (600, limits[1]))
+        script = 'import os; print([fd for fd in range(3, 1000) if os.path.exists("/proc/self/fd/%d" % fd)])'
+        program = spawn([sys.executable, '-Sc', script], tty=tty)
+        assert program.stdout is not None
+        assert process.read(program.stdout).strip() in (b'[]', b'[3]')
+        assert ended(program) == 0
+        assert os.get_inheritable(high)  # as the application has it
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        os.close(high)
 
 
 def test_signals_that_python_ignores_act_again(spawn: Spawn) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from econtext.controller import packer
 from econtext.controller.modules import FACES, own_children, own_unit
-from econtext.controller.sources import imports_in, own_imports, read_imports, statements
+from econtext.controller.sources import imports_in, naming_main, own_imports, read_imports, statements
 
 FOLDER = pathlib.Path(packer.__file__).parent.parent
 OURS = [f'econtext.{ring}.{module}' for ring in packer.TRAVELLING for module in own_children(str(FOLDER / ring))]
@@ -71,3 +71,19 @@ def test_what_our_own_modules_import_of_ours(name: str) -> None:
     assert unit is not None
     found = imports_in(ast.walk(ast.parse(unit[2])), name, unit[0])
     assert set(own_imports(unit[2].decode())) == {each for each in found if each.startswith('econtext')}
+
+
+@pytest.mark.parametrize(('source', 'expected'), [
+    ('import __main__', 'import prog as __main__'), ('import os, __main__', 'import os, prog as __main__'),
+    ('import __main__ as m, sys', 'import prog as m, sys'), ('from __main__ import f, g', 'from prog import f, g'),
+    ('def f():\n    x = "\u2603"; from  __main__  import f', 'def f():\n    x = "\u2603"; from  prog  import f'),
+    ('from \\\n  __main__ import f', 'from \\\n  prog import f'),
+    ('import \\\n  __main__', 'import \\\n  prog as __main__'),
+    ('from __main__ import *; import __main__', 'from prog import *; import prog as __main__'),
+    *((each, each) for each in (
+        'from .__main__ import f', 'from . import __main__', 'import a.__main__', 'x = "import __main__"',
+        '# import __main__',
+        'if __name__ == "__main__":\n    import x', 'print "import __main__"', 'from a.__main__ import b', '')),
+])  # fmt: skip
+def test_the_program_is_imported_by_its_name(source: str, expected: str) -> None:
+    assert naming_main(source.encode(), 'prog').decode() == expected

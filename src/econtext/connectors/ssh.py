@@ -81,7 +81,7 @@ def plan(options, data=None):
     command.check_options(options, OPTIONS)
     given = dict([(key, options[key]) for key in options
                   if options[key] is not None])
-    command.check_name('hostname', given.get('hostname', ''))
+    check_host(given.get('hostname', ''))
     argv = [given.get('ssh_path', 'ssh')] + arguments(given)
     argv += ['-T', '-oControlMaster=no']
     command.check_word('ssh_path', argv[0])
@@ -144,6 +144,53 @@ def flags(args):
                         break
                 letters = []
     return found
+
+
+def check_host(hostname):
+    # type: (str) -> None
+    """Raise ValueError where `hostname` is no host, or says more than ssh takes there."""
+    command.check_name('hostname', hostname)
+    rest, user = hostname, ''
+    if '://' in rest:
+        scheme, rest = rest.split('://', 1)
+        rest = rest.split('/', 1)[0]
+        host, user, number = parted(rest)
+        raise wordy('is a URL', hostname, host, user, number)
+    host, user, number = parted(rest)
+    if '/' in host:
+        raise ValueError('hostname= is a path, and no host: %r' % (hostname,))
+    if number or host[:1] == '[' or host != rest[len(rest) - len(host):]:
+        raise wordy('is more than the name of a host', hostname, host.strip('[]'), user, number)
+    if not host or rest[:1] == '@':
+        raise ValueError('hostname= lacks the host or the user beside its @: %r' % (hostname,))
+    if host.count(':') == 1:
+        raise ValueError(
+            'hostname= is %r: give the host alone, and the port, a number, as port=' % (hostname,))
+
+
+def parted(text):
+    # type: (str) -> tuple[str, str, str]
+    """Return host, user and port in USER@HOST:PORT, with '' for what is not there."""
+    user, number = '', ''
+    at = text.rfind('@')
+    if at >= 0:
+        user, text = text[:at], text[at + 1:]
+    end = text.rfind(':')
+    # More colons than one are those of an address of IPv6, which a port can follow in brackets only.
+    if end >= 0 and text[end + 1:].isdigit() and (text.count(':') == 1 or text[end - 1:end] == ']'):
+        text, number = text[:end], text[end + 1:]
+    return text, user, number
+
+
+def wordy(what, hostname, host, user, number):
+    # type: (str, str, str, str, str) -> ValueError
+    """Return the error that tells how to say `hostname` by options."""
+    said = ['hostname=%r' % (host.strip('[]'),)]
+    if user:
+        said.append('username=%r' % (user.split(':')[0],))
+    if number:
+        said.append('port=%s' % number)
+    return ValueError('hostname= %s: %r; say %s' % (what, hostname, ', '.join(said)))
 
 
 def port(value):

@@ -17,14 +17,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller import readable
-from econtext.controller.errors import (
-    CallError,
-    CorruptStream,
-    EcontextError,
-    call_error,
-    internal_error,
-)
+from econtext.controller.errors import CallError, CorruptStream, EcontextError, internal_error
 from econtext.controller.loop import Expired
+from econtext.controller.raised import call_error
 from econtext.controller.records import shown
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.values import Unusable, decode
@@ -76,8 +71,14 @@ def outcome(context: Context, kind: int | None, body: Any, deadline: float | Non
 
 def description(value: Any) -> Any:
     """Return what is a description of an exception; raise BadFrame for what is none."""
-    if not (type(value) is tuple and len(value) == 5 and all(isinstance(text, str) for text in value[:3])
-            and isinstance(value[3], (list, tuple)) and all(isinstance(name, str) for name in value[3][:50])
-            and isinstance(value[4], (list, tuple))):
+    if not (type(value) is tuple and len(value) == 6 and all(isinstance(text, str) for text in value[:3])
+            and isinstance(value[3], (list, tuple)) and all(is_type_name(name) for name in value[3][:50])
+            and (value[4] is None or type(value[4]) is tuple) and type(value[5]) is dict):
         raise BadFrame('no description of an exception')
     return value
+
+
+def is_type_name(name: Any) -> bool:
+    """Is `name` that of a built-in type, or a module with the name of a type in that module?"""
+    return isinstance(name, str) or (
+        isinstance(name, (list, tuple)) and len(name) == 2 and all(isinstance(part, str) for part in name))

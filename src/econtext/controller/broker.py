@@ -123,19 +123,23 @@ class Broker(Family, Allows):
     def prefix(self) -> str:
         return ''
 
-    def name_of(self, function: Callable[..., Any]) -> tuple[str, str]:
-        """Return the (module, name) under which `function` is found elsewhere."""
+    def name_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
+        """Return the (module, name) under which `function` is found elsewhere; `streamed`, to iterate over it."""
         try:
             found = self.names.get(function)
         except TypeError:
             return functions.name_of(function, self.modules.main)
         if found is None:
+            generates = functions.refuse_later(function, streamed)
             found = functions.name_of(function, self.modules.main)
             if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
                 raise TypeError(
                     f'{found[1]} was typed into an interpreter, and its source is nowhere: '
                     'save it in a file, and import that'
                 )
+            if generates:
+                # Refused where it is not iterated over.
+                return found
             if len(self.names) > 10000:
                 self.names.clear()
             self.names[function] = found

@@ -27,7 +27,6 @@ Invariants:
 
 from __future__ import annotations
 
-import marshal
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -38,6 +37,7 @@ from econtext.controller.charges import CHARGES
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.interrupt import safe
 from econtext.controller.loop import Wait
+from econtext.core import failure, particulars
 from econtext.core.kinds import ASKED
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.judge import UNREAD
@@ -147,24 +147,36 @@ class Callbacks:
                 running.append(asked)
         if full:
             text = f'more than {MOST} calls of the program at a time: wait for some of them'
-            self.broker.router.send(ERROR, src, handle, marshal.dumps((True, text, []), 2))
+            self.broker.router.send(ERROR, src, handle, refusal(text))
         else:
-            self.broker.loop.delegate(lambda: threading.Thread(
-                target=self.serve, args=(asked, handle, body), name=f'econtext {context.name}',
-                daemon=True).start())
+            self.broker.loop.delegate(lambda: self.start(asked, handle, body))
+
+    def start(self, asked: Asked, handle: int, body: bytes) -> None:
+        """Have a thread of its own carry out one call."""
+        context = asked.context
+        try:
+            threading.Thread(
+                target=self.serve, args=(asked, handle, body), name=f'econtext {context.name}', daemon=True).start()
+        except BaseException as error:
+            # No more threads, or no memory, is no reason to let it wait.
+            self.leave(asked)
+            text = f'the program has no thread for a call of it ({type(error).__name__}): have less run there at a time'
+            self.broker.router.send(ERROR, context.id, handle, refusal(text))
+            if not isinstance(error, Exception):
+                raise
 
     def serve(self, asked: Asked, handle: int, body: bytes) -> None:
-        """Carry out one call and answer it."""
+        """Carry out one call and answer it, whatever fails on the way."""
         self.local.asked = asked
         context = asked.context
+        kind, answer = ERROR, UNTOLD
         try:
             kind, answer = self.perform(asked, body)
         except BadFrame as error:
             self.broker.corrupt(context, str(error))
-            return
         finally:
             self.leave(asked)
-        self.broker.router.send(kind, context.id, handle, answer)
+            self.broker.router.send(kind, context.id, handle, answer)
 
     def leave(self, asked: Asked) -> None:
         with self.lock:
@@ -180,8 +192,7 @@ class Callbacks:
         try:
             request = decode(body, context)
         except Unusable as error:
-            text = f'{error.kind}: an argument {plain(error)}'
-            return ERROR, marshal.dumps((False, text, [error.kind]), 2)
+            return ERROR, told(False, f'{error.kind}: an argument {failure.message(error)}', [error.kind], None, {})
         if type(request) is not tuple or len(request) != 5:
             raise BadFrame('a call of another form')
         module, name, args, kwargs, holds = request
@@ -193,11 +204,7 @@ class Callbacks:
             function = self.find(context, module, name)
             return RESULT, hand_over(values.encode(function(*args, **kwargs), f'{module}.{name}', context), context)
         except BaseException as error:
-            if isinstance(error, NotAllowed):
-                return ERROR, marshal.dumps((True, plain(error), []), 2)
-            bases = [base.__name__ for base in type(error).__mro__ if base.__module__ == 'builtins']
-            text = f'{type(error).__name__}: {plain(error)}'
-            return ERROR, marshal.dumps((False, text, bases), 2)
+            return ERROR, describe(error, f'{module}.{name}')
 
     def find(self, context: Context, module: str, name: str) -> Function:
         places: list[Allows] = [*context.path(), self.broker]
@@ -254,6 +261,33 @@ def hanging(ring: list[Context]) -> EcontextError:
         'have that function return what is needed, and call after it')
 
 
-def plain(error: BaseException) -> str:
-    """Return the text of `error` as every Python reads it."""
-    return str(error).encode('utf-8', 'replace').decode('utf-8')
+def describe(error: BaseException, what: str) -> bytes:
+    """Return the answer that tells of `error`, which `what` has raised; never fails."""
+    try:
+        text = failure.cut(failure.message(error), failure.MESSAGE)
+        if isinstance(error, NotAllowed):
+            return refusal(text)
+        types = failure.types_of(type(error))
+        told_of = particulars.plainly(type(error), error, text)
+        return told(False, f'{failure.type_name(type(error)).rpartition(".")[2]}: {text}', types, *told_of)
+    except BaseException:
+        # Memory is out, or somebody calls this thread away: that much can be told.
+        return UNTOLD
+
+
+def refusal(text: str) -> bytes:
+    """Return the answer to a call that is not carried out."""
+    return told(True, text, [], None, {})
+
+
+def told(refused: bool, text: str, types: list[Any], arguments: Any, attributes: dict[str, Any]) -> bytes:
+    """Return the body of an ERROR for the way down, as every Python reads it."""
+    # A text with lone surrogates is none to Python 2.
+    text = text.encode('utf-8', 'backslashreplace').decode('utf-8')
+    try:
+        return values.encode((refused, text, types, arguments, attributes), 'an error')
+    except Exception:
+        return values.encode((refused, text, types, None, {}), 'an error')
+
+
+UNTOLD = told(False, 'Exception: it cannot be described', [], None, {})

@@ -332,7 +332,7 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
             self.broker.loop.finish(wait)
 
     def failed(self, kind: str, detail: str) -> Callable[[], EcontextError]:
-        what, remedy = explain(kind)
+        what, remedy = explain(kind, detail)
         return lambda: ConnectError(
             self.name, kind, what, detail, remedy, self.started_by() if remedy == BY_HAND else '')
 

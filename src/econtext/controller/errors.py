@@ -7,8 +7,6 @@ the context, what was seen, and the remedy.
 
 from __future__ import annotations
 
-import builtins
-import functools
 from typing import Any, NoReturn
 
 from econtext.controller.records import harmless_lines
@@ -106,7 +104,11 @@ class CallError(EcontextError):
 
     `type_name` names its type, `message` is its text, `remote_traceback` the
     traceback as the other Python wrote it.  A CallError is also an instance of
-    the built-in exception it stands for: ``except FileNotFoundError`` works.
+    the exception it stands for, where that is a built-in one, one of the standard
+    library that the program has imported, or registered: ``except
+    subprocess.CalledProcessError as error`` works.  `args` and what else that
+    exception has by name are attributes, so far as these are plain values: each up
+    to 1 MiB, without the middle of a longer text.
     """
 
     def __init__(
@@ -126,10 +128,13 @@ class CallError(EcontextError):
         trace = harmless_lines(self.remote_traceback)
         return f'{text}\n\nIn context {self.context}:\n{trace}'.rstrip()
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        from econtext.controller import raised
+
+        return raised.again, raised.taken_apart(self)
+
     def __reduce__(self) -> Any:
-        return CallError, (
-            self.context, self.type_name, self.message, self.remote_traceback, self.hint
-        )
+        return self.__reduce_ex__(2)
 
 
 def internal_error(what: str, error: BaseException) -> InternalError:
@@ -146,42 +151,3 @@ def stays(self: object, protocol: object) -> NoReturn:
         f'{self!r} is bound to this process, and cannot be copied or pickled: '
         'use it here, or make another one there'
     )
-
-
-# Raised through a call these would be taken for something else: the end of an
-# iteration, or that the caller's own time is up.
-NEVER = StopIteration, StopAsyncIteration, TimeoutError
-
-
-def call_error_type(names: tuple[str, ...]) -> type[CallError]:
-    """Return the CallError that is also the first of the built-in types `names`."""
-    for name in names:
-        base = getattr(builtins, name, None)
-        if base is Exception or base is BaseException:
-            break
-        if isinstance(base, type) and issubclass(base, Exception):
-            if issubclass(base, NEVER):
-                break
-            if 'Group' not in name:
-                # A group would want the exceptions that it is made of.
-                return made_of(name)
-    return CallError
-
-
-@functools.cache
-def made_of(name: str) -> type[CallError]:
-    """Return the CallError that is also the built-in type `name`."""
-    return type('CallError', (CallError, getattr(builtins, name)), {'__module__': 'econtext'})
-
-
-def call_error(context: str, described: Any, hint: str = '') -> CallError:
-    """Return the exception for what ``core.failure.describe`` sent."""
-    type_name, message, trace, names, arguments = described
-    kind = call_error_type(tuple(str(name) for name in names[:50]))
-    error = kind(context, str(type_name), str(message), str(trace), hint)
-    if isinstance(error, SyntaxError):
-        # All that Python shows of a SyntaxError that nobody caught.
-        error.msg = str(error)
-    if isinstance(error, OSError) and len(arguments) == 3:
-        error.errno, error.strerror, error.filename = arguments
-    return error

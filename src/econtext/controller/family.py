@@ -70,6 +70,7 @@ class Family(Origin):
         # Contexts whose program has not been waited for yet.
         self.unburied: dict[int, Context] = {}
         self.kin = compiled.Kin()
+        self.names_used = loggers.Names()
         self.numbers = itertools.count(1)
         self.last_number = 0
         # Those that could not be started.
@@ -94,6 +95,7 @@ class Family(Origin):
                 f'{short} is for contexts: this program has threads and locks that a copy of it could '
                 f'not use safely; start one by local(), load there what is needed, and call its {short}()')
         given = {key: hidden(value) for key, value in answers.items() if value is not None}
+        name = self.names_used.take(name)
         context = Context(
             cast('Broker', self), number, name, via, common.get('output_window', flow.WINDOW))
         context.answers = given
@@ -357,6 +359,7 @@ class Family(Origin):
     def bury(self, context: Context) -> None:
         """The program of `context` is gone: wake whoever waits for that. Any thread."""
         if self.unburied.pop(context.id, None):
+            self.names_used.give_back(context.name)
             loggers.give_back(context.lines.logger)
         context.wake()
         self.births.pop(context.id, None)

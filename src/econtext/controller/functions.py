@@ -25,6 +25,8 @@ PUBLIC = {
     'ntpath': ('os.path', 'os'),
     'genericpath': ('os.path',),
 }
+# Flags of code, as `inspect` has them, which takes long to import.
+GENERATOR, COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x200
 # What a process that multiprocessing spawned calls its main module, beside its usual name.
 MULTIPROCESSING = '__mp_main__'
 
@@ -83,6 +85,30 @@ def refuse(function: Any) -> None:
             f'{name} is defined inside a function, and may use what it finds there: '
             'move it to the top of a module, and pass what it uses as arguments'
         )
+
+
+def refuse_later(function: Any, streamed: bool) -> bool:
+    """
+    Raise TypeError for a function that would return before it has run; tell whether it generates.
+
+    One that generates is for `streamed` calls.
+    """
+    code = getattr(getattr(function, '__func__', function), '__code__', None)
+    flags = code.co_flags if isinstance(code, types.CodeType) else 0
+    label = getattr(function, '__qualname__', 'it')
+    if flags & ASYNC_GENERATOR:
+        raise TypeError(
+            f'{label} is an async generator function, whose values nobody would await there: write a plain '
+            'function that collects them under asyncio.run() and returns a list, and call that')
+    if flags & COROUTINE:
+        raise TypeError(
+            f'{label} is an async function, which nobody would await there: write a plain function that '
+            f'returns asyncio.run({label}(...)), and call that')
+    if flags & GENERATOR and not streamed:
+        raise TypeError(
+            f'{label} is a generator function, and what it returns cannot cross: iterate over it by '
+            f'stream({label}, ...), or have a function return a list of its values')
+    return bool(flags & GENERATOR)
 
 
 def home(function: Any) -> str | None:

@@ -6,7 +6,8 @@ day, most of them called by a number, would grow by each.
 
 Invariants:
 
-* Contexts of one name share the logger that ``logging.getLogger`` returns.
+* No two contexts of one broker have the same name at a time, and so none shares a logger.
+  Those of several brokers may: they share what ``logging.getLogger`` returns.
 * One that the program has configured stays.  One that it holds or has loggers below
   goes on to work.
 
@@ -16,12 +17,38 @@ Any thread may enter.
 from __future__ import annotations
 
 import collections
+import itertools
 import logging
+import threading
 from typing import Any
 
 # That of `logging` itself: what is looked up meanwhile must not be half gone.
 LOCK: Any = getattr(logging, '_lock')  # noqa: B009 -- not in typeshed
 USED: collections.Counter[str] = collections.Counter()
+
+
+class Names:
+    """The names of the contexts of one broker."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.used: set[str] = set()
+
+    def take(self, name: str) -> str:
+        """Return `name`, or if it is in use the first of `name#2`, `name#3` … that is not."""
+        with self.lock:
+            found = name
+            for number in itertools.count(2):
+                if found not in self.used:
+                    break
+                found = f'{name}#{number}'
+            self.used.add(found)
+            return found
+
+    def give_back(self, name: str) -> None:
+        """The context of that name is gone."""
+        with self.lock:
+            self.used.discard(name)
 
 
 def borrow(name: str) -> logging.Logger:

@@ -19,10 +19,12 @@ from __future__ import annotations
 import functools
 import importlib.machinery
 import importlib.util
+import keyword
 import logging
 import marshal
 import os
 import pkgutil
+import re
 import sys
 import sysconfig
 import threading
@@ -33,7 +35,7 @@ from econtext.controller import packer
 from econtext.controller.policy import Policy
 from econtext.controller.records import say
 from econtext.controller.resources import Resources, below
-from econtext.controller.sources import Unit, main_unit, read_imports, unit_of
+from econtext.controller.sources import Unit, main_unit, naming_main, read_imports, unit_of
 from econtext.controller.standard import STANDARD
 
 log = logging.getLogger('econtext')
@@ -55,14 +57,19 @@ PUSHED = (
 #: What it is sent once it has said HELLO: less to send, and to compile, before that.
 LATER = tuple(
     'econtext.core.' + name for name in (
-        'older', 'ending', 'rich', 'records', 'resources', 'forks', 'spawning', 'parts', 'bulk')
+        'older', 'ending', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk',
+        'particulars',
+    )
 )
 #: What a context needs before it can start others.
 NURSERY = (
     'econtext.core.undone',
     *('econtext.parent.' + name for name in (
-        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'nursery')),
+        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'backlog', 'nursery')),
 )
+# What the program is there if it was not read from a file.
+NO_MAIN = (b"raise ImportError('__main__ of the program has no source here, for it was started from no file: '\n"
+           b"                  'move what is wanted of it to a module')\n")
 # Modules of ours that a program may import on both ends, and use on one.
 FACES = {
     'econtext.utils': ('run_with_broker', 'log_to_stderr'),
@@ -96,6 +103,8 @@ class Modules:
         self.units: dict[str, Unit | None] = {}
         self.absent: set[str] = set()
         self.needs: dict[str, tuple[str, ...]] = {}
+        #: Of each installed package that was asked for, a compiled part that it cannot do without, if any.
+        self.parts: dict[str, str] = {}
         self.places = installed_places()
         self.main = main_name()
         self.policy = Policy(allow, deny, self.main)
@@ -137,7 +146,10 @@ class Modules:
             objection = self.objection(name)
             if objection:
                 return [(name, (False, name, f'raise ImportError({objection!r})\n'.encode()))]
-            return [(name, self.unit(name))]
+            unit = self.unit(name)
+            if unit is None and name == self.main:
+                unit = False, name, NO_MAIN
+            return [(name, unit)]
         except Exception as error:
             say(log, logging.WARNING, 'module %s cannot be sent: %s', name, error)
             return [(name, None)]
@@ -192,6 +204,8 @@ class Modules:
             if name in self.units:
                 return self.units[name]
             unit = self.read(name)
+            if unit is not None and isinstance(unit[2], bytes):
+                unit = unit[0], unit[1], naming_main(unit[2], self.main)
             if unit is None and len(self.absent) >= MOST_ABSENT:
                 # Names can be made up without end.
                 self.units = {name: unit for name, unit in self.units.items() if unit}
@@ -280,15 +294,15 @@ def namespace(name: str, path: Iterable[str]) -> Spec | None:
     return spec if spec.submodule_search_locations else None
 
 
-def pack_units(units: Iterable[tuple[str, Unit | None]]) -> bytes:
+def pack_units(units: Iterable[tuple[str, Unit | None]], level: int = 6) -> bytes:
     """Return the body that carries `units`: one stream, so that like sources share."""
-    return zlib.compress(marshal.dumps(list(units), 2), 6)
+    return zlib.compress(marshal.dumps(list(units), 2), level)
 
 
 @functools.cache
 def pushed(names: tuple[str, ...]) -> bytes:
     """Return the body that carries modules of ours, the same for all contexts."""
-    return pack_units((name, own_unit(name)) for name in names)
+    return pack_units(((name, own_unit(name)) for name in names), 9)
 
 
 def installed_places() -> tuple[str, ...]:
@@ -311,9 +325,15 @@ def main_name() -> str:
     if os.path.basename(path) == '__main__.py':
         path = os.path.dirname(path)
     stem = os.path.splitext(os.path.basename(path))[0]
-    if not stem or stem in STANDARD or '.' in stem or stem == 'econtext' or is_taken(stem, path):
-        stem = 'econtext_main_' + stem.replace('.', '_')
+    if not is_plain(stem) or stem in STANDARD or stem == 'econtext' or is_taken(stem, path):
+        # Helpers import it there by this name, which any Python takes.
+        stem = 'econtext_main_' + re.sub('[^A-Za-z0-9_]', '_', stem)
     return stem
+
+
+def is_plain(stem: str) -> bool:
+    """May every Python's ``import`` be followed by `stem`?"""
+    return stem.isascii() and stem.isidentifier() and not keyword.iskeyword(stem) and stem not in ('print', 'exec')
 
 
 def is_taken(name: str, path: str) -> bool:

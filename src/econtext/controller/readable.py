@@ -20,8 +20,10 @@ from importlib.util import MAGIC_NUMBER
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller import values
-from econtext.controller.errors import CallError, call_error
+from econtext.controller.errors import CallError
+from econtext.controller.installed import objection
 from econtext.controller.parsing import parse
+from econtext.controller.raised import call_error
 from econtext.controller.sources import Unit, imports_in
 from econtext.controller.standard import STANDARD
 
@@ -48,6 +50,11 @@ def fitting(context: Context, name: str, unit: Unit | None) -> Unit | None:
     """Return `unit` if the context can load it, else one that says why it cannot."""
     if unit is None:
         return None
+    is_installed = not context.broker.modules.is_own(name)
+    if is_installed and '.' not in name:
+        reason = objection(context.broker.modules, name, context.python_version)
+        if reason:
+            return False, name, failing('ImportError', reason)
     if isinstance(unit[2], tuple):
         # A code object, which fits one version.
         if context.magic == MAGIC_NUMBER:
@@ -56,15 +63,26 @@ def fitting(context: Context, name: str, unit: Unit | None) -> Unit | None:
             f'module {name} is here as a code object of Python {HERE} '
             f'alone, and Python {context.version.split()[0]} cannot load it: ship its source'
         )
-        return unit[0], unit[1], f'raise ImportError({message!r})\n'.encode()
+        return unit[0], unit[1], failing('ImportError', message)
     found = newest(context, unit) if is_older(context) else None
     if found is None:
         return unit
+    if is_installed:
+        # Whoever says `try: import …` of what may not be there is to go on.
+        there = '.'.join(map(str, context.python_version))
+        return unit[0], name, failing(
+            'ImportError', f'{message_of(unit, found)}, the context has {there}: '
+            f'install a version of {name.partition(".")[0]} that fits for the Python there')
     line = ascii(line_of(unit, found)) if context.python_version >= (3, 0) else 'None'
     return unit[0], unit[1], (
         f'raise SyntaxError({message_of(unit, found)!a}, '
         f'({unit[1]!a}, {found.line}, None, {line}))\n'
     ).encode()
+
+
+def failing(kind: str, message: str) -> bytes:
+    """Return the source of a module that cannot be imported, and says why."""
+    return f'raise {kind}({message!a})\n'.encode()
 
 
 def hint(context: Context, described: Any) -> str:

@@ -14,6 +14,8 @@ Pure; any thread may enter.
 
 from __future__ import annotations
 
+import re
+
 __all__ = ['BY_HAND', 'REMEDIES', 'explain']
 
 BY_HAND = 'Run the same command by hand to see why.'
@@ -183,6 +185,22 @@ REMEDIES: dict[str, tuple[str, str]] = {
 }
 
 
-def explain(kind: str) -> tuple[str, str]:
-    """Return what happened and what to do; a kind from a newer child means what 'ended' does."""
+# What was to be started by its path, as `children` tells, or as an interpreter, as connectors tell.
+GIVEN = re.compile(r'^(/[^\n]*): [A-Z][^:\n]*$', re.MULTILINE)
+TRIED = re.compile(r'^tried: (\S*/[^,\n]*)$', re.MULTILINE)
+
+
+def explain(kind: str, detail: str = '') -> tuple[str, str]:
+    """
+    Return what happened and what to do; a kind from a newer child means what 'ended' does.
+
+    `detail` is what was seen.  Who gave a path is not told to give one.
+    """
+    if kind == 'not-found' and (found := GIVEN.search(detail)):
+        return f'{found[1]} cannot be executed', (
+            'Correct that path, which an option such as ssh_path= or sudo_path= gave, or have that program '
+            'on the machine that connects.')
+    if kind == 'no-python' and (found := TRIED.search(detail)):
+        return f'no interpreter can be executed as {found[1]} there', (
+            'Correct that path, or leave python= out and have one searched for.')
     return REMEDIES.get(kind, REMEDIES['ended'])

@@ -19,7 +19,6 @@ Any thread may enter.
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.metadata
 import logging
 import marshal
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from econtext.controller.private_keys import NAMES, holds_private_key
 from econtext.controller.records import harmless, say
+from econtext.controller.sources import is_namespace
 
 if TYPE_CHECKING:
     from econtext.controller.modules import Modules
@@ -260,11 +260,6 @@ def tops_of(distribution: importlib.metadata.Distribution) -> set[str]:
     paths = [str(path).split('/') for path in distribution.files or () if CODE.match(str(path))]
     tops = {path[0] if len(path) > 1 else path[0].partition('.')[0] for path in paths}
     return {top for top in tops if top.isidentifier() and top != CACHE}
-
-
-def is_namespace(spec: importlib.machinery.ModuleSpec) -> bool:
-    """Is it a package without a source, by what found it?"""
-    return spec.loader is None or 'Namespace' in type(spec.loader).__name__
 
 
 def below(folder: str, path: str) -> list[str] | None:

@@ -4,6 +4,8 @@ What is sent for one module: a unit, read from wherever its loader has it.
 Invariants:
 
 * Nothing is imported to be read, and none of it is run.
+* A module is a package, with or without a source, if what found it says so: what makes
+  modules of nothing there, such as an importer that a package installs, is left to do so.
 * A source arrives as the oldest compilers want it.
 
 Any thread may enter.
@@ -19,6 +21,7 @@ import os
 import re
 import sys
 import types
+import zipimport
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -28,10 +31,16 @@ from econtext.controller.parsing import parse
 Unit = tuple[Any, str, Any]
 Spec = importlib.machinery.ModuleSpec
 
+SUFFIXES = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+FROM_FILES = (
+    importlib.machinery.SourceFileLoader, importlib.machinery.SourcelessFileLoader,
+    importlib.machinery.ExtensionFileLoader, zipimport.zipimporter)
+
 # Where statements hold statements, or what holds such.
 BLOCKS = 'cases', 'finalbody', 'orelse', 'handlers', 'body'
 OWN_IMPORT = re.compile(r'^[ \t]*from (econtext[\w.]*) import *(\([^)]*\)|.*)$', re.MULTILINE)
 
+IMPORTS_MAIN = re.compile(rb'\b(?:import|from)\b[^\n]*__main__|\\\n[^\n]*__main__')
 COOKIE = re.compile(rb'^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)', re.MULTILINE)
 
 
@@ -53,31 +62,76 @@ def main_unit(name: str) -> Unit | None:
 
 
 def unit_of(name: str, spec: Spec) -> Unit | None:
-    """Return what to send for the module that `spec` describes."""
+    """Return what to send for the module that `spec` describes; None if no source of it is to be had."""
     loader: Any = spec.loader
     locations = spec.submodule_search_locations
-    children: Any = False
-    if locations is not None:
-        children = list_children(list(locations))
-    if loader is None or (spec.origin is None and locations is not None):
-        # A namespace package has no source, only places.
-        return None if locations is None else (children, name, b'')
+    if is_namespace(spec):
+        # It has no source, only places.
+        return None if locations is None else (list_children(list(locations)), name, b'')
+    children: Any = list_children(list(locations or ())) if is_package(name, spec) else False
     origin = spec.origin or name
+    if origin.endswith(SUFFIXES):
+        beside = source_beside(origin)
+        if beside is None:
+            text = compiled(name)
+            return children, name, f'raise ImportError({text!r})\n'.encode()
+        return children, beside[0], beside[1]
     source = source_of(loader, name, origin)
     if source is not None:
         return children, origin, source
     get_code = getattr(loader, 'get_code', None)
-    code = get_code(name) if get_code else None
+    try:
+        code = get_code(name) if get_code else None
+    except ImportError:
+        code = None
     if isinstance(code, types.CodeType):
         return children, origin, (marshal.dumps(code),)
     return None
 
 
+def is_namespace(spec: Spec) -> bool:
+    """Is it a package without a source? What found it says so, not what it lacks."""
+    return spec.loader is None or 'Namespace' in type(spec.loader).__name__
+
+
+def is_package(name: str, spec: Spec) -> bool:
+    """Is it a package by its file, rather than by what a module made of itself?"""
+    if spec.submodule_search_locations is None:
+        return False
+    if isinstance(spec.loader, FROM_FILES):
+        try:
+            return spec.loader.is_package(name)
+        except ImportError:
+            # It has a loader for another name, such as that of the program.
+            pass
+    return True
+
+
+def source_beside(origin: str) -> tuple[str, bytes] | None:
+    """Return the path and content of the source that a compiled module was made of, if it lies beside."""
+    for suffix in SUFFIXES:
+        path = origin.removesuffix(suffix) + '.py'
+        if origin.endswith(suffix) and os.path.isfile(path):
+            with open(path, 'rb') as file:
+                return path, tidy(file.read())
+    return None
+
+
+def compiled(name: str) -> str:
+    """Return what to say of a compiled module."""
+    top = name.partition('.')[0]
+    return f'package {top} has compiled parts ({name}), which fit the Python of the program alone: ' \
+           f'install {top} for the Python of the context'
+
+
 def source_of(loader: Any, name: str, origin: str) -> bytes | None:
     """Return the source that `loader` has for module `name`."""
-    if origin.endswith('.py') and hasattr(loader, 'get_data'):
+    if origin.endswith('.py'):
         try:
-            return tidy(bytes(loader.get_data(origin)))
+            if hasattr(loader, 'get_data'):
+                return tidy(bytes(loader.get_data(origin)))
+            with open(origin, 'rb') as file:
+                return tidy(file.read())
         except OSError:
             pass
     get_source = getattr(loader, 'get_source', None)
@@ -90,6 +144,34 @@ def source_of(loader: Any, name: str, origin: str) -> bytes | None:
     cookie = COOKIE.search('\n'.join(text.split('\n')[:2]).encode('ascii', 'replace'))
     encoding = cookie.group(1).decode() if cookie else 'utf-8'
     return tidy(text.encode(encoding, 'surrogateescape'))
+
+
+def naming_main(source: bytes, main: str) -> bytes:
+    """
+    Return `source` with what it imports of ``__main__`` imported of the program by its name there, `main`.
+
+    There ``__main__`` is what started the interpreter.  Lines stay where they are.
+    """
+    if not IMPORTS_MAIN.search(source):
+        return source
+    tree = parse(source)
+    lines = source.split(b'\n')
+    places: list[tuple[int, int, bytes]] = []
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.ImportFrom) and node.module == '__main__' and not node.level:
+            # Nothing but blanks, or the end of a line that goes on, stands between the two words.
+            row, text = node.lineno - 1, node.col_offset + len('from')
+            while (at := lines[row].find(b'__main__', text)) < 0:
+                row, text = row + 1, 0
+            places.append((row, at, main.encode()))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == '__main__':
+                    name = main if alias.asname else f'{main} as __main__'
+                    places.append((alias.lineno - 1, alias.col_offset, name.encode()))
+    for row, at, new in sorted(places, reverse=True):
+        lines[row] = lines[row][:at] + new + lines[row][at + len(b'__main__'):]
+    return b'\n'.join(lines)
 
 
 def tidy(source: bytes) -> bytes:

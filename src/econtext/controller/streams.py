@@ -47,7 +47,7 @@ class Stream(Iterator[T], Generic[T]):
         self.over = True
         context = options.context
         self.grace = options.grace
-        module, name = context.broker.name_of(function)
+        module, name = context.broker.name_of(function, streamed=True)
         context.broker.modules.policy.check(module)
         context.push(module)
         self.loop = context.broker.loop
@@ -78,6 +78,23 @@ class Stream(Iterator[T], Generic[T]):
             self.channel.close()
             raise self.late() from None
         return value
+
+    def ended(self, over: bool) -> tuple[bool, BaseException | None]:
+        """
+        Tell whether no more values will come, and what is raised for it, as by __next__.
+
+        `over` says that its channel has ended, and all of it was read.
+        """
+        if self.over:
+            return True, None
+        if over:
+            self.over = True
+            return True, self.future.exception()
+        if self.left() == 0:
+            self.over = True
+            self.channel.close()
+            return True, self.late()
+        return False, None
 
     def left(self) -> float | None:
         """Return the seconds that are left, None for any number."""

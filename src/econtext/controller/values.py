@@ -3,7 +3,8 @@ Values on their way down: ``marshal`` version 2, readable by every Python.
 
 Invariants:
 
-* What may not cross raises TypeError before anything is sent.
+* What may not cross raises TypeError before anything is sent, and what is nested too
+  deeply ValueError: the limit is that of the way up, which every Python can carry.
 * No code object is ever sent as a value: between versions it would crash the
   interpreter that reads it.
 """
@@ -18,9 +19,11 @@ from typing import Any
 from econtext.controller import classes
 from econtext.core import rich
 from econtext.core.face import TYPES
+from econtext.core.failure import DEEPEST, TOO_DEEP
 
 CODE = b'c'
-
+# No more bytes than this are not deeper: a dict in a dict takes three.
+SHALLOW = DEEPEST * 3
 
 class Handing(bytes):
     """A body that speaks of `channels`: who sends it hands them over, see ``channels.Holding``."""
@@ -40,27 +43,34 @@ def encode_call(
     value = module, name, args, kwargs
     try:
         data = marshal.dumps(value, 2)
-        if CODE not in data or not (holds_code(args) or holds_code(kwargs)):
+        if (CODE not in data and len(data) < SHALLOW) or not (
+                holds_code(args, DEEPEST + 1) or holds_code(kwargs, DEEPEST + 1)):
             return data
     except ValueError:
         # Not all of it is plain.
         pass
-    return encode(value, f'{module}.{name}', context)
+    except RecursionError:
+        raise too_deep(f'{module}.{name}') from None
+    return encode(value, f'{module}.{name}', context, DEEPEST + 2)
 
 
-def encode(value: Any, what: str, context: Any = None) -> bytes:
-    """Return `value` for the way down to `context`; `what` names it in errors."""
+def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) -> bytes:
+    """Return `value`, of so many levels at most, for the way down to `context`; `what` names it in errors."""
     try:
         data = marshal.dumps(value, 2)
-        if not is_marked(value) and (CODE not in data or not holds_code(value)):
+        if not is_marked(value) and (
+                (CODE not in data and len(data) < SHALLOW) or not holds_code(value, levels)):
             return data
     except ValueError:
         # Not all of it is plain.
         pass
+    except RecursionError:
+        raise too_deep(what) from None
     met: list[Any] = []
     handed: list[Any] = []
     try:
         flat = rich.flat(value, met.append)
+        holds_code(flat, levels)
         for item in met:
             if type(item) in TYPES:
                 classes.provide(context, type(item))
@@ -71,14 +81,11 @@ def encode(value: Any, what: str, context: Any = None) -> bytes:
         raise TypeError(f'{what}: {error}') from error.__cause__
     except RecursionError:
         raise too_deep(what) from None
-    try:
-        data = marshal.dumps((Ellipsis, flat), 2)
-        if handed:
-            data = Handing(data)
-            data.channels = handed
-        return data
-    except ValueError:
-        raise too_deep(what) from None
+    data = marshal.dumps((Ellipsis, flat), 2)
+    if handed:
+        data = Handing(data)
+        data.channels = handed
+    return data
 
 
 def is_marked(value: Any) -> bool:
@@ -87,11 +94,15 @@ def is_marked(value: Any) -> bool:
 
 
 def too_deep(what: str) -> ValueError:
-    return ValueError(f'{what}: a value is nested too deeply, or contains itself: send it in parts')
+    return ValueError(f'{what}: a value {TOO_DEEP}')
 
 
-def holds_code(value: Any) -> bool:
-    """Is there a code object in `value`, which marshal took as plain?"""
+def holds_code(value: Any, levels: int = DEEPEST) -> bool:
+    """
+    Is there a code object in `value`, which marshal took as plain?
+
+    Raises RecursionError if more than `levels` containers stand in each other.
+    """
     kind = type(value)
     if kind is tuple or kind is list or kind is set or kind is frozenset:
         items = value
@@ -99,7 +110,9 @@ def holds_code(value: Any) -> bool:
         items = (*value, *value.values()) if value else ()
     else:
         return kind is types.CodeType
+    if levels <= 0:
+        raise RecursionError
     for item in items:  # noqa: SIM110 -- a generator takes twice the time, and this is done for most calls
-        if type(item) not in PLAIN and holds_code(item):
+        if type(item) not in PLAIN and holds_code(item, levels - 1):
             return True
     return False

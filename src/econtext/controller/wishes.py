@@ -41,7 +41,8 @@ class Common(TypedDict, total=False):
     The options of every connector.
 
     `name` is what logs and errors call the context, by default the host's or
-    user's name; `argv0` is what ``ps`` shows there.  `connect_timeout` is how many
+    user's name; while another context of the broker has it, it is followed by ``#2``,
+    ``#3`` and so on.  `argv0` is what ``ps`` shows there.  `connect_timeout` is how many
     seconds it may take to start, 30 unless given.  `threads` is how many calls run
     there at once, 1 unless given.
 

@@ -11,6 +11,8 @@ Invariants:
 
 * The same frames are routed, in the same order, as without it.
 * No more is read than the frame that was begun.
+* In a context between, no frame is stored that is larger than a part: what comes whole,
+  from one that does not cut what it says, goes on in parts.
 * A frame is judged before it is routed and before the next is looked at.
 * While something is left to send, a thread is about to write it, or the link is
   watched for room.  At most one part of a frame is queued, so what comes from
@@ -30,7 +32,7 @@ except ImportError:
 
 from econtext.core.kinds import PART
 from econtext.core.loop import CHUNK, TRANSIENT
-from econtext.core.parts import LARGEST, OPENING_SIZE, PIECE, Lanes, Parts, block, room, view, window
+from econtext.core.parts import LARGEST, OPENING, OPENING_SIZE, PIECE, Lanes, Parts, block, room, view, window
 from econtext.core.wire import EMPTY, FORMAT, HEADER_SIZE, MAGIC, BadFrame, pack
 
 try:
@@ -61,6 +63,10 @@ class Bulk(object):
         self.buffer = None  # type: Any
         self.finish = None  # type: Any
         self.have = 0
+        # Bytes of the frame behind those that `buffer` is for, where it goes on in parts.
+        self.left = 0
+        # Told of what was read here, for the way on may be full; and when that is empty.
+        self.backlog = self.outlet = None  # type: Any
         # Bytes to read at a time: behind a large frame comes another, as a rule.
         self.most = CHUNK
 
@@ -161,6 +167,8 @@ class Bulk(object):
                 return False
             # Nobody reads any more; what they still have to say may come.
             del queue[:]
+        if self.outlet:
+            self.outlet.emptied()
         return True
 
     def step(self, queue):
@@ -201,9 +209,11 @@ class Bulk(object):
                 if link.fd is None:
                     return
                 if self.buffer is None:
-                    self.read()
+                    size = self.read()
                 else:
-                    self.fill()
+                    size = self.fill()
+                if size and self.backlog:
+                    self.backlog.consider(link, size)
             except BadFrame:
                 link.close()
                 link.hang_up()
@@ -212,8 +222,8 @@ class Bulk(object):
             link.lock.release()
 
     def read(self):
-        # type: () -> None
-        """Read once, and route what is whole."""
+        # type: () -> int
+        """Read once, and route what is whole; return how much was read."""
         link = self.link
         try:
             data = os.read(link.fd, self.most)
@@ -221,7 +231,7 @@ class Bulk(object):
             if by_handler():
                 raise
             if sys.exc_info()[1].errno in TRANSIENT:
-                return
+                return 0
             data = EMPTY
         self.most = CHUNK
         if not data:
@@ -231,7 +241,8 @@ class Bulk(object):
         else:
             self.take(data)
         if link.decoder.have and link.fd is not None:
-            self.begin()
+            return len(data) + self.begin()
+        return len(data)
 
     def take(self, data):
         # type: (bytes) -> None
@@ -260,17 +271,17 @@ class Bulk(object):
         return self.link.decoder.have > 0 or self.buffer is not None
 
     def begin(self):
-        # type: () -> None
-        """Take over from the decoder, if it is at the beginning of a large frame."""
+        # type: () -> int
+        """Take over from the decoder, if it is at the beginning of a large frame; return how much was read."""
         decoder, router = self.link.decoder, self.link.router
         left = decoder.need - decoder.have
         if not (io and view and left > LARGE and decoder.parts):
-            return
+            return 0
         begun = EMPTY.join(decoder.parts)
         header = struct.unpack(FORMAT, begun[:HEADER_SIZE])
         if header[1] == PART and header[2] == router.me:
             if len(begun) < HEADER_SIZE + OPENING_SIZE:
-                return
+                return 0
             # What is here of the part is a part as well; the rest is read into place.
             self.route(header, begun[HEADER_SIZE:])
             self.buffer = router.parts.rest(header[3], left)
@@ -279,6 +290,14 @@ class Bulk(object):
                 self.buffer = view(block(left))
                 self.finish = lambda: self.route(header, self.buffer)
             self.have = 0
+        elif self.backlog and header[2] != router.me and header[5] > LARGEST:
+            # It passes through: what would store it whole goes on in parts.
+            opening = struct.pack(OPENING, header[1], header[5])
+            header = header[:1] + (PART,) + header[2:]
+            self.finish = lambda: self.route(header, self.buffer)
+            self.route(header, opening + begun[HEADER_SIZE:])
+            self.left = left
+            self.next_part()
         else:
             self.buffer = room(decoder.need) or view(block(decoder.need))
             self.have = len(begun)
@@ -288,11 +307,19 @@ class Bulk(object):
         if not self.file:
             self.file = io.FileIO(self.link.fd, 'r', closefd=False)
         # Most of it is here by now.
-        self.fill()
+        return self.fill()
+
+    def next_part(self):
+        # type: () -> None
+        """Make room for the next part of a frame that goes on in parts."""
+        size = min(self.left, PIECE)
+        self.left -= size
+        self.buffer = view(block(size))
+        self.have = 0
 
     def fill(self):
-        # type: () -> None
-        """Read on; route the frame once it is whole."""
+        # type: () -> int
+        """Read on; route the frame once it is whole; return how much was read."""
         link = self.link
         try:
             size = self.file.readinto(self.buffer[self.have:])
@@ -300,16 +327,19 @@ class Bulk(object):
             if by_handler():
                 raise
             if sys.exc_info()[1].errno in TRANSIENT:
-                return
+                return 0
             size = 0
         if size is None:
-            return
+            return 0
         self.have += size
         if not size:
             # What was begun will not be whole, and is not the decoder's any more.
             link.decoder.have = 0
             link.close()
             link.receive(EMPTY)
+        elif self.have == len(self.buffer) and self.left:
+            self.finish()
+            self.next_part()
         elif self.have == len(self.buffer):
             link.decoder.have = 0
             link.decoder.need = HEADER_SIZE
@@ -318,6 +348,7 @@ class Bulk(object):
                 self.finish()
             finally:
                 self.buffer = self.finish = None
+        return int(size)
 
     def route(self, header, body):
         # type: (tuple[int, ...], Any) -> None
@@ -372,9 +403,14 @@ def settle(child):
     link = child.link
     link.lock.acquire()
     try:
-        if hasattr(link, 'bulk'):
-            return
-        accelerate(link)
+        quicken(child)
     finally:
         link.lock.release()
-    child.router.send(PART, 0, 0, EMPTY)
+
+
+def quicken(child):
+    # type: (Child) -> None
+    """Do that; for who holds the lock of the link."""
+    if not hasattr(child.link, 'bulk'):
+        accelerate(child.link)
+        child.router.send(PART, 0, 0, EMPTY)

@@ -88,7 +88,7 @@ def forked(child):
     child.loop.wait = refuse
     child.router.send = ignore
     for link in [child.link] + list(child.router.links.values()):
-        close([link.out])
+        close([link.out, link.fd])
         link.out = -1
         link.send = link.write = ignore
     child.logs.flush = ignore

@@ -18,6 +18,8 @@ Invariants:
   that one wherever it collects garbage, also in who holds the lock of a link.
 * ``logging`` and ``multiprocessing.spawn`` are hooked as soon as they are imported, and
   imported by nobody but the application.
+* What a package that was sent makes by an importer of its own, that one makes here:
+  nobody is asked for it.
 
 Follows the preamble.  Entered by whichever thread imports.
 """
@@ -52,7 +54,8 @@ class Pull(object):
         self.child = child
         self.importer = child.importer
         # Called with modules of these names, once they are there.
-        self.hooks = hooks
+        self.hooks = dict(hooks)
+        self.hooks.update({'pkgutil': furnish, 'importlib._common': furnish})
         # (thread, name) that other finders are being asked for.
         self.asking = {}  # type: dict[tuple[int, str], bool]
         # Installed packages lie behind the standard library's own folders.
@@ -112,6 +115,10 @@ class Pull(object):
                 for finder in sys.meta_path:
                     if not spec and finder is not self and hasattr(finder, 'find_spec'):
                         spec = finder.find_spec(name, path)
+                        if spec and finder is not self.importer and self.importer.units.get(
+                                getattr(finder, '__module__', None)):
+                            # Of a package that was sent: what it makes, it makes here.
+                            return spec
             finally:
                 del self.asking[asking]
         if self.may_have(name, spec and (spec.origin or '/')):
@@ -124,8 +131,7 @@ class Pull(object):
             def exec_module(module):
                 # type: (Any) -> None
                 load(module)
-                if module.__name__ == name:
-                    self.hooks[name](module)
+                self.hooks.get(module.__name__, bool)(module)
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
@@ -149,7 +155,7 @@ class Pull(object):
 
     def load_module(self, name):
         # type: (str) -> Any
-        """Import `logging` as others do, then hook it."""
+        """Import one of the hooked modules as others do, then hook it."""
         sys.meta_path.remove(self)
         try:
             module = __import__(name)
@@ -157,6 +163,12 @@ class Pull(object):
             sys.meta_path.insert(1, self)
         self.hooks[name](module)
         return module
+
+
+def furnish(module):
+    # type: (Any) -> None
+    from econtext.core import places
+    places.furnish(module)
 
 
 def let_go():

@@ -22,8 +22,11 @@ def cut(text, most=MOST):
 
 def number(value):
     # type: (Any) -> Any
-    if isinstance(value, float) or isinstance(value, int) and -MOST_LEVEL < value < MOST_LEVEL:
-        return value
+    """Return `value` as a plain number, 0 for what is none: an application may have a class of its own for levels."""
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, int) and -MOST_LEVEL < value < MOST_LEVEL:
+        return int(value)
     return 0
 
 

@@ -232,6 +232,20 @@ def hashed(kind, items):
         return (Ellipsis, kind.__name__) + tuple(items)
 
 
+# What to do about values of types that no registration helps, of the language and of these modules.
+BOUND = '_thread', 'thread', 'threading', '_socket', 'socket'
+REMEDIES = {
+    'generator': 'iterate over the function that makes it by stream(), or send a list of its values',
+    'coroutine': 'have a plain function run it, by asyncio.run(), and return the result',
+    'async_generator': 'have a plain function collect its values, under asyncio.run(), and return a list',
+    'function': 'send its name, and look it up there; or call it itself',
+    'module': 'import it there',
+    'type': 'send its name, and look it up there',
+}
+for _name in 'method', 'instancemethod', 'builtin_function_or_method', 'method-wrapper':
+    REMEDIES[_name] = REMEDIES['function']
+
+
 def refusal(value):
     # type: (Any) -> TypeError
     kind = class_of(value)
@@ -240,6 +254,14 @@ def refusal(value):
     if kind.__module__ != len.__module__:
         remedy = (
             'register the class with econtext.register in a module that both ends import, or ' + remedy)
+    else:
+        remedy = REMEDIES.get(name[1], remedy)
+    if name[0] in BOUND:
+        remedy = 'it is bound to the process that made it: make one there'
+    if name[0].startswith('econtext.'):
+        remedy = 'it is bound to the process that made it: send what is needed of it'
+    if name[0] in ('_io', 'io'):
+        remedy = 'send the path of the file, or the bytes that are in it'
     if name in TYPES:
         remedy = (
             'another class of that name was registered: put @econtext.register above all '

@@ -19,7 +19,16 @@ def pour(channel, module, name, args, kwargs):
     # type: (Any, str, str, Any, dict[Any, Any]) -> None
     """Iterate over what function `name` of `module` returns."""
     kwargs = dict([(native(key), kwargs[key]) for key in kwargs])
-    values = iter(find(native(module), native(name))(*args, **kwargs))
+    values = find(native(module), native(name))(*args, **kwargs)
+    for awaited in '__aiter__', '__await__':
+        if hasattr(values, awaited):
+            raise TypeError(
+                '%s returned what is to be awaited: have a plain function run it, by asyncio.run(), and '
+                'return or yield the values' % name)
+    if not hasattr(values, '__iter__') and not hasattr(values, '__getitem__'):
+        raise TypeError('%s returned no values to iterate over, but a %s: use call() for it' % (
+            name, type(values).__name__))
+    values = iter(values)
     try:
         for value in values:
             if not channel.open():

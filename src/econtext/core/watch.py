@@ -15,6 +15,8 @@ Invariants:
 * Where there is traffic, or no call and no heartbeat, nobody is woken.
 * Only time in which this process ran is counted, in checks or in processor time:
   to be stopped (SIGSTOP) for any time is no fault, on either end.
+* Who is not listened to for a while, since the way on is full, is not taken for silent, and
+  is told that we are here.
 * Bytes count as life, also those of a frame that is not whole yet, and those of
   ours that are taken.
 
@@ -38,6 +40,7 @@ MISSES = 3          # questions without an answer
 TIMER = getattr(signal, 'ITIMER_PROF', None)    # since Python 2.6
 set_timer = getattr(signal, 'setitimer', None)  # type: Any
 AGAIN = 1.0         # seconds: a timer that is younger need not be set again
+SELDOM = 255        # turns between looks while something happens at each, in bits
 OFTEN = 2.0         # seconds between looks while calls run, at most
 clock = getattr(time, 'monotonic', time.time)
 
@@ -62,6 +65,10 @@ class Pulse(object):
         alive = self.link.fd in stirred or self.link.out in stirred
         for fd in self.link.fd, self.link.out:
             stirred.pop(fd, None)
+        if getattr(self.link, 'paused', False):
+            # We do not listen, for the way on is full.  The question shows that we are here.
+            alive = True
+            ask()
         if alive:
             self.misses = 0
             return True
@@ -83,6 +90,8 @@ class Watch(object):
         self.armed = False
         self.set_at = 0.0
         self.turns = 0
+        # How seldom to look while something happens all the time.
+        self.mask = SELDOM
         self.often = self.pause(OFTEN)
         # Between looks while there is no call.
         self.seldom = self.loop.patience
@@ -95,6 +104,7 @@ class Watch(object):
             # Later than the other end, which then has nothing to ask.
             self.attend(settings['parent'], child.link, 1.25 * settings['heartbeat'])
         child.attend = self.attend
+        child.watch = self
         self.loop.turn = self.turn
         # Whoever leads waits in another turn than this: standard input, at its end,
         # calls it away, and once.
@@ -141,7 +151,7 @@ class Watch(object):
             if watcher:
                 watcher.ready(fd)
         self.turns += 1
-        if not events or not self.turns & 255:
+        if not events or not self.turns & self.mask:
             self.look()
 
     def look(self):

@@ -12,8 +12,9 @@ Invariants:
 import marshal
 import sys
 
-from econtext.core import rich
+from econtext.core import rich, upward
 from econtext.core.codec import BYTES, Text
+from econtext.core.failure import DEEPEST, TOO_DEEP
 from econtext.core.loop import Waiter
 from econtext.core.wire import CALL, EMPTY, ERROR, RESULT, BadFrame
 from econtext.parent.values import Unusable, decode
@@ -30,7 +31,12 @@ def call(child, who, name, function, args, kwargs):
     path = getattr(function, '__qualname__', function.__name__)
     if '<' in path:
         raise TypeError('%s: make it a function of a module' % path)
-    body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs), hold_back))), 0)
+    try:
+        # The call itself and its arguments are the first two levels.
+        body = marshal.dumps((Ellipsis, texts(rich.flat((module, path, args, kwargs), hold_back))), 0)
+    except RuntimeError:
+        # RecursionError, which is one of these.
+        raise ValueError('%s.%s: an argument %s' % (module, path, TOO_DEEP))
     waiter = Waiter(child.loop)
     child.router.ask(CALL, who, body, waiter.settle)
     child.loop.wait(waiter)
@@ -38,15 +44,25 @@ def call(child, who, name, function, args, kwargs):
         if waiter.kind == RESULT:
             return decode(waiter.body or EMPTY, child)
         if waiter.kind == ERROR:
-            described = decode(waiter.body or EMPTY, child)
-            raise package.CallError('%s: %s\n\nIn context %s:\n%s' % (
-                described[0], described[1], name, described[2]))
+            raise raised(package, name, decode(waiter.body or EMPTY, child))
     except Unusable:
         error = sys.exc_info()[1]
         raise package.CallError('%s: the result %s' % (name, error))
     except BadFrame:
         raise package.CorruptStream('%s: its answer makes no sense' % name)
     raise package.ContextLost('%s: it was lost before it answered' % name)
+
+
+def raised(package, name, described):
+    # type: (Any, str, Any) -> Any
+    """Return the error for what ``core.failure.describe`` sent in context `name`."""
+    try:
+        kind, text, trace, types, arguments, attributes = described
+        text = upward.own('%s: %s\n\nIn context %s:\n%s' % (kind, text, name, trace))
+        # What comes from below has no say in what is looked up here.
+        return upward.made(package.CallError, types[:50], text, arguments, attributes, upward.built_in)
+    except Exception:
+        raise BadFrame('no description of an exception')
 
 
 def hold_back(value):
@@ -58,14 +74,16 @@ def hold_back(value):
             'channel() of the context that is to have it, and call the function there itself')
 
 
-def texts(value):
-    # type: (Any) -> Any
-    """Return `value` with each str of Python 2 as the text that it is."""
+def texts(value, left=DEEPEST + 2):
+    # type: (Any, int) -> Any
+    """Return `value` with each str of Python 2 as the text that it is; raise RuntimeError if it is too deep."""
     kind = type(value)
+    if left <= 0:
+        raise RuntimeError
     if kind in (tuple, list, set, frozenset):
-        return kind([texts(item) for item in value])
+        return kind([texts(item, left - 1) for item in value])
     if kind is dict:
-        return dict([(texts(key), texts(value[key])) for key in value])
+        return dict([(texts(key, left - 1), texts(value[key], left - 1)) for key in value])
     if kind is str and str is not Text and BYTES == 's':
         try:
             return value.decode('utf-8')

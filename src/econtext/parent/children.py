@@ -48,6 +48,10 @@ SET_PIPE_SIZE = 1031    # F_SETPIPE_SZ of Linux, which fcntl knows since 3.10
 IN_LINE = 90000     # bytes: in base64 below what one argument may have, 128 KiB
 ROOM = 1 << 20      # bytes in a pipe: fewer turns between two processes
 clock = getattr(time, 'monotonic', time.time)
+# What it means that a program cannot be started; else it is 'ended'.
+FULL = errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM
+ABSENT = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.EISDIR,
+          errno.ENAMETOOLONG)
 
 
 class Birth(object):
@@ -116,9 +120,14 @@ class Birth(object):
         except OSError:
             error = sys.exc_info()[1]
             kind = 'ended'
-            if error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
+            if error.errno in ABSENT:
                 kind = self.connector.MISSING
-            self.fail(kind, '%s: %s' % (argv[0], error.strerror))
+            elif error.errno in FULL:
+                kind = 'limits'
+            detail = '%s: %s' % (argv[0], error.strerror)
+            if kind != 'limits' and '/' not in argv[0]:
+                detail += ' on PATH=%s' % os.environ.get('PATH', os.defpath)
+            self.fail(kind, detail)
             return
         program = self.process
         loop = self.home.loop
@@ -147,8 +156,9 @@ class Birth(object):
     def hardened(self):
         # type: () -> set[int]
         """Return descriptors that no program inherits: those of the loop, and what links are written to."""
-        outs = [link.out for link in list(self.home.router.links.values()) if link]
-        return set(self.home.loop.watched).union([fd for fd in outs if fd >= 0])
+        links = [link for link in list(self.home.router.links.values()) if link]
+        found = [link.out for link in links] + [link.fd for link in links]
+        return set(self.home.loop.watched).union([fd for fd in found if fd is not None and fd >= 0])
 
     def in_line(self):
         # type: () -> Any
@@ -192,6 +202,9 @@ class Birth(object):
         finally:
             self.lock.release()
         self.obey(events)
+        if hasattr(self.home, 'backlog') and source != 'out':
+            for reader in self.readers:
+                self.home.backlog.consider(reader, len(data))
         if ended:
             self.end(None)
 
@@ -209,6 +222,7 @@ class Birth(object):
                 self.judge = self.link.decoder.accepts
                 self.link.close = self.close_link
                 bulk.accelerate(self.link)
+                self.link.bulk.backlog = getattr(self.home, 'backlog', None)
                 self.report('ready')
                 if self.heartbeat:
                     self.home.attend(self.who, self.link, self.heartbeat)
@@ -373,6 +387,8 @@ class Birth(object):
         for reader in self.readers + [self.link]:
             reader.lock.acquire()
             try:
+                if hasattr(self.home, 'backlog'):
+                    self.home.backlog.forget(reader)
                 reader.close()
             finally:
                 reader.lock.release()

@@ -23,6 +23,7 @@ except ImportError:
 from econtext.core.codec import encode, native
 from econtext.core.wire import DEAD, EMPTY, REPORT, ROUTE, STOP, TYPED
 from econtext.parent import judge
+from econtext.parent.backlog import Backlog
 from econtext.parent.children import MOST_LEVELS, Birth, clock
 from econtext.parent.handshake import ASK
 
@@ -53,6 +54,7 @@ class Nursery(object):
         self.births = {}
         # Those to be stopped before they were begun.
         self.stopped = []  # type: list[int]
+        child.backlog = Backlog(child)
         self.closed = False
         self.deadline = 0.0
         child.router.accepts = judge.guard(child.router)

@@ -13,6 +13,8 @@ Invariants:
 * A program that cannot be executed is an OSError from ``spawn()``, and leaves
   neither a descriptor nor a process behind.
 * Our ends are not inherited by any other program.
+* What is open beyond the limit of this process, since the limit was lowered after, hinders
+  no start, and is not inherited either.
 * The terminal echoes nothing, changes no byte of what the program prints, and
   lasts until ``close()``: closing it hangs up on the whole session.
 * No signal is sent to a process that has been waited for.
@@ -28,6 +30,10 @@ try:
     import _signal as signal
 except ImportError:
     import signal
+try:
+    from _thread import allocate_lock
+except ImportError:
+    from thread import allocate_lock
 
 from econtext.parent.command import encoded
 from econtext.parent.terminal import above, close, control, open_terminal
@@ -61,6 +67,11 @@ BORN_PRIVATE = hasattr(os, 'get_inheritable')
 # The descriptors that were open at the last look, and those that were made here since.
 SEEN = set()  # type: set[int]
 
+# Held while descriptors are private that are not so else; how often that began and ended.
+HIDING = allocate_lock()
+HIDES = [0, 0]
+
+# What stands in a status beside the number of a signal, where a core was left.
 CORE = 128
 # What waitpid() cannot tell any more, since somebody else did it for us.
 UNKNOWN = 255
@@ -163,16 +174,59 @@ def spawn(argv, tty=False, environ=None, ours=()):
 def start_fast(path, words, environment, theirs, terminal, ours=()):
     # type: (bytes, list[bytes], dict[bytes, bytes], list[int], tuple[int, int] | None, Any) -> int
     """Start the program by posix_spawn(), which copies nothing of ours."""
-    actions = []  # type: list[tuple[Any, ...]]
-    if not CLOSE_FROM:
-        actions += [(POSIX_SPAWN_CLOSE, fd) for fd in inheritable(ours)]
+    if CLOSE_FROM:
+        # Since 3.13; before, a look at each descriptor, which many contexts feel.
+        return start_closing([], path, words, environment, theirs, terminal)
+    ended = HIDES[1]
+    closed = inheritable(ours)
+    if HIDES[0] == ended and not beyond(closed):
+        return start_closing(closed, path, words, environment, theirs, terminal)
+    HIDING.acquire()
+    try:
+        HIDES[0] += 1
+        closed = inheritable(ours)
+        high = beyond(closed)
+        share(high, False)
+        try:
+            closed = [fd for fd in closed if fd not in high]
+            return start_closing(closed, path, words, environment, theirs, terminal)
+        finally:
+            share(high, True)
+            HIDES[1] += 1
+    finally:
+        HIDING.release()
+
+
+def beyond(fds):
+    # type: (list[int]) -> list[int]
+    """Return those of `fds` that are above our limit: posix_spawn() refuses to close these."""
+    if not fds:
+        return []
+    limit = os.sysconf('SC_OPEN_MAX')
+    return [fd for fd in fds if fd >= limit >= 0]
+
+
+def share(fds, inherited):
+    # type: (list[int], bool) -> None
+    """Let programs inherit `fds`, or not. No other can be opened under these numbers meanwhile."""
+    for fd in fds:
+        try:
+            os.set_inheritable(fd, inherited)  # novm
+        except OSError:
+            # Closed.
+            pass
+
+
+def start_closing(closed, path, words, environment, theirs, terminal):
+    # type: (list[int], bytes, list[bytes], dict[bytes, bytes], list[int], tuple[int, int] | None) -> int
+    """Start the program without the descriptors `closed`."""
+    actions = [(POSIX_SPAWN_CLOSE, fd) for fd in closed]  # type: list[tuple[Any, ...]]
     actions += [(POSIX_SPAWN_DUP2, theirs[fd], fd) for fd in range(3)]
     if terminal:
         name, slave = os.ttyname(terminal[1]), terminal[1]
         actions.append((POSIX_SPAWN_OPEN, slave, name, os.O_RDWR, 0))
         actions.append((POSIX_SPAWN_CLOSE, slave))
     if CLOSE_FROM:
-        # Since 3.13; before, a look at each descriptor, which many contexts feel.
         actions.append((CLOSE_FROM[0], 3))
     try:
         return posix_spawn(path, words, environment, file_actions=actions,

@@ -21,10 +21,10 @@ import sys
 from econtext.core import named, rich
 from econtext.core.codec import NONE, Long
 from econtext.core.face import TYPES
+from econtext.core.failure import DEEPEST
 from econtext.core.wire import EMPTY, BadFrame
 
 LONGEST = 1000  # characters of an address; the name of a link may be in it
-DEEPEST = 200   # levels of nesting
 CROWDED = 32    # keys with which each may collide, on the average
 STEP = 500      # values, between which the clock is looked at
 # What makers raise for arguments that they do not take.
@@ -170,9 +170,10 @@ READERS = dict([(tag.encode(), reader) for tag, reader in (
     ('s', lambda self, size: self.foreign(size)),
     ('u', lambda self, size: self.text(size)),
     ('t', lambda self, count: tuple(self.series(count))),
-    ('l', lambda self, count: self.series(count)),
-    ('d', lambda self, count: self.pairs(count)),
-    ('x', lambda self, count: self.rich(count)),
+    # As they are: each call in between counts towards the depth that the interpreter allows.
+    ('l', Decoder.series),
+    ('d', Decoder.pairs),
+    ('x', Decoder.rich),
 )])
 
 

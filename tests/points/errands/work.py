@@ -76,3 +76,12 @@ def orphaned_values():
     """Return how many channels this context keeps something for that no call has."""
     import gc
     return sum([len(thing.orphans) for thing in gc.get_objects() if type(thing).__name__ == 'Holders'])
+
+
+def count_slowly():
+    """Yield numbers that have no end."""
+    number = 0
+    while True:
+        yield number
+        number += 1
+        time.sleep(0.05)

@@ -1,0 +1,218 @@
+"""
+The exception that the caller of a function gets for the one that was raised there.
+
+It is a CallError and also of the type that was raised, if that is known here: built
+in, of the standard library, or registered.  ``core.failure`` tells its types by
+name, ``core.particulars`` its arguments and attributes.
+
+The strategy: such a class is made of CallError and that type, once for each type.
+An instance is made without that type's constructor, which would want what did not
+cross, and would run: its arguments and attributes are set as they came.
+
+Invariants:
+
+* A type is looked up among what is in memory: nothing is imported for a context,
+  and of a module no ``__getattr__`` is asked.
+* Only exceptions are found, and nothing of theirs runs: no constructor, no property,
+  no setter.  What the constructor would refuse may be there.
+* What would be taken for something else is a plain CallError: the end of an
+  iteration, the caller's own time, a future that was cancelled, a lost context.
+
+Any thread may enter.
+"""
+
+from __future__ import annotations
+
+import builtins
+import concurrent.futures
+import contextlib
+import functools
+import sys
+from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
+from typing import Any
+
+from econtext.controller.errors import CallError
+from econtext.controller.records import harmless_lines
+from econtext.core.face import TYPES
+from econtext.core.failure import of_class
+from econtext.core.particulars import MOST, usable
+
+NEVER: tuple[Any, ...] = (
+    StopIteration, StopAsyncIteration, TimeoutError, concurrent.futures.TimeoutError,
+    concurrent.futures.CancelledError, concurrent.futures.BrokenExecutor,
+    # Of 3.11: one would want the exceptions that it is made of.
+    *(vars(builtins)[name] for name in ('BaseExceptionGroup',) if name in vars(builtins)),
+)
+# Modules that Python 2 calls otherwise, and names that a version has and another not.
+MODULES = {
+    'ConfigParser': 'configparser', 'Cookie': 'http.cookies', 'HTMLParser': 'html.parser', 'Queue': 'queue',
+    'cookielib': 'http.cookiejar', 'httplib': 'http.client', 'urllib2': 'urllib.error', 'xmlrpclib': 'xmlrpc.client',
+    'anydbm': 'dbm', 'cPickle': 'pickle', '_pickle': 'pickle', 'sre_constants': 're',
+}
+NAMES = {
+    ('re', 'PatternError'): ('re', 'error'),
+    ('asyncio.exceptions', 'TimeoutError'): ('builtins', 'TimeoutError'),
+}
+# Ours, whatever an exception calls so.
+FIELDS = 'context', 'type_name', 'message', 'remote_traceback', 'hint'
+OURS = frozenset(FIELDS)
+STORED = MemberDescriptorType, GetSetDescriptorType
+ARGS: Any = vars(BaseException)['args']
+CONTENT: Any = vars(ModuleType)['__dict__']
+
+
+def known(names: Any) -> Any:
+    """Return the first of the types `names` that is known here; None if an instance is to be a plain CallError."""
+    for name in names:
+        kind = find(name)
+        if kind is Exception or kind is BaseException:
+            break
+        if not is_exception(kind):
+            continue
+        if made_of(kind) is not None:
+            return kind
+        if issubclass(kind, NEVER):
+            break
+    return None
+
+
+def is_exception(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
+
+
+def find(name: Any) -> Any:
+    """Return what is called so among the types that a context may name."""
+    if isinstance(name, str):
+        return vars(builtins).get(name)
+    module, name = name
+    if not (isinstance(module, str) and isinstance(name, str)):
+        raise ValueError('a class whose name is no text')
+    if (module, name) in TYPES:
+        return TYPES[module, name][0]
+    module = MODULES.get(module, module)
+    module, name = NAMES.get((module, name), (module, name))
+    loaded = sys.modules.get(module)
+    if module.partition('.')[0] in sys.stdlib_module_names and isinstance(loaded, ModuleType):
+        # Past the module's own ways, which may load it just then.
+        return CONTENT.__get__(loaded).get(name)
+    return None
+
+
+@functools.cache
+def made_of(kind: Any) -> Any:
+    """Return the class of a CallError that is also a `kind`; None if there can be none."""
+    if issubclass(kind, NEVER) or not issubclass(kind, Exception):
+        return None
+    # A class may do otherwise than all exceptions do when it is looked at or compared.
+    plainly = {name: getattr(BaseException, name) for name in (
+        '__setattr__', '__delattr__', '__getattribute__', '__eq__', '__ne__', '__hash__')}
+    if hasattr(kind, '__getattr__'):
+        plainly['__getattr__'] = missing
+    plainly.update((name, property(functools.partial(own, name=name))) for name in OURS if hasattr(kind, name))
+    try:
+        return type('CallError', (CallError, kind), {'__module__': 'econtext', '_kind': kind, **plainly})
+    except Exception:
+        # Its layout fits no other, or its class refuses to be the base of another.
+        return None
+
+
+def missing(error: object, name: str) -> Any:
+    raise AttributeError(name)
+
+
+def own(error: object, name: str) -> Any:
+    return error.__dict__[name]
+
+
+def call_error(context: str, described: Any, hint: str = '') -> CallError:
+    """Return the exception for what ``core.failure.describe`` sent; raise what says that this is no description."""
+    type_name, message, trace, names, arguments, *rest = described
+    attributes = rest[0] if rest else {}
+    kind = known(names[:50])
+    if (arguments is not None and type(arguments) is not tuple) or type(attributes) is not dict:
+        raise ValueError('an exception of another form')
+    named = {name: value for name, value in list(attributes.items())[:MOST]
+             if type(name) is str and name.isidentifier() and usable(name)}
+    return again(kind, (context, str(type_name), str(message), str(trace), hint), arguments, named)
+
+
+def again(
+    kind: Any, ours: tuple[str, ...], arguments: Any, attributes: dict[str, Any],
+    extra: dict[str, Any] | None = None,
+) -> CallError:
+    """Make the exception that ``taken_apart`` told of, or one for what a context has told."""
+    if kind is OSError:
+        kind = of_number(arguments, attributes)
+    made = (made_of(kind) if kind is not None else None) or CallError
+    base: Any = made
+    while not of_c(base):
+        # The one whose form it has.
+        base = base.__base__
+    error: CallError = base.__new__(made)
+    error.__dict__.update(zip(FIELDS, ours, strict=True))
+    arguments = arguments if type(arguments) is tuple else (ours[2],)
+    ARGS.__set__(error, arguments)
+    if isinstance(error, OSError) and len(arguments) > 1:
+        # As of Python 2, where select.error tells no more than its arguments.
+        attributes = dict(zip(('errno', 'strerror', 'filename'), arguments, strict=False)) | attributes
+    if isinstance(error, UnicodeDecodeError) and isinstance(attributes.get('object'), str):
+        # The bytes of Python 2.
+        attributes = attributes | {'object': attributes['object'].encode('utf-8', 'surrogateescape')}
+    for name, value in attributes.items():
+        give(error, name, value)
+    if isinstance(error, SyntaxError):
+        # What Python shows of a SyntaxError that nobody caught: this, and the place as it came.
+        error.msg = str(error)
+        for name in 'filename', 'text':
+            value = getattr(error, name)
+            setattr(error, name, harmless_lines(value) if isinstance(value, str) else None)
+    if extra:
+        error.__dict__.update(extra)
+    return error
+
+
+def of_number(arguments: Any, attributes: dict[str, Any]) -> Any:
+    """Return which of the errors of the system has that number."""
+    number = attributes.get('errno', arguments[0] if arguments and len(arguments) > 1 else None)
+    kind: Any = type(OSError(number, '')) if type(number) is int else OSError
+    return OSError if made_of(kind) is None else kind
+
+
+def of_c(kind: type) -> bool:
+    from econtext.controller import classes  # which imports much
+
+    return classes.of_c(kind)
+
+
+def give(error: CallError, name: str, value: Any) -> None:
+    """Set an attribute of `error`: where it is stored, past all that its class may do."""
+    if name in OURS:
+        return
+    for base in type(error).__mro__:
+        member = of_class(base, '__dict__').get(name)
+        if isinstance(member, STORED):
+            try:
+                member.__set__(error, value)
+            except (AttributeError, TypeError, ValueError, OverflowError):
+                # Of a type that no honest one has.
+                pass
+            return
+        if callable(member):
+            # A method stays one.
+            return
+        if member is not None:
+            break
+    error.__dict__[name] = value
+
+
+def taken_apart(error: CallError) -> tuple[Any, ...]:
+    """Return what ``again`` makes of it, for copies and pickles."""
+    found = {}
+    for base in type(error).__mro__:
+        for name, member in of_class(base, '__dict__').items():
+            if isinstance(member, STORED) and usable(name):
+                with contextlib.suppress(AttributeError):   # it was not set
+                    found[name] = member.__get__(error)
+    ours = tuple(error.__dict__.get(name, '') for name in FIELDS)
+    extra = {name: value for name, value in error.__dict__.items() if name not in OURS}
+    return vars(type(error)).get('_kind'), ours, ARGS.__get__(error), found, extra

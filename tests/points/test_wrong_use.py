@@ -1,0 +1,253 @@
+"""What a new user does wrong is told with the remedy, before anything is sent where that can be known."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from errands import streams, work, wrong
+
+import econtext
+
+
+@pytest.fixture
+def child(broker: econtext.Broker) -> econtext.Context:
+    return broker.local(name='child')
+
+
+# -- functions that return before they have run ------------------------------
+
+LATER: list[tuple[Callable[..., Any], str]] = [
+    (wrong.promise, 'asyncio.run(promise('),
+    (wrong.promise_many, 'asyncio.run()'),
+    (wrong.Things.promise, 'asyncio.run(Things.promise('),
+]
+
+
+@pytest.mark.parametrize(('function', 'remedy'), [*LATER, (wrong.generate, 'stream(generate')])
+def test_a_function_that_returns_later_is_refused_before_it_is_sent(
+    broker: econtext.Broker, function: Callable[..., Any], remedy: str
+) -> None:
+    child = broker.local()
+    for use in child.call, child.submit, child.options(timeout=5).call:
+        with pytest.raises(TypeError) as caught:
+            use(function, 1)
+        assert not isinstance(caught.value, econtext.CallError)
+        assert remedy in str(caught.value)
+    assert 'errands.wrong' not in child.sent
+
+
+@pytest.mark.parametrize(('function', 'remedy'), LATER)
+def test_what_is_awaited_is_no_stream(
+    child: econtext.Context, function: Callable[..., Any], remedy: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        child.stream(function)
+    assert remedy in str(caught.value)
+
+
+def test_a_generator_function_streams_and_is_still_refused_by_call(child: econtext.Context) -> None:
+    for _ in range(2):
+        assert list(child.stream(wrong.generate, 3)) == [0, 1, 2]
+        with pytest.raises(TypeError, match=r'stream\(generate'):
+            child.call(wrong.generate, 3)
+
+
+@pytest.mark.parametrize(('function', 'remedy'), [
+    (wrong.makes_a_promise, 'asyncio.run()'),
+    (wrong.makes_many, 'asyncio.run()'),
+    (wrong.makes_a_generator, 'stream()'),
+])  # fmt: skip
+def test_a_result_that_would_come_later_names_the_remedy(
+    child: econtext.Context, function: Callable[..., Any], remedy: str
+) -> None:
+    with pytest.raises(econtext.CallError) as caught:
+        child.call(function)
+    assert remedy in str(caught.value)
+    if function is not wrong.makes_a_generator:
+        with pytest.raises(TypeError, match=r'asyncio\.run'):
+            list(child.stream(function))
+
+
+def test_a_stream_of_what_is_no_series_names_call(child: econtext.Context) -> None:
+    with pytest.raises(TypeError, match=r'call\(\)'):
+        list(child.stream(os.getpid))
+
+
+# -- values ------------------------------------------------------------------
+
+
+def values(child: econtext.Context) -> Iterator[tuple[Any, str]]:
+    yield threading.Lock(), 'make one there'
+    yield threading.Event(), 'make one there'
+    yield io.BytesIO(), 'bytes that are in it'
+    yield (number for number in range(3)), 'a list of its values'
+    yield len, 'its name'
+    yield values, 'its name'
+    yield os, 'import it there'
+    yield child.broker, 'what is needed of it'
+    yield child.submit(os.getpid), 'what is needed of it'
+
+
+def test_what_is_bound_to_this_process_is_told_from_what_could_be_registered(child: econtext.Context) -> None:
+    for value, remedy in values(child):
+        with pytest.raises(TypeError) as caught:
+            child.call(print, value)
+        assert remedy in str(caught.value)
+        assert 'econtext.register' not in str(caught.value)
+
+    class Event:
+        pass
+
+    with pytest.raises(TypeError, match=r'econtext\.register'):
+        child.call(print, Event())
+
+
+# -- select ------------------------------------------------------------------
+
+
+def test_select_takes_streams_beside_channels(broker: econtext.Broker) -> None:
+    child, other, third = broker.local(), broker.local(), broker.local()
+    channel = other.channel()
+    other.submit(streams.count, channel, 3)
+    stream, failing = child.stream(wrong.generate, 4), third.stream(wrong.fails_later, 1)
+    got: dict[Any, list[Any]] = {channel: [], stream: [], failing: []}
+    for source, value in econtext.select([channel, stream, failing], timeout=20):
+        got[source].append(value)
+    assert got[channel] == [0, 1, 2]
+    assert got[stream] == [0, 1, 2, 3]
+    assert got[failing][0] == 0
+    assert isinstance(got[failing][1], ValueError)
+    assert isinstance(got[failing][1], econtext.CallError)
+    assert len(got[failing]) == 2
+    assert list(stream) == []
+
+
+def test_select_ends_a_stream_at_its_deadline(child: econtext.Context) -> None:
+    late = child.options(timeout=0.3).stream(work.count_slowly)
+    events = [value for _, value in econtext.select([late], timeout=20)]
+    assert isinstance(events[-1], econtext.CallTimeout)
+    assert not any(isinstance(event, Exception) for event in events[:-1])
+
+
+def test_select_leaves_out_a_stream_that_was_closed(child: econtext.Context) -> None:
+    stream = child.stream(wrong.generate, 1000)
+    next(stream)
+    stream.close()
+    assert list(econtext.select([stream])) == []
+
+
+def test_select_says_what_it_takes(child: econtext.Context) -> None:
+    for wrongs, remedy in (
+        (child.channel(), 'list'), (child.stream(wrong.generate, 1), 'list'), ([child], r'channel\(\)'),
+        ([child.submit(os.getpid)], 'as_completed'), ([3], r'channel\(\)'),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=remedy):
+            econtext.select(wrongs)  # type: ignore[type-var, arg-type]
+
+
+# -- hosts and programs ------------------------------------------------------
+
+
+@pytest.mark.parametrize(('hostname', 'remedies'), [
+    ('web:22', ["hostname='web'", 'port=22']),
+    ('deploy@web:2222', ["hostname='web'", "username='deploy'", 'port=2222']),
+    ('ssh://deploy@web:22', ["hostname='web'", "username='deploy'", 'port=22']),
+    ('ssh://web', ["hostname='web'"]),
+    ('https://web/path', ["hostname='web'"]),
+    ('ssh://[fe80::1]:22/', ["hostname='fe80::1'", 'port=22']),
+    ('[::1]:22', ["hostname='::1'", 'port=22']),
+    ('[::1]', ["hostname='::1'"]),
+    ('deploy@[::1]:22', ["hostname='::1'", "username='deploy'", 'port=22']),
+    ('web:', ['port=']),
+    ('web:ssh', ['port=']),
+    ('web:/srv', ['hostname=']),
+    ('web/', ['path']),
+    ('deploy@', ['lacks']),
+    ('@web', ['lacks']),
+    ('two words', ['hostname=']),
+    ('-oProxyCommand=x', ['hostname=']),
+])  # fmt: skip
+def test_what_says_more_than_a_host_is_refused_with_the_options_for_it(
+    broker: econtext.Broker, hostname: str, remedies: list[str]
+) -> None:
+    with pytest.raises(ValueError, match='hostname=') as caught:
+        broker.ssh(hostname)
+    for remedy in remedies:
+        assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize('hostname', [
+    'web', 'web.example.com',
+    'deploy@web', '::1', 'fe80::1%eth0', '2001:db8::22', '127.0.0.1', 'a_b-c', 'DOMAIN+me@web',
+])  # fmt: skip
+def test_what_ssh_takes_as_a_host_is_taken(broker: econtext.Broker, hostname: str) -> None:
+    assert broker.ssh(hostname, ssh_path='/no/such/ssh').name == hostname
+
+
+def fails(context: econtext.Context, kind: str) -> econtext.ConnectError:
+    with pytest.raises(econtext.ConnectError) as caught:
+        context.wait_ready()
+    assert caught.value.kind == kind
+    return caught.value
+
+
+def test_a_path_that_was_given_is_named_and_to_be_corrected(broker: econtext.Broker, tmp_path: Path) -> None:
+    (tmp_path / 'plain').touch()
+    for path in '/no/such/program', str(tmp_path), str(tmp_path / 'plain'), str(tmp_path / 'plain' / 'below'):
+        error = fails(broker.ssh('web', ssh_path=path), 'not-found')
+        assert error.what == f'{path} cannot be executed'
+        assert 'Correct that path' in error.remedy
+        error = fails(broker.local(python=path), 'no-python')
+        assert path in error.what
+        assert 'Correct that path' in error.remedy
+    error = fails(broker.ssh('web', ssh_path='no-such-ssh'), 'not-found')
+    assert 'Install it' in error.remedy
+    assert f'on PATH={os.environ["PATH"]}' in error.lines
+
+
+def test_words_in_one_text_are_no_path_of_an_interpreter(broker: econtext.Broker) -> None:
+    with pytest.raises(ValueError, match=r"\['python3', '-O'\]"):
+        broker.local(python='python3 -O')
+
+
+def test_without_descriptors_left_the_limit_is_named(broker: econtext.Broker) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    broker.local().wait_ready()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir('/proc/self/fd'))) + 8, limits[1]))
+        while True:
+            try:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+            except OSError as error:
+                assert error.errno == errno.EMFILE  # noqa: PT017
+                break
+        error = fails(broker.local(), 'limits')
+        assert 'open files' in error.remedy
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+# -- names -------------------------------------------------------------------
+
+
+def test_no_two_contexts_share_a_name_and_a_logger(broker: econtext.Broker) -> None:
+    contexts = [broker.local(name='web') for _ in range(3)]
+    assert [context.name for context in contexts] == ['web', 'web#2', 'web#3']
+    assert len({context.lines.logger for context in contexts}) == 3
+    contexts[1].close()
+    assert broker.local(name='web').name == 'web#2'  # as it is free again
+    hop = contexts[0]
+    assert [hop.ssh('db', ssh_path='no-ssh').name for _ in range(2)] == ['db', 'db#2']
+    with pytest.raises(ValueError, match='name='):
+        broker.local(name='')
