@@ -23,12 +23,13 @@ KNOWN = """
     itertools: count chain
     logging: Handler getLogger
     marshal: dumps loads
-    os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG WTERMSIG
+    os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WCOREDUMP WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG
+        WTERMSIG
         X_OK R_OK W_OK F_OK _exit access chdir close defpath dup dup2 environ execv execve execvp fdopen fork fstat
         getcwd getegid geteuid getgid getpgid getpgrp getpid getppid getuid isatty kill killpg linesep listdir lseek
         nice open openpty path pipe read sep setgid setpgid setsid setuid spawnv stat strerror sysconf system times
         ttyname umask uname unlink urandom waitpid write
-    os.path: abspath basename dirname exists isabs isdir isfile join normpath realpath split splitext
+    os.path: abspath basename dirname exists expanduser isabs isdir isfile join normpath realpath split splitext
     mmap: mmap
     posix: fork
     select: POLLERR POLLHUP POLLIN POLLOUT error poll select

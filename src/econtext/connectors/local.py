@@ -77,7 +77,7 @@ def switch():
     return True
 switched = user and switch()
 if cwd:
-    attempt('no-folder', 'cwd', os.chdir, cwd)
+    attempt('no-folder', 'cwd', os.chdir, os.path.expanduser(cwd))
 if switched:
     try:
         os.execv(sys.executable, [sys.executable, '-Ec', code])

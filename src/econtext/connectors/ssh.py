@@ -14,6 +14,8 @@ Invariants:
   configuration alone.
 * The remote command is one line that every login shell understands.
 """
+import os
+
 from econtext.core.particulars import seen
 from econtext.parent import command
 
@@ -94,7 +96,7 @@ def plan(options, data=None):
         argv += ['-l', given['username']]
     if 'identity_file' in given:
         command.check_word('identity_file', given['identity_file'])
-        argv += ['-i', given['identity_file']]
+        argv += ['-i', os.path.expanduser(given['identity_file'])]
     line = command.shell(command.candidates(given.get('python')), data)
     return argv + [given['hostname'], line], True, {}
 
@@ -119,7 +121,8 @@ def arguments(given):
         raise ValueError('ssh_args= must be a list, not %s' % seen(args))
     for word in args:
         command.check_word('ssh_args', word)
-    args = list(args)
+    # Not all that stands for a file in there is expanded by the client.
+    args = [os.path.expanduser(word) for word in args]
     if 'M' in flags(args):
         raise ValueError(
             'ssh_args= holds -M: a connection that others share would stay behind when the context ends; '

@@ -89,7 +89,7 @@ def plan(options):
     elif kept:
         argv.append('--preserve-env=' + variables(kept))
     argv.append('--')
-    return argv + words, True, {'LANGUAGE': 'C'}
+    return argv + words, True, command.ENGLISH
 
 
 def variables(names):

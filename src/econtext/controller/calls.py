@@ -48,10 +48,11 @@ class Call(Wait):
     settles = True
     mark = 0    # what was printed before the answer, see ``records``
 
-    def __init__(self, context: Context, deadline: float | None) -> None:
+    def __init__(self, context: Context, deadline: float | None, function: object) -> None:
         self.loop = context.broker.loop
         self.context = context
         self.deadline = deadline
+        self.function = function
         self.overdue: Timer | None = None
         if deadline is None or not context.ready:
             self.own = context.ways()
@@ -135,7 +136,7 @@ class Options:
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         if context.burden.full():
             self.wait_for_room(deadline)
-        call = Call(context, deadline)
+        call = Call(context, deadline, function)
         if context.broker.callbacks.running:
             context.broker.callbacks.enter(context, call)
         settle = call.settle if type(body) is bytes else Holding(context, call.settle, body).settle

@@ -111,6 +111,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         #: Tells the command by which it is started.
         self.started_by: Callable[[], str] = str
         self.threads = 1
+        #: Was its environment changed for the program that starts it?
+        self.to_undo = False
         self.heartbeat = 0.0
         # With one_trip: what is started once there is a first call to send along.
         self.unborn: Birth | None = None
@@ -358,7 +360,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
             if isinstance(cause, ConnectError):
                 what = f'{above.name}, by which it is reached, could not be started: {cause.what}'
                 return ConnectError(self.name, cause.kind, what, cause.lines, cause.remedy, cause.command)
-            return ContextLost(f'{self.name}: {above.name}, by which it was reached, is gone')
+            how = str(cause).removeprefix(f'{above.name}: ')
+            return ContextLost(f'{self.name}: {above.name}, by which it was reached, is gone: {how}')
         return explain_that
 
     def corrupted(self, reason: str) -> Callable[[], EcontextError]:

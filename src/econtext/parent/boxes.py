@@ -129,7 +129,7 @@ def inside(argv, options):
     # type: (list[str], dict[str, Any]) -> tuple[list[str], bool, dict[str, str | None]]
     """Return the plan that has the words `argv` start a child there."""
     pythons = command.candidates(options.get('python'))
-    return argv + command.argv(pythons), False, {'LANGUAGE': 'C'}
+    return argv + command.argv(pythons), False, command.ENGLISH
 
 
 def named(options, *flags):

@@ -17,6 +17,8 @@ Invariants:
 * Nothing that lies in the working directory or that PYTHON* variables name is
   imported, neither by the first stage nor after it.
 * ``shell()`` means the same to sh, bash, dash, zsh, csh, tcsh and fish.
+* ``~`` and ``~USER`` before the first slash of a path of an interpreter mean there what they
+  mean to a shell there: a POSIX shell expands them, as the user who runs the interpreter.
 * Exit status 127 says that there is no interpreter, or none by that name.
 
 Pure: no descriptors, threads or clocks.
@@ -47,6 +49,9 @@ FINDER = ('for p in %s;do command -v "$p">/dev/null&&exec "$p" -Ec "$0" "$@";don
 LETTERS = 'abcdefghijklmnopqrstuvwxyz'
 ALNUM = LETTERS + LETTERS.upper() + '0123456789'
 PLAIN = ALNUM + '_./-+,:'
+
+# What programs are given that ask questions; ``parent.children`` keeps what was there, ``core.undone`` takes it back.
+ENGLISH = {'LANGUAGE': 'C'}  # type: dict[str, str | None]
 
 # What an interpreter that cannot run the first stage says.
 FAILURES = (
@@ -109,10 +114,30 @@ def candidates(python):
         raise ValueError('python= is empty')
     for word in words:
         check_word('python', word)
+        if word[0] == '~' and (home(word)[1:2] == '-' or home(word).strip(ALNUM + '~_.-')):
+            raise ValueError('python= begins with ~ and what is no name of a user: %r' % (word,))
     if len(words) == 1 and ' -' in words[0]:
         raise ValueError('python= is one path; where more words are to stand beside it give a list: %r'
                          % (words[0].split(),))
     return (words,)
+
+
+def home(word):
+    # type: (str) -> str
+    """Return what of `word`, which begins with ~, stands for the folder of a user."""
+    return word.split('/')[0]
+
+
+def expanded(word):
+    # type: (str) -> str
+    """Return `word` for a POSIX shell: quoted, but for what stands for the folder of a user."""
+    if word[:1] != '~':
+        return quote(word)
+    rest = word[len(home(word)) + 1:]
+    if rest:
+        # The slash ends what is expanded, if no quote stands before it.
+        rest = '/' + quote(rest)
+    return home(word) + rest
 
 
 def tried(python):
@@ -134,7 +159,12 @@ def argv(pythons, data=None):
     if data:
         stage = [IN_LINE, data]
     if len(pythons) == 1:
-        return words_of(pythons[0]) + ['-Ec'] + stage
+        words = words_of(pythons[0])
+        if [word for word in words if word[:1] == '~']:
+            # Quoted it is a name like others; and bash, which expands it all the same behind exec,
+            # gives the program the name as it was, by which it does not find its own files.
+            return ['sh', '-c', 'exec %s -Ec "$0" "$@"' % ' '.join([expanded(word) for word in words])] + stage
+        return words + ['-Ec'] + stage
     return ['sh', '-c', FINDER % ' '.join([quote(p) for p in pythons])] + stage
 
 
