@@ -27,6 +27,7 @@ ALLOWED = {
     ('core/bulk.py', 'data[at:at + 500]'): 'bytes that are no frame',
     ('core/wire.py', 'data[start:start + 500]'): 'bytes that are no frame',
     ('parent/children.py', 'EMPTY'): 'our own', ('parent/children.py', 'self.words'): 'bytes that are no frame',
+    ('controller/sources.py', 'text'): 'code', ('core/rich.py', 'value'): 'an xrange, for its numbers',
     ('core/particulars.py', 'value'): 'a number or a short text, by their exact types',
     ('parent/values.py', "(module + '.' + name)[:200]"): 'a text of exact type',
 }  # fmt: skip

@@ -33,6 +33,7 @@ from econtext.controller.values import Handing
 from econtext.controller.wishes import is_seconds
 from econtext.core.channels import FREE, KEEP, WINDOW, End
 from econtext.core.kinds import BEGUN
+from econtext.core.particulars import seen
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
 from econtext.parent.values import Unusable, decode
 
@@ -431,7 +432,7 @@ def select(channels: Iterable[S], timeout: float | None = None) -> Iterator[tupl
 def check_timeout(timeout: float) -> float:
     """Return `timeout`; raise ValueError where it is no number of seconds."""
     if not is_seconds(timeout):
-        raise ValueError(f'timeout= must be a number of seconds, not {timeout!r}')
+        raise ValueError(f'timeout= must be a number of seconds, not {seen(timeout)}')
     return timeout
 
 

@@ -59,7 +59,7 @@ def missing(name):
         refuse()
     kind = getattr(sys.modules['builtins'], 'ModuleNotFoundError', ImportError)
     return kind(
-        'No module named %r: this process was started from a context, and is sent no modules: let the '
+        'No module named %s: this process was started from a context, and is sent no modules: let the '
         'context import it before' % name, name=name)
 
 

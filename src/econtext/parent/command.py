@@ -115,10 +115,9 @@ def candidates(python):
     for word in words:
         check_word('python', word)
         if word[0] == '~' and (home(word)[1:2] == '-' or home(word).strip(ALNUM + '~_.-')):
-            raise ValueError('python= begins with ~ and what is no name of a user: %r' % (word,))
+            raise ValueError('python= begins with ~ and what is no name of a user: %s' % seen(word))
     if len(words) == 1 and ' -' in words[0]:
-        raise ValueError('python= is one path; where more words are to stand beside it give a list: %r'
-                         % (words[0].split(),))
+        raise ValueError('python= is one path; where more words are to stand beside it give a list of these words')
     return (words,)
 
 
