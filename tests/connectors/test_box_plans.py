@@ -194,6 +194,25 @@ SAID = [
     (podman, 'Error: docker.io/library/web: image not known', 'no-such-image'),
     (podman, 'Error: runc: exec failed: unable to start container process: exec: "/etc/passwd": permission denied: OCI '
      'permission denied', 'broken-python'),
+    (podman, 'time="2026" level=error msg="exec failed: unable to start container process: exec: '
+     '\\"/x/python\\": stat /x/python: no such file or directory"', 'no-python'),
+    (podman, 'cannot resolve /nonexistent: lstat /nonexistent: no such file or directory', 'engine-broken'),
+    (podman, 'time="2026" level=error msg="stat /root/.config/containers/storage.conf: permission denied"',
+     'engine-broken'),
+    (podman, 'time="2026" level=error msg="invalid internal status, try resetting the pause process with '
+     '\\"podman system migrate\\": cannot write uid_map: write /proc/28693/uid_map: operation not permitted"',
+     'engine-broken'),
+    (podman, 'Error: remount /var/lib/containers/storage/overlay, flags: 0x40000: operation not permitted',
+     'engine-broken'),
+    (podman, 'Error: please update to v2.0.1 or later: outdated conmon version', 'engine-broken'),
+    (podman, 'Error: cannot set up namespace using "/usr/bin/newuidmap": exit status 1', 'engine-broken'),
+    (podman, 'Error: creating runtime static files directory: mkdir /proc/nope: no such file or directory',
+     'engine-broken'),
+    (docker, 'failed to connect to the docker API at unix:///x.sock; check if the path is correct and if the daemon is '
+     'running: dial unix /x.sock: connect: no such file or directory', 'engine-down'),
+    (docker, 'permission denied while trying to connect to the docker API at unix:///var/run/docker.sock',
+     'engine-refused'),
+    (kubectl, 'error: stat /x/config: no such file or directory', 'engine-down'),
     (kubectl, 'Error from server (NotFound): pods "web" not found', 'no-such-box'),
     (kubectl, 'error: cannot exec into a container in a completed pod; current phase is Succeeded', 'not-running'),
     (kubectl, 'error: You must be logged in to the server (the server has asked for the client to provide credentials)',
@@ -208,6 +227,13 @@ SAID = [
     (lxc, 'lxc-attach: web: get_attach_context: 406 Connection refused - Failed to get init pid', 'not-running'),
     (systemd_nspawn, 'Directory tree /srv/root is currently busy.', 'busy'),
 ]  # fmt: skip
+
+
+def test_a_warning_is_no_cause() -> None:
+    watch = handshake.Handshake(b'mark', podman.PROMPTS, podman.FAILURES, {})
+    watch.feed('err', b'level=warning msg="Using rootless single mapping into the namespace. Check /etc/subuid, '
+                      b'uid_map and storage.conf"\nTraceback (most recent call last):\n')  # fmt: skip
+    assert watch.ended(1)[0] == 'broken-python'
 
 
 def test_what_was_seen() -> None:

@@ -115,10 +115,12 @@ def tool(*argv: str) -> str:
 
 
 def test_chroot(broker: econtext.Broker, root: Path) -> None:
-    assert passes(broker.chroot(root))[1] == 0
+    own = broker.chroot(root)
+    assert passes(own)[1] == 0
+    assert own.name == f'chroot.{root}'
     app = broker.chroot(str(root), user='app:app', python='/usr/bin/python3')
     assert passes(app)[1] == roots.APP
-    assert app.name == f'chroot.{root}'
+    assert app.name == f'chroot.{root}#2'
     reach.record('connector', 'chroot', tool('chroot', '--version'))
 
 

@@ -21,7 +21,7 @@ import pytest
 from errands import facts, streams, work
 
 import econtext
-from lab import eventually, leaks, pythons
+from lab import eventually, leaks, olden, pythons
 from lab.accounts import Accounts
 from lab.sshd import Sshd
 
@@ -143,6 +143,16 @@ def ssh_clients(program: Program) -> list[int]:
 def test_killed_controller_of_local_contexts(start: Any) -> None:
     program = start(*plan())
     assert len(program.all) >= 4 * (6 + 2 + 1 + 2)
+    program.process.kill()
+    program.assert_gone()
+
+
+@pytest.mark.parametrize('way', ['holds', 'computes', 'sleeps'])
+def test_killed_controller_of_a_python_without_timers(start: Any, tmp_path: Path, way: str) -> None:
+    """Before Python 2.6 no timer ends what holds the interpreter lock: another process of the context does."""
+    python = olden.write(tmp_path)
+    hop = {'name': 'hop', 'via': None, 'kind': 'local', 'way': 'idle', 'options': {'python': python}}
+    program = start(hop, {'name': 'old', 'via': 'hop', 'kind': 'local', 'way': way, 'options': {'python': python}})
     program.process.kill()
     program.assert_gone()
 

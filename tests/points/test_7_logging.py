@@ -215,6 +215,23 @@ def test_over_ssh_and_further(
 
 
 @pytest.mark.every_python
+def test_several_threads_import_logging_at_once(
+    broker: econtext.Broker, python: pythons.Interpreter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is hooked when it is whole, also while other calls have begun to import it."""
+    for number in range(6):
+        child = broker.local(python=python, threads=4, name=f'child{number}')
+        futures = [child.submit(facts.first_record, f'{number} {each}') for each in range(4)]
+        for future in futures:
+            future.result(30)
+        child.close()
+    texts = [record.getMessage() for record in caplog.records]
+    assert not [text for text in texts if 'Traceback' in text or 'Error' in text]
+    assert sorted(text for text in texts if 'first' in text) == sorted(
+        f'errands: first: {number} {each}' for number in range(6) for each in range(4))
+
+
+@pytest.mark.every_python
 def test_through_every_python(broker: econtext.Broker, python: pythons.Interpreter, seen: Records) -> None:
     child = broker.local(python=python, name='hop').local(python=pythons.interpreter('2.7'), name='child')
     child.call(records.at_every_level, 'text')

@@ -15,6 +15,8 @@ import pytest
 from errands import streams, work, wrong
 
 import econtext
+from lab.accounts import Accounts
+from lab.sshd import Sshd
 
 
 @pytest.fixture
@@ -236,6 +238,29 @@ def test_without_descriptors_left_the_limit_is_named(broker: econtext.Broker) ->
         for fd in taken:
             os.close(fd)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_key_that_is_not_there_is_the_cause(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, tmp_path: Path
+) -> None:
+    """And not that the server refuses what it was never offered."""
+    config = tmp_path / 'config'
+    lines = sshd.config.read_text().splitlines()
+    config.write_text('\n'.join(line for line in lines if 'identityfile' not in line.lower()))
+    for account in 'nopw', 'plain':
+        context = broker.ssh(
+            sshd.address, ssh_args=['-F', str(config)], identity_file='/no/such/key',
+            username=accounts[account].name)  # fmt: skip
+        assert 'identity_file=' in fails(context, 'no-identity').remedy
+
+
+def test_options_of_another_form_are_told(child: econtext.Context) -> None:
+    with pytest.raises(TypeError, match='answers='):
+        child.broker.ssh('web', answers=['no'])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match='timeout='):
+        child.channel().get('5')  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match='timeout='):
+        econtext.select([child.channel()], timeout='5')  # type: ignore[arg-type]
 
 
 # -- names -------------------------------------------------------------------

@@ -6,11 +6,13 @@ import importlib
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import econtext
+from econtext.controller import readable
 from lab import pythons
 
 # The forms that a parser asked for an older grammar lets pass, and some that it does not.
@@ -124,3 +126,19 @@ def test_a_module_asked_for_is_answered_with_the_reason(broker: econtext.Broker,
                 child.call(module.f, 'ect_asked')
         newer = child.local(python=sys.executable)
         assert newer.call(module.f, 'ect_asked') == 1, 'what one cannot read is not passed on'
+
+
+@pytest.mark.parametrize(('version', 'refused'), [((2, 4), False), ((2, 7), False), ((3, 0), True), ((3, 2), True),
+                                                  ((3, 3), False), ((3, 15), False)])  # fmt: skip
+def test_a_literal_that_was_gone_for_a_while_is_found(version: tuple[int, int], refused: bool) -> None:
+    context: Any = SimpleNamespace(python_version=version)
+    found = readable.newest(context, (False, 'program.py', b"a = 1\nb = u'x'\n"))
+    assert (found is not None) is refused
+    assert found is None or (found.line, found.what) == (2, "u''")
+
+
+def test_a_version_that_is_unknown_is_no_error() -> None:
+    context: Any = SimpleNamespace(python_version=(), version='', magic=None)
+    unit = readable.fitting(context, 'name', (False, 'name.py', ('code',)))  # type: ignore[arg-type]
+    assert unit is not None
+    assert b'another Python cannot load it' in unit[2]

@@ -166,8 +166,9 @@ def test_an_import_in_a_forked_process_says_what_to_do(broker: econtext.Broker, 
         assert 'stops.nowhere' in lacking
         assert 'let the context import it before' in lacking
     assert optional in ('None', 'None None')
-    assert 'EcontextError' in program
-    assert 'reaches nobody' in program
+    if version != '2.7':
+        assert 'EcontextError' in program
+        assert 'reaches nobody' in program
 
 
 @pytest.mark.parametrize('version', FORKED)

@@ -16,18 +16,20 @@ KNOWN = """
     atexit: _run_exitfuncs register
     binascii: b2a_base64 a2b_base64
     datetime: date datetime time timedelta tzinfo
-    errno: EACCES EAGAIN EBADF ECHILD EINTR EINVAL EIO ENOENT ENOEXEC ENOSYS EPERM EPIPE ESRCH
+    errno: EACCES EAGAIN EBADF ECHILD EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENOENT ENOEXEC
+        ENOMEM ENOSYS ENOTDIR EPERM EPIPE ESRCH
     fcntl: FD_CLOEXEC F_DUPFD F_GETFD F_GETFL F_SETFD F_SETFL fcntl ioctl
     gc: collect get_objects
     itertools: count chain
     logging: Handler getLogger
     marshal: dumps loads
-    os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG WTERMSIG
+    os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WCOREDUMP WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG
+        WTERMSIG
         X_OK R_OK W_OK F_OK _exit access chdir close defpath dup dup2 environ execv execve execvp fdopen fork fstat
         getcwd getegid geteuid getgid getpgid getpgrp getpid getppid getuid isatty kill killpg linesep listdir lseek
         nice open openpty path pipe read sep setgid setpgid setsid setuid spawnv stat strerror sysconf system times
         ttyname umask uname unlink urandom waitpid write
-    os.path: abspath basename dirname exists isabs isdir isfile join normpath realpath split splitext
+    os.path: abspath basename dirname exists expanduser isabs isdir isfile join normpath realpath split splitext
     mmap: mmap
     posix: fork
     select: POLLERR POLLHUP POLLIN POLLOUT error poll select

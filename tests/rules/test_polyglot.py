@@ -10,6 +10,7 @@ from pathlib import Path
 import polyglot
 import pytest
 
+from econtext.core import pull
 from lab import pythons
 
 PACKAGE = Path(__file__).parents[2] / 'src' / 'econtext'
@@ -131,3 +132,22 @@ def test_compiles(version: str) -> None:
     names = '\n'.join(map(str, FILES))
     done = subprocess.run([python, '-E', '-c', COMPILE], input=names, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, '')
+
+
+def tried(text: str) -> set[str]:
+    """Return the modules of others that a source imports, and does without where there is none."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Try):
+            for each in node.body:
+                if isinstance(each, ast.Import):
+                    found.update(alias.name for alias in each.names)
+                elif isinstance(each, ast.ImportFrom):
+                    found.add(str(each.module))
+    return {name.partition('.')[0] for name in found} - {'econtext'}
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: '%s/%s' % (path.parent.name, path.name))
+def test_what_some_python_lacks_is_asked_for_nowhere(path: Path) -> None:
+    """Such an import may stand where nobody may wait: in the leader, or in who holds a lock."""
+    assert tried(path.read_text('utf-8')) <= polyglot.MODULES | set(pull.NEWER)

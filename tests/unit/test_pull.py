@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from econtext.core.importer import Importer
-from econtext.core.pull import Pull
+from econtext.core.pull import NEWER, Pull
 
 UNIT = False, 'econtext/core/parts.py', b'VALUE = 1\n'
 
@@ -39,3 +39,9 @@ def test_what_is_nowhere_is_nowhere() -> None:
     pull = Pull(types.SimpleNamespace(importer=importer), lambda logging: None)  # type: ignore[arg-type]
     assert pull.find_spec('econtext.core.absent') is None
     assert pull.find_spec('json').origin.endswith('__init__.py')
+
+
+@pytest.mark.parametrize('name', NEWER)
+def test_nobody_is_asked_for_what_our_own_code_tries_to_import(name: str) -> None:
+    pull = Pull(types.SimpleNamespace(importer=Importer()), lambda logging: None)  # type: ignore[arg-type]
+    assert not pull.may_have(name, None)

@@ -10,6 +10,7 @@ Invariants:
   every login shell where ``shell`` says that one reads it.
 * What it asks a person it asks on a terminal that is ours.
 """
+from econtext.core.particulars import seen, type_name
 from econtext.parent import command
 
 OPTIONS = 'argv', 'python', 'shell', 'env', 'tty'
@@ -55,11 +56,11 @@ def plan(options):
     command.check_options(options, OPTIONS)
     words = options.get('argv')
     if not isinstance(words, (list, tuple)) or not words:
-        raise ValueError('argv= must be a list of words, not %r' % (words,))
+        raise ValueError('argv= must be a list of words, not %s' % seen(words))
     command.check_word('argv', words[0])
     for word in words:
         if not hasattr(word, 'encode') or '\0' in word:
-            raise ValueError('argv= holds what is no word: %r' % (word,))
+            raise ValueError('argv= holds what is no word, but %s' % type_name(type(word)))
     env = options.get('env') or {}
     command.check_environ('env', env)
     pythons = command.candidates(options.get('python'))

@@ -14,6 +14,7 @@ Invariants:
 """
 import sys
 
+from econtext.core.particulars import seen
 from econtext.parent import command
 
 OPTIONS = 'python', 'env', 'cwd', 'user', 'nice', 'cpus'
@@ -76,7 +77,7 @@ def switch():
     return True
 switched = user and switch()
 if cwd:
-    attempt('no-folder', 'cwd', os.chdir, cwd)
+    attempt('no-folder', 'cwd', os.chdir, os.path.expanduser(cwd))
 if switched:
     try:
         os.execv(sys.executable, [sys.executable, '-Ec', code])
@@ -123,15 +124,15 @@ def further_words(options, env):
         if not isinstance(user, int):
             command.check_name('user', user)
         elif isinstance(user, bool) or not 0 <= user < 1 << 32:
-            raise ValueError('user= must be a name or a number, not %r' % (user,))
+            raise ValueError('user= must be a name or a number, not %s' % seen(user))
     if cwd is not None and (not hasattr(cwd, 'encode') or not cwd or '\0' in cwd):
-        raise ValueError('cwd= must be the path of a folder, not %r' % (cwd,))
+        raise ValueError('cwd= must be the path of a folder, not %s' % seen(cwd))
     if nice is not None and (not isinstance(nice, int) or not -20 <= nice <= 19):
-        raise ValueError('nice= must be a number from -20 to 19, not %r' % (nice,))
+        raise ValueError('nice= must be a number from -20 to 19, not %s' % seen(nice))
     if cpus is not None:
         if not isinstance(cpus, (list, tuple)) or not cpus or [
                 cpu for cpu in cpus if not isinstance(cpu, int) or cpu < 0]:
-            raise ValueError('cpus= must be a list of numbers, not %r' % (cpus,))
+            raise ValueError('cpus= must be a list of numbers, not %s' % seen(cpus))
         cpus = ' '.join([str(int(cpu)) for cpu in cpus])
     return [word(value) for value in (user, names, cwd, nice, cpus)]
 

@@ -9,6 +9,7 @@ Invariants:
 
 * What is to be a container cannot become an option, nor part of the script.
 """
+from econtext.core.particulars import seen
 from econtext.parent import boxes, command
 
 OPTIONS = 'pid', 'container', 'engine', 'namespaces', 'python'
@@ -63,13 +64,16 @@ def plan(options):
     if (container is None) == (pid is None):
         raise ValueError('either pid= or container= must be given')
     if container is None:
-        if not str(pid).isdigit() or not int(str(pid)):
-            raise ValueError('pid= must be the number of a process, not %r' % (pid,))
-        return boxes.inside(argv + ['-t', str(pid)] + flags + ['--'], options)
+        number = ''
+        if isinstance(pid, int) or hasattr(pid, 'encode'):
+            number = str(pid)
+        if not number.isdigit() or not int(number):
+            raise ValueError('pid= must be the number of a process, not %s' % seen(pid))
+        return boxes.inside(argv + ['-t', number] + flags + ['--'], options)
     command.check_name('container', container)
     script = ENGINES.get(options.get('engine') or 'docker')
     if script is None:
-        raise ValueError('engine= is %r; there are: %s'
-                         % (options['engine'], ', '.join(sorted(ENGINES))))
+        raise ValueError('engine= is %s; there are: %s'
+                         % (seen(options['engine']), ', '.join(sorted(ENGINES))))
     before = ['sh', '-c', SCRIPT % script, argv[0], container]
     return boxes.inside(before + argv[1:] + flags + ['--'], options)

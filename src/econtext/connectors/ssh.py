@@ -14,6 +14,9 @@ Invariants:
   configuration alone.
 * The remote command is one line that every login shell understands.
 """
+import os
+
+from econtext.core.particulars import seen
 from econtext.parent import command
 
 OPTIONS = ('hostname', 'username', 'port', 'identity_file', 'python',
@@ -32,6 +35,8 @@ PROMPTS = (
 )
 
 FAILURES = (
+    ('cannot execute command-line and remote command', 'remote-command'),
+    ('command execution via remote command', 'remote-command'),
     ('remote host identification has changed', 'changed-host-key'),
     ('has changed and you have requested strict', 'changed-host-key'),
     ('host key is known for', 'unknown-host-key'),
@@ -41,6 +46,7 @@ FAILURES = (
     ('password has expired', 'expired-password'),
     ('password change required', 'expired-password'),
     ('permission denied, please try again', 'wrong-password'),
+    ('identity file*not accessible', 'no-identity'),
     ('permission denied (', 'refused-key'),
     ('too many authentication failures', 'refused-key'),
     ('account is currently not available', 'no-login'),
@@ -90,7 +96,7 @@ def plan(options, data=None):
         argv += ['-l', given['username']]
     if 'identity_file' in given:
         command.check_word('identity_file', given['identity_file'])
-        argv += ['-i', given['identity_file']]
+        argv += ['-i', os.path.expanduser(given['identity_file'])]
     line = command.shell(command.candidates(given.get('python')), data)
     return argv + [given['hostname'], line], True, {}
 
@@ -112,10 +118,11 @@ def arguments(given):
     """Return the user's own arguments."""
     args = given.get('ssh_args', ())
     if not isinstance(args, (list, tuple)):
-        raise ValueError('ssh_args= must be a list, not %r' % (args,))
+        raise ValueError('ssh_args= must be a list, not %s' % seen(args))
     for word in args:
         command.check_word('ssh_args', word)
-    args = list(args)
+    # Not all that stands for a file in there is expanded by the client.
+    args = [os.path.expanduser(word) for word in args]
     if 'M' in flags(args):
         raise ValueError(
             'ssh_args= holds -M: a connection that others share would stay behind when the context ends; '
@@ -193,8 +200,10 @@ def wordy(what, hostname, host, user, number):
 def port(value):
     # type: (int | str) -> str
     """Return a port as a word."""
-    text = str(value)
+    text = ''
+    if isinstance(value, int) or hasattr(value, 'encode'):
+        text = str(value)
     if not text.isdigit() or not 0 < int(text) < 65536:
-        raise ValueError('port= must be a number from 1 to 65535, not %r'
-                         % (value,))
+        raise ValueError('port= must be a number from 1 to 65535, not %s'
+                         % seen(value))
     return text

@@ -72,4 +72,4 @@ def plan(options):
     if options.get('login'):
         argv.append('-l')
     line = BEHIND + command.shell(pythons)
-    return argv + [username, '-c', line], True, {'LANGUAGE': 'C'}
+    return argv + [username, '-c', line], True, command.ENGLISH

@@ -8,6 +8,7 @@ Invariants:
 * What is to be a user name cannot become an option.
 * sudo speaks English, whatever the locale; the child's locale is untouched.
 """
+from econtext.core.particulars import seen
 from econtext.parent import command, users
 
 OPTIONS = users.OPTIONS + ('login', 'preserve_env', 'own_prompt')
@@ -88,7 +89,7 @@ def plan(options):
     elif kept:
         argv.append('--preserve-env=' + variables(kept))
     argv.append('--')
-    return argv + words, True, {'LANGUAGE': 'C'}
+    return argv + words, True, command.ENGLISH
 
 
 def variables(names):
@@ -97,7 +98,7 @@ def variables(names):
     for name in names:
         command.check_name('preserve_env', name)
         if ',' in name or '=' in name:
-            raise ValueError('preserve_env= holds what is no name: %r' % (name,))
+            raise ValueError('preserve_env= holds what is no name: %s' % seen(name))
     return ','.join(names)
 
 

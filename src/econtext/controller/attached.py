@@ -34,6 +34,7 @@ from econtext.controller.sources import Unit
 from econtext.core.codec import encode
 from econtext.core.kinds import BEGUN
 from econtext.core.loop import Link
+from econtext.core.particulars import seen
 from econtext.core.router import Router
 from econtext.core.wire import CALL, DEAD, ERROR, HELLO, MODULE, RESULT, UP, WANT
 from econtext.parent.values import decode
@@ -139,7 +140,7 @@ class Attachment:
             if context.name == name:
                 return context
         there = ', '.join(context.name for context in contexts) or 'none'
-        raise EcontextError(f'{self.path}: there is no context {name!r}; there are: {there}')
+        raise EcontextError(f'{self.path}: there is no context {seen(name)}; there are: {there}')
 
     def view(self, number: int, name: str, via: int, ready: bool, version: Any, executable: str, pid: int) -> Context:
         context = self.known.get(number)

@@ -39,6 +39,7 @@ from econtext.controller.text import harmless, indented
 from econtext.controller.wishes import Wish
 from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
+from econtext.core.particulars import seen
 from econtext.core.wire import (
     ERROR,
     HELLO,
@@ -216,7 +217,7 @@ class Broker(Family, Allows):
         event, *details = claims.report(body)
         life = admission.report(teller.standing(), context.via is teller, context.conduct.life, event)
         if life == admission.FAULT:
-            raise BadFrame(f'a report of context {handle}, {event!r}, that is not for it to tell')
+            raise BadFrame(f'a report of context {handle}, {seen(event)}, that is not for it to tell')
         if life == admission.IGNORED:
             return
         context.conduct.life = life

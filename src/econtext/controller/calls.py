@@ -30,6 +30,7 @@ from econtext.controller.loop import Expired, Timer, Wait
 from econtext.controller.records import say
 from econtext.controller.streams import Stream
 from econtext.core.kinds import INTERRUPT
+from econtext.core.particulars import seen
 from econtext.core.wire import CALL
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ class Call(Wait):
     settles = True
     mark = 0    # what was printed before the answer, see ``records``
 
-    def __init__(self, context: Context, deadline: float | None) -> None:
+    def __init__(self, context: Context, deadline: float | None, function: object) -> None:
         self.loop = context.broker.loop
         self.context = context
         self.deadline = deadline
+        self.function = function
         self.overdue: Timer | None = None
         if deadline is None or not context.ready:
             self.own = context.ways()
@@ -75,7 +77,7 @@ class Options:
         self.grace = grace
 
     def __repr__(self) -> str:
-        return f'{self.context!r}.options(timeout={self.timeout!r}, grace={self.grace!r})'
+        return f'{self.context!r}.options(timeout={seen(self.timeout)}, grace={seen(self.grace)})'
 
     @safe
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -134,7 +136,7 @@ class Options:
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         if context.burden.full():
             self.wait_for_room(deadline)
-        call = Call(context, deadline)
+        call = Call(context, deadline, function)
         if context.broker.callbacks.running:
             context.broker.callbacks.enter(context, call)
         settle = call.settle if type(body) is bytes else Holding(context, call.settle, body).settle
@@ -175,6 +177,8 @@ class Options:
     ) -> Future[Any]:
         """Send a call, which errors name `called` if that is not the `function` itself."""
         context = self.context
+        if called is None and (context.shut or context.broker.closed):
+            raise RuntimeError(f'{context.name}: it was shut down, and takes no more calls: start another context')
         future: Future[Any] = Future(context)
         future.function = called = called or function
         try:
@@ -230,7 +234,8 @@ class Options:
 
 def label(function: object) -> str:
     """Return what errors call `function`."""
-    return str(getattr(function, '__qualname__', None) or repr(function))
+    name = getattr(function, '__qualname__', None)
+    return name if type(name) is str else seen(function)
 
 
 def give_up(

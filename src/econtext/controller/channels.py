@@ -30,6 +30,7 @@ from econtext.controller.interrupt import MAIN, look
 from econtext.controller.loop import Expired, Wait
 from econtext.controller.text import harmless
 from econtext.controller.values import Handing
+from econtext.controller.wishes import is_seconds
 from econtext.core.channels import FREE, KEEP, WINDOW, End
 from econtext.core.kinds import BEGUN
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
@@ -264,7 +265,7 @@ class Channel:
 
             line = channel.get(timeout=5)
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + check_timeout(timeout)
         while True:
             waiter = self.end.wait(deadline)
             if not self.holder.ready:
@@ -420,9 +421,18 @@ def select(channels: Iterable[S], timeout: float | None = None) -> Iterator[tupl
     waiting = list(channels)
     for source in waiting:
         check_source(source)
+    if timeout is not None:
+        check_timeout(timeout)
     if len({ways(source).channels for source in waiting}) > 1:
         raise ValueError('select() takes channels of one broker only')
     return events(waiting, timeout)
+
+
+def check_timeout(timeout: float) -> float:
+    """Return `timeout`; raise ValueError where it is no number of seconds."""
+    if not is_seconds(timeout):
+        raise ValueError(f'timeout= must be a number of seconds, not {timeout!r}')
+    return timeout
 
 
 def check_source(source: object) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from econtext.core import named, rich
 from econtext.core.face import TYPES, enter
+from econtext.core.particulars import seen
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -72,7 +73,7 @@ def register(
 def judge(kind: Any, reduce: Any, restore: Any) -> None:
     """Raise TypeError for a class that cannot be registered so."""
     if not isinstance(kind, type):
-        raise TypeError(f'{kind!r} is no class: register the class itself')
+        raise TypeError(f'{seen(kind)} is no class: register the class itself')
     name = named.label(kind)
     if '<locals>' in name:
         raise TypeError(f'{name} is defined inside a function: move it to the top of a module')

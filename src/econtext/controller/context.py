@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller import classes, values
@@ -47,6 +47,7 @@ from econtext.controller.wishes import Common, Secret, Wish, check_window, is_se
 from econtext.core import flow
 from econtext.core.channels import WINDOW
 from econtext.core.kinds import GRANT
+from econtext.core.particulars import seen
 from econtext.core.wire import LEVEL
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         #: Tells the command by which it is started.
         self.started_by: Callable[[], str] = str
         self.threads = 1
+        #: Was its environment changed for the program that starts it?
+        self.to_undo = False
         self.heartbeat = 0.0
         # With one_trip: what is started once there is a first call to send along.
         self.unborn: Birth | None = None
@@ -118,6 +121,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         self.error: Callable[[], EcontextError] | None = None
         #: Was anybody told so?
         self.seen = False
+        #: Were shutdown() or close() called?
+        self.shut = False
         self.conduct = Conduct()
         self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
         self.waits: list[Wait] = []
@@ -184,8 +189,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         Send the call and return a Future at once.
 
         `function`, `args` and `kwargs` are as for call().  Raises what call() does
-        before anything is sent; all else, also that the context is gone already, is
-        raised by the future's result().
+        before anything is sent, and RuntimeError after shutdown() or close(); all else,
+        also that the context is gone already, is raised by the future's result().
 
         Example::
 
@@ -211,16 +216,16 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
             web.options(timeout=5).call(install_app)
         """
         if timeout is not None and not is_seconds(timeout):
-            raise ValueError(f'timeout= must be a number of seconds, not {timeout!r}')
+            raise ValueError(f'timeout= must be a number of seconds, not {seen(timeout)}')
         if not is_seconds(grace):
-            raise ValueError(f'grace= must be a number of seconds, not {grace!r}')
+            raise ValueError(f'grace= must be a number of seconds, not {seen(grace)}')
         return Options(self, timeout, grace)
 
     def request(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> bytes:
         """Return the body of a call, having sent the modules that it needs."""
-        if get_ident() == MAIN:
+        if threading.get_ident() == MAIN:
             look()
         if self.error:
             raise self.reason()
@@ -355,7 +360,8 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
             if isinstance(cause, ConnectError):
                 what = f'{above.name}, by which it is reached, could not be started: {cause.what}'
                 return ConnectError(self.name, cause.kind, what, cause.lines, cause.remedy, cause.command)
-            return ContextLost(f'{self.name}: {above.name}, by which it was reached, is gone')
+            how = str(cause).removeprefix(f'{above.name}: ')
+            return ContextLost(f'{self.name}: {above.name}, by which it was reached, is gone: {how}')
         return explain_that
 
     def corrupted(self, reason: str) -> Callable[[], EcontextError]:
@@ -404,17 +410,33 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
         """
         Take no more calls, let those that were sent finish, then end the context.
 
-        With `cancel_futures`, or without `wait`, it ends at once; see close().
-        Leaving a ``with`` statement does this.  Raises nothing.
+        With `cancel_futures` those that have not begun are cancelled; without `wait` it
+        returns at once, and the context ends behind the last of them.  close() waits
+        for none.  Leaving a ``with`` statement does this, or close() if by an
+        exception.  Raises nothing.
 
         Example::
 
             with broker.ssh('web1') as web:
                 web.submit(install_app)
         """
-        if wait and not cancel_futures and not self.error:
-            concurrent.futures.wait(list(self.pending))
-        self.close()
+        self.shut = True
+        pending = list(self.pending)
+        if cancel_futures:
+            # The last first: none of those before them is begun meanwhile for nothing.
+            for future in sorted(pending, key=lambda future: -future.handle):
+                future.cancel()
+        if wait or self.error or not pending:
+            concurrent.futures.wait(pending)
+            self.close()
+            return
+        for future in pending:
+            future.add_done_callback(self.end_behind)
+
+    def end_behind(self, done: concurrent.futures.Future[Any]) -> None:
+        """A call has ended after shutdown(): end the context behind the last one."""
+        if all(future is done or future.done() for future in list(self.pending)):
+            threading.Thread(target=self.close, name=f'econtext {self.name}', daemon=True).start()
 
     def close(self) -> None:
         """
@@ -426,10 +448,14 @@ class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
 
             root.close()
         """
+        self.shut = True
         self.broker.end(self)
 
     def __enter__(self) -> Context:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.shutdown(wait=exc_info[0] is None)
+        if exc_info[0] is None:
+            self.shutdown()
+        else:
+            self.close()

@@ -128,6 +128,8 @@ def doctor(
         if not report.ok:
             print(report.failed.remedy)
     """
+    if isinstance(via, str):
+        raise TypeError(f'doctor() is told first where to begin: doctor(None, {via!r}), for a broker of its own')
     if via is None:
         with Broker() as broker:
             return doctor(broker, *target, connector=connector, progress=progress, **options)

@@ -16,6 +16,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from econtext.controller import calls
 from econtext.controller.errors import EcontextError
 from econtext.controller.wishes import GIL_LIMIT
 from econtext.core.watch import MISSES
@@ -41,7 +42,66 @@ def of_link(context: Context, reason: Any, status: Any = None) -> Callable[[], E
         )
     if reason:
         return context.corrupted(reason[:120])
-    return context.lost('its link was lost, and what it printed last may be missing: start it again')
+    what, remedy = how(status)
+    what += while_running(context)
+    return context.lost(f'{what}, and what it printed last may be missing: {remedy}start it again')
+
+
+#: Signals that the kernel sends for a fault of what runs.
+FAULTS = ('SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGABRT', 'SIGSYS', 'SIGTRAP')
+CORE = 128      # what ``parent.process`` adds where a core was written
+MOST_SIGNALS = 64
+
+
+def how(status: Any) -> tuple[str, str]:
+    """Return how the program of a context ended, by its `status`, and what to do about that."""
+    if not isinstance(status, int):
+        # It runs yet, or whoever waits for it could not tell.
+        return 'its link was lost', ''
+    if status < 0:
+        name = signal_name(-status & ~CORE)
+        core = ', and left a core' if -status & CORE else ''
+        return f'its process was ended by {name}{core}', advice(name)
+    if 128 < status <= 128 + MOST_SIGNALS:
+        name = signal_name(status - 128)
+        return f'its program ended with status {status}, as for a process ended by {name}', advice(name)
+    if status == 255:
+        return ('its program ended with status 255, as ssh does where the connection breaks or a signal ends the '
+                'process there'), ''
+    return f'its process ended with status {status}', (
+        'code there may have called os._exit() or ended the process otherwise: ' if status else '')
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal of this system, which need not be that of the context."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f'signal {number}'
+
+
+def advice(name: str) -> str:
+    """Return what to look at where the signal called `name` ended a process."""
+    if name == 'SIGKILL':
+        return 'if nobody sent that, the kernel did for lack of memory, and its log there (dmesg) says so: '
+    if name in FAULTS:
+        return 'native code there is at fault, such as an extension module, and faulthandler.enable() shows where: '
+    if name == 'SIGXCPU':
+        return 'it had used up its processor time (ulimit -t): '
+    return ''
+
+
+def while_running(context: Context) -> str:
+    """Say which function ran; the first of those that have no answer, for they run in order."""
+    for who, answer in list(context.broker.router.asked.values()):
+        if who == context.id:
+            waits: Any = getattr(answer, '__self__', None)
+            waits = getattr(getattr(waits, 'answer', None), '__self__', waits)
+            function = getattr(waits, 'function', None)
+            if function is not None:
+                several = ' (or another call, for several ran)' if context.threads > 1 else ''
+                return f' while {calls.label(function)} ran{several}'
+    return ''
 
 
 def of_silence(context: Context, interval: Any) -> Callable[[], EcontextError]:

@@ -7,6 +7,7 @@ the context, what was seen, and the remedy.
 
 from __future__ import annotations
 
+from concurrent.futures import BrokenExecutor
 from typing import Any, NoReturn
 
 from econtext.controller.text import harmless_lines
@@ -49,11 +50,12 @@ class ConnectError(EcontextError):
         return text
 
 
-class ContextLost(EcontextError):
+class ContextLost(EcontextError, BrokenExecutor):
     """
     The context ended, or its link broke, before the answer came.
 
-    Whether the function ran is not known.  A new context is to be started.
+    Whether the function ran is not known.  A new context is to be started.  To code
+    that knows executors it is a ``concurrent.futures.BrokenExecutor``.
     """
 
 

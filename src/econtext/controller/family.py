@@ -37,6 +37,7 @@ from econtext.core.loop import Link
 from econtext.core.watch import Pulse
 from econtext.core.wire import CALL, DEAD, MODULE, PASS, ROUTE, START, STOP, TYPED
 from econtext.parent import children
+from econtext.parent.command import ENGLISH
 from econtext.parent.handshake import ASK
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Family(Origin):
         number = self.last_number = next(self.numbers)
         name = common.get('name') or label or f'{(via or self).prefix()}{short}.{number}'
         options = plain(options)
-        module.plan(options)
+        changes = module.plan(options)[2]
         if via is None and hasattr(module, 'begin'):
             raise ValueError(
                 f'{short} is for contexts: this program has threads and locks that a copy of it could '
@@ -119,6 +120,7 @@ class Family(Origin):
         context.common = common
         context.started_by = lambda: commandline.readable(module, options, via)
         context.threads = common.get('threads', 1)
+        context.to_undo = changes is ENGLISH
         nearby = getattr(module, 'NEARBY', False)
         context.heartbeat = float(common.get('heartbeat', 0 if nearby else HEARTBEAT))
         if nearby and (via is None or via.beginning) and not hasattr(module, 'begin'):
@@ -213,6 +215,9 @@ class Family(Origin):
         context.conduct.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
+        if context.to_undo:
+            context.push('econtext.core.undone')
+            self.router.send(CALL, context.id, 0, values.encode_call('econtext.core.undone', 'undo', (), {}))
 
     def height(self, who: int) -> int:
         """Return how many levels of contexts there are below context `who`."""

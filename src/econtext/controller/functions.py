@@ -17,6 +17,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from econtext.core.particulars import seen
+
 # Homes that differ between systems and versions -> where they are public.
 PUBLIC = {
     'posix': ('os',),
@@ -41,9 +43,9 @@ def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
     refuse(function)
     name = getattr(function, '__qualname__', None) or getattr(function, '__name__', None)
     module = home(function)
-    if not name or not module:
+    if not name or not isinstance(name, str) or not module:
         raise TypeError(
-            f'{function!r} has no name to call it by: call a function of a module'
+            f'{seen(function)} has no name to call it by: call a function of a module'
         )
     bound = getattr(function, '__self__', None)
     if isinstance(bound, type) and isinstance(function, types.MethodType):
@@ -63,7 +65,7 @@ def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
 def refuse(function: Any) -> None:
     """Raise TypeError for what looks like a function and is bound to this process."""
     if not callable(function):
-        raise TypeError(f'{function!r} cannot be called: pass the function itself, not its name')
+        raise TypeError(f'{seen(function)} cannot be called: pass the function itself, not its name')
     if isinstance(function, functools.partial):
         raise TypeError(
             'a partial stays here: pass its function, and its arguments behind it'
@@ -74,7 +76,7 @@ def refuse(function: Any) -> None:
         and not isinstance(bound, (type, types.ModuleType))
     ):
         raise TypeError(
-            f'{function!r} is bound to an object of this process: '
+            f'{seen(function)} is bound to an object of this process: '
             'pass a function of a module, and what it needs of the object as arguments'
         )
     name = str(getattr(function, '__qualname__', ''))

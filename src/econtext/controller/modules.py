@@ -58,9 +58,10 @@ PUSHED = (
 LATER = tuple('econtext.core.' + name for name in (
     'older', 'ending', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk', 'particulars'))
 #: What a context needs before it can start others.
-NURSERY = tuple(
-    'econtext.parent.' + name for name in (
-        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'backlog', 'nursery')
+NURSERY = (
+    'econtext.core.undone',
+    *('econtext.parent.' + name for name in (
+        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'backlog', 'nursery')),
 )
 # What the program is there if it was not read from a file.
 NO_MAIN = (b"raise ImportError('__main__ of the program has no source here, for it was started from no file: '\n"
@@ -74,6 +75,7 @@ FACES = {
 }
 #: What a child has from the start.
 PREAMBLE = tuple('econtext.core.' + name for name in packer.ORDER)
+GIVEN = frozenset(PREAMBLE + PUSHED[2:])
 
 
 class Modules:
@@ -354,7 +356,10 @@ def own_unit(name: str) -> Unit | None:
     package = name.rpartition('.')[0]
     if name in RINGS or name == 'econtext':
         path = os.path.join(os.path.dirname(packer.__file__), '..', *name.split('.')[1:])
-        return own_children(path), name.replace('.', '/') + '/__init__.py', b''
+        # Those that may be asked for; what every child has is not.
+        children = tuple(each for each in own_children(path) if f'{name}.{each}' not in GIVEN and (
+            name != 'econtext' or f'{name}.{each}' in (*RINGS, *FACES)))
+        return children, name.replace('.', '/') + '/__init__.py', b''
     if package not in RINGS:
         return None
     try:

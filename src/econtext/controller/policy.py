@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable
 
 from econtext.controller.errors import NotAllowed
+from econtext.core.particulars import seen
 
 MOST = 10000    # verdicts that are remembered
 
@@ -81,7 +82,7 @@ class Policy:
 def patterns(option: str, values: Iterable[str]) -> tuple[str, ...]:
     found: tuple[object, ...] = tuple(values)
     if isinstance(values, str) or not all(isinstance(value, str) for value in found):
-        raise TypeError(f'{option}= must be a list of names of modules, not {values!r}')
+        raise TypeError(f'{option}= must be a list of names of modules, not {seen(values)}')
     return tuple(str(value) for value in found)
 
 

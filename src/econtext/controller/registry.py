@@ -19,6 +19,7 @@ import sys
 from types import ModuleType
 
 from econtext import connectors
+from econtext.core.particulars import seen
 
 __all__ = ['GROUP', 'NEEDED', 'find', 'ours']
 
@@ -33,7 +34,7 @@ def find(connector: str | ModuleType) -> ModuleType:
     if isinstance(connector, ModuleType):
         return checked(connector)
     if not isinstance(connector, str):
-        raise TypeError(f'a connector is a name or a module, not {connector!r}')
+        raise TypeError(f'a connector is a name or a module, not {seen(connector)}')
     module = f'{GROUP}.{connector}'
     try:
         return importlib.import_module(module)
@@ -47,7 +48,7 @@ def find(connector: str | ModuleType) -> ModuleType:
         if entry.name == connector:
             return checked(entry.load())
     known = ', '.join(sorted({*ours(), *(entry.name for entry in entries)}))
-    raise ValueError(f'there is no connector {connector!r}; there are: {known}')
+    raise ValueError(f'there is no connector {seen(connector)}; there are: {known}')
 
 
 def ours() -> list[str]:
@@ -58,7 +59,7 @@ def ours() -> list[str]:
 def checked(module: ModuleType) -> ModuleType:
     """Return `module` if it can serve as a connector."""
     if not isinstance(module, ModuleType):
-        raise TypeError(f'the entry point of a connector names a module, not {module!r}')
+        raise TypeError(f'the entry point of a connector names a module, not {seen(module)}')
     lacks = [name for name in NEEDED if not hasattr(module, name)]
     if lacks:
         raise ValueError(f'{module.__name__} is no connector: it has no {", ".join(lacks)}')

@@ -46,6 +46,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
         'the server accepts none of the keys that were offered',
         'Add the public key to authorized_keys of that account, or give identity_file=, username= or password=.',
     ),
+    'no-identity': (
+        'the file of the private key cannot be read',
+        'Correct identity_file=, or have that file on the machine that connects, readable by its user.',
+    ),
     'unknown-host-key': (
         "the host's key is not known",
         'Connect once by hand to check and record the key, or add it to known_hosts.',
@@ -157,6 +161,14 @@ REMEDIES: dict[str, tuple[str, str]] = {
     'engine-down': (
         'the engine does not answer',
         'Start its service, or correct the address it is looked for at (such as DOCKER_HOST, or the kube context).',
+    ),
+    'engine-broken': (
+        'the engine cannot start what it needs itself',
+        'Run the engine alone as that user (podman info, docker version), and mend what it says there.',
+    ),
+    'remote-command': (
+        'the ssh configuration says to run another command on that host (RemoteCommand)',
+        "Give ssh_args=['-o', 'RemoteCommand=none'], or give the host another name there without RemoteCommand.",
     ),
     'not-privileged': (
         'this user lacks the right to do that',

@@ -87,7 +87,7 @@ class Namespaces(Starter):
             net = root.nsenter(container='web', namespaces=['net'])
             net.call(os.system, 'ss -tln')
         """
-        label = container if pid is None else str(pid)
+        label = container if pid is None else f'{pid:d}' if type(pid) is int else None
         return self.start_in('nsenter', label, {
             'pid': pid, 'container': container, 'engine': engine, 'namespaces': namespaces,
             'python': python, 'nsenter_args': nsenter_args, 'nsenter_path': nsenter_path}, common)  # fmt: skip

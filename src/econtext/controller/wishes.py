@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from econtext.controller.interrupt import safe
 from econtext.controller.secret import Secret as Hidden
+from econtext.core.particulars import seen
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -101,14 +102,15 @@ class Starter:
         for option in options:
             if option in LISTS or option.endswith('_args'):
                 options[option] = list(words(option, options[option]))
-        name = f'{self.prefix()}{connector}.{label}' if label else None
+        # Another is none, which the connector is to refuse.
+        name = f'{self.prefix()}{connector}.{label}' if isinstance(label, str) and label else None
         return self.start(Wish(connector, options, answers, common, name))
 
 
 def words(option: str, value: Sequence[str]) -> Sequence[str]:
     """Return a list of words; a text that was meant as one is refused."""
     if isinstance(value, str) or not all(isinstance(word, str) for word in value):
-        raise TypeError(f'{option}= must be a list of words, not {value!r}')
+        raise TypeError(f'{option}= must be a list of words, not {seen(value)}')
     return value
 
 
@@ -116,6 +118,10 @@ def answering(answers: Answers) -> Any:
     """Return a function that answers questions, from one or from a table of parts of them."""
     if answers is None or callable(answers):
         return answers
+    given: Any = answers
+    if not isinstance(given, Mapping) or not all(isinstance(part, str) for part in given):
+        raise TypeError(
+            'answers= must be a function that gets each question, or a mapping of parts of questions to what to type')
     table = [(part.lower(), answer) for part, answer in answers.items()]
 
     @safe
@@ -146,7 +152,7 @@ def plain(value: Any) -> Any:
 def check_window(option: str, window: int) -> None:
     """Raise ValueError for a window of bytes that is none, or out of bounds."""
     if type(window) is not int or not NARROWEST <= window <= WIDEST:
-        raise ValueError(f'{option}= must be {NARROWEST:,} to {WIDEST:,} bytes, not {window!r}')
+        raise ValueError(f'{option}= must be {NARROWEST:,} to {WIDEST:,} bytes, not {seen(window)}')
 
 
 def options_of(method: Callable[..., Context] | None) -> list[str]:
@@ -173,15 +179,15 @@ def check_common(common: Mapping[str, Any], method: Callable[..., Context] | Non
             raise TypeError(f'{option}= is no option here: there are {there}')
     name = common.get('name')
     if name is not None and (not isinstance(name, str) or not name or not name.isprintable()):
-        raise ValueError(f'name= must be printable text, not {name!r}')
+        raise ValueError(f'name= must be printable text, not {seen(name)}')
     patience = common.get('connect_timeout', PATIENCE)
     if not is_seconds(patience) or not patience:
-        raise ValueError(f'connect_timeout= must be seconds, not {patience!r}')
+        raise ValueError(f'connect_timeout= must be seconds, not {seen(patience)}')
     for option in 'heartbeat', 'gil_limit':
         seconds = common.get(option, 0)
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
-            raise ValueError(f'{option}= must be seconds, or 0 for none, not {seconds!r}')
+            raise ValueError(f'{option}= must be seconds, or 0 for none, not {seen(seconds)}')
     threads = common.get('threads', 1)
     if type(threads) is not int or threads < 1:
-        raise ValueError(f'threads= must be a number of calls, not {threads!r}')
+        raise ValueError(f'threads= must be a number of calls, not {seen(threads)}')
     check_window('output_window', common.get('output_window', NARROWEST))

@@ -125,8 +125,7 @@ class Channel(object):
         else:
             body, data = codec.encode(value), EMPTY
         if not self.end.send(body, data):
-            raise EcontextError(
-                'the channel is closed: ask open() before send(), and keep() what is to outlive its call')
+            raise EcontextError('the channel is closed: ask open() before send(), keep() to outlive the call')
 
     def close(self):
         # type: () -> None
@@ -137,7 +136,7 @@ class Channel(object):
         # type: () -> Channel
         """Leave the channel open beyond the end of its calls; return it."""
         if not self.end.is_open():
-            raise EcontextError('the channel is closed: keep() it before its call ends')
+            raise EcontextError('the channel is closed: keep() before its call ends')
         self.end.keep()
         return self
 

@@ -43,7 +43,7 @@ from econtext.core.loop import Link
 from econtext.core.pull import Pull
 from econtext.core.supervisor import Supervisor
 from econtext.core.watch import Watch
-from econtext.core.wire import CALL, DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
+from econtext.core.wire import CALL, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
 
 GRACE = 1.0     # seconds
 LATER = ['econtext.core.bulk']      # comes when the child has settled down
@@ -212,16 +212,10 @@ class Life(object):
     def route(self, src, handle, body):
         # type: (int, int, bytes) -> None
         """Context `handle` is reached through that in `body`, or no more."""
+        # What is below is forgotten by the ``nursery``, which is there by then.
         links = self.child.router.links
         if body and int(body) in links:
             links[handle] = links[int(body)]
-        else:
-            link = links.pop(handle, None)
-            for number, asked in list(self.child.router.asked.items()):
-                if asked[0] == handle:
-                    self.child.router.answer(handle, number, DEAD, EMPTY)
-            if hasattr(self.child.router, 'parts'):
-                self.child.router.parts.forget(link, handle)
 
     def pass_on(self, src, who, body):
         # type: (int, int, bytes) -> None

@@ -106,8 +106,9 @@ class Pair(object):
         # type: (Any) -> tuple[Any, ...]
         state = self.reduce(value)
         if type(state) is not tuple:
-            raise TypeError('reduce= of %s must return a tuple of arguments, not %r' % (
-                label(self.kind), state))
+            from econtext.core import particulars
+            raise TypeError('reduce= of %s must return a tuple of arguments, not %s' % (
+                label(self.kind), particulars.seen(state)))
         return state
 
     def build(self, state):

@@ -192,6 +192,29 @@ def lineage(kind):
     return found
 
 
+def seen(value):
+    # type: (Any) -> str
+    """
+    Say for an error what `value` is, which may be anything: its type, and its name if it has one.
+
+    What it holds is not shown: a secret may be in it, and its own code would run.  Numbers
+    and short texts, of no subclass, are shown, and are not to be given where they are secret.
+    """
+    kind = type(value)
+    if kind in (int, Long, float, bool, type(None)) and not (kind in (int, Long) and abs(value) >> 64):
+        return repr(value)
+    if kind in (str, Text) and len(value) <= NAME:
+        return repr(value)
+    name = type_name(kind)
+    if name in ('type', 'classobj'):
+        return 'the class ' + type_name(value)
+    if name in ('method', 'instancemethod', 'builtin_function_or_method', 'method-wrapper'):
+        owner = type(value).__dict__['__self__'].__get__(value)
+        if owner is not None and type(owner).__name__ not in ('module', 'type'):
+            return 'a bound method of ' + type_name(type(owner))
+    return 'a ' + name
+
+
 def plainly(kind, error, text):
     # type: (Any, Any, Any) -> tuple[Any, dict[str, Any]]
     """Return the arguments and attributes of `error`, whose text is `text`, as plain values."""

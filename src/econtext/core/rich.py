@@ -269,10 +269,12 @@ for _name in 'method', 'instancemethod', 'builtin_function_or_method', 'method-w
 
 def refusal(value):
     # type: (Any) -> TypeError
+    from econtext.core import particulars
     kind = class_of(value)
-    name = kind.__module__, getattr(kind, '__qualname__', kind.__name__)
+    name = particulars.place(kind)
+    name = name[0] or len.__module__, name[1]
     remedy = 'send a dict, a list or another plain value made from it'
-    if kind.__module__ != len.__module__:
+    if name[0] != len.__module__:
         remedy = (
             'register the class with econtext.register in a module that both ends import, or ' + remedy)
     else:
@@ -375,9 +377,9 @@ def make_zone(parts):
     if parts is None:
         return None
     seconds, name, key = parts
-    if seconds % 60 and sys.version_info < (3, 6):
+    if seconds % 60 and sys.version_info < (3, 7):
         raise ValueError(
-            'the zone %s is some seconds from a whole minute, which Python knows from 3.6 on: '
+            'the zone %s is some seconds from a whole minute, which Python knows from 3.7 on: '
             'send the time in another zone, such as that of UTC' % (name or key))
     if key:
         found = named_zone(key)

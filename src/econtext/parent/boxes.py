@@ -14,10 +14,12 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+from econtext.core.particulars import seen
 from econtext.parent import command
 
 # What runs the command says, in whichever place.  Rows of a connector's own come
-# before these.
+# before these.  That no interpreter is there it says of what it was to execute: a file
+# that is not there can be one of its own, and then the engine is at fault.
 FAILURES = (
     ('exec format error', 'exec-format'),
     ('"sh": executable file not found', 'no-shell'),
@@ -30,11 +32,30 @@ FAILURES = (
 ) + command.FAILURES + (
     ('permission denied', 'not-privileged'),
     ('not permitted', 'not-privileged'),
-    ('no such file or directory', 'no-python'),
+    ('exec*no such file or directory', 'no-python'),
 )
+
+# What podman says, or what is below it, where it does not get as far as to any container.
+# Warnings speak of the same things, and it goes on.
+BROKEN = tuple([(part, 'engine-broken') for part in (
+    'cannot resolve /', 'level=error*stat /', 'level=error*_conf file', 'level=error*xdg_runtime_dir',
+    'level=error*uid_map', 'level=error*gid_map', 'level=error*newuidmap', 'level=error*newgidmap',
+    'level=error*invalid internal status', 'level=error*cannot set up namespace',
+    'error: cannot set up namespace', 'error: cannot re-exec', 'cannot clone: ', 'not enough ids available',
+    'insufficient uids or gids', 'error: creating runtime', 'error: creating tmpdir',
+    'error: creating events', 'error: error creating', 'error: mkdir ', 'error: remount ',
+    'error: configuring storage', 'error: *storage driver', 'error: *graph driver',
+    'executable found for oci runtime', 'outdated conmon',
+    'find a working conmon', 'conmon binary', 'rootless*requires cgroup')])
 
 # The same for Docker, and for what took over its command line and its words.
 ENGINE_FAILURES = (
+    ('unable to connect to podman*permission denied', 'engine-refused'),
+    ('connect to the docker api*permission denied', 'engine-refused'),
+    ('failed to connect to the docker api', 'engine-down'),
+    ('unable to resolve docker endpoint', 'engine-down'),
+    ('docker endpoint for', 'engine-down'),
+    ('create option: stat ', 'no-such-box'),
     ('permission denied while trying to connect', 'engine-refused'),
     ('got permission denied', 'engine-refused'),
     ('cannot connect to the docker daemon', 'engine-down'),
@@ -53,7 +74,13 @@ ENGINE_FAILURES = (
     ('container state improper', 'not-running'),
     ('unable to find user', 'no-such-user'),
     ('no matching entries in', 'no-such-user'),
-) + FAILURES
+    ('exec: *stat /*no such file', 'no-python'),
+    ('exec: *permission denied', 'broken-python'),
+) + BROKEN + FAILURES + (
+    # Of its own files, then.
+    ('no such file or directory', 'engine-broken'),
+    ('level=error', 'engine-broken'),
+)
 
 # The same for LXD, and for Incus, which was LXD.
 INSTANCE_FAILURES = (
@@ -92,7 +119,7 @@ def words(name, value):
     # type: (str, Sequence[str] | None) -> list[str]
     """Return a list of the user's own arguments; raise ValueError."""
     if not isinstance(value or [], (list, tuple)):
-        raise ValueError('%s= must be a list, not %r' % (name, value))
+        raise ValueError('%s= must be a list, not %s' % (name, seen(value)))
     for word in value or ():
         command.check_word(name, word)
     return list(value or ())
@@ -102,7 +129,7 @@ def inside(argv, options):
     # type: (list[str], dict[str, Any]) -> tuple[list[str], bool, dict[str, str | None]]
     """Return the plan that has the words `argv` start a child there."""
     pythons = command.candidates(options.get('python'))
-    return argv + command.argv(pythons), False, {'LANGUAGE': 'C'}
+    return argv + command.argv(pythons), False, command.ENGLISH
 
 
 def named(options, *flags):
@@ -126,8 +153,8 @@ def namespaces(options):
     kinds = words('namespaces', options.get('namespaces'))
     for kind in kinds:
         if kind not in NAMESPACES:
-            raise ValueError('namespaces= holds %r; there are: %s'
-                             % (kind, ', '.join(NAMESPACES)))
+            raise ValueError('namespaces= holds %s; there are: %s'
+                             % (seen(kind), ', '.join(NAMESPACES)))
     return kinds
 
 
@@ -137,7 +164,7 @@ def directory(name, value):
     command.check_word(name, value)  # type: ignore[arg-type]
     assert value
     if value[0] == '-':
-        raise ValueError('%s= is no path: %r' % (name, value))
+        raise ValueError('%s= is no path: %s' % (name, seen(value)))
     return value
 
 
@@ -185,5 +212,5 @@ def identity(options, user, group):
         return []
     numbers = str(value).split(':')
     if len(numbers) > 2 or [number for number in numbers if not number.isdigit()]:
-        raise ValueError("user= must be 'UID' or 'UID:GID', not %r" % (value,))
+        raise ValueError("user= must be 'UID' or 'UID:GID', not %s" % seen(value))
     return [flag + number for flag, number in zip((user, group), numbers)]

@@ -31,7 +31,7 @@ try:
 except ImportError:
     import signal
 
-from econtext.core import bulk
+from econtext.core import bulk, undone
 from econtext.core.loop import TRANSIENT, Reader
 from econtext.core.wire import EMPTY, MARK, BadFrame
 from econtext.parent import command, process
@@ -110,6 +110,8 @@ class Birth(object):
             argv, tty, environ = self.connector.plan(self.options, self.in_line())
         else:
             argv, tty, environ = self.connector.plan(self.options)
+        if environ is command.ENGLISH:
+            environ = {'LANGUAGE': undone.KEPT + os.environ.get('LANGUAGE', '')}
         try:
             if hasattr(self.connector, 'begin'):
                 self.process = self.connector.begin(self.home)

@@ -17,10 +17,13 @@ Invariants:
 * Nothing that lies in the working directory or that PYTHON* variables name is
   imported, neither by the first stage nor after it.
 * ``shell()`` means the same to sh, bash, dash, zsh, csh, tcsh and fish.
+* ``~`` and ``~USER`` before the first slash of a path of an interpreter mean there what they
+  mean to a shell there: a POSIX shell expands them, as the user who runs the interpreter.
 * Exit status 127 says that there is no interpreter, or none by that name.
 
 Pure: no descriptors, threads or clocks.
 """
+from econtext.core.particulars import seen
 
 CODE = (
     r'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();'
@@ -46,6 +49,9 @@ FINDER = ('for p in %s;do command -v "$p">/dev/null&&exec "$p" -Ec "$0" "$@";don
 LETTERS = 'abcdefghijklmnopqrstuvwxyz'
 ALNUM = LETTERS + LETTERS.upper() + '0123456789'
 PLAIN = ALNUM + '_./-+,:'
+
+# What programs are given that ask questions; ``parent.children`` keeps what was there, ``core.undone`` takes it back.
+ENGLISH = {'LANGUAGE': 'C'}  # type: dict[str, str | None]
 
 # What an interpreter that cannot run the first stage says.
 FAILURES = (
@@ -108,10 +114,30 @@ def candidates(python):
         raise ValueError('python= is empty')
     for word in words:
         check_word('python', word)
+        if word[0] == '~' and (home(word)[1:2] == '-' or home(word).strip(ALNUM + '~_.-')):
+            raise ValueError('python= begins with ~ and what is no name of a user: %r' % (word,))
     if len(words) == 1 and ' -' in words[0]:
         raise ValueError('python= is one path; where more words are to stand beside it give a list: %r'
                          % (words[0].split(),))
     return (words,)
+
+
+def home(word):
+    # type: (str) -> str
+    """Return what of `word`, which begins with ~, stands for the folder of a user."""
+    return word.split('/')[0]
+
+
+def expanded(word):
+    # type: (str) -> str
+    """Return `word` for a POSIX shell: quoted, but for what stands for the folder of a user."""
+    if word[:1] != '~':
+        return quote(word)
+    rest = word[len(home(word)) + 1:]
+    if rest:
+        # The slash ends what is expanded, if no quote stands before it.
+        rest = '/' + quote(rest)
+    return home(word) + rest
 
 
 def tried(python):
@@ -133,7 +159,12 @@ def argv(pythons, data=None):
     if data:
         stage = [IN_LINE, data]
     if len(pythons) == 1:
-        return words_of(pythons[0]) + ['-Ec'] + stage
+        words = words_of(pythons[0])
+        if [word for word in words if word[:1] == '~']:
+            # Quoted it is a name like others; and bash, which expands it all the same behind exec,
+            # gives the program the name as it was, by which it does not find its own files.
+            return ['sh', '-c', 'exec %s -Ec "$0" "$@"' % ' '.join([expanded(word) for word in words])] + stage
+        return words + ['-Ec'] + stage
     return ['sh', '-c', FINDER % ' '.join([quote(p) for p in pythons])] + stage
 
 
@@ -184,10 +215,10 @@ def check_word(name, word):
     # type: (str, str) -> None
     """Raise ValueError where option `name` can be no word of a command line."""
     if not hasattr(word, 'encode') or not word:
-        raise ValueError('%s= must be a text, not %r' % (name, word))
+        raise ValueError('%s= must be a text, not %s' % (name, seen(word)))
     for c in word:
         if c < ' ' or c == '\x7f':
-            raise ValueError('%s= holds a control character: %r' % (name, word))
+            raise ValueError('%s= holds a control character' % name)
 
 
 def check_name(name, word):
@@ -195,7 +226,7 @@ def check_name(name, word):
     """Raise ValueError where `word` could be taken for an option, or for two."""
     check_word(name, word)
     if word[0] == '-' or len(word.split()) != 1 or word.strip() != word:
-        raise ValueError('%s= is no name: %r' % (name, word))
+        raise ValueError('%s= is no name: %s' % (name, seen(word)))
 
 
 def check_options(options, known):
@@ -203,18 +234,19 @@ def check_options(options, known):
     """Raise ValueError where `options` has a key that is not `known`."""
     for key in options:
         if key not in known:
-            raise ValueError('unknown option %r; there are: %s'
-                             % (key, ', '.join(known)))
+            raise ValueError('unknown option %s; there are: %s'
+                             % (seen(key), ', '.join(known)))
 
 
 def check_environ(name, environ):
     # type: (str, dict[str, str | None]) -> None
     """Raise ValueError where option `name` holds no variables (None: to remove)."""
     if not isinstance(environ, dict):
-        raise ValueError('%s= must be a dictionary, not %r' % (name, environ))
+        raise ValueError('%s= must be a dictionary, not %s' % (name, seen(environ)))
     for key, value in environ.items():
         check_word(name, key)
         if '=' in key:
-            raise ValueError('%s= holds a name with "=": %r' % (name, key))
+            raise ValueError('%s= holds a name with "=": %s' % (name, seen(key.split('=')[0])))
         if value is not None and (not hasattr(value, 'encode') or '\0' in value):
-            raise ValueError('%s= holds what is no text: %r' % (name, value))
+            # The value of a variable may be secret.
+            raise ValueError('%s= holds what is no text, or not all of one, for %s' % (name, seen(key)))

@@ -80,7 +80,8 @@ class Handshake(object):
     ``('failed', kind, detail)``    there will be no child
 
     `prompts` is a table of (part of the question, key), `failures` one of (part
-    of a line, kind), both in lower case, the first match counts.  A question
+    of a line, kind), both in lower case, the first match counts.  In a part of a line
+    an asterisk between two texts stands for whatever is between them.  A question
     matches a part that begins with a line break at its start only.  An empty
     part matches everything: a question at rest that nothing else knows; the end
     of a program that started, with no other failure seen.
@@ -255,7 +256,10 @@ class Handshake(object):
         if guess and answer is None and self.found < len(self.failures):
             return self.fail(self.failures[self.found][1])
         if answer is None:
-            return self.fail(self.lacking.get(key, 'password-required'))
+            kind = self.lacking.get(key, 'password-required')
+            if kind == 'refused-key' and self.verdict(None) == 'no-identity':
+                kind = 'no-identity'
+            return self.fail(kind)
         return self.type(key, question, answer)
 
     def type(self, key, question, text):
@@ -274,7 +278,7 @@ class Handshake(object):
         lowered = text.lower()
         for i in range(len(self.failures)):
             part, kind = self.failures[i]
-            if part and part in lowered:
+            if part and holds(lowered, part):
                 self.found = min(self.found, i)
                 return kind == 'wrong-password' and self.answered != {}
         return False
@@ -302,6 +306,20 @@ class Handshake(object):
             if not part and status in RETURNED:
                 return kind
         return 'ended'
+
+
+def holds(line, part):
+    # type: (str, str) -> bool
+    """Are the texts of `part`, between which asterisks stand, in `line`, one behind the other?"""
+    if part in line:
+        return True
+    at = 0
+    for piece in part.split('*'):
+        at = line.find(piece, at)
+        if at < 0:
+            return False
+        at += len(piece)
+    return True
 
 
 def readable(data):

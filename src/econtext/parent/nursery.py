@@ -103,10 +103,18 @@ class Nursery(object):
     def route(self, src, who, body):
         # type: (int, int, bytes) -> None
         """Context `who` is reached through that in `body`, or no more."""
+        router = self.child.router
         self.parents.pop(who, None)
-        if body:
+        if body and int(body) in router.links:
             self.parents[who] = int(body)
-        self.pass_route(src, who, body)
+            self.pass_route(src, who, body)
+            return
+        link = router.links.pop(who, None)
+        for number, asked in list(router.asked.items()):
+            if asked[0] == who:
+                router.answer(who, number, DEAD, EMPTY)
+        if hasattr(router, 'parts'):
+            router.parts.forget(link, who)
 
     def height(self, who):
         # type: (int) -> int

@@ -71,6 +71,8 @@ SEEN = set()  # type: set[int]
 HIDING = allocate_lock()
 HIDES = [0, 0]
 
+# What stands in a status beside the number of a signal, where a core was left.
+CORE = 128
 # What waitpid() cannot tell any more, since somebody else did it for us.
 UNKNOWN = 255
 
@@ -143,6 +145,8 @@ def spawn(argv, tty=False, environ=None, ours=()):
     """
     environment = changed(environ or {})
     words = [encoded(word) for word in argv]
+    # As a shell has it; a user that is not known leaves it as it is, and no such program is found.
+    words[0] = os.path.expanduser(words[0])
     path = find(words[0], environment)
     terminal = None
     fds = []  # type: list[int]
@@ -207,8 +211,11 @@ def share(fds, inherited):
     """Let programs inherit `fds`, or not. No other can be opened under these numbers meanwhile."""
     for fd in fds:
         try:
-            os.set_inheritable(fd, inherited)  # novm
-        except OSError:
+            kept = fcntl.fcntl(fd, fcntl.F_GETFD) & ~fcntl.FD_CLOEXEC
+            if not inherited:
+                kept |= fcntl.FD_CLOEXEC
+            fcntl.fcntl(fd, fcntl.F_SETFD, kept)
+        except (IOError, OSError):
             # Closed.
             pass
 
@@ -417,7 +424,7 @@ def failed(number, program):
 
 def meaning(status):
     # type: (int) -> int
-    """Return the exit status in what waitpid() returned."""
+    """Return the exit status in what waitpid() returned: for a signal negative, with CORE if it left a core."""
     if os.WIFSIGNALED(status):
-        return -os.WTERMSIG(status)
+        return -(os.WTERMSIG(status) | CORE * os.WCOREDUMP(status))
     return os.WEXITSTATUS(status)

@@ -10,6 +10,7 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+import os
 import sys
 
 from econtext.parent import command
@@ -35,6 +36,7 @@ def asked(options, known, name):
     command.check_name('username', username)
     path = options.get(way) or name
     command.check_word(way, path)
+    path = os.path.expanduser(path)
     pythons = command.candidates(options.get('python') or None)
     if not options.get('python') and sys.executable:
         # Ours is there for sure, if the other user may execute it.

@@ -1,4 +1,4 @@
-"""Prints and logs in turns; Python 2.7 to 3.15."""
+"""Prints and logs in turns; Python 2.4 to 3.15."""
 import logging
 import sys
 

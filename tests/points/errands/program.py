@@ -19,6 +19,7 @@ WAYS = {
     'waits': work.wait_program,
     'stubborn': work.stubborn,
     'careful': work.careful,
+    'holds': work.hold,
 }
 
 

@@ -26,6 +26,15 @@ def system():
     os.system('sleep 901 & sleep 902; true')
 
 
+def hold():
+    """Hold the interpreter's lock without end."""
+    import re
+    announce()
+    # The word is read, and sent on, by another thread of this process.
+    time.sleep(0.3)
+    re.match('(a+)+$', 'a' * 60 + 'b')
+
+
 def stubborn():
     """Programs that take no hint, and a call that takes none either."""
     subprocess.Popen(['sh', '-c', 'trap "" HUP INT TERM; echo busy; while :; do sleep 903; done'])

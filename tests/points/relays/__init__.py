@@ -1,1 +1,1 @@
-"""Functions that call further down; Python 2.7 to 3.15."""
+"""Functions that call further down; Python 2.4 to 3.15."""

@@ -211,3 +211,8 @@ def length(value):
 
 def send_deep(channel, levels):
     channel.send(deep(levels))
+
+
+def bounce(channel):
+    for value in channel:
+        channel.send(value)

@@ -1,1 +1,1 @@
-"""What test_crossing.py calls in contexts: Python 2.7 to 3.15, sent from the controller."""
+"""What test_crossing.py calls in contexts: Python 2.4 to 3.15, sent from the controller."""

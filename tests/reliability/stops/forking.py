@@ -161,7 +161,7 @@ def executor():
 
 
 def terminated():
-    """Return the statuses of forked processes that are told to end: of a call's own thread, and of another."""
+    """Return the statuses of forked processes that are told to end: the main thread's, and a thread's."""
     import threading
     found = []
 

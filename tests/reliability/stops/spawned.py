@@ -97,15 +97,12 @@ def manager(method):
         return dict(shared)
 
 
-def semaphore(method):
-    """Leave a pool to the end of the context; return the names of its semaphores, and the processes of the group."""
+def leave(method):
+    """Leave a pool to the end of the context; return the processes of the group."""
     global LEFT
     LEFT = multiprocessing.get_context(method).Pool(1)
-    found = LEFT.apply_async(area, (Shape(2),)).get(30)
-    locks = LEFT._inqueue._rlock, LEFT._outqueue._wlock, LEFT._inqueue._wlock
-    names = set('sem.' + lock._semlock.name[1:] for lock in locks if lock is not None and lock._semlock.name)
-    group = [int(name) for name in os.listdir('/proc') if name.isdigit() and group_of(int(name)) == os.getpgrp()]
-    return found, names.intersection(os.listdir('/dev/shm')), group
+    LEFT.apply_async(area, (Shape(2),)).get(30)
+    return [int(name) for name in os.listdir('/proc') if name.isdigit() and group_of(int(name)) == os.getpgrp()]
 
 
 def group_of(pid):

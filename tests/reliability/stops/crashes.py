@@ -1,0 +1,16 @@
+"""Ends that a process comes to."""
+import os
+import signal
+
+
+def end_by(number):
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(status):
+    os._exit(status)

@@ -1,0 +1,86 @@
+"""Who lost a context is told how it ended, as far as anybody knows, and what ran."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+from stops import crashes
+
+import econtext
+from lab import pythons
+from lab.sshd import Sshd
+
+VERSIONS = ('2.7', '3.6', '3.15')
+
+
+def ending(context: econtext.Context, function: Any, *args: Any) -> str:
+    with pytest.raises(econtext.ContextLost) as caught:
+        context.call(function, *args)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_killed_context_says_so(broker: econtext.Broker, version: str) -> None:
+    text = ending(broker.local(python=pythons.interpreter(version), name='web'), crashes.kill)
+    assert text.startswith('web: its process was ended by SIGKILL while kill ran')
+    assert 'memory' in text
+    assert text.endswith('start it again')
+
+
+@pytest.mark.parametrize('number', [signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_context_names_the_signal_that_ended_it(broker: econtext.Broker, number: signal.Signals) -> None:
+    text = ending(broker.local(name='web'), crashes.end_by, number)
+    assert f'web: its process was ended by {number.name}' in text
+    assert 'while end_by ran' in text
+    assert ('faulthandler' in text) == (number in (signal.SIGSEGV, signal.SIGABRT))
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_a_context_in_order_is_named(broker: econtext.Broker, number: signal.Signals) -> None:
+    context = broker.local(name='web')
+    for _ in range(2):  # settled down
+        context.call(os.getpid)
+    waiting = context.submit(signal.pause)
+    os.kill(context.pid, number)
+    with pytest.raises(econtext.ContextLost, match=f'ended by {number.name} while pause ran'):
+        waiting.result(10)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+@pytest.mark.parametrize('status', [0, 3])
+def test_a_context_that_left_says_with_what_status(broker: econtext.Broker, version: str, status: int) -> None:
+    text = ending(broker.local(python=pythons.interpreter(version), name='web'), crashes.leave, status)
+    assert f'web: its process ended with status {status} while leave ran' in text
+    assert ('os._exit()' in text) == bool(status)
+
+
+def test_the_end_of_a_context_behind_hops_is_told(broker: econtext.Broker) -> None:
+    hop = broker.local(python=pythons.interpreter('2.7')).local()
+    assert 'ended by SIGKILL while kill ran' in ending(hop.local(name='web'), crashes.kill)
+    assert 'status 7' in ending(hop.local(name='web'), crashes.leave, 7)
+
+
+def test_the_end_of_a_hop_is_told_to_those_below(broker: econtext.Broker) -> None:
+    hop = broker.local(name='hop')
+    below = hop.local(name='below')
+    below.call(os.getpid)
+    ending(hop, crashes.kill)
+    text = ending(below, os.getpid)
+    assert text.startswith('below: hop, by which it was reached, is gone: its process was ended by SIGKILL')
+
+
+def test_a_program_between_says_what_it_was_told(broker: econtext.Broker) -> None:
+    """As shells, su and the clients of engines do."""
+    context = broker.command(['sh', '-c', '"$@"; exit $?', 'sh'], name='web')
+    text = ending(context, crashes.kill)
+    assert 'web: its program ended with status 137, as for a process ended by SIGKILL while kill ran' in text
+
+
+def test_ssh_says_little(broker: econtext.Broker, sshd: Sshd) -> None:
+    context = broker.ssh(sshd.address, ssh_args=sshd.ssh_args(), name='web')
+    assert 'web: its program ended with status 255, as ssh does' in ending(context, crashes.kill)
+    again = broker.ssh(sshd.address, ssh_args=sshd.ssh_args(), name='web')
+    assert 'web: its process ended with status 5 while leave ran' in ending(again, crashes.leave, 5)
