@@ -23,6 +23,7 @@ except ImportError:
 
 # Tracebacks ask for it, and a forked process could not fetch it.
 from econtext.core import resources
+from econtext.core.importer import Importer
 from econtext.core.pull import Pull
 
 
@@ -116,7 +117,8 @@ def cut_off():
     """Whoever wants what is not here hears why."""
     sys.meta_path.append(Unreachable())
     # A traceback shows sources that are here; of files that stay with the program it has none.
-    resources.ask = nothing  # type: ignore[assignment]
+    # Of what loads in this process; what a copy of a context begins anew is another one.
+    resources.CUT_OFF[:] = [finder for finder in sys.meta_path if isinstance(finder, Importer)]
 
 
 def close(fds):
@@ -139,11 +141,6 @@ def no(*args):
     # type: (Any) -> bool
     """Say that the controller has no module for us."""
     return False
-
-
-def nothing(*args):
-    # type: (Any) -> None
-    """Return what is had of a file that cannot be fetched."""
 
 
 def refuse(*args):
