@@ -85,7 +85,7 @@ def test_a_home_in_the_path_of_an_interpreter(broker: econtext.Broker, homely: P
         assert context.call(surroundings.prefix) == str(homely / 'my venv')
 
 
-@pytest.mark.parametrize('shell', ['sh', 'bash', 'dash', 'zsh', 'ksh', 'tcsh', 'csh', 'fish'])
+@pytest.mark.parametrize('shell', ['sh', 'bash', 'dash', 'zsh', 'tcsh', 'csh', 'fish'])
 def test_a_home_in_the_path_of_an_interpreter_through_a_login_shell(
     broker: econtext.Broker, homely: Path, shell: str
 ) -> None:
