@@ -120,6 +120,7 @@ class ControllerLoop(Loop):
         # The threads for events.
         self.workers: list[Worker] = []
         self.watching = False       # is a timer to look whether they are stuck?
+        self.parted = False     # has it been closed, so that no thread runs what is posted?
         self.failed = 0.0       # when something of ours failed last
         self.failures = 0       # how often it did since that was told
         self.helper = threading.Thread(target=self.spare, name='econtext', daemon=True)
@@ -320,6 +321,8 @@ class ControllerLoop(Loop):
     def ring(self) -> None:
         """There is an event: see to it that a thread runs it. Any thread."""
         nested = None
+        if self.parted:
+            return
         with self.timing:
             for worker in self.workers:
                 if not worker.running:
@@ -497,6 +500,7 @@ class ControllerLoop(Loop):
         self.watched.clear()
         self.waker = -1
         self.workers.clear()
+        self.parted = True
 
         def refuse(waiter: Waiter) -> None:
             raise EcontextError(why)
@@ -539,6 +543,7 @@ class ControllerLoop(Loop):
             breathe()
             if self.events and self.is_stuck():
                 self.ring()
+        self.parted = True
         if not any(worker.thread is not me for worker in self.workers):
             self.run_due()
 
