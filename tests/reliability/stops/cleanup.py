@@ -13,9 +13,9 @@ def clean(path):
     try:
         for _ in range(DOTS):
             time.sleep(0.01)
-            os.write(fd, b'.')
-        os.write(fd, b'done')
-    except BaseException:
+            os.write(fd, '.'.encode())
+        os.write(fd, 'done'.encode())
+    except:
         os.write(fd, repr(sys.exc_info()[1]).encode())
 
 
