@@ -88,6 +88,8 @@ class Pair:
 
     def back(self, value: Any) -> Any:
         """Return what a value is that has been there."""
+        if self.version < (3, 4) and isinstance(value, pathlib.PurePath):
+            return str(value)
         return of_python2(value, self.version) if self.old else value
 
     def seen(self, text: str) -> bool:
@@ -99,7 +101,7 @@ class Pair:
         assert shape(list(args)) == shape(expected)
         assert shape(kwargs) == shape({'key': expected})
         names = [type(value).__name__ for value in VALUES]
-        if self.old:
+        if self.version < (3, 4):
             names[-1] = 'str'
         if self.version < (2, 5):
             names[-2] = 'str'

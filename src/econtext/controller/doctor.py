@@ -129,7 +129,7 @@ def doctor(
             print(report.failed.remedy)
     """
     if isinstance(via, str):
-        raise TypeError(f'doctor() is told first where to begin: doctor(None, …), for a broker of its own')
+        raise TypeError('doctor() is told first where to begin: doctor(None, …), for a broker of its own')
     if via is None:
         with Broker() as broker:
             return doctor(broker, *target, connector=connector, progress=progress, **options)

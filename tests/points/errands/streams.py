@@ -205,4 +205,4 @@ def hand_on(below, channel):
 def large_and_keep(channel, size, number):
     KEPT.append(channel)
     for _ in range(number):
-        channel.send('x' * size)
+        channel.send(''.encode().ljust(size, 'x'.encode()))
