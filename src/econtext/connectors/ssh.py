@@ -156,14 +156,14 @@ def check_host(hostname):
         raise wordy('is a URL', hostname, host, user, number)
     host, user, number = parted(rest)
     if '/' in host:
-        raise ValueError('hostname= is a path, and no host: %r' % (hostname,))
+        raise ValueError('hostname= is a path, and no host: %s' % seen(hostname))
     if number or host[:1] == '[' or host != rest[len(rest) - len(host):]:
         raise wordy('is more than the name of a host', hostname, host.strip('[]'), user, number)
     if not host or rest[:1] == '@':
-        raise ValueError('hostname= lacks the host or the user beside its @: %r' % (hostname,))
+        raise ValueError('hostname= lacks the host or the user beside its @: %s' % seen(hostname))
     if host.count(':') == 1:
         raise ValueError(
-            'hostname= is %r: give the host alone, and the port, a number, as port=' % (hostname,))
+            'hostname= is %s: give the host alone, and the port, a number, as port=' % seen(hostname))
 
 
 def parted(text):
@@ -183,12 +183,12 @@ def parted(text):
 def wordy(what, hostname, host, user, number):
     # type: (str, str, str, str, str) -> ValueError
     """Return the error that tells how to say `hostname` by options."""
-    said = ['hostname=%r' % (host.strip('[]'),)]
+    said = ['hostname=%s' % seen(host.strip('[]'))]
     if user:
-        said.append('username=%r' % (user.split(':')[0],))
+        said.append('username=%s' % seen(user.split(':')[0]))
     if number:
         said.append('port=%s' % number)
-    return ValueError('hostname= %s: %r; say %s' % (what, hostname, ', '.join(said)))
+    return ValueError('hostname= %s: %s; say %s' % (what, seen(hostname), ', '.join(said)))
 
 
 def port(value):
