@@ -13,9 +13,6 @@ FOLDERS = ('points/travel', 'points/errands', 'points/relays', 'reliability/stop
 EXEMPT = {
     'errands/program.py': 'a program that starts contexts',
     'stops/controller.py': 'a program that starts contexts',
-    'errands/wrong.py': 'coroutines and asynchronous generators',
-    'stops/slow.py': 'for what is behind a hop, of the Python of the program',
-    'stops/spawned.py': 'for Pythons that have spawn and forkserver',
     'stops/proxy.py': 'a program between the ends of a link',
     'stops/forking.py': 'for Pythons with multiprocessing',
     'stops/slow.py': 'a program in front of a context',

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.core import ancient, rich
+from econtext.core import ancient, particulars, rich
 
 
 @given(st.floats())
@@ -21,7 +21,7 @@ def test_floats_are_as_everywhere(value: float) -> None:
 
 @given(st.text())
 def test_the_text_of_an_exception_is_that_of_its_one_argument(text: str) -> None:
-    assert ancient.sole(ValueError(text)) == text
+    assert particulars.sole(ValueError(text)) == text
 
 
 def test_a_module_bears_the_mark_while_it_is_executed() -> None:
@@ -49,6 +49,9 @@ def test_the_bounds_of_an_xrange_are_those_of_its_text(start: int, stop: int, st
         def __repr__(self) -> str:
             return self.text
 
-    assert rich.bounds(Told(f'xrange({start}, {stop}, {step})')) == (start, stop, step)
-    assert rich.bounds(Told(f'xrange({start}, {stop})')) == (start, stop, 1)
-    assert rich.bounds(Told(f'xrange({stop})')) == (0, stop, 1)
+        def __reduce__(self) -> str:
+            raise TypeError
+
+    assert rich.steps(Told(f'xrange({start}, {stop}, {step})')) == (start, stop, step)
+    assert rich.steps(Told(f'xrange({start}, {stop})')) == (start, stop, 1)
+    assert rich.steps(Told(f'xrange({stop})')) == (0, stop, 1)

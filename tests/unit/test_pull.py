@@ -25,7 +25,7 @@ class Late(Importer):
 @pytest.mark.parametrize('name', ['econtext.core.parts', 'parts_that_nobody_has'])
 def test_what_comes_between_two_looks_is_found(name: str) -> None:
     importer = Late()
-    pull = Pull(types.SimpleNamespace(importer=importer), lambda logging: None)  # type: ignore[arg-type]
+    pull = Pull(types.SimpleNamespace(importer=importer), {})  # type: ignore[arg-type]
     pull.ask = lambda *args: pytest.fail('it was asked for what is here')  # type: ignore[method-assign]
     assert importer.find_spec(name) is None
     spec = pull.find_spec(name)
@@ -36,12 +36,12 @@ def test_what_comes_between_two_looks_is_found(name: str) -> None:
 def test_what_is_nowhere_is_nowhere() -> None:
     importer = Importer()
     importer.units['econtext.core.absent'] = None
-    pull = Pull(types.SimpleNamespace(importer=importer), lambda logging: None)  # type: ignore[arg-type]
+    pull = Pull(types.SimpleNamespace(importer=importer), {})  # type: ignore[arg-type]
     assert pull.find_spec('econtext.core.absent') is None
     assert pull.find_spec('json').origin.endswith('__init__.py')
 
 
 @pytest.mark.parametrize('name', NEWER)
 def test_nobody_is_asked_for_what_our_own_code_tries_to_import(name: str) -> None:
-    pull = Pull(types.SimpleNamespace(importer=Importer()), lambda logging: None)  # type: ignore[arg-type]
+    pull = Pull(types.SimpleNamespace(importer=Importer()), {})  # type: ignore[arg-type]
     assert not pull.may_have(name, None)

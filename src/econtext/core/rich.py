@@ -419,17 +419,17 @@ def maker(name, build=None):
     # type: (str, Any) -> Callable[..., Any]
     """Return what makes values of the type of that name, by `build(type, ...)` or the type."""
     module, name = name.split('.')
-    # Looked for once: where there is none, that takes long.
-    kinds = []  # type: list[Any]
+    # A module that is not here is looked for once, since each time takes long.
+    missing = []  # type: list[str]
 
     def make(*args):
         # type: (Any) -> Any
-        if not kinds:
+        kind = None
+        if not missing:
             try:
-                kinds.append(getattr(__import__(module), name))
-            except (ImportError, AttributeError):
-                kinds.append(None)
-        kind = kinds[0]
+                kind = getattr(__import__(module), name, None)
+            except ImportError:
+                missing.append(module)
         if kind is None:
             # This Python does not have it.
             if len(args) == 1 or build is make_structure:

@@ -25,12 +25,12 @@ import marshal, sys, zlib
 space = {}
 text = zlib.decompress(preamble).decode()
 exec(text[:text.rindex('m.main')], space)
-from econtext.core.importer import Importer
-importer = Importer()
+import econtext.core.importer
+importer = econtext.core.importer.Importer()
 importer.units.update(marshal.loads(zlib.decompress(units)))
 sys.meta_path.insert(0, importer)
-from econtext.core import spawning
-spawning.arrive(importer, preamble)
+import econtext.core.spawning
+econtext.core.spawning.arrive(importer, preamble)
 '''
 
 
