@@ -138,7 +138,8 @@ def test_a_literal_that_was_gone_for_a_while_is_found(version: tuple[int, int], 
 
 
 def test_a_version_that_is_unknown_is_no_error() -> None:
-    context: Any = SimpleNamespace(python_version=(), version='', magic=None)
+    modules = SimpleNamespace(is_own=lambda name: True)
+    context: Any = SimpleNamespace(python_version=(), version='', magic=None, broker=SimpleNamespace(modules=modules))
     unit = readable.fitting(context, 'name', (False, 'name.py', ('code',)))  # type: ignore[arg-type]
     assert unit is not None
     assert b'another Python cannot load it' in unit[2]

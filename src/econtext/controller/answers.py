@@ -71,9 +71,9 @@ def outcome(context: Context, kind: int | None, body: Any, deadline: float | Non
 
 def description(value: Any) -> Any:
     """Return what is a description of an exception; raise BadFrame for what is none."""
-    if not (type(value) is tuple and len(value) == 6 and all(isinstance(text, str) for text in value[:3])
+    if not (type(value) is tuple and len(value) in (5, 6) and all(isinstance(text, str) for text in value[:3])
             and isinstance(value[3], (list, tuple)) and all(is_type_name(name) for name in value[3][:50])
-            and (value[4] is None or type(value[4]) is tuple) and type(value[5]) is dict):
+            and (value[4] is None or type(value[4]) is tuple) and type((*value, {})[5]) is dict):
         raise BadFrame('no description of an exception')
     return value
 

@@ -32,6 +32,7 @@ from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.family import CLOSING, LAST, Family
 from econtext.controller.gate import Gate
+from econtext.controller.interrupt import by_signal
 from econtext.controller.loop import ControllerLoop
 from econtext.controller.modules import LATER, Modules, pack_units
 from econtext.controller.records import say
@@ -272,11 +273,13 @@ class Broker(Family, Allows):
             conduct.wanted.discard(handle)
             conduct.account.give_back(WANT, size)
             self.supply(context, handle, name, here)
-        except BaseException:
-            # A defect of ours, or of a finder of the program, which is told below: who asks is not to wait for ever.
+        except BaseException as error:
+            # A defect of ours, or of a finder of the program: the context that asks is not to wait for ever.
             body = b'' if isinstance(here, str) else pack_units([(name, None)])
             self.router.send(RESULT, src, handle, body)
-            raise
+            if by_signal(error) or not isinstance(error, Exception):
+                raise
+            self.loop.fail(f'{context.name}: module {harmless(name)} could not be looked for', error)
         finally:
             conduct.served = False
             if conduct.waiting:

@@ -109,7 +109,7 @@ def report(body: bytes) -> tuple[Any, ...]:
 def failure(body: bytes) -> str:
     """Return the traceback of a cast that failed."""
     reader = Reader(body)
-    reader.series(b't', 6, 6)
+    reader.series(b't', 5, 6)
     texts = [reader.value(TEXT) for _ in range(3)]
     # What follows is for who raises the error, and nobody does here.
     return harmless_lines(texts[2])

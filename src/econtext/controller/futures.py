@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar('T')
 
 GUARD = threading.Lock()
+BEHIND = 1.0    # seconds that whoever begins to watch waits for handlers of logging
 ANSWER = 1.0    # seconds that a context has to say whether a call has begun
 
 
@@ -82,6 +83,13 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     if not TYPE_CHECKING:
         @property
         def _condition(self):
+            if self._watch is None and self._state == FINISHED:
+                # Whoever watches from now on sees the answer behind what was printed before it; but where
+                # the handler of that wants a condition which this very thread holds, not for ever.
+                try:
+                    self._context.lines.settle(self._mark, time.monotonic() + BEHIND)
+                except Expired:
+                    pass
             with GUARD:
                 if self._watch is None:
                     self._watch = threading.Condition()

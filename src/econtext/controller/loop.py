@@ -52,6 +52,7 @@ LONGEST = 86400.0   # seconds to wait in one go: pollers take no more than some 
 MOMENT = 0.1    # seconds after which who waits for another thread sees to Ctrl-C
 STUCK = 0.25    # seconds that an event takes, from which another thread runs the rest
 MOST_WORKERS = 16   # threads for events
+IDLE = 1.0      # seconds, after which a thread for events ends
 PARTING = 2.0   # seconds that events have at the end
 EACH_FAILURE = 1.0  # seconds between failures of ours that are logged
 
@@ -572,7 +573,11 @@ def say_failure(text: str) -> None:
 
 
 class Worker:
-    """A thread that runs events, made when there is a first one; it is `Work` to itself, where one of them waits."""
+    """
+    A thread that runs events; it is `Work` to itself, where one of them waits.
+
+    It is started for the first event, and ends once none has come for IDLE seconds.
+    """
 
     def __init__(self, loop: ControllerLoop) -> None:
         self.loop = loop
@@ -601,7 +606,12 @@ class Worker:
                     loop.workers.remove(self)
                     return
                 self.running = False
-            self.bell.acquire()
+            if not self.bell.acquire(timeout=IDLE):
+                with loop.timing:
+                    # Whoever rings holds this lock: the bell rings by now, or nobody counts on this thread.
+                    if not (loop.events or self.bell.acquire(blocking=False)):
+                        loop.workers.remove(self)
+                        return
             self.running = True
 
     def is_due(self, me: int) -> bool:

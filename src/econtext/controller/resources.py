@@ -19,14 +19,12 @@ Any thread may enter.
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import marshal
 import os
 import pkgutil
 import re
 import sys
-import zipfile
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +34,8 @@ from econtext.controller.sources import is_namespace
 from econtext.controller.text import harmless
 
 if TYPE_CHECKING:
+    import importlib.metadata
+
     from econtext.controller.modules import Modules
 
 log = logging.getLogger('econtext')
@@ -239,10 +239,12 @@ class Resources:
         return marshal.dumps(told, 2)
 
     def distributions(self, project: str, sent: Iterable[str]) -> Iterator[importlib.metadata.Distribution]:
+        from importlib import metadata  # which takes long to import, and is seldom asked for
+
         if project:
             try:
-                found = [importlib.metadata.distribution(project)] if PROJECT.fullmatch(project) else []
-            except importlib.metadata.PackageNotFoundError:
+                found = [metadata.distribution(project)] if PROJECT.fullmatch(project) else []
+            except metadata.PackageNotFoundError:
                 return
         else:
             tops = {name.partition('.')[0] for name in list(sent)} - {'econtext'}
@@ -254,9 +256,11 @@ class Resources:
 
     def all_distributions(self) -> list[tuple[importlib.metadata.Distribution, set[str]]]:
         """Return all that are installed here, with the modules that each has; they are read once."""
+        from importlib import metadata
+
         with self.modules.lock:
             if self.installed is None:
-                self.installed = [(each, tops_of(each)) for each in importlib.metadata.distributions()]
+                self.installed = [(each, tops_of(each)) for each in metadata.distributions()]
             return self.installed
 
 
@@ -312,6 +316,8 @@ def entries(home: Home, path: str) -> Iterator[Entry]:
     elif isinstance(archive, str) and path.startswith(archive + os.sep):
         inside = path[len(archive) + 1 :].replace(os.sep, '/') + '/'
         seen = set()
+        import zipfile  # as metadata above
+
         with zipfile.ZipFile(archive) as opened:
             for name in opened.namelist():
                 first, slash, _ = name.removeprefix(inside).partition('/')

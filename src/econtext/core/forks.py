@@ -89,8 +89,9 @@ def forked(child):
     child.loop.wait = refuse
     child.router.send = ignore
     for link in [child.link] + list(child.router.links.values()):
+        # One that is paused is not among those that are watched.
         close([link.out, link.fd])
-        link.out = -1
+        link.out, link.fd = -1, None
         link.send = link.write = ignore
     child.logs.flush = ignore
     for finder in sys.meta_path:

@@ -87,12 +87,12 @@ class Speechless(Exception):
 
 
 try:
-    Base = BaseException
+    Anything = BaseException
 except NameError:
-    Base = Exception    # before Python 2.5
+    Anything = Exception    # before Python 2.5
 
 
-class Bare(Base):
+class Bare(Anything):
     pass
 
 
