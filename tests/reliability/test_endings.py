@@ -82,5 +82,5 @@ def test_a_program_between_says_what_it_was_told(broker: econtext.Broker) -> Non
 def test_ssh_says_little(broker: econtext.Broker, sshd: Sshd) -> None:
     context = broker.ssh(sshd.address, ssh_args=sshd.ssh_args(), name='web')
     assert 'web: its program ended with status 255, as ssh does' in ending(context, crashes.kill)
-    again = broker.ssh(sshd.address, ssh_args=sshd.ssh_args(), name='web')
-    assert 'web: its process ended with status 5 while leave ran' in ending(again, crashes.leave, 5)
+    again = broker.ssh(sshd.address, ssh_args=sshd.ssh_args(), name='web too')
+    assert 'web too: its process ended with status 5 while leave ran' in ending(again, crashes.leave, 5)

@@ -95,7 +95,7 @@ class Attachment:
         self.modules.main = main_name(self.modules)
         self.names: dict[Any, tuple[str, str]] = {}
         self.known: dict[int, Attached] = {}
-        self.closed = False
+        self.closed = self.disowned = False
         self.callbacks = self
         self.greeting: tuple[Any, ...] = ()
         self.loop = ControllerLoop()

@@ -177,7 +177,8 @@ class Options:
     ) -> Future[Any]:
         """Send a call, which errors name `called` if that is not the `function` itself."""
         context = self.context
-        if called is None and (context.shut or context.broker.closed):
+        broker = context.broker
+        if called is None and (context.shut or (broker.closed and not broker.disowned)):
             raise RuntimeError(f'{context.name}: it was shut down, and takes no more calls: start another context')
         future: Future[Any] = Future(context)
         future.function = called = called or function

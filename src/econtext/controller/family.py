@@ -80,6 +80,7 @@ class Family(Origin):
     modules: Modules
     channels: Channels
     closed: bool
+    disowned = False    # was this process forked off the one that has the contexts?
     title: str
 
     def __init__(self) -> None:
@@ -244,7 +245,7 @@ class Family(Origin):
 
     def disown(self) -> None:
         """This process was forked, and the contexts are those of the other one."""
-        self.closed = True
+        self.closed = self.disowned = True
         for context in self.contexts.values():
             context.error = context.lost(DISOWNED)
         for channel in self.channels.open_channels.values():
