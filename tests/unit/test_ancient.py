@@ -7,6 +7,7 @@ import sys
 import types
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +56,27 @@ def test_the_bounds_of_an_xrange_are_those_of_its_text(start: int, stop: int, st
     assert rich.steps(Told(f'xrange({start}, {stop}, {step})')) == (start, stop, step)
     assert rich.steps(Told(f'xrange({start}, {stop})')) == (start, stop, 1)
     assert rich.steps(Told(f'xrange({stop})')) == (0, stop, 1)
+
+
+def test_a_forked_process_imports_nothing_before_it_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may have held the lock of imports as it was forked: before Python 2.6 for ever."""
+    from econtext.core.life import Life
+
+    told: list[Any] = []
+    life: Any = Life.__new__(Life)
+    life.child = object()
+
+    def fork() -> int:
+        def locked(*args: Any, **kwargs: Any) -> Any:
+            raise AssertionError('an import waits for ever here')
+
+        monkeypatch.setattr('builtins.__import__', locked)
+        return 0
+
+    loaded = life.forks()
+    monkeypatch.setattr(loaded, 'forked', told.append)
+    try:
+        life.watched(fork, int)()
+    finally:
+        monkeypatch.undo()
+    assert told == [life.child]

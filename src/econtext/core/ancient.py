@@ -84,7 +84,7 @@ def marked(load):
 
 def guard(link):
     # type: (Any) -> None
-    """Have a process of our group see to it that the group ends with the link."""
+    """Have a process of its own see to it that our group ends with the link."""
     read, write = os.pipe()
     harden(write)   # open as long as this process lives
     whom = everybody()
@@ -104,6 +104,8 @@ def guard(link):
 def keep(link, life, whom):
     # type: (int, int, int) -> None
     """Wait for the end of the link that is read from `link`; then end `whom`, if still there."""
+    # A context that ends waits for the processes of its group.
+    os.setpgid(0, 0)
     for wanted in signal.SIGTERM, signal.SIGHUP, signal.SIGINT:
         signal.signal(wanted, signal.SIG_IGN)
     for number in range(3, MOST):

@@ -162,10 +162,11 @@ class Life(object):
         """Return what forks as `fork` does, in whose result is a `pid`."""
         def fork_off():
             # type: () -> Any
-            self.forks()
+            forks = self.forks()
             result = fork()
             if not pid(result):
-                self.forked()
+                # Without an import: before 2.6 the lock of imports may be held for ever by then.
+                forks.forked(self.child)
             return result
         return fork_off
 
