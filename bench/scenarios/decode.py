@@ -116,6 +116,7 @@ def measure(contender: Any, size: str) -> dict[str, float]:
     from econtext.core.wire import BadFrame
     from econtext.parent.values import decode
 
+    contender.prepare()
     found = {}
     for tag, make in INPUTS.items():
         body = make(pick(size, SIZE, SIZE // 4, SIZE // 64))

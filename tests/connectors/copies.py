@@ -72,3 +72,8 @@ def speak(text):
 
 def nap(seconds):
     time.sleep(seconds)
+
+
+def wait_for(channel):
+    channel.send('begun')
+    time.sleep(900)

@@ -92,6 +92,17 @@ def test_it_waits_for_the_call_that_runs(broker: econtext.Broker) -> None:
     assert base.call(os.getpid) == base.pid
 
 
+def test_a_copy_that_is_still_awaited_holds_up_no_end() -> None:
+    with econtext.Broker() as broker:
+        base = broker.local()
+        channel = base.channel()
+        base.submit(copies.wait_for, channel)
+        assert next(channel) == 'begun'
+        base.fork()
+        began = time.monotonic()
+    assert time.monotonic() - began < 3
+
+
 def test_the_program_itself_is_not_forked(broker: econtext.Broker) -> None:
     with pytest.raises(ValueError, match='fork is for contexts'):
         broker.fork()

@@ -204,3 +204,13 @@ def test_imports_nothing_but_the_standard_library() -> None:
 def test_packer_stands_alone() -> None:
     """The build loads it by its path, before there is a package."""
     assert not [found for found in imports(ROOT / 'econtext' / 'controller' / 'packer.py') if own(found) is not None]
+
+
+def test_who_starts_a_context_imports_nothing_that_others_import_too() -> None:
+    """A thread does this beside the application: on 3.13 two that first import collections.abc at once break each other."""
+    program = 'import econtext.parent.nursery, econtext.connectors.local; print(*sys.modules)'
+    done = subprocess.run(
+        [sys.executable, '-I', '-S', '-c', f'import sys; sys.path.insert(0, {str(ROOT)!r}); {program}'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert not {'traceback', 're', 'collections.abc', 'typing'} & set(done.stdout.split())

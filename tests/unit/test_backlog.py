@@ -6,6 +6,7 @@ import fcntl
 import os
 import select
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from econtext.core import bulk, parts, wire
-from econtext.core.loop import Link
+from econtext.core.loop import Link, Reader
+from econtext.core.loop import Loop as RealLoop
 from econtext.core.parts import Parts
 from econtext.core.router import Router
 from econtext.core.wire import DATA, RESULT, STDIO, Decoder, pack
@@ -273,3 +275,34 @@ def test_one_that_never_ends_its_frame_holds_up_nobody() -> None:
             assert tree.heard[who] == tree.sent[who]
     finally:
         tree.close()
+
+
+@pytest.mark.parametrize('ended', [False, True])
+def test_who_ended_while_it_was_paused_keeps_nobody_else_paused(ended: bool) -> None:
+    """The outputs of a program that has ended are read to their end, and closed, however full the way up is."""
+    child: Any = SimpleNamespace(loop=RealLoop(), router=Router(1), watch=SimpleNamespace(mask=255))
+    up, up_there = os.pipe()
+    there, out = os.pipe()
+    child.link = child.router.up = Link(child.loop, child.router, None)
+    child.link.open(up, out)
+    waits = Backlog(child)
+    while not child.link.queue:
+        child.link.write(b'x' * 65536)
+    (errors, error_end), (texts, text_end) = os.pipe(), os.pipe()
+    first, second = (Reader(child.loop, fd, lambda data: None) for fd in (errors, texts))
+    for reader in first, second:
+        waits.consider(reader, backlog.SHARE)
+    assert set(waits.paused) == {first, second}
+    if ended:
+        os.close(error_end)
+        first.ready(errors)
+        assert first.fd is None
+    os.set_blocking(there, False)
+    while child.link.queue:
+        os.read(there, 1 << 20)
+        child.link.ready(out)
+    assert not waits.paused
+    assert texts in child.loop.watched
+    assert (errors in child.loop.watched) is not ended
+    for fd in (up, up_there, there, out, texts, text_end, *([] if ended else [errors, error_end])):
+        os.close(fd)

@@ -20,12 +20,13 @@ import getpass
 import logging
 import os
 import signal
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import admission, claims, functions, interrupt, packer, readable, values
+from econtext.controller import admission, claims, functions, futures, interrupt, packer, readable, values
 from econtext.controller.callbacks import Allows, Callbacks
 from econtext.controller.channels import Channels
 from econtext.controller.context import Context
@@ -296,8 +297,9 @@ class Broker(Family, Allows):
             units = self.modules.answer(name, here)
             fitting = [(name, readable.fitting(context, name, unit)) for name, unit in units]
             if context.level <= logging.DEBUG:
-                say(context.lines.logger, logging.DEBUG,
-                    '< module %s%s', harmless(name), '' if units[0][1] else ': none here')
+                what = '< module %s%s', harmless(name), '' if units[0][1] else ': none here'
+                # Not here: this may be the spare thread, and handlers are the program's.
+                context.lines.put(lambda: say(context.lines.logger, logging.DEBUG, *what))
             context.conduct.unread.add(len(units[0][1][2]) if units[0][1] else 0)
             if units[0][1] is None and not here and self.ask_guests(context, handle, name):
                 return
@@ -418,6 +420,7 @@ def forked() -> None:
 
     Other threads may have held any lock as it began, so none is taken.
     """
+    futures.GUARD = threading.Lock()
     for broker in list(LIVE):
         broker.disown()
     LIVE.clear()

@@ -269,7 +269,7 @@ def give_up(
 def send_interrupt(context: Context, handle: int) -> None:
     """Tell a context to give up a call."""
     if handle in context.broker.router.asked:
-        say(context.lines.logger, logging.DEBUG, '> interrupt')
+        context.lines.put(lambda: say(context.lines.logger, logging.DEBUG, '> interrupt'))
         context.push('econtext.core.interruption')
         context.broker.router.send(INTERRUPT, context.id, handle, b'')
 

@@ -7,6 +7,8 @@ the context, what was seen, and the remedy.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from concurrent.futures import BrokenExecutor
 from typing import Any, NoReturn
 
@@ -145,6 +147,12 @@ def internal_error(what: str, error: BaseException) -> InternalError:
 
     trace = ''.join(traceback.format_exception(error))[-MOST_TRACE:]
     return InternalError(f'{what}; this is a defect of econtext, or of the machine:\n{trace}'.rstrip())
+
+
+def show_exception() -> None:
+    """Show the exception that is being handled by the program's own hook; a hook that fails ends no thread of ours."""
+    with contextlib.suppress(Exception, SystemExit):
+        sys.excepthook(*sys.exc_info())
 
 
 def stays(self: object, protocol: object) -> NoReturn:

@@ -248,6 +248,7 @@ class Family(Origin):
         self.closed = self.disowned = True
         for context in self.contexts.values():
             context.error = context.lost(DISOWNED)
+            context.lines.disown()
         for channel in self.channels.open_channels.values():
             channel.end.reason = channel.context
             channel.end.ours = channel.end.theirs = False

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 T = TypeVar('T')
 
 GUARD = threading.Lock()
-BEHIND = 1.0    # seconds that whoever begins to watch waits for handlers of logging
 ANSWER = 1.0    # seconds that a context has to say whether a call has begun
 
 
@@ -83,17 +82,19 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     if not TYPE_CHECKING:
         @property
         def _condition(self):
-            if self._watch is None and self._state == FINISHED:
-                # Whoever watches from now on sees the answer behind what was printed before it; but where
-                # the handler of that wants a condition which this very thread holds, not for ever.
-                try:
-                    self._context.lines.settle(self._mark, time.monotonic() + BEHIND)
-                except Expired:
-                    pass
+            behind = False
             with GUARD:
                 if self._watch is None:
+                    # Whoever watches from now on is told behind what was printed before the answer.
+                    behind = self._state == FINISHED and self._context.lines.is_open(self._mark)
+                    if behind:
+                        self._state = RUNNING
                     self._watch = threading.Condition()
-                return self._watch
+                watch = self._watch
+            if behind:
+                # Not to be waited for here: `wait` and `as_completed` hold the conditions of others meanwhile.
+                self._context.lines.put(self._tell)
+            return watch
 
     def settle(self, kind: int, body: bytes) -> None:
         """The answer is here. Leading."""
@@ -280,7 +281,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if future.done():
                 print(future.result())
         """
-        return bool(self._state == FINISHED)
+        return self._settled or bool(self._state == FINISHED)
 
     def result(self, timeout: float | None = None) -> T:
         """

@@ -34,14 +34,13 @@ import itertools
 import logging
 import os
 import select
-import sys
 import threading
 import time
 from collections.abc import Callable
 from threading import get_ident
 from typing import Any, Protocol
 
-from econtext.controller.errors import EcontextError, InternalError, internal_error
+from econtext.controller.errors import EcontextError, InternalError, internal_error, show_exception
 from econtext.controller.expired import Expired as Expired
 from econtext.controller.interrupt import MAIN, PENDING, breathe, by_new_handler, by_signal, deliver, look, safe
 from econtext.core.loop import TICK, Loop, Reader, Waiter, harden
@@ -287,10 +286,6 @@ class ControllerLoop(Loop):
     def post(self, event: Action) -> None:
         """Have `event` run, in order, by a thread that does not lead. Any thread."""
         self.events.append(event)
-        for work in self.busy.get(get_ident(), ()):
-            if isinstance(work, Worker):
-                # It sees to that itself, once it is done with this one.
-                return
         self.ring()
 
     def delegate(self, chore: Action) -> None:
@@ -565,7 +560,7 @@ def attempt(action: Action) -> None:
     except Exception as error:
         if by_signal(error):
             raise
-        sys.excepthook(*sys.exc_info())
+        show_exception()
 
 
 def say_failure(text: str) -> None:
@@ -636,7 +631,7 @@ class Worker:
                     event()
                 except BaseException:
                     # A log handler or callback wants to leave; this is not its thread.
-                    sys.excepthook(*sys.exc_info())
+                    show_exception()
         finally:
             if before:
                 loop.busy[me] = before

@@ -34,7 +34,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -42,6 +41,7 @@ from typing import TYPE_CHECKING
 
 from econtext.controller import loggers
 from econtext.controller.charges import CHARGES
+from econtext.controller.errors import show_exception
 from econtext.controller.expired import Expired
 from econtext.controller.interrupt import breathe, by_signal, safe
 from econtext.controller.text import MARGIN, harmless, indented
@@ -176,19 +176,25 @@ class Lines:
         Any thread that does not lead.  One that has a deadline handles nothing itself: the
         handlers are the program's, and take their time.
         """
-        if self.is_open(mark):
-            if deadline is None or threading.get_ident() in self.loop.busy:
-                if self.take():
-                    before = self.begin()
-                    try:
-                        self.drain(mark, deadline)
-                    finally:
-                        self.stop(before)
-                if deadline is not None and (self.lines or self.begun < mark) and self.is_open(mark):
-                    raise Expired
-            else:
-                self.await_others(mark, deadline)
-        self.pass_on()
+        if self.loop.parted:
+            # Nobody handles anything any more.
+            return
+        try:
+            if self.is_open(mark):
+                if deadline is None or threading.get_ident() in self.loop.busy:
+                    if self.take():
+                        before = self.begin()
+                        try:
+                            self.drain(mark, deadline)
+                        finally:
+                            self.stop(before)
+                    if deadline is not None and (self.lines or self.begun < mark) and self.is_open(mark):
+                        raise Expired
+                else:
+                    self.await_others(mark, deadline)
+        finally:
+            # Also where a handler raised, or the time was over.
+            self.pass_on()
 
     def await_others(self, mark: int, deadline: float) -> None:
         wait = self.loop.waiter(deadline)
@@ -242,11 +248,11 @@ class Lines:
         Take the lock, from who handles lines if need be.
 
         False for the thread of a handler, if no line is handled for NESTED seconds: who has the lock
-        may wait for that very handler.
+        may wait for that very handler; and once nobody handles anything any more.
         """
         if self.lock.acquire(blocking=False):
             return True
-        nested = threading.get_ident() in self.loop.busy
+        nested = threading.get_ident() in self.loop.busy or self.is_in_handler()
         since, seen = time.monotonic(), (self.begun, len(self.lines))
         self.wanted += 1
         try:
@@ -254,11 +260,29 @@ class Lines:
                 breathe()
                 if seen != (self.begun, len(self.lines)):
                     since, seen = time.monotonic(), (self.begun, len(self.lines))
-                if nested and time.monotonic() - since > NESTED:
+                if self.loop.parted or (nested and time.monotonic() - since > NESTED):
                     return False
         finally:
             self.wanted -= 1
         return True
+
+    def is_in_handler(self) -> bool:
+        """Does this thread run a handler that lines go to, for a record of the program's own?"""
+        logger: logging.Logger | None = self.logger
+        while logger is not None:
+            for handler in logger.handlers:
+                if getattr(handler.lock, '_is_owned', bool)():
+                    return True
+            logger = logger.parent if logger.propagate else None
+        return False
+
+    def disown(self) -> None:
+        """This process was forked: whoever handled lines is not here, and they are the other process's."""
+        self.queue.clear()
+        self.lines.clear()
+        self.watchers.clear()
+        self.running = self.holder = self.wanted = 0
+        self.lock = threading.RLock()
 
     def begin(self) -> int:
         """The lock was taken: note that; return who held it before, this thread or none."""
@@ -301,15 +325,19 @@ class Lines:
             except Exception as error:
                 if by_signal(error):
                     raise
-                sys.excepthook(*sys.exc_info())
+                show_exception()
             finally:
                 self.running -= 1
             if self.watchers:
                 self.tell()
 
     def take_up(self) -> None:
+        try:
+            action, cost, _ = self.queue.popleft()
+        except IndexError:
+            # It was dropped just now.
+            return
         self.begun += 1
-        action, cost, _ = self.queue.popleft()
         try:
             action()
         finally:
@@ -319,7 +347,11 @@ class Lines:
     def emit_lines(self, until: float | None, polite: bool) -> None:
         lines, clock = self.lines, time.monotonic
         while lines:
-            stream, line, cost = lines.popleft()
+            try:
+                stream, line, cost = lines.popleft()
+            except IndexError:
+                # As above.
+                return
             try:
                 self.emit(stream, line)
             finally:

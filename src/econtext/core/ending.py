@@ -69,7 +69,8 @@ def leave(life):
         sys.stderr.write(failure.trace_text(*sys.exc_info()))
         life.child.logs.flush()
     life.stop()
-    wait_for_threads()
+    if not life.deadline:
+        wait_for_threads()
     try:
         atexit._run_exitfuncs()
     finally:
@@ -105,10 +106,12 @@ def let_go_of_helpers():
 
 def linger(life):
     # type: (Any) -> None
-    """Return once nothing else of ours runs here; when its time is over, ``life.fade`` ends this process."""
+    """Return once nothing else of ours runs here; when its time is over, ``life.expire`` ends this process."""
     pause = PAUSE
     reap()
     while life.child.supervisor.running or others():
+        if life.deadline and time.time() > life.deadline:
+            return
         time.sleep(pause)
         pause = min(2 * pause, LONGEST)
         reap()

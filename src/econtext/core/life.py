@@ -123,6 +123,8 @@ class Life(object):
     # Which signal ends it; the call that the main thread was called away from; the root logger, once
     # it is hooked; whether LATER has come.
     number = away = root = quick = None  # type: Any
+    # Of the end, where no thread is to be had that sees to it.
+    deadline = None  # type: Any
 
     def __init__(self, child):
         # type: (Child) -> None
@@ -273,6 +275,7 @@ class Life(object):
             start_new_thread(self.fade, ())
         except:
             # This system has no more threads to give; the signal calls the main one away.
+            self.deadline = time.time() + GRACE
             self.fade()
 
     def lost(self, link, reason):
@@ -286,12 +289,21 @@ class Life(object):
     def fade(self):
         # type: () -> None
         """Tell all here and below to end; when their time is over, end them."""
+        try:
+            # Its time runs, whatever lock the main thread held as a signal called it away.
+            start_new_thread(self.expire, ())
+        except:
+            pass
         # By this thread, and not by one that then starts it: the kernel has whoever
         # starts a thread take a pending signal, and the main thread would sleep on.
         if not self.farewell():
             os.kill(everybody(), signal.SIGTERM)
         self.child.loop.finish(self.child.dispatcher.waiter)
         self.below(False)
+        self.expire()
+
+    def expire(self):
+        # type: () -> None
         time.sleep(GRACE)
         self.end()
 

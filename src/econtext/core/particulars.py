@@ -16,9 +16,7 @@ Follows the preamble; imported when the first call fails.  Any thread may enter.
 """
 import sys
 
-from econtext.core import failure
 from econtext.core.codec import Long, Text, encode
-from econtext.core.failure import TRACE
 from econtext.core.wire import EMPTY
 
 try:
@@ -30,6 +28,7 @@ BUILTINS = len.__module__
 ENCODER = 'econtext.core.codec'
 DEEPEST = 200       # levels of nesting of a value that crosses, see ``parent.values``
 MESSAGE = 1 << 20   # characters of the text of an exception
+TRACE = 1 << 18     # of a traceback
 ENTRY = 4000        # of a line in a traceback, or of the text at its end
 FIRST, LAST = 30, 70    # frames of a traceback: those between are left out
 NAME = 200          # characters of the name of a class
@@ -55,6 +54,9 @@ APART = 'args', 'message', 'obj', 'name_from'
 def describe(kind, error, trace):
     # type: (Any, Any, Any) -> bytes
     """Encode (type name, message, traceback, types, arguments, attributes)."""
+    # Here, for it imports `traceback`, which a hop that just starts a context is to do without: while one thread
+    # first imports `collections.abc` on 3.13 another gets an empty one.
+    from econtext.core import failure
     name, text = type_name(kind), cut(message(error), MESSAGE)
     lines = written(failure.entries(kind, error, trace))
     if not is_refusal(trace):

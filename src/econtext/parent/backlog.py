@@ -67,7 +67,7 @@ class Backlog(object):
     def emptied(self):
         # type: () -> None
         """All that waited in the way up was taken."""
-        if not self.came:
+        if not (self.came or self.paused):
             return
         self.lock.acquire()
         try:
@@ -75,7 +75,8 @@ class Backlog(object):
             while self.paused:
                 link = self.paused.popitem()[0]
                 link.paused = False
-                self.loop.watch(link.fd, link)
+                if link.fd is not None:
+                    self.loop.watch(link.fd, link)
             self.watch.mask = SELDOM
         finally:
             self.lock.release()

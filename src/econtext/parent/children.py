@@ -87,7 +87,8 @@ class Birth(object):
         self.heard = 0
         # Told of what is said before the child speaks.
         self.watch = None  # type: Callable[[str, bytes], None] | None
-        self.readers = []
+        # What it says beside the link: source -> reader.
+        self.sources = {}  # type: dict[str, Reader]
         link.owner = self
         link.receive = self.listener('out')
 
@@ -131,10 +132,9 @@ class Birth(object):
             return
         program = self.process
         loop = self.home.loop
-        self.readers.append(Reader(loop, program.stderr, self.listener('err')))
+        self.sources['err'] = Reader(loop, program.stderr, self.listener('err'))
         if program.tty is not None:
-            self.readers.append(Reader(
-                loop, os.dup(program.tty), self.listener('tty')))
+            self.sources['tty'] = Reader(loop, os.dup(program.tty), self.listener('tty'))
             start_new_thread(self.attend, ())
         else:
             self.handshake.terminal = False
@@ -202,9 +202,9 @@ class Birth(object):
         finally:
             self.lock.release()
         self.obey(events)
-        if hasattr(self.home, 'backlog') and source != 'out':
-            for reader in self.readers:
-                self.home.backlog.consider(reader, len(data))
+        if hasattr(self.home, 'backlog') and source in self.sources:
+            # No other one: its lock is not held here.
+            self.home.backlog.consider(self.sources[source], len(data))
         if ended:
             self.end(None)
 
@@ -372,7 +372,8 @@ class Birth(object):
                     time.sleep(pause)
                     pause = min(2 * pause, 0.05)
             status = program.poll()
-        for reader in self.readers:
+        readers = list(self.sources.values())
+        for reader in readers:
             # All it said is in the pipes; take it before they are closed.
             for _ in range(64):
                 if reader.fd is not None:
@@ -384,7 +385,7 @@ class Birth(object):
             finally:
                 self.lock.release()
             self.fail(kind, detail)
-        for reader in self.readers + [self.link]:
+        for reader in readers + [self.link]:
             reader.lock.acquire()
             try:
                 if hasattr(self.home, 'backlog'):

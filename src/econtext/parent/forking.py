@@ -20,11 +20,12 @@ What the application's own threads held is lost with them, as in every fork.
 
 Invariants:
 
-* Whoever asked for a fork hears of it once, a process or an error.
+* Whoever asked for a fork hears of it once, a process or an error; also if this context ends before.
 
 ``fork`` is entered by any thread but the main one, the rest by the main thread.
 """
 import atexit
+import errno
 import fcntl
 import marshal
 import os
@@ -91,6 +92,16 @@ def fork(child):
     return process.Process(request.pid, fds[1], fds[2], fds[4], None)
 
 
+def give_up():
+    # type: () -> None
+    """This context ends: its main thread forks no more, and whoever waits for that hears so."""
+    for number in list(REQUESTS):
+        request = REQUESTS.pop(number, None)
+        if request:
+            request.error = OSError(errno.EINTR, 'the context that was to be copied ends')
+            request.gate.release()
+
+
 def wake(loop):
     # type: (Loop) -> None
     """Let whoever leads look again: it may be the main thread, which is wanted elsewhere."""
@@ -102,7 +113,10 @@ def wake(loop):
 def carry_out(child, number):
     # type: (Child, int) -> None
     """Fork, for the request of that number."""
-    request = REQUESTS.pop(number)
+    request = REQUESTS.pop(number, None)
+    if request is None:
+        # It was given up.
+        return
     child.logs.flush()
     try:
         try:

@@ -146,6 +146,9 @@ class Nursery(object):
             except:
                 # No thread to be had: it is killed in the end.
                 pass
+        forking = sys.modules.get('econtext.parent.forking')
+        if forking:
+            forking.give_up()
 
     def wait(self):
         # type: () -> None
