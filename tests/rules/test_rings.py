@@ -207,7 +207,7 @@ def test_packer_stands_alone() -> None:
 
 
 def test_who_starts_a_context_imports_nothing_that_others_import_too() -> None:
-    """A thread does this beside the application: on 3.13 two that first import collections.abc at once break each other."""
+    """A thread does so beside the application: two that first import collections.abc at once fail on 3.13."""
     program = 'import econtext.parent.nursery, econtext.connectors.local; print(*sys.modules)'
     done = subprocess.run(
         [sys.executable, '-I', '-S', '-c', f'import sys; sys.path.insert(0, {str(ROOT)!r}); {program}'],

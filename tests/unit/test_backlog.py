@@ -304,5 +304,6 @@ def test_who_ended_while_it_was_paused_keeps_nobody_else_paused(ended: bool) -> 
     assert not waits.paused
     assert texts in child.loop.watched
     assert (errors in child.loop.watched) is not ended
+    child.loop.poller.close()
     for fd in (up, up_there, there, out, texts, text_end, *([] if ended else [errors, error_end])):
         os.close(fd)
