@@ -106,7 +106,7 @@ def let_go_of_helpers():
 
 def linger(life):
     # type: (Any) -> None
-    """Return once nothing else of ours runs here; when its time is over, ``life.expire`` ends this process."""
+    """Return once nothing else of ours runs here; when its time is over, ``life.fade`` ends this process."""
     pause = PAUSE
     reap()
     while life.child.supervisor.running or others():

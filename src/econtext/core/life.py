@@ -289,21 +289,12 @@ class Life(object):
     def fade(self):
         # type: () -> None
         """Tell all here and below to end; when their time is over, end them."""
-        try:
-            # Its time runs, whatever lock the main thread held as a signal called it away.
-            start_new_thread(self.expire, ())
-        except:
-            pass
         # By this thread, and not by one that then starts it: the kernel has whoever
         # starts a thread take a pending signal, and the main thread would sleep on.
         if not self.farewell():
             os.kill(everybody(), signal.SIGTERM)
         self.child.loop.finish(self.child.dispatcher.waiter)
         self.below(False)
-        self.expire()
-
-    def expire(self):
-        # type: () -> None
         time.sleep(GRACE)
         self.end()
 
