@@ -39,7 +39,7 @@ except ImportError:
 from econtext.core import face, flow
 from econtext.core.codec import Text, encode, native
 from econtext.core.kinds import BEAT, INTERRUPT
-from econtext.core.loop import Link
+from econtext.core.loop import Link, Reader
 from econtext.core.pull import Pull
 from econtext.core.supervisor import Supervisor
 from econtext.core.watch import Watch
@@ -294,6 +294,13 @@ class Life(object):
         if not self.farewell():
             os.kill(everybody(), signal.SIGTERM)
         self.child.loop.finish(self.child.dispatcher.waiter)
+        try:
+            # Is it the main thread that leads? It sleeps on, unless there is something to read.
+            read, write = os.pipe()
+            os.close(write)
+            Reader(self.child.loop, read, bool)
+        except:
+            pass
         self.below(False)
         time.sleep(GRACE)
         self.end()
