@@ -170,7 +170,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     def _lead(self, deadline: float | None) -> None:
         """Run the loop until the answer is here, and all that was said before it."""
         loop = self._context.broker.loop
-        if self._state == FINISHED:
+        if self._state == FINISHED or self._compute is not None:
             # concurrent.futures.wait asks with all conditions held: who handles the lines may want one of them.
             if self._watch is None or not self._watch._is_owned():  # type: ignore[attr-defined]
                 self._settle(deadline)

@@ -81,6 +81,9 @@ def fork(child):
         child.dispatcher.receive(0, 0, marshal.dumps(
             (Text(__name__), Text('carry_out'), (id(request),), {}), 2))
         wake(child.loop)
+        if child.dispatcher.ended:
+            # It looked for requests before this one was there.
+            give_up()
         request.gate.acquire()
         if request.error:
             raise request.error
