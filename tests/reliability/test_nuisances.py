@@ -148,9 +148,9 @@ def test_no_thread_is_left_to_end_a_context(broker: econtext.Broker, texts: Text
 
 
 def test_a_channel_that_was_handed_twice(broker: econtext.Broker, python: pythons.Interpreter) -> None:
-    """It is closed when nobody has it any more, not when the first lets it go."""
+    """One that is kept is not closed when the first call lets it go."""
     child = broker.local(python=python)
-    channel = child.channel()
+    channel = child.channel().keep()
     child.call(nuisance.keep, channel)
     child.call(nuisance.send_one, channel, 1)
     child.call(nuisance.send_on_kept, 2)

@@ -167,10 +167,13 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._exception = error
             self._compute = None
 
+    def _is_answered(self) -> bool:
+        return self._state != RUNNING or self._compute is not None
+
     def _lead(self, deadline: float | None) -> None:
         """Run the loop until the answer is here, and all that was said before it."""
         loop = self._context.broker.loop
-        if self._state == FINISHED or self._compute is not None:
+        if self._is_answered():
             # concurrent.futures.wait asks with all conditions held: who handles the lines may want one of them.
             if self._watch is None or not self._watch._is_owned():  # type: ignore[attr-defined]
                 self._settle(deadline)
@@ -180,10 +183,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if deadline is None or not self._context.ready:
             wait.own = self._context.ways()
         with GUARD:
-            if self._compute is None and self._state == RUNNING:
-                self._waits += (wait,)
-            else:
+            if self._is_answered():
+                # By now.
                 wait.done = True
+            else:
+                self._waits += (wait,)
         try:
             if self._context.broker.callbacks.running:
                 self._context.broker.callbacks.enter(self._context, wait)
