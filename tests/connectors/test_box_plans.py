@@ -197,7 +197,7 @@ SAID = [
     (podman, 'time="2026" level=error msg="exec failed: unable to start container process: exec: '
      '\\"/x/python\\": stat /x/python: no such file or directory"', 'no-python'),
     (podman, 'cannot resolve /nonexistent: lstat /nonexistent: no such file or directory', 'engine-broken'),
-    (podman, 'time="2026" level=error msg="stat /root/.config/containers/storage.conf: permission denied"',
+    (podman, 'time="2026" level=error msg="stat /home/web/.config/containers/storage.conf: permission denied"',
      'engine-broken'),
     (podman, 'time="2026" level=error msg="invalid internal status, try resetting the pause process with '
      '\\"podman system migrate\\": cannot write uid_map: write /proc/28693/uid_map: operation not permitted"',
