@@ -28,7 +28,7 @@ def positions() -> list[tuple[str, int]]:
     seed = int(os.environ.get('ECONTEXT_SEED', time.time()))
     some = random.Random(seed)
     down = [0, 1, 100, 4096, 4850, *(some.randrange(4800, 14000) for _ in range(4))]
-    up = [0, 1, 11, 12, 13, 30, *(some.randrange(13, 300) for _ in range(4))]
+    up = [0, 1, 11, 12, 13, 30, 250, 265, 280, *(some.randrange(13, 300) for _ in range(4))]
     for way in down, up:
         way += [some.randrange(14000, 400000) for _ in range(4)]
     return [('down', at) for at in down] + [('up', at) for at in up]

@@ -62,6 +62,21 @@ def test_cleanup_runs_to_its_end_when_a_signal_ends_a_context(
         context.call(os.getpid)
 
 
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_signal_leaves_no_lock_of_ours_shut(
+    broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It comes where econtext has just taken a lock: nothing is raised there, and the context ends all the same."""
+    context = broker.local(python=pythons.interpreter(version), name='web')
+    context.call(cleanup.tell)  # what the end needs is there
+    pid, channel = context.pid, context.channel()
+    future = context.submit(cleanup.with_a_lock_in_hand, channel, str(tmp_path / 'seen'))
+    with pytest.raises(econtext.ContextLost):
+        future.result(10)
+    eventually(lambda: not leaks.alive(pid), 4)
+    assert (tmp_path / 'seen').read_text().endswith('done')
+
+
 @pytest.mark.parametrize('version', ['2.7', '3.11', '3.15'])
 def test_cleanup_below_a_hop_runs_to_its_end(
     broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
@@ -82,6 +97,17 @@ def test_cleanup_after_an_interruption_is_not_interrupted_again(
     context.call(cleanup.tell)  # what it needs is there
     with pytest.raises(econtext.CallTimeout):
         context.options(timeout=0.5, grace=0.05).call(cleanup.slow_to_stop, str(tmp_path / 'seen'))
+    eventually(lambda: (tmp_path / 'seen').exists() and (tmp_path / 'seen').read_text().endswith('done'), 5)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_cleanup_at_the_end_of_a_context_is_not_interrupted(
+    broker: econtext.Broker, tmp_path: Path, version: str
+) -> None:
+    context = broker.local(python=pythons.interpreter(version))
+    future = context.submit(cleanup.interrupted_as_it_ends, context.channel(), str(tmp_path / 'seen'))
+    with pytest.raises(econtext.ContextLost):
+        future.result(10)
     eventually(lambda: (tmp_path / 'seen').exists() and (tmp_path / 'seen').read_text().endswith('done'), 5)
 
 

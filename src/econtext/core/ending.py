@@ -5,7 +5,8 @@ Invariants:
 
 * Functions of ``atexit``, threads of the application that are no daemons, and programs
   of our process group are waited for within the grace, and no longer than they need.
-* Our own SIGTERM reaches no code that already ends.
+* Our own SIGTERM reaches no code that already ends, and none of econtext, where what it
+  raises could leave a lock shut: there it comes again.
 * Who waits for a process that a signal ended sees that signal.
 
 Sent behind HELLO, and loaded then: in the end there may be no time for that.  ``leave`` is
@@ -19,10 +20,14 @@ try:
 except ImportError:
     import signal
 
-from econtext.core.wire import DEAD, EMPTY
-
 PAUSE = 0.0005      # seconds between looks; it grows
 LONGEST = 0.02
+clock = getattr(time, 'monotonic', time.time)
+# The functions of econtext in which a thread waits, and may be called away.
+WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch', 'older')
+           for name in ('turn', 'park')]
+# Here stands a call of what is not written in Python, such as time.sleep.
+WAITING.append(('econtext.core.calls', 'perform'))
 # Modules of the standard library that keep a process which heeds no signal, the object, its descriptor.
 HELPERS = (
     ('multiprocessing.resource_tracker', '_resource_tracker', '_fd'),
@@ -36,27 +41,36 @@ def settle(child):
     """Be there."""
     life = child.link.owner
     life.farewell = lambda: farewell(life)
+    life.insist = lambda seconds: insist(life, seconds)
+    life.may_leave = may_leave
 
 
 def farewell(life):
     # type: (Any) -> bool
     """Begin to end; tell whether the main thread comes to ``leave`` without a signal."""
-    router = life.child.router
-    if life.child.link.fd is None:
-        # Whoever waits for an answer hears that none comes, and so do cleanup's own questions.
-        for number, asked in list(router.asked.items()):
-            router.answer(asked[0], number, DEAD, EMPTY)
-        router.ask = deny
     # Before 3.5 a signal ends what cleanup waits for, whatever its handler does.  And cleanup may
     # need others of our group: a pool of processes waits for ever for one that held a lock of it.
     return not life.call_to_leave()
 
 
-def deny(kind, dst, body, settle):
-    # type: (int, int, bytes, Callable[[int, bytes], Any]) -> int
-    """Stand for ``router.ask`` where there is nobody left to answer."""
-    settle(DEAD, EMPTY)
-    return 0
+def insist(life, seconds):
+    # type: (Any, float) -> None
+    """Sleep for `seconds`; meanwhile send our signal again to a main thread that could not heed it."""
+    pause = PAUSE
+    until = clock() + seconds
+    while clock() < until:
+        if life.deaf:
+            life.deaf = False
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST)
+
+
+def may_leave(frame):
+    # type: (Any) -> bool
+    """May an exception be raised in `frame`?"""
+    name = str(frame.f_globals.get('__name__'))
+    return name[:9] != 'econtext.' or (name, frame.f_code.co_name) in WAITING
 
 
 def leave(life):

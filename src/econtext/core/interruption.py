@@ -11,7 +11,7 @@ Invariants:
 
 * Nothing is raised inside of econtext, where it could leave a lock held: the
   signal is sent again until the thread is in the application's code, or waits.
-* It is raised once for each interruption.  A function that returns in that moment
+* It is raised once for each interruption, and not in what already ends.  A function that returns in that moment
   raises it too: what it waited for was ended.
 
 Sent ahead of the first INTERRUPT.  ``strike`` runs in a thread of its own,
@@ -22,15 +22,10 @@ import signal
 import sys
 import time
 
-from econtext.core.ending import tell_others
+from econtext.core.ending import may_leave, tell_others
 
 PAUSE = 0.0005      # seconds until the signal is sent again; it grows
 LONGEST = 0.05
-# The functions of econtext in which a thread waits, and may be called away.
-WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch', 'older')
-           for name in ('turn', 'park')]
-# Here stands a call of what is not written in Python, such as time.sleep.
-WAITING.append(('econtext.core.calls', 'perform'))
 
 
 class Aim(object):
@@ -44,19 +39,16 @@ class Aim(object):
 
     def on_signal(self, number, frame):
         # type: (int, Any) -> None
+        life = self.supervisor.child.link.owner
         for call in list(self.calls):
-            if self.supervisor.running.get(call) == self.supervisor.main and may_leave(frame):
+            if life.away == call:
+                # The end of this process was first.
+                del self.calls[call]
+            elif self.supervisor.running.get(call) == self.supervisor.main and may_leave(frame):
                 del self.calls[call]
                 # Whoever ends this process leaves what cleans up now to it.
-                self.supervisor.child.link.owner.away = call
+                life.away = call
                 raise self.error('the call was given up')
-
-
-def may_leave(frame):
-    # type: (Any) -> bool
-    """May an exception be raised in `frame`?"""
-    name = str(frame.f_globals.get('__name__'))
-    return name[:9] != 'econtext.' or (name, frame.f_code.co_name) in WAITING
 
 
 def strike(supervisor, call):

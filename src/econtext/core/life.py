@@ -13,6 +13,7 @@ Invariants:
 * The programs of contexts below have ended, or were made to, before this process ends.
 * SIGTERM and SIGHUP, which sudo passes on, end the context as a lost link does; who
   waits for the process sees that signal.
+* Once the link has ended, nobody waits for an answer from the other end.
 
 ``lost`` is entered by the thread that leads, ``fade`` by one of its own, ``end`` by
 that and the main thread, the rest by the main thread.
@@ -43,7 +44,7 @@ from econtext.core.loop import Link, Reader
 from econtext.core.pull import Pull
 from econtext.core.supervisor import Supervisor
 from econtext.core.watch import Watch
-from econtext.core.wire import CALL, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
+from econtext.core.wire import CALL, DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
 
 GRACE = 1.0     # seconds
 LATER = ['econtext.core.bulk']      # comes when the child has settled down
@@ -120,9 +121,12 @@ def settle(child, settings):
 class Life(object):
     # What the ``nursery`` does, and ``ending``, once they are there.
     below = farewell = int  # type: Callable[..., Any]
+    may_leave, insist = bool, time.sleep  # type: Callable[[Any], Any]
     # Which signal ends it; the call that the main thread was called away from; the root logger, once
     # it is hooked; whether LATER has come.
     number = away = root = quick = None  # type: Any
+    # Whether the main thread stood where nothing may be raised when the signal came.
+    deaf = False
     # Of the end, where no thread is to be had that sees to it.
     deadline = None  # type: Any
 
@@ -257,8 +261,10 @@ class Life(object):
             self.begin_to_end()
         call = self.call_to_leave()
         if call:
-            self.away = call
-            sys.exit(1)
+            self.deaf = not self.may_leave(signal[1])
+            if not self.deaf:
+                self.away = call
+                sys.exit(1)
 
     def call_to_leave(self):
         # type: () -> Any
@@ -281,6 +287,11 @@ class Life(object):
     def lost(self, link, reason):
         # type: (Link, Any) -> None
         self.begin_to_end()
+        router = self.child.router
+        # In this order: who is not in ``asked`` yet finds no link.
+        router.up = None
+        for number, asked in list(router.asked.items()):
+            router.answer(asked[0], number, DEAD, EMPTY)
         self.child.flow.release()
         self.child.loop.finish(self.child.dispatcher.waiter)
 
@@ -302,7 +313,7 @@ class Life(object):
         except:
             pass
         self.below(False)
-        time.sleep(GRACE)
+        self.insist(GRACE)
         self.end()
 
     def leave(self):

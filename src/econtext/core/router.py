@@ -31,7 +31,7 @@ class Router(object):
     def __init__(self, me=None):
         # type: (Optional[int]) -> None
         self.me = me
-        # The link to our parent; the controller has none.
+        # The link to our parent while there is one; the controller has none.
         self.up = None  # type: Any
         # Context below us -> the link that leads to it.
         self.links = {}  # type: dict[int, Any]

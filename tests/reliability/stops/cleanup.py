@@ -1,9 +1,14 @@
 """Cleanup that takes a while, each in its own place; each writes `done` behind dots, or what came in between."""
 import atexit
 import os
+import signal
 import sys
 import threading
 import time
+try:
+    from _thread import get_ident
+except ImportError:
+    from thread import get_ident
 
 DOTS = 30       # of 10 ms each: well within the grace
 
@@ -135,3 +140,50 @@ def tell():
 def slow_to_stop(path):
     """Interrupted at its deadline, it cleans up for longer than its grace."""
     in_finally(path)
+
+
+# A lock that a signal follows as soon as this thread has it.
+STRUCK = '''
+class Struck(object):
+    def __init__(self, lock):
+        self.lock = lock
+        self.thread = get_ident()
+
+    def acquire(self):
+        self.lock.acquire()
+        if self.thread == get_ident():
+            self.thread = None
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _ in range(1000):
+                pass
+
+    def release(self):
+        self.lock.release()
+'''
+
+
+def with_a_lock_in_hand(channel, path):
+    """Wait for a value; the signal comes where econtext has the lock of its loop."""
+    loop = channel.child.loop
+    tell()
+    ours = {'__name__': 'econtext.core.loop', 'os': os, 'signal': signal, 'get_ident': get_ident}
+    exec(STRUCK, ours)
+    loop.lock = ours['Struck'](loop.lock)
+    try:
+        next(channel)
+    finally:
+        clean(path)
+
+
+def interrupted_as_it_ends(channel, path):
+    """The signal that ends the context comes between the request to interrupt this call and its signal."""
+    from econtext.core import interruption
+    supervisor = channel.child.supervisor
+    supervisor.aim = interruption.Aim(supervisor)
+    supervisor.aim.calls.update(dict.fromkeys(supervisor.running, True))
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(900)
+    finally:
+        os.kill(os.getpid(), signal.SIGURG)
+        clean(path)
