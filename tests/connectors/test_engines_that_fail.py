@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,18 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def nobody(broker: econtext.Broker, tmp_path: Path) -> econtext.Context:
+def run(tmp_path: Path) -> Iterator[Path]:
+    """Where engines of that user keep what runs; the process is ended with which podman keeps a namespace."""
+    folder = tmp_path / 'run'
+    folder.mkdir(mode=0o700)
+    os.chown(folder, NOBODY, NOBODY)
+    yield folder
+    for file in folder.rglob('pause.pid'):
+        os.kill(int(file.read_text()), signal.SIGKILL)
+
+
+@pytest.fixture
+def nobody(broker: econtext.Broker, tmp_path: Path, run: Path) -> econtext.Context:
     """A context of a user who may do nothing, with a home of its own, in an environment of its own."""
     home = tmp_path / 'home'
     home.mkdir()
@@ -26,7 +38,7 @@ def nobody(broker: econtext.Broker, tmp_path: Path) -> econtext.Context:
     for folder in [tmp_path, *tmp_path.parents]:
         if folder.stat().st_mode & 0o001 == 0:
             folder.chmod(folder.stat().st_mode | 0o011)
-    return environment(broker, HOME=str(home))
+    return environment(broker, HOME=str(home), XDG_RUNTIME_DIR=str(run))
 
 
 def environment(broker: econtext.Broker, **variables: str) -> econtext.Context:
@@ -95,14 +107,14 @@ def test_podman_by_a_service_that_does_not_answer(
     {'HOME': '{home}', 'CONTAINERS_CONF': '/no/such'}, {'HOME': '{home}', 'CONTAINERS_STORAGE_CONF': '/no/such'},
 ])  # fmt: skip
 def test_rootless_podman_that_cannot_start(
-    broker: econtext.Broker, nobody: econtext.Context, tmp_path: Path, variables: dict[str, str]
+    broker: econtext.Broker, nobody: econtext.Context, run: Path, tmp_path: Path, variables: dict[str, str]
 ) -> None:
     """No interpreter is at fault, nor the lack of one."""
     need('podman')
     root = tmp_path / 'closed'
     root.mkdir(mode=0o700)
     told = {key: value.format(home=tmp_path / 'home', root=root) for key, value in variables.items()}
-    error = fails(environment(broker, **told).podman('web'), 'engine-broken')
+    error = fails(environment(broker, **{'XDG_RUNTIME_DIR': str(run), **told}).podman('web'), 'engine-broken')
     assert 'podman info' in error.remedy
 
 
