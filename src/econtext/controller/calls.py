@@ -54,8 +54,11 @@ class Call(Wait):
         self.deadline = deadline
         self.function = function
         self.overdue: Timer | None = None
-        if deadline is None or not context.ready:
+        if not context.ready:
             self.own = context.ways()
+        elif deadline is None:
+            # As that would say.
+            self.own = (context.lines,)
 
     def settle(self, kind: int, body: bytes) -> None:
         if self.overdue is not None:
@@ -65,7 +68,10 @@ class Call(Wait):
         lines = self.context.lines
         if lines.queue or lines.lines or lines.running:
             self.mark = lines.mark()
-        super().settle(kind, body)
+        # As the base has it, without a step in between.
+        self.kind = kind
+        self.body = body
+        self.loop.finish(self)
 
 
 class Options:

@@ -57,18 +57,17 @@ HOLDERS = 'econtext.core.loop', 'econtext.core.bulk', 'econtext.parent.children'
 class OwnedLink(Link):
     """A link whose locks know which thread holds them."""
 
+    __slots__ = ('lock',)
+
     def __init__(self, *details: Any) -> None:
-        self.owned = threading.RLock()
+        self.lock: Any = threading.RLock()
         super().__init__(*details)
         self.writing: Any = threading.RLock()
 
-    @property
-    def lock(self) -> Any:
-        return self.owned
-
-    @lock.setter
-    def lock(self, lock: object) -> None:
-        """What the base makes, also as it is opened, is not wanted."""
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The lock that the base makes, also as it is opened, is not wanted.
+        if name != 'lock' or not hasattr(self, 'lock'):
+            super().__setattr__(name, value)
 
 
 class Family(Origin):

@@ -20,6 +20,7 @@ Invariants:
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -108,12 +109,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self.overdue.action = None
         if context.talked:
             context.end_of_call()
-        self._mark = context.lines.mark()
+        lines = context.lines
+        if lines.queue or lines.lines or lines.running:
+            self._mark = lines.mark()
         if kind == DEAD and self._given_up and context.error is None:
             self._dropped = True
             self.settle_by(drop)
             return
-        self.settle_by(lambda *deadline: outcome(context, kind, body, *deadline))
+        self.settle_by(functools.partial(outcome, context, kind, body))
 
     def settle_by(
         self, compute: Callable[..., Any], tell: Callable[[Callable[[], object]], None] | None = None
@@ -172,12 +175,15 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def _lead(self, deadline: float | None) -> None:
         """Run the loop until the answer is here, and all that was said before it."""
-        loop = self._context.broker.loop
-        if self._is_answered():
+        context = self._context
+        if self._state != RUNNING or self._compute is not None:
+            lines = context.lines
             # concurrent.futures.wait asks with all conditions held: who handles the lines may want one of them.
-            if self._watch is None or not self._watch._is_owned():  # type: ignore[attr-defined]
+            if (lines.queue or lines.lines or lines.running) and (
+                    self._watch is None or not self._watch._is_owned()):  # type: ignore[attr-defined]
                 self._settle(deadline)
             return
+        loop = context.broker.loop
         wait = Wait(loop, deadline)
         wait.settles = True
         if deadline is None or not self._context.ready:
@@ -298,9 +304,10 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
             print(web.submit(os.getloadavg).result(timeout=5))
         """
-        deadline = until(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
         self._lead(deadline)
-        self._open(deadline)
+        if self._compute is not None:
+            self._open(deadline)
         if PENDING:
             deliver()
         if self._exception is not None:
@@ -321,7 +328,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
             failed = [future for future in futures if future.exception()]
         """
-        deadline = until(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
         self._lead(deadline)
         self._open(deadline)
         if PENDING:
@@ -329,10 +336,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if self._dropped:
             raise concurrent.futures.CancelledError
         return self._exception
-
-
-def until(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
 
 
 def drop(*_deadline: float) -> None:

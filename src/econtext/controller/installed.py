@@ -36,8 +36,8 @@ Version = tuple[int, ...]
 HERE = sys.version_info[:2]
 MOST_FILES = 50_000     # files of a package that are looked through for compiled ones
 MOST_MODULES = 300      # modules of a package that are read for what it imports
-CLAUSE = re.compile(r'\s*(~=|===|==|!=|<=|>=|<|>)\s*v?(?:\d+!)?(\d+(?:\.\d+)*)(\.\*|[^\s,]*)\s*\Z')
-REQUIRES = re.compile(r'^Requires-Python:[ \t]*(.+?)[ \t\r]*$', re.MULTILINE | re.IGNORECASE)
+CLAUSE = r'\s*(~=|===|==|!=|<=|>=|<|>)\s*v?(?:\d+!)?(\d+(?:\.\d+)*)(\.\*|[^\s,]*)\s*\Z'
+REQUIRES = r'(?im)^Requires-Python:[ \t]*(.+?)[ \t\r]*$'
 SOFT = 'ImportError', 'ModuleNotFoundError', 'Exception', 'BaseException', 'OSError'
 
 
@@ -74,7 +74,7 @@ def requires_python(top: str, folder: str) -> str:
     for info in candidates(top, folder):
         if claims(info, top):
             metadata = text_of(info, 'METADATA') or text_of(info, 'PKG-INFO') or text_of(info, '')
-            found = REQUIRES.search(metadata.replace('\r\n', '\n').partition('\n\n')[0])
+            found = re.search(REQUIRES, metadata.replace('\r\n', '\n').partition('\n\n')[0])
             return found[1] if found else ''
     return ''
 
@@ -115,7 +115,7 @@ def is_met(requirement: str, version: Version) -> bool:
 
 
 def fits(clause: str, version: Version) -> bool:
-    found = CLAUSE.match(clause)
+    found = re.match(CLAUSE, clause)
     if not found:
         return True
     operator, release = found[1], tuple(int(part) for part in found[2].split('.'))

@@ -28,7 +28,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from econtext.controller.private_keys import NAMES, holds_private_key
 from econtext.controller.records import say
 from econtext.controller.sources import is_namespace
 from econtext.controller.text import harmless
@@ -44,12 +43,12 @@ LONGEST = 1000      # characters of the name of a file
 LARGEST = 1 << 28   # bytes of a data file
 MOST_LISTED = 20_000    # files, folders and modules of a folder
 LARGEST_METADATA = 1 << 22      # bytes of all that is told of distributions at a time
-CODE = re.compile(r'.*(?:\.(?:py[cdoiwxz]?|pxd|pyc_dis|dll|dylib|egg|whl)|\.so(?:\.\d+)*)\Z', re.IGNORECASE | re.DOTALL)
+CODE = r'(?is).*(?:\.(?:py[cdoiwxz]?|pxd|pyc_dis|dll|dylib|egg|whl)|\.so(?:\.\d+)*)\Z'     # as `re` has it
 CACHE = '__pycache__'
 METADATA = '.dist-info'
 #: The files of a distribution's metadata that are told: no lists of files, and nothing of where it came from.
 TOLD = 'METADATA', 'PKG-INFO', 'entry_points.txt', 'top_level.txt', 'namespace_packages.txt', 'WHEEL', 'requires.txt'
-PROJECT = re.compile(r'[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9])?')
+PROJECT = r'[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9])?'
 
 # (kind, name): of a file 'f', a folder 'd', a module 'm', a package 'p'.
 Entry = tuple[str, str]
@@ -78,7 +77,10 @@ def is_open(part: str) -> bool:
 
 def is_data(name: str) -> bool:
     """Is a file of that name data, rather than code or a key?"""
-    return not CODE.match(name) and not NAMES.match(name)
+    # Here, for most programs send no data: that module takes its time to load.
+    from econtext.controller.private_keys import NAMES
+
+    return not re.match(CODE, name) and not NAMES.match(name)
 
 
 class Resources:
@@ -115,6 +117,8 @@ class Resources:
             path = self.locate(home, parts)
             data = None if path is None else read(home, path)
             if data is not None:
+                from econtext.controller.private_keys import holds_private_key
+
                 return None if holds_private_key(parts[-1], data) else data
         return None
 
@@ -243,7 +247,7 @@ class Resources:
 
         if project:
             try:
-                found = [metadata.distribution(project)] if PROJECT.fullmatch(project) else []
+                found = [metadata.distribution(project)] if re.fullmatch(PROJECT, project) else []
             except metadata.PackageNotFoundError:
                 return
         else:
@@ -269,7 +273,7 @@ def tops_of(distribution: importlib.metadata.Distribution) -> set[str]:
     listed = distribution.read_text('top_level.txt')
     if listed:
         return set(listed.split())
-    paths = [str(path).split('/') for path in distribution.files or () if CODE.match(str(path))]
+    paths = [str(path).split('/') for path in distribution.files or () if re.match(CODE, str(path))]
     tops = {path[0] if len(path) > 1 else path[0].partition('.')[0] for path in paths}
     return {top for top in tops if top.isidentifier() and top != CACHE}
 

@@ -21,6 +21,8 @@ Pure; any thread may enter.
 
 from __future__ import annotations
 
+import functools
+
 # First and last of each run, over all versions of Unicode; the whole block of tags.
 RUNS = (
     (0, 8), (10, 31), (127, 159), (0xAD, 0xAD), (0x600, 0x605), (0x61C, 0x61C), (0x6DD, 0x6DD), (0x70F, 0x70F),
@@ -34,20 +36,24 @@ def written(code: int) -> str:
     return f'\\x{code:02x}' if code < 0x100 else f'\\u{code:04x}' if code < 0x10000 else f'\\U{code:08x}'
 
 
-HARMLESS = {code: written(code) for first, last in RUNS for code in range(first, last + 1)}
-SAFE_TEXT = {code: text for code, text in HARMLESS.items() if code != 10}
+@functools.cache
+def table(kept: int = -1) -> dict[int, str]:
+    """Return what is written for each character but `kept`; made when there is one to be written so."""
+    return {code: written(code) for first, last in RUNS for code in range(first, last + 1) if code != kept}
+
+
 MARGIN = '    '
 SHOWN = 300     # characters
 
 
 def harmless(text: str) -> str:
     """Return `text`, of one line, without the power to steer a terminal."""
-    return text if text.isprintable() else text.translate(HARMLESS)
+    return text if text.isprintable() else text.translate(table())
 
 
 def harmless_lines(text: str) -> str:
     """Return `text`, which may have lines, without the power to steer a terminal."""
-    return text if text.isprintable() else text.translate(SAFE_TEXT)
+    return text if text.isprintable() else text.translate(table(10))
 
 
 def indented(text: str) -> str:

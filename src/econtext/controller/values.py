@@ -130,7 +130,10 @@ def holds_sets(value: Any) -> bool:
         items = (*value, *value.values())
     else:
         return kind is set or kind is frozenset
-    return any(type(item) not in PLAIN and holds_sets(item) for item in items)
+    for item in items:  # noqa: SIM110 -- a generator takes twice the time, for each context that starts
+        if type(item) not in PLAIN and holds_sets(item):
+            return True
+    return False
 
 
 def holds_code(value: Any, levels: int = DEEPEST) -> bool:

@@ -57,6 +57,8 @@ class Bulk(object):
     def __init__(self, link):
         # type: (Link) -> None
         self.link = link
+        # Its own by now, for it is open.
+        self.lock = link.lock
         self.lanes = Lanes()
         self.turns = self.lanes.turns
         self.file = None  # type: Any
@@ -203,7 +205,7 @@ class Bulk(object):
             finally:
                 link.writing.release()
             return
-        link.lock.acquire()
+        self.lock.acquire()
         try:
             try:
                 if link.fd is None:
@@ -219,7 +221,7 @@ class Bulk(object):
                 link.hang_up()
                 link.owner.lost(link, str(sys.exc_info()[1]))
         finally:
-            link.lock.release()
+            self.lock.release()
 
     def read(self):
         # type: () -> int

@@ -121,7 +121,8 @@ def settle(child, settings):
 class Life(object):
     # What the ``nursery`` does, and ``ending``, once they are there.
     below = farewell = int  # type: Callable[..., Any]
-    may_leave, insist = bool, time.sleep  # type: Callable[[Any], Any]
+    may_leave = bool    # type: Any
+    insist = time.sleep     # type: Any
     # Which signal ends it; the call that the main thread was called away from; the root logger, once
     # it is hooked; whether LATER has come.
     number = away = root = quick = None  # type: Any

@@ -170,7 +170,8 @@ def with_a_lock_in_hand(channel, path):
     exec(STRUCK, ours)
     loop.lock = ours['Struck'](loop.lock)
     try:
-        next(channel)
+        for _ in channel:
+            pass
     finally:
         clean(path)
 
