@@ -25,7 +25,7 @@ class PreambleHook(BuildHookInterface[BuilderConfig]):
         if version == 'editable':
             return
         source = Path(self.root, 'src')
-        packer = load(source / 'econtext' / 'controller' / 'packer.py')
+        packer = load(source / 'econtext' / 'controller' / 'modules' / 'packer.py')
         paths = [path for ring in packer.TRAVELLING for path in sorted((source / 'econtext' / ring).glob('*.py'))]
         texts = {name_of(path.relative_to(source)): path.read_text('utf-8') for path in paths}
         self.folder = tempfile.TemporaryDirectory()

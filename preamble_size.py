@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / 'src'))
 
 from econtext.connectors import ssh  # noqa: E402  # found through the line above
-from econtext.controller import packer  # noqa: E402
+from econtext.controller.modules import packer  # noqa: E402
 
 # Ring 2, as far as a context needs it to start a first child over ssh.
 FIRST_HOP = tuple(

@@ -72,7 +72,7 @@ class Maker:
         target = self.folder / name
         shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'))
         package = target / 'econtext'
-        spec = importlib.util.spec_from_file_location('packer', package / 'controller' / 'packer.py')
+        spec = importlib.util.spec_from_file_location('packer', package / 'controller' / 'modules' / 'packer.py')
         assert spec is not None
         assert spec.loader is not None
         packer = importlib.util.module_from_spec(spec)

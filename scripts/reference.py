@@ -21,17 +21,16 @@ sys.path.insert(0, str(ROOT / 'src'))
 
 import econtext  # noqa: E402 -- found through the line above
 from econtext import testing  # noqa: E402
-from econtext.controller import (  # noqa: E402
-    callbacks,
-    calls,
-    connect,
-    remedies,
-    ways_boxes,
-    ways_here,
-    ways_hosts,
-    ways_namespaces,
-    ways_users,
+from econtext.controller import failures  # noqa: E402
+from econtext.controller.connect import (  # noqa: E402
+    connectors,
+    containers,
+    hosts,
+    local,
+    namespaces,
+    users,
 )
+from econtext.controller.session import callbacks, calls  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'reference.md'
 WIDTH = 100
@@ -50,13 +49,13 @@ CONTENTS
 # Each class with its public methods. Those that a Broker and a Context have in common come once.
 CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (econtext.Broker, 'econtext.Broker', ('listen', 'close')),
-    (ways_here.Here, 'Connectors: methods of Broker and of Context', ('local', 'fork', 'command')),
-    (ways_hosts.Hosts, 'Connectors to other machines', ('ssh',)),
-    (ways_users.Users, 'Connectors to other users', ('sudo', 'su', 'doas')),
-    (ways_boxes.Boxes, 'Connectors into containers', ('docker', 'podman', 'kubectl', 'lxc', 'lxd', 'incus')),
-    (ways_namespaces.Namespaces, 'Connectors into namespaces',
+    (local.Here, 'Connectors: methods of Broker and of Context', ('local', 'fork', 'command')),
+    (hosts.Hosts, 'Connectors to other machines', ('ssh',)),
+    (users.Users, 'Connectors to other users', ('sudo', 'su', 'doas')),
+    (containers.Boxes, 'Connectors into containers', ('docker', 'podman', 'kubectl', 'lxc', 'lxd', 'incus')),
+    (namespaces.Namespaces, 'Connectors into namespaces',
      ('chroot', 'nsenter', 'bubblewrap', 'unshare', 'systemd_nspawn', 'machinectl', 'jail')),
-    (connect.Origin, 'Connectors by name', ('connect',)),
+    (connectors.Origin, 'Connectors by name', ('connect',)),
     (
         econtext.Context,
         'econtext.Context',
@@ -197,7 +196,7 @@ def parts() -> Iterator[str]:
             yield 'The name is reserved: nothing raises it yet.'
     yield '## Kinds of ConnectError'
     yield '| kind | what happened | remedy |\n|---|---|---|\n' + '\n'.join(
-        f'| `{kind}` | {what} | {remedy} |' for kind, (what, remedy) in remedies.REMEDIES.items()
+        f'| `{kind}` | {what} | {remedy} |' for kind, (what, remedy) in failures.REMEDIES.items()
     )
     yield '## Constants'
     yield '`econtext.slave` is False in your program and True in a context. `econtext.__version__` is a text.'

@@ -29,18 +29,13 @@ if TYPE_CHECKING:
     from econtext import sudo as sudo
     from econtext import testing as testing
     from econtext import utils as utils
-    from econtext.controller.attached import Attachment as Attachment
-    from econtext.controller.attached import attach as attach
+    from econtext.controller.attach.client import Attachment as Attachment
+    from econtext.controller.attach.client import attach as attach
     from econtext.controller.broker import Broker as Broker
-    from econtext.controller.callbacks import program as program
-    from econtext.controller.channels import Channel as Channel
-    from econtext.controller.channels import select as select
-    from econtext.controller.classes import register as register
     from econtext.controller.context import Context as Context
-    from econtext.controller.doctor import Report as Report
-    from econtext.controller.doctor import Step as Step
-    from econtext.controller.doctor import doctor as doctor
-    from econtext.controller.errors import CallError as CallError
+    from econtext.controller.doctor.examination import Report as Report
+    from econtext.controller.doctor.examination import Step as Step
+    from econtext.controller.doctor.examination import doctor as doctor
     from econtext.controller.errors import CallTimeout as CallTimeout
     from econtext.controller.errors import ConnectError as ConnectError
     from econtext.controller.errors import ContextLost as ContextLost
@@ -49,9 +44,14 @@ if TYPE_CHECKING:
     from econtext.controller.errors import InternalError as InternalError
     from econtext.controller.errors import Interrupted as Interrupted
     from econtext.controller.errors import NotAllowed as NotAllowed
-    from econtext.controller.futures import Future as Future
+    from econtext.controller.protocol.classes import register as register
+    from econtext.controller.raised import CallError as CallError
     from econtext.controller.secret import Secret as Secret
-    from econtext.controller.streams import Stream as Stream
+    from econtext.controller.session.callbacks import program as program
+    from econtext.controller.session.channels import Channel as Channel
+    from econtext.controller.session.channels import select as select
+    from econtext.controller.session.futures import Future as Future
+    from econtext.controller.session.streams import Stream as Stream
     from econtext.ways import Way
 
     bubblewrap: Way
@@ -79,20 +79,21 @@ slave = False
 
 # Each name and its home, imported when it is first used.
 HOMES = {
-    'attach': 'controller.attached',
-    'Attachment': 'controller.attached',
+    'attach': 'controller.attach.client',
+    'Attachment': 'controller.attach.client',
     'Broker': 'controller.broker',
-    'Channel': 'controller.channels',
+    'CallError': 'controller.raised',
+    'Channel': 'controller.session.channels',
     'Context': 'controller.context',
-    'Future': 'controller.futures',
-    'Stream': 'controller.streams',
-    'Report': 'controller.doctor',
+    'Future': 'controller.session.futures',
+    'Stream': 'controller.session.streams',
+    'Report': 'controller.doctor.examination',
     'Secret': 'controller.secret',
-    'Step': 'controller.doctor',
-    'doctor': 'controller.doctor',
-    'program': 'controller.callbacks',
-    'register': 'controller.classes',
-    'select': 'controller.channels',
+    'Step': 'controller.doctor.examination',
+    'doctor': 'controller.doctor.examination',
+    'program': 'controller.session.callbacks',
+    'register': 'controller.protocol.classes',
+    'select': 'controller.session.channels',
     'local': '',
     'ssh': '',
     'sudo': '',
@@ -100,7 +101,6 @@ HOMES = {
     'utils': '',
     **dict.fromkeys(
         (
-            'CallError',
             'CallTimeout',
             'ConnectError',
             'ContextLost',

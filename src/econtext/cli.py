@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import econtext
-from econtext.controller.doctor import Report, Step, doctor
+from econtext.controller.doctor.examination import Report, Step, doctor
 from econtext.controller.text import harmless_lines
 
 EPILOG = """\

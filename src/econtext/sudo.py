@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from econtext.controller.connect import Origin
+from econtext.controller.connect.connectors import Origin
 from econtext.controller.context import Context
 
 __all__ = ['connect']

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from econtext.controller.connect import Origin
+from econtext.controller.connect.connectors import Origin
 from econtext.controller.context import Context
 
 __all__ = ['Way']

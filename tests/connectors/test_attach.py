@@ -17,7 +17,7 @@ import copies
 import pytest
 
 import econtext
-from econtext.controller import reception
+from econtext.controller.attach import server
 from lab import eventually, require
 from lab.accounts import Accounts
 
@@ -225,4 +225,4 @@ def test_places(broker: econtext.Broker, tmp_path: pathlib.Path, monkeypatch: py
     assert os.stat(path).st_mode & 0o777 == 0o600
     (tmp_path / 'econtext').chmod(0o755)
     with pytest.raises(econtext.EcontextError, match='this user alone'):
-        reception.folder()
+        server.folder()

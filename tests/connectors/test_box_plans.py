@@ -22,7 +22,7 @@ from econtext.connectors import (
     systemd_nspawn,
     unshare,
 )
-from econtext.controller import remedies
+from econtext.controller import failures
 from econtext.parent import command, handshake
 
 BOXES = [bubblewrap, chroot, docker, incus, jail, kubectl, lxc, lxd, machinectl, nsenter, podman, systemd_nspawn,
@@ -169,7 +169,7 @@ def test_a_name_can_be_no_option(connector: ModuleType, option: str, others: dic
 def test_tables(connector: ModuleType) -> None:
     assert connector.PROMPTS == ()
     assert all(part == part.lower() for part, _kind in connector.FAILURES)
-    assert {kind for _part, kind in connector.FAILURES} | {connector.MISSING} <= set(remedies.REMEDIES)
+    assert {kind for _part, kind in connector.FAILURES} | {connector.MISSING} <= set(failures.REMEDIES)
 
 
 # What the programs were seen to say: Docker's engine 20.10, Podman 4.3, kubectl 1.32, util-linux 2.38, LXC and LXD 5.0.

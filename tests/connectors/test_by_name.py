@@ -14,7 +14,7 @@ import pytest
 
 import econtext
 from econtext.connectors import command as connector
-from econtext.controller import registry
+from econtext.controller.connect import registry
 from econtext.parent import command
 from lab import pythons, reach
 

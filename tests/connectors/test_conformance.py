@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from econtext.controller import registry
+from econtext.controller.connect import registry
 from econtext.testing import check_connector
 from lab import require
 from lab.accounts import Accounts

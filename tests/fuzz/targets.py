@@ -18,7 +18,7 @@ from typing import Any
 import econtext
 from econtext.connectors import ssh, sudo
 from econtext.controller.context import Context
-from econtext.controller.modules import Modules
+from econtext.controller.modules.repository import Modules
 from econtext.core.wire import CALL, HEADER_SIZE, MARK, BadFrame, Decoder
 from econtext.parent.handshake import ASK, Handshake
 from econtext.parent.values import decode

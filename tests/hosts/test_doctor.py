@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.controller import remedies
+from econtext.controller import failures
 from lab import pythons, require
 from lab.accounts import Accounts
 from lab.sshd import Sshd, free_port, make_key
@@ -28,7 +28,7 @@ def fails(report: econtext.Report, name: str, kind: str) -> econtext.Step:
     assert step is not None, report
     assert (step.name, step.kind) == (name, kind), report
     assert step is report.steps[-1], 'the first failure is the end'
-    assert step.remedy == remedies.REMEDIES[kind][1]
+    assert step.remedy == failures.REMEDIES[kind][1]
     assert step.remedy in str(report)
     assert not report.ok
     return step
@@ -236,7 +236,7 @@ def test_command_line_says_why_not(sshd: Sshd, accounts: Accounts) -> None:
     args = ['-F', str(sshd.config), '-l', accounts['nologin'].name]
     done = command('doctor', 'lab', *args)
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].strip() == '-> ' + remedies.REMEDIES['no-login'][1]
+    assert done.stdout.splitlines()[-1].strip() == '-> ' + failures.REMEDIES['no-login'][1]
     assert 'account is currently not available' in done.stdout
     assert done.stderr == ''
     told = json.loads(command('doctor', 'lab', *args, '--json').stdout)
@@ -283,7 +283,7 @@ def test_on_a_terminal_progress_shows() -> None:
 def test_the_package_imports_none_of_it() -> None:
     code = 'import sys, econtext; econtext.Broker; print(*sys.modules)'
     names = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {'argparse', 'rich', 'econtext.cli', 'econtext.controller.doctor'} & set(names)
+    assert not {'argparse', 'rich', 'econtext.cli', 'econtext.controller.doctor.examination'} & set(names)
 
 
 @pytest.mark.parametrize(('connector', 'target'), [('su', ()), ('unshare', ()), ('chroot', ('/',))])

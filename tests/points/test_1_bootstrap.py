@@ -21,7 +21,7 @@ import pytest
 from travel import calls, facts
 
 import econtext
-from econtext.controller import values
+from econtext.controller.protocol import values
 from lab import eventually, leaks, pythons, require
 from lab.accounts import Account, Accounts
 from lab.pythons import Interpreter

@@ -9,7 +9,7 @@ import pytest
 from travel import facts
 
 import econtext
-from econtext.controller import compiled, modules
+from econtext.controller.modules import bytecode, repository
 from lab import pythons
 from lab.pythons import Interpreter
 
@@ -67,11 +67,11 @@ def test_a_python_that_was_replaced_is_noticed(broker: econtext.Broker, monkeypa
 def test_what_has_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Packages, what is made up for contexts, and what others wrote goes as source."""
     for name in 'econtext', 'econtext.core', 'econtext.ssh', 'econtext.controller.broker', 'json', 'travel.facts':
-        assert compiled.code_of(name) == b''
-    assert compiled.units(('econtext', 'json')) == b''
+        assert bytecode.code_of(name) == b''
+    assert bytecode.units(('econtext', 'json')) == b''
     monkeypatch.setattr(sys.modules['econtext.core.wire'], '__spec__', None)
-    assert compiled.code_of('econtext.core.wire') == b''
-    assert all(compiled.code_of(name) for name in modules.NURSERY)
+    assert bytecode.code_of('econtext.core.wire') == b''
+    assert all(bytecode.code_of(name) for name in repository.NURSERY)
 
 
 @pytest.mark.parametrize('error', [None, OSError('gone'), ImportError('gone')], ids=repr)
@@ -86,12 +86,12 @@ def test_a_program_that_has_no_code_sends_sources(
         spec = getattr(sys.modules[name], '__spec__', None)
         if name.startswith('econtext.') and spec is not None:
             monkeypatch.setattr(spec, 'loader', SimpleNamespace(get_code=get_code))
-    monkeypatch.setattr(compiled.importlib.util, 'find_spec', lambda name: None)
-    compiled.units.cache_clear()
+    monkeypatch.setattr(bytecode.importlib.util, 'find_spec', lambda name: None)
+    bytecode.units.cache_clear()
     try:
         context = broker.local()
         assert not made_here(context)
         assert context.kin
         assert not made_here(context.local())
     finally:
-        compiled.units.cache_clear()
+        bytecode.units.cache_clear()

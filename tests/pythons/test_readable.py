@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.controller import readable
+from econtext.controller.session import syntax_check
 from lab import pythons
 
 # The forms that a parser asked for an older grammar lets pass, and some that it does not.
@@ -132,7 +132,7 @@ def test_a_module_asked_for_is_answered_with_the_reason(broker: econtext.Broker,
                                                   ((3, 3), False), ((3, 15), False)])  # fmt: skip
 def test_a_literal_that_was_gone_for_a_while_is_found(version: tuple[int, int], refused: bool) -> None:
     context: Any = SimpleNamespace(python_version=version)
-    found = readable.newest(context, (False, 'program.py', b"a = 1\nb = u'x'\n"))
+    found = syntax_check.newest(context, (False, 'program.py', b"a = 1\nb = u'x'\n"))
     assert (found is not None) is refused
     assert found is None or (found.line, found.what) == (2, "u''")
 
@@ -140,6 +140,6 @@ def test_a_literal_that_was_gone_for_a_while_is_found(version: tuple[int, int], 
 def test_a_version_that_is_unknown_is_no_error() -> None:
     modules = SimpleNamespace(is_own=lambda name: True)
     context: Any = SimpleNamespace(python_version=(), version='', magic=None, broker=SimpleNamespace(modules=modules))
-    unit = readable.fitting(context, 'name', (False, 'name.py', ('code',)))  # type: ignore[arg-type]
+    unit = syntax_check.fitting(context, 'name', (False, 'name.py', ('code',)))  # type: ignore[arg-type]
     assert unit is not None
     assert b'another Python cannot load it' in unit[2]

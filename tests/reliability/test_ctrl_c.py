@@ -82,7 +82,7 @@ PLACES = {
         econtext.program.call(slow)
 """,
     'function that answers questions': """
-    from econtext.controller.wishes import answering
+    from econtext.controller.connect.options import answering
     with econtext.Broker() as broker:
         interrupt('slow')
         answering({'word': slow})('Password: ')
@@ -95,10 +95,10 @@ PLACES = {
         cli.Screen(True).ask('Password: ')
 """,
     'step of the doctor': """
-    from econtext.controller import outlook
+    from econtext.controller.doctor import network
     with econtext.Broker() as broker:
         interrupt('run', 'communicate')
-        outlook.ask(['sleep', '30'], 60)
+        network.ask(['sleep', '30'], 60)
 """,
     'handler of what econtext itself logs': """
     with econtext.Broker() as broker:

@@ -14,8 +14,8 @@ import floods
 import pytest
 
 import econtext
-from econtext.controller.records import SLACK
-from econtext.controller.wishes import NARROWEST, WIDEST
+from econtext.controller.connect.options import NARROWEST, WIDEST
+from econtext.controller.session.output import SLACK
 from econtext.core.flow import WINDOW
 from lab import eventually, leaks, pythons
 from lab.hearing import hearing

@@ -13,7 +13,7 @@ import pytest
 
 import econtext
 from econtext.controller import broker as brokers
-from econtext.controller import family
+from econtext.controller import lifecycle
 from econtext.core.flow import LINE, WINDOW, weight
 from lab import eventually
 from lab.hearing import hearing
@@ -130,7 +130,7 @@ def test_what_was_printed_before_the_answer_is_handled_before_the_call_returns(
 def test_closing_has_a_bound_and_tells_what_was_dropped(
     broker: econtext.Broker, slow: Slow, what: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(family, 'CLOSING', 2.0)
+    monkeypatch.setattr(lifecycle, 'CLOSING', 2.0)
     monkeypatch.setattr(brokers, 'CLOSING', 2.0)
     context = broker.local()
     context.call(os.getpid)
@@ -140,7 +140,7 @@ def test_closing_has_a_bound_and_tells_what_was_dropped(
     eventually(lambda: waiting(context) > 300, 10)
     began = time.monotonic()
     context.close() if what == 'context' else broker.close()
-    assert time.monotonic() - began < 2.0 + family.LAST + 4
+    assert time.monotonic() - began < 2.0 + lifecycle.LAST + 4
     slow.let_go.set()
     told = eventually(lambda: [text for text in slow.texts if 'lines were dropped' in text], 10, 'that is told')
     assert len(told) == 1

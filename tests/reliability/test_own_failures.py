@@ -15,7 +15,7 @@ import floods
 import pytest
 
 import econtext
-from econtext.controller.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.core.wire import HELLO, LOG, BadFrame
 from lab import eventually
 
@@ -80,7 +80,7 @@ def test_who_waits_for_a_frame_that_we_could_not_take_in_is_told(
         with pytest.raises(econtext.InternalError, match='Defect: of ours'):
             calls[how]()
     with monkeypatch.context() as patch:
-        patch.setattr('econtext.controller.answers.decode', fail)
+        patch.setattr('econtext.controller.session.results.decode', fail)
         with pytest.raises(econtext.InternalError, match='Defect: of ours'):
             calls[how]()
     assert calls[how]() == child.pid
@@ -226,7 +226,7 @@ def test_who_cannot_be_let_in_disturbs_nobody(
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             return real.accept()
 
-    monkeypatch.setattr('econtext.controller.reception.AGAIN', 0.2)
+    monkeypatch.setattr('econtext.controller.attach.server.AGAIN', 0.2)
     monkeypatch.setattr(broker.reception, 'socket', Lacking())
     with socket.socket(socket.AF_UNIX) as guest:
         guest.connect(path)

@@ -2,8 +2,8 @@
 
 Each rule stands with samples that it must refuse and samples that it must let pass; `test_polyglot.py` tries them.
 What is of a later grammar, which `vermin` misses in places, is told by the table that programs too are checked by,
-`econtext.controller.grammar`. The rules here add what compiles and means something else, and names that some version
-lacks.
+`econtext.controller.modules.grammar`. The rules here add what compiles and means something else, and names that
+some version lacks.
 
 What one version lacks may be used in a `try` with a handler for NameError, ImportError or AttributeError, or under
 an `if hasattr(…)`: that is how a source tells versions apart.
@@ -18,7 +18,7 @@ import tokenize
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from econtext.controller import grammar
+from econtext.controller.modules import grammar
 
 Complaint = tuple[int, str]
 Check = Callable[[Any, 'Source'], bool]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import polyglot
 import pytest
 
-from econtext.controller.packer import ORDER
+from econtext.controller.modules.packer import ORDER
 
 ROOT = Path(__file__).parents[2] / 'src'
 FOLDERS = ('core', 'parent', 'connectors')  # each may import from itself and those before it
@@ -203,7 +203,8 @@ def test_imports_nothing_but_the_standard_library() -> None:
 
 def test_packer_stands_alone() -> None:
     """The build loads it by its path, before there is a package."""
-    assert not [found for found in imports(ROOT / 'econtext' / 'controller' / 'packer.py') if own(found) is not None]
+    path = ROOT / 'econtext' / 'controller' / 'modules' / 'packer.py'
+    assert not [found for found in imports(path) if own(found) is not None]
 
 
 def test_who_starts_a_context_imports_nothing_that_others_import_too() -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 import econtext
-from econtext.controller import packer
+from econtext.controller.modules import packer
 
 COMMAND_LIMIT = 411
 PREAMBLE_LIMIT = 4845

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import econtext
-from econtext.controller.admission import SPEAKS
 from econtext.controller.secret import hidden
+from econtext.controller.session.admission import SPEAKS
 from lab import eventually, leaks
 
 ENEMY = str(Path(__file__).parent / 'enemy.py')

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from econtext.controller.values import encode as encode_down
+from econtext.controller.protocol.values import encode as encode_down
 from econtext.core import rich
 from econtext.core.codec import encode
 from econtext.parent.values import decode

@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 
-from econtext.controller import admission, claims
-from econtext.controller.admission import (
+from econtext.controller.protocol import messages
+from econtext.controller.session import admission
+from econtext.controller.session.admission import (
     BURIED,
     CONVICTED,
     ENDING,
@@ -28,7 +29,7 @@ from econtext.parent.judge import LIMITS
 
 STANDINGS = LIVE, ENDING, CONVICTED
 STATES = STARTED, SPEAKS, OVER, BURIED
-EVENTS = sorted(claims.EVENTS)
+EVENTS = sorted(messages.EVENTS)
 
 
 @pytest.mark.parametrize('kind', LIMITS)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from econtext.controller.loop import ControllerLoop, Expired, Wait
+from econtext.controller.runtime.deadlines import Expired
+from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.core import bulk, watch
 from econtext.core.loop import Link, Loop
 from econtext.core.router import Router

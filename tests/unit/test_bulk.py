@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from econtext.controller.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.core import bulk
 from econtext.core.loop import Link
 from econtext.core.router import Router

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import econtext
-from econtext.controller.charges import CHARGES, HELD, OF_A_CAST, Account
 from econtext.controller.context import Context
-from econtext.controller.records import Lines
+from econtext.controller.session.charges import CHARGES, HELD, OF_A_CAST, Account
+from econtext.controller.session.output import Lines
 from econtext.core.codec import encode
 from econtext.core.kinds import ASKED, BEAT, BEGUN, PART
 from econtext.core.wire import (

@@ -16,7 +16,8 @@ import pytest
 
 from econtext.connectors import command as other
 from econtext.connectors import docker, local, ssh, su, sudo
-from econtext.controller import commandline, remedies
+from econtext.controller import failures
+from econtext.controller.connect import commandline
 from econtext.parent import command, handshake, process
 
 CONNECTORS = [local, ssh, sudo]
@@ -176,12 +177,12 @@ def test_every_kind_of_failure_has_a_remedy(connector: ModuleType) -> None:
     if hasattr(connector, 'lacking'):
         kinds |= {*connector.lacking({'identity_file': 'id'}).values()}
     kinds |= {*handshake.LACKING.values(), *handshake.STATUSES.values(), 'noise', 'ended', 'timeout'}
-    assert kinds <= set(remedies.REMEDIES)
+    assert kinds <= set(failures.REMEDIES)
 
 
-@pytest.mark.parametrize('kind', remedies.REMEDIES)
+@pytest.mark.parametrize('kind', failures.REMEDIES)
 def test_a_remedy_is_one_imperative_sentence(kind: str) -> None:
-    happened, remedy = remedies.explain(kind)
+    happened, remedy = failures.explain(kind)
     assert happened[0].islower()
     assert not happened.endswith('.')
     assert remedy[0].isupper()
@@ -211,7 +212,7 @@ def test_a_command_is_readable(connector: ModuleType, options: dict[str, Any]) -
 
 
 def test_an_unknown_kind_is_explained_too() -> None:
-    assert remedies.explain('from the future') == remedies.explain('ended')
+    assert failures.explain('from the future') == failures.explain('ended')
 
 
 def connect(connector: ModuleType, options: dict[str, Any], preamble: bytes) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.scenarios.decode import many, moment, rich, series, text, whole
-from econtext.controller import claims, flat
+from econtext.controller.protocol import flat, messages
 from econtext.core import rich as riches
 from econtext.core.codec import encode
 from econtext.core.wire import BadFrame
@@ -20,11 +20,11 @@ from econtext.parent import values
 SIZE = 900_000
 HELLO = '3.11.7', (3, 11, 7), b'abcd', '/bin/python', 5, None
 READERS: dict[Callable[[bytes], Any], tuple[Any, ...]] = {
-    claims.hello: HELLO,
-    claims.want: ('app', False),
-    claims.record: ('app', 20, 1.5, 'text', None),
-    claims.report: ('lost', 'why', None, True),
-    claims.failure: ('ValueError', 'message', 'trace', [], None, {}),
+    messages.hello: HELLO,
+    messages.want: ('app', False),
+    messages.record: ('app', 20, 1.5, 'text', None),
+    messages.report: ('lost', 'why', None, True),
+    messages.failure: ('ValueError', 'message', 'trace', [], None, {}),
 }
 HEAVY = {
     'times of no zone': many(SIZE, lambda n: moment('A%x' % n)),
@@ -41,7 +41,7 @@ HEAVY = {
 def test_nothing_heavy_is_made_of_what_a_context_says_of_itself(
     reader: Callable[[bytes], Any], place: int, heavy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if reader is claims.failure and place > 2:
+    if reader is messages.failure and place > 2:
         pytest.skip('this is for who raises the error, and is not read')
     monkeypatch.setattr(values, 'decode', None)
     monkeypatch.setattr(riches, 'make', None)

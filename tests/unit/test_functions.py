@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from econtext.controller.functions import name_of
+from econtext.controller.protocol.names import name_of
 
 
 class Box:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.controller import grammar
+from econtext.controller.modules import grammar
 from lab import pythons
 
 # What brought it, and a source that has it and nothing newer.

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import econtext
-from econtext.controller.values import encode as encode_down
+from econtext.controller.protocol.values import encode as encode_down
 from econtext.core import rich
 from econtext.core.codec import encode, series
 from econtext.core.wire import BadFrame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from econtext.controller import loggers
+from econtext.controller.runtime import loggers
 
 TABLE = logging.Logger.manager.loggerDict
 

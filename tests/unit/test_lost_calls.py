@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.controller import burden, interrupt
+from econtext.controller.runtime import signals
+from econtext.controller.session import backpressure
 from lab import eventually
 
 
@@ -38,7 +39,7 @@ def test_calls_that_are_over_here_count_until_they_are_answered(
 ) -> None:
     child = broker.local(heartbeat=0)
     pid = child.call(os.getpid)
-    monkeypatch.setattr(burden, 'MOST', 8 * burden.EACH)
+    monkeypatch.setattr(backpressure, 'MOST', 8 * backpressure.EACH)
     os.kill(pid, signal.SIGSTOP)
     try:
         options = child.options(timeout=0.02, grace=600)
@@ -76,21 +77,21 @@ def test_a_signal_that_was_put_off_comes_until_it_is_heard(monkeypatch: pytest.M
     def came(how: str) -> None:
         sent.append(how)
         if len(sent) == 3:
-            interrupt.PENDING[signal.SIGINT] = 'another time'
+            signals.PENDING[signal.SIGINT] = 'another time'
 
-    handlers: list[Any] = [interrupt.Deferred(print)]
-    monkeypatch.setattr(interrupt, 'interrupt_main', lambda signum: came('within'))
-    monkeypatch.setattr(interrupt.os, 'kill', lambda pid, signum: came('from the kernel'))
-    monkeypatch.setattr(interrupt, 'getsignal', lambda signum: handlers[0])
-    monkeypatch.setattr(interrupt, 'OPEN', {1})
-    monkeypatch.setattr(interrupt, 'PENDING', {signal.SIGINT: 'this'})
-    interrupt.again(signal.SIGINT, 'this')
+    handlers: list[Any] = [signals.Deferred(print)]
+    monkeypatch.setattr(signals, 'interrupt_main', lambda signum: came('within'))
+    monkeypatch.setattr(signals.os, 'kill', lambda pid, signum: came('from the kernel'))
+    monkeypatch.setattr(signals, 'getsignal', lambda signum: handlers[0])
+    monkeypatch.setattr(signals, 'OPEN', {1})
+    monkeypatch.setattr(signals, 'PENDING', {signal.SIGINT: 'this'})
+    signals.again(signal.SIGINT, 'this')
     assert sent == ['within', 'from the kernel', 'from the kernel']
     # It is not sent where it would end the program.
     handlers[0] = signal.SIG_DFL
-    interrupt.again(signal.SIGINT, 'another time')
+    signals.again(signal.SIGINT, 'another time')
     assert len(sent) == 3
-    assert not interrupt.PENDING
-    interrupt.PENDING[signal.SIGINT] = 'one more'
-    interrupt.deliver()
-    assert not interrupt.PENDING
+    assert not signals.PENDING
+    signals.PENDING[signal.SIGINT] = 'one more'
+    signals.deliver()
+    assert not signals.PENDING

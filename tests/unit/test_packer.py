@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from econtext.controller import packer
+from econtext.controller.modules import packer
 from lab.pythons import Interpreter
 
 PACKAGE = Path(packer.__file__).parent.parent

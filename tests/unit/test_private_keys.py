@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.controller.private_keys import OVERLAP, PIECE, WRAPPED, holds_private_key
+from econtext.controller.modules.private_keys import OVERLAP, PIECE, WRAPPED, holds_private_key
 from lab import program
 
 PEM = [f'-----BEGIN {kind}PRIVATE KEY-----\nMIIE\n-----END {kind}PRIVATE KEY-----\n' for kind in (

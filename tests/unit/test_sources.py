@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.controller import packer
-from econtext.controller.modules import FACES, own_children, own_unit
-from econtext.controller.sources import imports_in, naming_main, own_imports, read_imports, statements
+from econtext.controller.modules import packer
+from econtext.controller.modules.repository import FACES, own_children, own_unit
+from econtext.controller.modules.source import imports_in, naming_main, own_imports, read_imports, statements
 
 FOLDER = pathlib.Path(packer.__file__).parent.parent
 OURS = [f'econtext.{ring}.{module}' for ring in packer.TRAVELLING for module in own_children(str(FOLDER / ring))]

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import econtext
-from econtext.controller import doctor, text
+from econtext.controller import text
+from econtext.controller.doctor import examination
 from lab.hearing import Texts, hearing
 
 DANGEROUS = {'Cc', 'Cf', 'Cs', 'Zl', 'Zp'}
@@ -103,12 +104,12 @@ def test_what_a_password_function_is_asked(broker: econtext.Broker, program: Any
 
 
 def test_what_the_doctor_finds() -> None:
-    seen: list[doctor.Step] = []
-    examination = doctor.Examination.__new__(doctor.Examination)
-    examination.report = doctor.Report('target')
-    examination.progress = seen.append
-    examination.add(doctor.Step('shell', 'failed', EVIL, 1.0, EVIL, 'noise', EVIL + '\n' + EVIL))
-    for step in (*seen, *examination.report.steps):
+    seen: list[examination.Step] = []
+    one = examination.Examination.__new__(examination.Examination)
+    one.report = examination.Report('target')
+    one.progress = seen.append
+    one.add(examination.Step('shell', 'failed', EVIL, 1.0, EVIL, 'noise', EVIL + '\n' + EVIL))
+    for step in (*seen, *one.report.steps):
         for found in step.detail, step.remedy, step.lines:
             assert found
             assert not dangers(found, '\t\n')

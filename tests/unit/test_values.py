@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.controller.values import encode, encode_call
+from econtext.controller.protocol.values import encode, encode_call
 from econtext.core import rich
 
 pytestmark = pytest.mark.deadline(600)  # many examples take their time

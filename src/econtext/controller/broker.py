@@ -26,19 +26,23 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import admission, claims, functions, futures, interrupt, packer, readable, values
-from econtext.controller.callbacks import Allows, Callbacks
-from econtext.controller.channels import Channels
+from econtext.controller.connect.options import Wish
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
-from econtext.controller.family import CLOSING, LAST, Family
-from econtext.controller.gate import Gate
-from econtext.controller.interrupt import by_signal
-from econtext.controller.loop import ControllerLoop
-from econtext.controller.modules import LATER, Modules, pack_units
-from econtext.controller.records import say
+from econtext.controller.lifecycle import CLOSING, LAST, Family
+from econtext.controller.modules import packer
+from econtext.controller.modules.repository import LATER, Modules, pack_units
+from econtext.controller.protocol import messages, values
+from econtext.controller.protocol.names import Names
+from econtext.controller.runtime import signals
+from econtext.controller.runtime.log import say
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.signals import by_signal
+from econtext.controller.session import admission, futures, syntax_check
+from econtext.controller.session.callbacks import Allows, Callbacks
+from econtext.controller.session.channels import Channels
+from econtext.controller.session.router import Gate
 from econtext.controller.text import harmless, indented
-from econtext.controller.wishes import Wish
 from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
 from econtext.core.particulars import seen
@@ -56,12 +60,12 @@ from econtext.parent import handshake
 from econtext.parent.judge import UNREAD
 
 if TYPE_CHECKING:
-    from econtext.controller.reception import Reception
+    from econtext.controller.attach.server import Reception
 
 log = logging.getLogger('econtext')
 
 
-class Broker(Family, Allows):
+class Broker(Names, Family, Allows):
     """
     Owns the contexts of a program; use it in a ``with`` statement.
 
@@ -113,7 +117,7 @@ class Broker(Family, Allows):
             BEAT: self.on_beat,
             **self.channels.handlers,
         })
-        interrupt.defer(self)
+        signals.defer(self)
         LIVE.add(self)
 
     def __repr__(self) -> str:
@@ -128,33 +132,11 @@ class Broker(Family, Allows):
     def prefix(self) -> str:
         return ''
 
-    def name_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
-        """Return the (module, name) under which `function` is found elsewhere; `streamed`, to iterate over it."""
-        try:
-            found = self.names.get(function)
-        except TypeError:
-            return functions.name_of(function, self.modules.main)
-        if found is None:
-            generates = functions.refuse_later(function, streamed)
-            found = functions.name_of(function, self.modules.main)
-            if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
-                raise TypeError(
-                    f'{found[1]} was typed into an interpreter, and its source is nowhere: '
-                    'save it in a file, and import that'
-                )
-            if generates:
-                # Refused where it is not iterated over.
-                return found
-            if len(self.names) > 10000:
-                self.names.clear()
-            self.names[function] = found
-        return found
-
     # What contexts say. In the thread that leads.
 
     def on_hello(self, src: int, handle: int, body: bytes) -> None:
         context = self.contexts[src]
-        said = claims.hello(body)
+        said = messages.hello(body)
         if context.ready:
             raise BadFrame('it said twice that it is ready')
         context.version = said.version
@@ -163,7 +145,7 @@ class Broker(Family, Allows):
         context.magic = said.magic
         context.executable = said.executable
         context.pid = said.pid
-        if not readable.is_supported(said.version):
+        if not syntax_check.is_supported(said.version):
             self.refuse(context, 'unsupported-python', said.version)
             return
         logger = context.lines.logger
@@ -185,7 +167,7 @@ class Broker(Family, Allows):
             raise BadFrame('it wants two things under one number')
         if context.via is None and context.conduct.unread.grows(self.router.links[src]):
             raise BadFrame(UNREAD)
-        name, here = claims.want(body)
+        name, here = messages.want(body)
         conduct = context.conduct
         if not conduct.account.take(WANT, len(body)):
             raise BadFrame('it wants too many modules at a time')
@@ -198,7 +180,7 @@ class Broker(Family, Allows):
     def on_log(self, src: int, handle: int, body: bytes) -> None:
         lines = self.contexts[src].lines
         lines.allowance.charge(len(body))
-        value = claims.record(body)
+        value = messages.record(body)
         lines.put(lambda: lines.logged(value), len(body) + COST, 1)
 
     def on_stdio(self, src: int, handle: int, body: bytes) -> None:
@@ -216,7 +198,7 @@ class Broker(Family, Allows):
             # Late: who it is about is gone.
             return
         teller = self.contexts[src]
-        event, *details = claims.report(body)
+        event, *details = messages.report(body)
         life = admission.report(teller.standing(), context.via is teller, context.conduct.life, event)
         if life == admission.FAULT:
             raise BadFrame(f'a report of context {handle}, {seen(event)}, that is not for it to tell')
@@ -234,7 +216,7 @@ class Broker(Family, Allows):
         if handle:
             self.router.answer(src, handle, ERROR, body)
             return
-        trace = claims.failure(body)
+        trace = messages.failure(body)
         context = self.contexts[src]
         if not context.conduct.account.failed():
             raise BadFrame('more casts failed than it was sent')
@@ -295,7 +277,7 @@ class Broker(Family, Allows):
             context.conduct.unread.add(len(body))
         else:
             units = self.modules.answer(name, here)
-            fitting = [(name, readable.fitting(context, name, unit)) for name, unit in units]
+            fitting = [(name, syntax_check.fitting(context, name, unit)) for name, unit in units]
             if context.level <= logging.DEBUG:
                 what = '< module %s%s', harmless(name), '' if units[0][1] else ': none here'
                 # Not here: this may be the spare thread, and handlers are the program's.
@@ -334,7 +316,7 @@ class Broker(Family, Allows):
         if self.reception is not None:
             raise EcontextError(f'the broker listens at {self.reception.path} already')
         # Here, for few listen, and it imports what nothing else needs.
-        from econtext.controller.reception import Reception, folder
+        from econtext.controller.attach.server import Reception, folder
 
         if path is None:
             path = os.path.join(folder(), f'{os.getpid()}.sock')
@@ -396,7 +378,7 @@ class Broker(Family, Allows):
                 self.loop.close()
             finally:
                 # Before, an interrupt that was put off would come in the middle of this.
-                interrupt.restore(self)
+                signals.restore(self)
 
     def __enter__(self) -> Broker:
         return self

@@ -20,14 +20,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from econtext.controller import classes, values
-from econtext.controller.admission import CONVICTED, ENDING, LIVE
-from econtext.controller.burden import Burden
-from econtext.controller.callbacks import Allows
-from econtext.controller.calls import GRACE, Options
-from econtext.controller.conduct import Conduct
-from econtext.controller.connect import Origin
-from econtext.controller.delivery import Delivery
+from econtext.controller.connect.connectors import Origin
+from econtext.controller.connect.options import Common, Secret, Wish, check_window
 from econtext.controller.errors import (
     CallTimeout,
     ConnectError,
@@ -36,14 +30,22 @@ from econtext.controller.errors import (
     EcontextError,
     stays,
 )
-from econtext.controller.futures import Future
-from econtext.controller.interrupt import MAIN, look, safe
-from econtext.controller.loop import Expired, Timer, Wait
-from econtext.controller.records import Lines, say
-from econtext.controller.remedies import BY_HAND, explain
-from econtext.controller.streams import Stream
+from econtext.controller.failures import BY_HAND, explain
+from econtext.controller.protocol import classes, values
+from econtext.controller.runtime.deadlines import Expired, is_seconds
+from econtext.controller.runtime.log import say
+from econtext.controller.runtime.loop import Timer, Wait
+from econtext.controller.runtime.signals import MAIN, look, safe
+from econtext.controller.session.admission import CONVICTED, ENDING, LIVE
+from econtext.controller.session.backpressure import Burden
+from econtext.controller.session.callbacks import Allows
+from econtext.controller.session.calls import GRACE, Options
+from econtext.controller.session.conduct import Conduct
+from econtext.controller.session.delivery import Delivery
+from econtext.controller.session.futures import Future
+from econtext.controller.session.output import Lines
+from econtext.controller.session.streams import Stream
 from econtext.controller.text import harmless, harmless_lines, shown
-from econtext.controller.wishes import Common, Secret, Wish, check_window, is_seconds
 from econtext.core import flow
 from econtext.core.channels import WINDOW
 from econtext.core.kinds import GRANT
@@ -52,7 +54,7 @@ from econtext.core.wire import LEVEL
 
 if TYPE_CHECKING:
     from econtext.controller.broker import Broker
-    from econtext.controller.channels import Channel
+    from econtext.controller.session.channels import Channel
     from econtext.parent.children import Birth
 
 P = ParamSpec('P')

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from concurrent.futures import BrokenExecutor
-from typing import Any, NoReturn
-
-from econtext.controller.text import harmless_lines
+from typing import NoReturn
 
 MOST_TRACE = 1 << 14    # characters of our own traceback, the last ones
 
@@ -101,44 +99,6 @@ class InternalError(EcontextError):
     The text ends with the traceback.  No context is to blame, and none was ended for that.
     """
 
-
-class CallError(EcontextError):
-    """
-    The function that was called raised an exception.
-
-    `type_name` names its type, `message` is its text, `remote_traceback` the
-    traceback as the other Python wrote it.  A CallError is also an instance of
-    the exception it stands for, where that is a built-in one, one of the standard
-    library that the program has imported, or registered: ``except
-    subprocess.CalledProcessError as error`` works.  `args` and what else that
-    exception has by name are attributes, so far as these are plain values: each up
-    to 1 MiB, without the middle of a longer text.
-    """
-
-    def __init__(
-        self, context: str, type_name: str, message: str, remote_traceback: str, hint: str = ''
-    ) -> None:
-        BaseException.__init__(self, context, type_name, message, remote_traceback, hint)
-        self.context = context
-        self.type_name = type_name
-        self.message = message
-        self.remote_traceback = remote_traceback
-        self.hint = hint
-
-    def __str__(self) -> str:
-        text = harmless_lines(f'{self.type_name}: {self.message}')
-        if self.hint:
-            text += '\n' + self.hint
-        trace = harmless_lines(self.remote_traceback)
-        return f'{text}\n\nIn context {self.context}:\n{trace}'.rstrip()
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        from econtext.controller import raised
-
-        return raised.again, raised.taken_apart(self)
-
-    def __reduce__(self) -> Any:
-        return self.__reduce_ex__(2)
 
 
 def internal_error(what: str, error: BaseException) -> InternalError:

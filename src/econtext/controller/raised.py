@@ -1,7 +1,7 @@
 """
 The exception that the caller of a function gets for the one that was raised there.
 
-It is a CallError and also of the type that was raised, if that is known here: built
+It is a CallError, and also of the type that was raised, if that is known here: built
 in, of the standard library, or registered.  ``core.failure`` tells its types by
 name, ``core.particulars`` its arguments and attributes.
 
@@ -31,10 +31,48 @@ import sys
 from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
-from econtext.controller.errors import CallError
+from econtext.controller.errors import EcontextError
 from econtext.controller.text import harmless_lines
 from econtext.core.face import TYPES
 from econtext.core.particulars import MOST, of_class, usable
+
+
+class CallError(EcontextError):
+    """
+    The function that was called raised an exception.
+
+    `type_name` names its type, `message` is its text, `remote_traceback` the
+    traceback as the other Python wrote it.  A CallError is also an instance of
+    the exception it stands for, where that is a built-in one, one of the standard
+    library that the program has imported, or registered: ``except
+    subprocess.CalledProcessError as error`` works.  `args` and what else that
+    exception has by name are attributes, so far as these are plain values: each up
+    to 1 MiB, without the middle of a longer text.
+    """
+
+    def __init__(
+        self, context: str, type_name: str, message: str, remote_traceback: str, hint: str = ''
+    ) -> None:
+        BaseException.__init__(self, context, type_name, message, remote_traceback, hint)
+        self.context = context
+        self.type_name = type_name
+        self.message = message
+        self.remote_traceback = remote_traceback
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = harmless_lines(f'{self.type_name}: {self.message}')
+        if self.hint:
+            text += '\n' + self.hint
+        trace = harmless_lines(self.remote_traceback)
+        return f'{text}\n\nIn context {self.context}:\n{trace}'.rstrip()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return again, taken_apart(self)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
 
 NEVER: tuple[Any, ...] = (
     StopIteration, StopAsyncIteration, TimeoutError, concurrent.futures.TimeoutError,
@@ -58,6 +96,8 @@ OURS = frozenset(FIELDS)
 STORED = MemberDescriptorType, GetSetDescriptorType
 ARGS: Any = vars(BaseException)['args']
 CONTENT: Any = vars(ModuleType)['__dict__']
+# What tells a class of C from one that a `class` statement made.
+HEAP, IMMUTABLE = 1 << 9, 1 << 8
 
 
 def known(names: Any) -> Any:
@@ -178,9 +218,7 @@ def of_number(arguments: Any, attributes: dict[str, Any]) -> Any:
 
 
 def of_c(kind: type) -> bool:
-    from econtext.controller import classes  # which imports much
-
-    return classes.of_c(kind)
+    return not kind.__flags__ & HEAP or bool(kind.__flags__ & IMMUTABLE)
 
 
 def give(error: CallError, name: str, value: Any) -> None:

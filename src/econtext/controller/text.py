@@ -3,8 +3,8 @@ Text of others made harmless: one sanitizer, for every way in.
 
 What a program or a context says may reach a terminal, an error, a log line, a function
 that is asked for a password, or the doctor.  So it passes through here where it comes in:
-``claims`` for what contexts say, ``family.report`` and ``Context.failed`` for what is told
-of a start (by a context, or by the program that is started from here), ``records`` for
+``messages`` for what contexts say, ``lifecycle.report`` and ``Context.failed`` for what is told
+of a start (by a context, or by the program that is started from here), ``output`` for
 lines, ``CallError.__str__`` for what a function raised, ``Examination.add`` for all that
 the doctor finds.
 

@@ -23,13 +23,15 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
-from econtext.controller import packer, registry
 from econtext.controller.broker import Broker
-from econtext.controller.connect import Origin
+from econtext.controller.connect import registry
+from econtext.controller.connect.connectors import Origin
+from econtext.controller.connect.options import plain
 from econtext.controller.context import Context
-from econtext.controller.errors import CallError, ConnectError
-from econtext.controller.remedies import REMEDIES
-from econtext.controller.wishes import plain
+from econtext.controller.errors import ConnectError
+from econtext.controller.failures import REMEDIES
+from econtext.controller.modules import packer
+from econtext.controller.raised import CallError
 from econtext.parent import command
 
 __all__ = ['check_connector']

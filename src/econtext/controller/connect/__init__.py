@@ -1,0 +1,1 @@
+"""How a context is reached: options, connectors, their registry, and why a start or a link ended."""

@@ -1,0 +1,60 @@
+"""
+The connectors, as the program calls them.
+
+``econtext.ssh.connect(via, …)`` and ``via.ssh(…)`` are the same; `via` is a broker,
+or a context from which the new one is started.
+
+A family of connectors has a module of its own beside this one, with a class in which
+each connector is a method: documented and typed.  A new one of ours is a module in
+``connectors``, a method here, its name in ``econtext.WAYS``, and a line in
+``scripts/reference.py``; a test misses what is forgotten.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from econtext.controller.connect import registry
+from econtext.controller.connect.containers import Boxes
+from econtext.controller.connect.hosts import Hosts
+from econtext.controller.connect.local import Here
+from econtext.controller.connect.namespaces import Namespaces
+from econtext.controller.connect.options import Common, Wish
+from econtext.controller.connect.users import Users
+
+if TYPE_CHECKING:
+    from econtext.controller.context import Context
+
+
+class Origin(Here, Hosts, Users, Boxes, Namespaces):
+    """What contexts can be started from."""
+
+    #: What a prompt completes, beside the connectors: the names for users.
+    offered: tuple[str, ...] = ('allow', 'connect')
+
+    def __dir__(self) -> list[str]:
+        return sorted([*registry.ours(), *self.offered])
+
+    def connect(self, connector: str | ModuleType, /, **options: Any) -> Context:
+        """
+        Start a context by any connector, also a third party's.
+
+        `connector` is its name, or its module.  Names are those of the methods
+        here, and the entry points of group ``econtext.connectors`` that installed
+        packages have.  The `options` are the connector's own, its answers to
+        prompts, and the options of every connector.
+
+        Returns at once.  Raises ValueError for a name that nothing has; TypeError
+        or ValueError for options that make no sense; that it could not be started
+        is a ConnectError from its first use.
+
+        Example::
+
+            box = web.connect('firecracker', machine='vm1', user='app')
+            print(box.call(os.uname))
+        """
+        module = registry.find(connector)
+        answers = {name: options.pop(name) for name in getattr(module, 'ANSWERS', ()) if name in options}
+        common = {name: options.pop(name) for name in Common.__annotations__ if name in options}
+        return self.start(Wish(module, options, answers, cast('Common', common)))

@@ -1,0 +1,113 @@
+"""
+Why a context came to an end that nobody ordered, in words.
+
+Invariants:
+
+* What a context or the program that started it says of its end is data: it is
+  searched for what we know, and quoted.
+
+Pure; any thread may enter.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from econtext.controller.connect.options import GIL_LIMIT
+from econtext.controller.errors import EcontextError
+from econtext.controller.session import calls
+from econtext.core.watch import MISSES
+
+if TYPE_CHECKING:
+    from econtext.controller.context import Context
+
+#: What faulthandler writes where the next frame would stand, as ``repr`` shows it.
+STACK = 'Stack (most recent call first)'
+LINE = re.compile(r'File "([^"\\]*)", line (\d+) in ([\w<>]+)')
+
+
+def of_link(context: Context, reason: Any, status: Any = None) -> Callable[[], EcontextError]:
+    """Its link has ended; `reason` is what came that was no frame, `status` its program's."""
+    reason = str(reason)
+    if status == -signal.SIGPROF or STACK in reason:
+        limit = context.common.get('gil_limit', GIL_LIMIT)
+        line = LINE.search(reason)
+        where = ': ' + ', line {1} of {0}, in {2}'.format(*line.groups())[2:] if line else ''
+        return context.lost(
+            f'its code held the interpreter lock for longer than gil_limit={limit:g} s of processor time, '
+            f'so it was ended{where}; start it again, with a higher gil_limit= if that code is to be so slow'
+        )
+    if reason:
+        return context.corrupted(reason[:120])
+    what, remedy = how(status)
+    what += while_running(context)
+    return context.lost(f'{what}, and what it printed last may be missing: {remedy}start it again')
+
+
+#: Signals that the kernel sends for a fault of what runs.
+FAULTS = ('SIGSEGV', 'SIGBUS', 'SIGILL', 'SIGFPE', 'SIGABRT', 'SIGSYS', 'SIGTRAP')
+CORE = 128      # what ``parent.process`` adds where a core was written
+MOST_SIGNALS = 64
+
+
+def how(status: Any) -> tuple[str, str]:
+    """Return how the program of a context ended, by its `status`, and what to do about that."""
+    if not isinstance(status, int):
+        # It runs yet, or whoever waits for it could not tell.
+        return 'its link was lost', ''
+    if status < 0:
+        name = signal_name(-status & ~CORE)
+        core = ', and left a core' if -status & CORE else ''
+        return f'its process was ended by {name}{core}', advice(name)
+    if 128 < status <= 128 + MOST_SIGNALS:
+        name = signal_name(status - 128)
+        return f'its program ended with status {status}, as for a process ended by {name}', advice(name)
+    if status == 255:
+        return ('its program ended with status 255, as ssh does where the connection breaks or a signal ends the '
+                'process there'), ''
+    return f'its process ended with status {status}', (
+        'code there may have called os._exit() or ended the process otherwise: ' if status else '')
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal of this system, which need not be that of the context."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f'signal {number}'
+
+
+def advice(name: str) -> str:
+    """Return what to look at where the signal called `name` ended a process."""
+    if name == 'SIGKILL':
+        return 'if nobody sent that, the kernel did for lack of memory, and its log there (dmesg) says so: '
+    if name in FAULTS:
+        return 'native code there is at fault, such as an extension module, and faulthandler.enable() shows where: '
+    if name == 'SIGXCPU':
+        return 'it had used up its processor time (ulimit -t): '
+    return ''
+
+
+def while_running(context: Context) -> str:
+    """Say which function ran; the first of those that have no answer, for they run in order."""
+    for who, answer in list(context.broker.router.asked.values()):
+        if who == context.id:
+            waits: Any = getattr(answer, '__self__', None)
+            waits = getattr(getattr(waits, 'answer', None), '__self__', waits)
+            function = getattr(waits, 'function', None)
+            if function is not None:
+                several = ' (or another call, for several ran)' if context.threads > 1 else ''
+                return f' while {calls.label(function)} ran{several}'
+    return ''
+
+
+def of_silence(context: Context, interval: Any) -> Callable[[], EcontextError]:
+    """It answers no heartbeat."""
+    seconds = MISSES * float(interval)
+    return context.lost(
+        f'nothing was heard of it for more than {seconds:g} s, so its link was given up: check the network between, '
+        'and start it again; heartbeat= sets how long it may be silent'
+    )

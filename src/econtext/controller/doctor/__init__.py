@@ -1,0 +1,1 @@
+"""Examination of a connection, step by step."""

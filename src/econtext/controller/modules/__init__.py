@@ -1,0 +1,1 @@
+"""Which code may leave the program, and how it is found, read and packed."""

@@ -1,0 +1,1 @@
+"""Bodies of frames to values, and back. Pure: no descriptors, no threads."""

@@ -1,0 +1,180 @@
+"""
+Name a function so that another interpreter finds it: ``(module, dotted name)``.
+
+Invariants:
+
+* What cannot be named is refused here, before anything is sent, with the remedy.
+* A name that is returned leads to this very function on the controller.
+
+Pure, but for looking into ``sys.modules``.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from econtext.controller.modules.repository import Modules
+from econtext.core.particulars import seen
+
+# Homes that differ between systems and versions -> where they are public.
+PUBLIC = {
+    'posix': ('os',),
+    'nt': ('os',),
+    'posixpath': ('os.path', 'os'),
+    'ntpath': ('os.path', 'os'),
+    'genericpath': ('os.path',),
+}
+# Flags of code, as `inspect` has them, which takes long to import.
+GENERATOR, COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x200
+# What a process that multiprocessing spawned calls its main module, beside its usual name.
+MULTIPROCESSING = '__mp_main__'
+
+
+def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
+    """
+    Return where another interpreter finds `function`.
+
+    `main` is the name under which the program itself travels.
+    Raises TypeError for what has no such place.
+    """
+    refuse(function)
+    name = getattr(function, '__qualname__', None) or getattr(function, '__name__', None)
+    module = home(function)
+    if not name or not isinstance(name, str) or not module:
+        raise TypeError(
+            f'{seen(function)} has no name to call it by: call a function of a module'
+        )
+    bound = getattr(function, '__self__', None)
+    if isinstance(bound, type) and isinstance(function, types.MethodType):
+        # Of the class that was named, which may have inherited it.
+        module, name = bound.__module__, f'{bound.__qualname__}.{function.__name__}'
+    if module == MULTIPROCESSING:
+        module = '__main__'
+    for place in places(module):
+        if reach(place, name) == function:
+            return (main if place == '__main__' else place), name
+    raise TypeError(
+        f'{module}.{name} is not what this function is found under: '
+        'call what the module holds by that name'
+    )
+
+
+def refuse(function: Any) -> None:
+    """Raise TypeError for what looks like a function and is bound to this process."""
+    if not callable(function):
+        raise TypeError(f'{seen(function)} cannot be called: pass the function itself, not its name')
+    if isinstance(function, functools.partial):
+        raise TypeError(
+            'a partial stays here: pass its function, and its arguments behind it'
+        )
+    bound = getattr(function, '__self__', None)
+    if (
+        bound is not None
+        and not isinstance(bound, (type, types.ModuleType))
+    ):
+        raise TypeError(
+            f'{seen(function)} is bound to an object of this process: '
+            'pass a function of a module, and what it needs of the object as arguments'
+        )
+    name = str(getattr(function, '__qualname__', ''))
+    if '<lambda>' in name:
+        raise TypeError('a lambda has no name to call it by: make it a function of a module')
+    if '<locals>' in name:
+        raise TypeError(
+            f'{name} is defined inside a function, and may use what it finds there: '
+            'move it to the top of a module, and pass what it uses as arguments'
+        )
+
+
+def refuse_later(function: Any, streamed: bool) -> bool:
+    """
+    Raise TypeError for a function that would return before it has run; tell whether it generates.
+
+    One that generates is for `streamed` calls.
+    """
+    code = getattr(getattr(function, '__func__', function), '__code__', None)
+    flags = code.co_flags if isinstance(code, types.CodeType) else 0
+    label = getattr(function, '__qualname__', 'it')
+    if flags & ASYNC_GENERATOR:
+        raise TypeError(
+            f'{label} is an async generator function, whose values nobody would await there: write a plain '
+            'function that collects them under asyncio.run() and returns a list, and call that')
+    if flags & COROUTINE:
+        raise TypeError(
+            f'{label} is an async function, which nobody would await there: write a plain function that '
+            f'returns asyncio.run({label}(...)), and call that')
+    if flags & GENERATOR and not streamed:
+        raise TypeError(
+            f'{label} is a generator function, and what it returns cannot cross: iterate over it by '
+            f'stream({label}, ...), or have a function return a list of its values')
+    return bool(flags & GENERATOR)
+
+
+def home(function: Any) -> str | None:
+    """Return the module where `function` lives, which may be a private one."""
+    bound = getattr(function, '__self__', None)
+    for owner in (
+        function if isinstance(getattr(function, '__module__', None), str) else None,
+        bound,
+        getattr(function, '__objclass__', None),
+    ):
+        module = getattr(owner, '__module__', None)
+        if isinstance(module, str):
+            return module
+        if isinstance(owner, types.ModuleType):
+            return owner.__name__
+    return None
+
+
+def places(module: str) -> list[str]:
+    """Return where a function of `module` may be found, public places first."""
+    found = list(PUBLIC.get(module, ()))
+    if module.startswith('_') and module != '__main__':
+        found.append(module.lstrip('_'))
+        found += [
+            name
+            for name in sorted(sys.modules)
+            if name in sys.stdlib_module_names and not name.startswith('_')
+        ]
+    return [*found, module]
+
+
+def reach(module: str, name: str) -> Any:
+    """Return what `name`, dotted, is in a module that is loaded; None if nothing."""
+    value: Any = sys.modules.get(module)
+    for part in name.split('.'):
+        value = getattr(value, part, None)
+    return value
+
+
+class Names:
+    """What names functions to contexts, and remembers it."""
+
+    names: dict[Any, tuple[str, str]]
+    modules: Modules
+
+    def name_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
+        """Return the (module, name) under which `function` is found elsewhere; `streamed`, to iterate over it."""
+        try:
+            found = self.names.get(function)
+        except TypeError:
+            return name_of(function, self.modules.main)
+        if found is None:
+            generates = refuse_later(function, streamed)
+            found = name_of(function, self.modules.main)
+            if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
+                raise TypeError(
+                    f'{found[1]} was typed into an interpreter, and its source is nowhere: '
+                    'save it in a file, and import that'
+                )
+            if generates:
+                # Refused where it is not iterated over.
+                return found
+            if len(self.names) > 10000:
+                self.names.clear()
+            self.names[function] = found
+        return found

@@ -1,0 +1,285 @@
+"""
+Calls of a context: sent, waited for, given up.
+
+Invariants:
+
+* A call returns, raises what the function raised, or raises why no answer can
+  come; at its deadline at the latest.
+* A call that was given up is interrupted there; a context in which that does not
+  help is ended.  Its caller waits for none of that.
+* A blocking call that an exception of the program leaves, such as that of Ctrl-C, was
+  given up: nobody can get its result any more.  One with a future was not.
+
+Any thread may enter.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from econtext.controller.errors import CallTimeout, EcontextError
+from econtext.controller.runtime.deadlines import Expired
+from econtext.controller.runtime.log import say
+from econtext.controller.runtime.loop import Timer, Wait
+from econtext.controller.runtime.signals import PENDING, deliver, safe
+from econtext.controller.session.backpressure import MOST
+from econtext.controller.session.channels import Holding
+from econtext.controller.session.futures import Future
+from econtext.controller.session.results import outcome
+from econtext.controller.session.streams import Stream
+from econtext.core.kinds import INTERRUPT
+from econtext.core.particulars import seen
+from econtext.core.wire import CALL
+
+if TYPE_CHECKING:
+    from econtext.controller.context import Context
+
+GRACE = 1.0     # seconds that an interrupted function has to stop
+P = ParamSpec('P')
+T = TypeVar('T')
+
+
+class Call(Wait):
+    """One call whose caller waits for it."""
+
+    looks = False
+    settles = True
+    mark = 0    # what was printed before the answer, see ``output``
+
+    def __init__(self, context: Context, deadline: float | None, function: object) -> None:
+        self.loop = context.broker.loop
+        self.context = context
+        self.deadline = deadline
+        self.function = function
+        self.overdue: Timer | None = None
+        if not context.ready:
+            self.own = context.ways()
+        elif deadline is None:
+            # As that would say.
+            self.own = (context.lines,)
+
+    def settle(self, kind: int, body: bytes) -> None:
+        if self.overdue is not None:
+            self.overdue.action = None
+        if self.context.talked:
+            self.context.end_of_call()
+        lines = self.context.lines
+        if lines.queue or lines.lines or lines.running:
+            self.mark = lines.mark()
+        # As the base has it, without a step in between.
+        self.kind = kind
+        self.body = body
+        self.loop.finish(self)
+
+
+class Options:
+    """``call``, ``submit`` and ``stream`` of a context, with options of their own."""
+
+    def __init__(self, context: Context, timeout: float | None, grace: float = GRACE) -> None:
+        self.context = context
+        self.timeout = timeout
+        self.grace = grace
+
+    def __repr__(self) -> str:
+        return f'{self.context!r}.options(timeout={seen(self.timeout)}, grace={seen(self.grace)})'
+
+    @safe
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Call as Context.call does.
+
+        `function`, `args`, `kwargs` and the errors are the same; also raises
+        CallTimeout, at the deadline.
+
+        Example::
+
+            web.options(timeout=5).call(install_app)
+        """
+        result: T = self.run(function, args, kwargs)
+        return result
+
+    def submit(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """
+        Submit as Context.submit does.
+
+        `function`, `args` and `kwargs` are the same.  The future also raises
+        CallTimeout, at the deadline.
+
+        Example::
+
+            future = web.options(timeout=5).submit(install_app)
+        """
+        return self.launch(function, args, kwargs)
+
+    def stream(
+        self, function: Callable[P, Iterable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Stream[T]:
+        """
+        Iterate as Context.stream does.
+
+        `function`, `args`, `kwargs` and the errors are the same.  The deadline is that
+        of the whole run of the function, from here to its end, and so also the time that
+        the reader takes between values counts.  At the deadline the function is
+        interrupted, read or not; for the reader that raises CallTimeout, behind the values
+        that came in time.
+
+        Example::
+
+            for line in web.options(timeout=60).stream(follow, '/var/log/messages'):
+                print(line)
+        """
+        return Stream(self, function, args, kwargs)
+
+    def run(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        context = self.context
+        body = context.request(function, args, kwargs)
+        deadline = None if self.timeout is None else time.monotonic() + self.timeout
+        if context.burden.full():
+            self.wait_for_room(deadline)
+        call = Call(context, deadline, function)
+        if context.broker.callbacks.running:
+            context.broker.callbacks.enter(context, call)
+        settle = call.settle if type(body) is bytes else Holding(context, call.settle, body).settle
+        handle = context.broker.router.ask(CALL, context.id, body, settle)
+        if context.unborn is not None:
+            context.bear()
+        try:
+            context.broker.loop.wait(call)
+        except BaseException as error:
+            answered, call.done = call.done, True
+            context.lines.pass_on()
+            if isinstance(error, Expired):
+                raise self.late(call, handle, function) from None
+            if not answered:
+                left = f'{label(function)} was left by {type(error).__name__} in the program'
+                give_up(context, call, handle, self.grace, left)
+            raise
+        try:
+            settled = False
+            if call.mark or context.lines.queue:
+                context.lines.settle(call.mark, deadline)
+            settled = True
+            return outcome(context, call.kind, call.body, deadline)
+        except Expired:
+            what = 'handlers of logging have not taken what it printed'
+            if settled:
+                what = f'its result of {len(call.body or b""):,} bytes is not decoded'
+            raise CallTimeout(
+                f'{context.name}: {label(function)} ended in time, but {what} within {self.timeout:g} s: '
+                'give it more time with timeout=, or have less sent') from None
+        finally:
+            if PENDING:
+                deliver()
+
+    def launch(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
+        called: object = None,
+    ) -> Future[Any]:
+        """Send a call, which errors name `called` if that is not the `function` itself."""
+        context = self.context
+        broker = context.broker
+        if called is None and (context.shut or (broker.closed and not broker.disowned)):
+            raise RuntimeError(f'{context.name}: it was shut down, and takes no more calls: start another context')
+        future: Future[Any] = Future(context)
+        future.function = called = called or function
+        try:
+            body = context.request(function, args, kwargs)
+        except EcontextError:
+            if context.error is None:
+                raise
+            # When a start fails is chance: with futures for many hosts, it is one of them that fails.
+            future.settle_by(lambda *_: raise_(context.reason()))
+            return future
+        if context.burden.full():
+            self.wait_for_room(None if self.timeout is None else time.monotonic() + self.timeout)
+        context.pending.add(future)
+        settle = future.settle if type(body) is bytes else Holding(context, future.settle, body).settle
+        handle = future.handle = context.broker.router.ask(CALL, context.id, body, settle)
+        if context.unborn is not None:
+            context.bear()
+        if self.timeout is not None:
+            def expire() -> None:
+                if handle in context.broker.router.asked:
+                    late = self.late(future, handle, called)
+                    future.settle_by(lambda *_: raise_(late), context.broker.loop.post)
+
+            future.timer = context.broker.loop.at(time.monotonic() + self.timeout, expire)
+            if future.done():
+                future.timer.action = None
+        return future
+
+    def wait_for_room(self, deadline: float | None) -> None:
+        """Wait while too much of what the context was sent is unanswered."""
+        try:
+            self.context.burden.wait(deadline)
+        except Expired:
+            raise CallTimeout(
+                f'{self.context.name}: it answers nothing, and {MOST >> 20} MiB of calls wait for it: '
+                'send less at a time, or close the context'
+            ) from None
+
+    def late(self, call: Call | Future[Any], handle: int, function: object) -> CallTimeout:
+        """The time is over: interrupt the function; return what the caller gets to hear."""
+        give_up(self.context, call, handle, self.grace, self.excess(function))
+        return self.too_late(function)
+
+    def too_late(self, function: object) -> CallTimeout:
+        return CallTimeout(
+            f'{self.context.name}: {self.excess(function)}, and is being interrupted: '
+            'give it more time with timeout='
+        )
+
+    def excess(self, function: object) -> str:
+        return f'{label(function)} did not end within {self.timeout:g} s'
+
+
+def label(function: object) -> str:
+    """Return what errors call `function`."""
+    name = getattr(function, '__qualname__', None)
+    return name if type(name) is str else seen(function)
+
+
+def give_up(
+    context: Context, call: Call | Future[Any], handle: int, grace: float, what: str
+) -> None:
+    """Interrupt a call; end the context if it has not stopped after `grace` seconds. Any thread."""
+    loop, began = context.broker.loop, context.ready
+
+    def overdue() -> None:
+        nonlocal began
+        if handle not in context.broker.router.asked:
+            return
+        if began:
+            context.broker.stop(context, context.lost(
+                f'{what}, and did not heed its interruption for {grace:g} s, so the context was '
+                'ended: start it again'))
+        else:
+            # It is only starting, and will find the call given up before it begins.
+            began = context.ready
+            watch()
+
+    def watch() -> None:
+        call.overdue = loop.at(time.monotonic() + grace, lambda: loop.delegate(overdue))
+
+    watch()
+    # By a thread that does not lead: modules are read from disk.
+    loop.delegate(lambda: send_interrupt(context, handle))
+
+
+def send_interrupt(context: Context, handle: int) -> None:
+    """Tell a context to give up a call."""
+    if handle in context.broker.router.asked:
+        context.lines.put(lambda: say(context.lines.logger, logging.DEBUG, '> interrupt'))
+        context.push('econtext.core.interruption')
+        context.broker.router.send(INTERRUPT, context.id, handle, b'')
+
+
+def raise_(error: BaseException) -> Any:
+    raise error

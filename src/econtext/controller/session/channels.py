@@ -1,0 +1,504 @@
+"""
+The controller's ends of channels.
+
+Invariants, beside those of ``core.channels``:
+
+* What arrives for a channel is believed from the context it was handed to, and
+  from those below it, and from no other.
+* Who waits on a channel of a context that is gone is woken with ContextLost.
+* A channel ends as the last call that was handed it is over: answered, withdrawn or
+  lost.  What was sent before is read first; who waits on it is told.  Neither what
+  still refers to it there nor what the function does can put that off, but keep().
+* A call that is not sent was handed nothing.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from econtext.controller.errors import EcontextError, internal_error, stays
+from econtext.controller.protocol import messages, values
+from econtext.controller.protocol.values import Handing
+from econtext.controller.runtime.deadlines import Expired, is_seconds
+from econtext.controller.runtime.loop import Wait
+from econtext.controller.runtime.signals import MAIN, look
+from econtext.controller.session import streams
+from econtext.controller.session.results import clock
+from econtext.controller.text import harmless
+from econtext.core.channels import FREE, KEEP, WINDOW, End
+from econtext.core.kinds import BEGUN
+from econtext.core.particulars import seen
+from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
+from econtext.parent.values import Unusable, decode
+
+if TYPE_CHECKING:
+    from econtext.controller.broker import Broker
+    from econtext.controller.context import Context
+    from econtext.controller.session.streams import Stream
+
+
+class Channels:
+    """All channels of a broker, by handle."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.loop = broker.loop
+        self.router = broker.router
+        self.open_channels: dict[int, Channel] = {}
+        # Held while it changes which calls hold which channels.
+        self.lock = threading.RLock()
+        self.handles = itertools.count(1)
+        self.last = 0       # the handle that was given out last
+        self.handlers: dict[int, Callable[[int, int, bytes], None]] = {
+            kind: self.handler(kind) for kind in (DATA, CLOSE, CREDIT)
+        }
+
+    def waiter(self, deadline: float | None) -> Wait:
+        return Wait(self.loop, deadline)
+
+    def handler(self, kind: int) -> Callable[[int, int, bytes], None]:
+        return lambda src, handle, body: self.receive(kind, src, handle, body)
+
+    def receive(self, kind: int, src: int, handle: int, body: bytes) -> None:
+        channel = self.open_channels.get(handle)
+        if channel is None:
+            # Closed and forgotten: what was on its way is late.
+            return
+        if not self.broker.contexts[src].within(channel.context.id):
+            raise BadFrame('a value for the channel of another context')
+        if kind == CLOSE and body:
+            channel.told(bytes(body))
+            return
+        if kind == CREDIT:
+            messages.credit(body)
+        try:
+            channel.end.receive(kind, body)
+        except ValueError as error:
+            raise BadFrame(str(error)) from None
+        if not (channel.end.ours or channel.end.theirs):
+            self.open_channels.pop(handle, None)
+
+    def open(self, context: Context, window: int = WINDOW) -> Channel:
+        handle = self.last = next(self.handles)
+        channel = self.open_channels[handle] = Channel(self, context, handle, window)
+        if context.error is not None:
+            # Nobody will tell it so any more.
+            self.drop(context)
+        return channel
+
+    def known(self, context: Context, owner: Any, handle: Any, _window: Any = None) -> Channel:
+        """Return the channel that a value sent by `context` speaks of."""
+        channel = self.open_channels.get(handle)
+        if owner != 0 or channel is None or not context.within(channel.context.id):
+            raise ValueError('a channel that was not handed to its sender')
+        return channel
+
+    def drop(self, context: Context) -> None:
+        """`context` is gone."""
+        for channel in list(self.open_channels.values()):
+            if channel.end.peer == context.id:
+                self.forget(channel, context)
+
+    def forget(self, channel: Channel, context: Context) -> None:
+        """The other end of `channel` is gone with `context`."""
+        self.open_channels.pop(channel.end.handle, None)
+        channel.end.break_off(context)
+
+
+class Channel:
+    """
+    One end of a stream of values to and from a context.
+
+    Made by ``context.channel()`` and handed to a function there, or in a context
+    further down, as an argument.  Iterate over it for what comes; ``send()``
+    what is to go.  Iteration ends when the other end closes, and raises
+    ContextLost or ConnectError if its context is gone.  Leaving the loop early
+    closes nothing.
+    """
+
+    crosses_as = 'econtext'
+    __reduce_ex__ = stays
+
+    def __init__(self, channels: Channels, context: Context, handle: int, window: int) -> None:
+        self.channels = channels
+        #: The context it was opened with.
+        self.context = context
+        self.holder = context
+        self.end = End(channels, context.id, handle, window)
+        self.handed = False
+        # The calls that were handed it and are not over; the channels that were sent through it.
+        self.holdings: set[Holding] = set()
+        self.carried: list[Channel] = []
+        # It outlives its calls: by the word of the program, of a function; nothing there refers to it.
+        self.lasting = self.kept = self.free = False
+
+    def __repr__(self) -> str:
+        state = 'open' if self.open() else 'closed'
+        return f'<econtext.Channel {self.end.handle} to {self.holder.name} {state}>'
+
+    def open(self) -> bool:
+        """
+        Tell whether both ends are open. Raises nothing.
+
+        Example::
+
+            while channel.open():
+                channel.send(os.getloadavg())
+        """
+        return bool(self.end.is_open())
+
+    def send(self, value: Any) -> None:
+        """
+        Send `value`; wait while the other end does not keep up.
+
+        Raises EcontextError if the channel is closed, ContextLost or ConnectError
+        if its context is gone, TypeError or ValueError for what cannot cross.
+
+        Example::
+
+            channel.send({'path': '/var/log/messages'})
+        """
+        if get_ident() == MAIN:
+            look()
+        body = values.encode(value, 'channel', self.holder)
+        if not self.handed and self.end.credit <= 0:
+            raise EcontextError(
+                'the channel is full, and nobody reads it: hand it to a function first'
+            )
+        inner = fresh = []
+        if isinstance(body, Handing):
+            inner = body.channels
+            fresh = [channel for channel in inner if not channel.handed]
+            hand_over(body, self.holder)
+        if not self.end.send(body):
+            for channel in fresh:
+                channel.handed = False
+            self.check()
+            raise EcontextError(
+                'the channel is closed: if the function that had it has ended, its future tells why; else '
+                'ask open() before send()')
+        if inner:
+            self.carry(inner)
+
+    def carry(self, inner: list[Channel]) -> None:
+        """The calls that hold this channel hold also those that were sent through it."""
+        with self.channels.lock:
+            self.carried = [channel for channel in self.carried if channel.open()] + inner
+            for holding in self.holdings:
+                for channel in inner:
+                    holding.take(channel)
+            if self.kept or self.lasting:
+                for channel in inner:
+                    channel.told(KEEP)
+
+    def told(self, word: bytes) -> None:
+        """Take what its holder says of it."""
+        with self.channels.lock:
+            if word == KEEP:
+                self.kept, self.free = True, False
+                for channel in self.carried:
+                    channel.told(word)
+            elif word == FREE:
+                self.free = True
+            else:
+                raise BadFrame('a close of no kind')
+        self.release()
+
+    def release(self) -> None:
+        """End the channel if no call holds it, and nobody kept it."""
+        with self.channels.lock:
+            held = self.lasting or self.holdings or (self.kept and not self.free)
+        if not held:
+            self.channels.open_channels.pop(self.end.handle, None)
+            self.end.finish()
+
+    def keep(self) -> Channel:
+        """
+        Leave the channel open beyond the end of the calls that were handed it; return it.
+
+        Without it a channel ends with the last of them, whatever still refers to it
+        there.  Said in the program, it stays open until either end closes it: one
+        channel for calls that follow each other.  Said by a function there, such as one
+        that starts a thread and returns, it stays open until either end closes it, or
+        nothing there refers to it any more.  Raises EcontextError if it is closed.
+
+        Example::
+
+            def watch(channel, path):
+                threading.Thread(target=follow, args=(channel.keep(), path), daemon=True).start()
+        """
+        if not self.open():
+            self.check()
+            raise EcontextError('the channel is closed: keep() it before its call ends')
+        self.lasting = True
+        return self
+
+    def close(self) -> None:
+        """
+        Tell the other end that nothing more will come; take no more either.
+
+        What has arrived can still be read.  Raises nothing.
+
+        Example::
+
+            channel.close()
+        """
+        self.end.close()
+        if not self.handed:
+            self.end.theirs = False
+            self.channels.open_channels.pop(self.end.handle, None)
+
+    def get(self, timeout: float | None = None) -> Any:
+        """
+        Return the next value.
+
+        Raises EOFError when the other end has closed, TimeoutError after
+        `timeout` seconds, ContextLost or ConnectError if the context is gone;
+        ValueError for a value that cannot be taken, behind which others may come.
+
+        Example::
+
+            line = channel.get(timeout=5)
+        """
+        deadline = None if timeout is None else time.monotonic() + check_timeout(timeout)
+        while True:
+            waiter = self.end.wait(deadline)
+            if not self.holder.ready:
+                waiter.own = self.holder.ways()
+            body = self.end.take()
+            if body is not None:
+                return self.decode(body, deadline)
+            if not (self.end.inbox or self.end.is_open()):
+                self.check()
+                raise EOFError('the channel is closed')
+            try:
+                self.channels.loop.wait(waiter)
+            except Expired:
+                raise TimeoutError(f'no value within {timeout:g} s') from None
+            finally:
+                forget(waiter, [self])
+
+    def decode(self, body: bytes, deadline: float | None = None) -> Any:
+        try:
+            return decode(body, self.holder, clock(deadline, len(body)))
+        except Expired:
+            raise TimeoutError(
+                f'{self.holder.name}: a value of {len(body):,} bytes is not decoded in time, and was dropped: '
+                'give get() more time, or have less sent at a time') from None
+        except Unusable as error:
+            raise ValueError(
+                f'{self.holder.name}: a value {harmless(str(error))}'
+            ) from error.cause
+        except BadFrame as error:
+            self.channels.broker.corrupt(self.holder, str(error))
+            raise self.holder.reason() from None
+        except Exception as error:
+            raise internal_error(f'{self.holder.name}: a value could not be taken in', error) from error
+
+    def check(self) -> None:
+        """Raise ContextLost if that is why the channel ended."""
+        if self.end.reason is not None:
+            raise self.lost()
+
+    def lost(self) -> EcontextError:
+        reason: EcontextError = self.holder.reason()
+        return reason
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self.get()
+        except EOFError:
+            raise StopIteration from None
+
+    def check_handing(self, context: Context | None) -> None:
+        """Raise TypeError if it cannot be handed to `context`."""
+        if context is None:
+            raise TypeError('a channel goes to a context as an argument of a call')
+        if not context.within(self.context.id):
+            raise TypeError(
+                f'a channel of {self.context.name} cannot go to {context.name}, which is not '
+                f'below it: use {context.name}.channel()'
+            )
+        if self.handed and context is not self.holder:
+            raise TypeError(
+                f'this channel was handed to {self.holder.name} already: open another one'
+            )
+
+    def hand_to(self, context: Context) -> None:
+        """It is about to be sent to `context`, which will hold the other end."""
+        with self.channels.lock:
+            self.holder = context
+            self.end.peer = context.id
+            self.handed = True
+            self.free = False
+        if not self.end.ours:
+            # It has ended, and who holds it from now on was not told.
+            self.channels.router.send(CLOSE, self.end.peer, self.end.handle, b'')
+
+    def cross(self) -> tuple[int, int, int]:
+        return 0, self.end.handle, self.end.window
+
+
+def hand_over(body: bytes, context: Context) -> bytes:
+    """Hand what `body` speaks of to `context`, to which it is about to be sent; return it."""
+    if isinstance(body, Handing):
+        for channel in body.channels:
+            channel.hand_to(context)
+    return body
+
+
+class Holding:
+    """A call that is sent with channels: `settle` takes its answer, behind their end."""
+
+    # As that of a future.
+    hears_begun = True
+
+    def __init__(self, context: Context, settle: Callable[[int, bytes], object], body: bytes) -> None:
+        self.context = context
+        self.answer = settle
+        self.channels: set[Channel] = set()
+        self.lock = context.broker.channels.lock
+        if isinstance(body, Handing):
+            hand_over(body, context)
+            for channel in body.channels:
+                self.take(channel)
+
+    def take(self, channel: Channel) -> None:
+        """The call was handed `channel`, and with it what was sent through that."""
+        with self.lock:
+            if channel not in self.channels:
+                self.channels.add(channel)
+                channel.holdings.add(self)
+                for each in channel.carried:
+                    self.take(each)
+
+    def settle(self, kind: int, body: bytes) -> None:
+        """Take what is said to the call. As its context's answer, leading."""
+        if kind != BEGUN:
+            self.end()
+        self.answer(kind, body)
+
+    def end(self) -> None:
+        """The call is over."""
+        with self.lock:
+            channels, self.channels = self.channels, set()
+            for channel in channels:
+                channel.holdings.discard(self)
+        for channel in channels:
+            if self.context.error is not None:
+                self.context.broker.channels.forget(channel, self.context)
+            else:
+                channel.release()
+
+
+S = TypeVar('S', bound='Channel | Stream[Any]')
+
+
+def select(channels: Iterable[S], timeout: float | None = None) -> Iterator[tuple[S, Any]]:
+    """
+    Wait on many channels and streams in one thread; yield (channel, value) as values come.
+
+    Ends when all of `channels` are closed.  One whose context is gone yields its
+    ContextLost or ConnectError in place of a value, once; and a stream what its function
+    raised, or CallTimeout at its deadline.  Raises TimeoutError if nothing comes for
+    `timeout` seconds; TypeError for what is neither a channel nor a stream.
+
+    Example::
+
+        for channel, line in econtext.select(channels):
+            print(channel.context.name, line)
+    """
+    if isinstance(channels, (Channel, streams.Stream)):
+        raise TypeError('select() takes a list of channels or streams: for a single one iterate over it')
+    waiting = list(channels)
+    for source in waiting:
+        check_source(source)
+    if timeout is not None:
+        check_timeout(timeout)
+    if len({ways(source).channels for source in waiting}) > 1:
+        raise ValueError('select() takes channels of one broker only')
+    return events(waiting, timeout)
+
+
+def check_timeout(timeout: float) -> float:
+    """Return `timeout`; raise ValueError where it is no number of seconds."""
+    if not is_seconds(timeout):
+        raise ValueError(f'timeout= must be a number of seconds, not {seen(timeout)}')
+    return timeout
+
+
+def check_source(source: object) -> None:
+    """Raise TypeError for what select() cannot wait on."""
+    if isinstance(source, (Channel, streams.Stream)):
+        return
+    remedy = 'open a channel by channel() of a context, or make a stream by its stream()'
+    if isinstance(source, concurrent.futures.Future):
+        remedy = 'for futures there is concurrent.futures.as_completed()'
+    raise TypeError(f'select() takes channels and streams, not a {type(source).__name__}: {remedy}')
+
+
+def ways(source: Channel | Stream[Any]) -> Channel:
+    """Return the channel by which the values of `source` come."""
+    return source if isinstance(source, Channel) else source.channel
+
+
+def events(waiting: list[S], timeout: float | None) -> Iterator[tuple[S, Any]]:
+    """Yield what select() does, of one source or more."""
+    while waiting:
+        came = False
+        for source in list(waiting):
+            channel = ways(source)
+            # One at a time: what was taken and not looked at would be lost with this loop.
+            body = channel.end.take()
+            if body is not None:
+                came = True
+                yield source, channel.decode(body)
+                continue
+            over = not (channel.end.inbox or channel.open())
+            if isinstance(source, streams.Stream):
+                over, error = source.ended(over)
+            else:
+                error = channel.lost() if over and channel.end.reason is not None else None
+            if over:
+                waiting.remove(source)
+            if error is not None:
+                came = True
+                yield source, error
+        if waiting and not came:
+            pause(waiting, timeout)
+
+
+def pause(sources: Sequence[Channel | Stream[Any]], timeout: float | None) -> None:
+    """Return once something has happened on one of `sources`."""
+    channels = [ways(source) for source in sources]
+    loop = channels[0].channels.loop
+    limit = None if timeout is None else time.monotonic() + timeout
+    deadlines = [source.deadline for source in sources if isinstance(source, streams.Stream)]
+    waiter = Wait(loop, min((each for each in [limit, *deadlines] if each is not None), default=None))
+    for channel in channels:
+        channel.end.waiters.append(waiter)
+    try:
+        if not any(channel.end.inbox or not channel.open() for channel in channels):
+            loop.wait(waiter)
+    except Expired:
+        if limit is not None and time.monotonic() >= limit:
+            raise TimeoutError(f'nothing came within {timeout:g} s') from None
+    finally:
+        forget(waiter, channels)
+
+
+def forget(waiter: Wait, channels: Iterable[Channel]) -> None:
+    """Have nobody wake `waiter` any more: a channel on which nothing happens would keep it."""
+    for channel in channels:
+        with contextlib.suppress(ValueError):
+            channel.end.waiters.remove(waiter)

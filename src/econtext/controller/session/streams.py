@@ -1,0 +1,142 @@
+"""
+What a function in a context yields, here as it comes.
+
+The strategy: the function is iterated over there, its values come through a
+channel, and how it ends is the answer of a call.  That answer comes behind the
+values, so that whoever reads has had them all when it is raised.
+
+Invariants:
+
+* A reader that does not read stops the function; a window of values is kept here.
+* However a stream is left, its function is ended, and its context free again.
+* At its deadline the function is ended whether or not somebody reads; who does has
+  what came in time, and then CallTimeout.
+
+Any thread may enter, one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from econtext.controller.errors import EcontextError, stays
+from econtext.core import streams
+
+if TYPE_CHECKING:
+    from econtext.controller.session.calls import Options
+
+T = TypeVar('T')
+
+
+class Stream(Iterator[T], Generic[T]):
+    """
+    The values of a function in a context; made by ``context.stream()``.
+
+    Iterate over it.  It is a context manager, and closed when it is left, garbage
+    included.
+    """
+
+    __reduce_ex__ = stays
+
+    def __init__(
+        self, options: Options, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        self.over = True
+        context = options.context
+        self.grace = options.grace
+        module, name = context.broker.name_of(function, streamed=True)
+        context.broker.modules.policy.check(module)
+        context.push(module)
+        self.loop = context.broker.loop
+        self.channel = context.channel()
+        self.late: Callable[[], EcontextError] = lambda: options.too_late(function)
+        self.deadline = None if options.timeout is None else time.monotonic() + options.timeout
+        self.future = options.launch(
+            streams.pour, (self.channel, module, name, list(args), dict(kwargs)), {}, function)
+        self.over = False
+        # Where the function did not get as far as its channel, nobody else closes it.
+        self.future.add_done_callback(ending(self.channel))
+
+    def __repr__(self) -> str:
+        return f'<econtext.Stream from {self.channel.context.name} {"over" if self.over else "open"}>'
+
+    def __next__(self) -> T:
+        if self.over:
+            raise StopIteration
+        try:
+            value: T = self.channel.get(self.left())
+        except EOFError:
+            self.over = True
+            self.future.result()
+            raise StopIteration from None
+        except TimeoutError:
+            # The future says so too, but behind what log handlers have yet to do.
+            self.over = True
+            self.channel.close()
+            raise self.late() from None
+        return value
+
+    def ended(self, over: bool) -> tuple[bool, BaseException | None]:
+        """
+        Tell whether no more values will come, and what is raised for it, as by __next__.
+
+        `over` says that its channel has ended, and all of it was read.
+        """
+        if self.over:
+            return True, None
+        if over:
+            self.over = True
+            return True, self.future.exception()
+        if self.left() == 0:
+            self.over = True
+            self.channel.close()
+            return True, self.late()
+        return False, None
+
+    def left(self) -> float | None:
+        """Return the seconds that are left, None for any number."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def close(self) -> None:
+        """
+        End the function where it stands; what has come is dropped.
+
+        Its cleanup runs, and the context is free once it has.  Raises nothing.
+
+        Example::
+
+            lines.close()
+        """
+        if not self.over:
+            self.over = True
+            give_up(self.channel, self.future, self.grace)
+
+    def __enter__(self) -> Stream[T]:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not self.over and not self.loop.closed:
+            # Not at once: we may be inside of anything.
+            channel, future, grace, loop = self.channel, self.future, self.grace, self.loop
+            loop.chores.append(lambda: give_up(channel, future, grace))
+            try:
+                os.write(loop.waker, b'.')
+            except OSError:
+                pass
+
+
+def ending(channel: Any) -> Callable[[object], None]:
+    return lambda future: channel.close()
+
+
+def give_up(channel: Any, future: Any, grace: float) -> None:
+    channel.close()
+    channel.end.inbox.clear()
+    if not future.done():
+        future.interrupt(grace)
