@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from econtext.controller.connect.connectors import Origin
+from econtext.controller.broker import Broker
 from econtext.controller.context import Context
 
 __all__ = ['connect']
 
 
-def connect(via: Origin, **options: Any) -> Context:
+def connect(via: Broker | Context, **options: Any) -> Context:
     """
     Start a context from `via`, a broker or a context: the same as ``via.local(…)``.
 

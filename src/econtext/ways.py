@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from econtext.controller.connect.connectors import Origin
+from econtext.controller.broker import Broker
 from econtext.controller.context import Context
 
 __all__ = ['Way']
@@ -23,7 +23,7 @@ class Way:
     def __repr__(self) -> str:
         return f'<econtext.{self.name}>'
 
-    def connect(self, via: Origin, *args: Any, **options: Any) -> Context:
+    def connect(self, via: Broker | Context, *args: Any, **options: Any) -> Context:
         """
         Start a context from `via`, a broker or a context: as its method of this name.
 

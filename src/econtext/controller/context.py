@@ -61,7 +61,7 @@ P = ParamSpec('P')
 T = TypeVar('T')
 
 
-class Context(Origin, Allows, Delivery, concurrent.futures.Executor):
+class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
     """
     A place where functions of this program run.
 

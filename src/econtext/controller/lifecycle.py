@@ -74,7 +74,7 @@ class OwnedLink(Link):
             super().__setattr__(name, value)
 
 
-class Family(Origin):
+class Family(Origin[Context]):
     """The part of a broker that knows of the birth and death of contexts."""
 
     preamble: bytes

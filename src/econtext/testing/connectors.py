@@ -25,7 +25,6 @@ from typing import Any
 
 from econtext.controller.broker import Broker
 from econtext.controller.connect import registry
-from econtext.controller.connect.connectors import Origin
 from econtext.controller.connect.options import plain
 from econtext.controller.context import Context
 from econtext.controller.errors import ConnectError
@@ -196,9 +195,9 @@ def check_starts(broker: Broker, module: ModuleType, options: Mapping[str, Any],
     hop.close()
 
 
-def descriptors(via: Origin) -> int:
+def descriptors(via: Broker | Context) -> int:
     """Return how many descriptors are open where contexts are started."""
-    return len(os.listdir('/dev/fd') if isinstance(via, Broker) else via.call(os.listdir, '/dev/fd'))  # type: ignore[attr-defined]
+    return len(os.listdir('/dev/fd') if isinstance(via, Broker) else via.call(os.listdir, '/dev/fd'))
 
 
 def check_behaviour(context: Context) -> None:
@@ -223,7 +222,7 @@ def check_behaviour(context: Context) -> None:
     demand(context.local().call(os.getppid) == pid, f'{context.name}: no context can be started from it')
 
 
-def check_missing(via: Origin, module: ModuleType, options: dict[str, Any]) -> None:
+def check_missing(via: Broker | Context, module: ModuleType, options: dict[str, Any]) -> None:
     """A program that is not there is the failure that MISSING says."""
     try:
         via.connect(module, **options).wait_ready(timeout=60)

@@ -13,21 +13,18 @@ each connector is a method: documented and typed.  A new one of ours is a module
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from econtext.controller.connect import registry
 from econtext.controller.connect.containers import Boxes
 from econtext.controller.connect.hosts import Hosts
 from econtext.controller.connect.local import Here
 from econtext.controller.connect.namespaces import Namespaces
-from econtext.controller.connect.options import Common, Wish
+from econtext.controller.connect.options import C, Common, Wish
 from econtext.controller.connect.users import Users
 
-if TYPE_CHECKING:
-    from econtext.controller.context import Context
 
-
-class Origin(Here, Hosts, Users, Boxes, Namespaces):
+class Origin(Here[C], Hosts[C], Users[C], Boxes[C], Namespaces[C]):
     """What contexts can be started from."""
 
     #: What a prompt completes, beside the connectors: the names for users.
@@ -36,7 +33,7 @@ class Origin(Here, Hosts, Users, Boxes, Namespaces):
     def __dir__(self) -> list[str]:
         return sorted([*registry.ours(), *self.offered])
 
-    def connect(self, connector: str | ModuleType, /, **options: Any) -> Context:
+    def connect(self, connector: str | ModuleType, /, **options: Any) -> C:
         """
         Start a context by any connector, also a third party's.
 

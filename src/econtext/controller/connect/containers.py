@@ -7,16 +7,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import Python, Starter
+from econtext.controller.connect.options import C, Python, Starter
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from econtext.controller.connect.options import Common
-    from econtext.controller.context import Context
 
 
-class Boxes(Starter):
+class Boxes(Starter[C]):
     """Contexts in containers, pods and instances."""
 
     def docker(
@@ -30,7 +29,7 @@ class Boxes(Starter):
         docker_args: Sequence[str] = (),
         docker_path: str = 'docker',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in a container of Docker.
 
@@ -68,7 +67,7 @@ class Boxes(Starter):
         podman_args: Sequence[str] = (),
         podman_path: str = 'podman',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in a container of Podman.
 
@@ -99,7 +98,7 @@ class Boxes(Starter):
         kubectl_args: Sequence[str] = (),
         kubectl_path: str = 'kubectl',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in a container of a pod, by kubectl.
 
@@ -132,7 +131,7 @@ class Boxes(Starter):
         lxc_args: Sequence[str] = (),
         lxc_path: str = 'lxc-attach',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in a container of LXC, by lxc-attach.
 
@@ -164,7 +163,7 @@ class Boxes(Starter):
         lxd_args: Sequence[str] = (),
         lxd_path: str = 'lxc',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in an instance of LXD, by its client ``lxc``.
 
@@ -197,7 +196,7 @@ class Boxes(Starter):
         incus_args: Sequence[str] = (),
         incus_path: str = 'incus',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in an instance of Incus, by its client ``incus``.
 

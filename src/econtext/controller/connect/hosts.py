@@ -8,16 +8,15 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import Answers, Python, Secret, Starter, Wish, answering, words
+from econtext.controller.connect.options import Answers, C, Python, Secret, Starter, Wish, answering, words
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from econtext.controller.connect.options import Common
-    from econtext.controller.context import Context
 
 
-class Hosts(Starter):
+class Hosts(Starter[C]):
     """Contexts on other machines."""
 
     def ssh(
@@ -35,7 +34,7 @@ class Hosts(Starter):
         ssh_path: str = 'ssh',
         one_trip: bool = False,
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context on another machine, by the OpenSSH client.
 

@@ -8,16 +8,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import Python, Secret, Starter, Wish, words
+from econtext.controller.connect.options import C, Python, Secret, Starter, Wish, words
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from econtext.controller.connect.options import Common
-    from econtext.controller.context import Context
 
 
-class Here(Starter):
+class Here(Starter[C]):
     """Contexts beside the one that starts them."""
 
     def local(
@@ -30,7 +29,7 @@ class Here(Starter):
         nice: int | None = None,
         cpus: Sequence[int] | None = None,
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context on the same machine.
 
@@ -62,7 +61,7 @@ class Here(Starter):
         }
         return self.start(Wish('local', options, {}, common))
 
-    def fork(self, **common: Unpack[Common]) -> Context:
+    def fork(self, **common: Unpack[Common]) -> C:
         """
         Start a context as a copy of this one: it is forked, which takes a moment.
 
@@ -96,7 +95,7 @@ class Here(Starter):
         passphrase: Secret = None,
         question: Secret = None,
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context by any command that passes on standard input and output.
 

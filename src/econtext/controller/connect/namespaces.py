@@ -8,18 +8,17 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import Python, Starter
+from econtext.controller.connect.options import C, Python, Starter
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from econtext.controller.connect.options import Common
-    from econtext.controller.context import Context
 
 Folder = str | os.PathLike[str]
 
 
-class Namespaces(Starter):
+class Namespaces(Starter[C]):
     """Contexts in namespaces and folders."""
 
     def chroot(
@@ -31,7 +30,7 @@ class Namespaces(Starter):
         chroot_args: Sequence[str] = (),
         chroot_path: str = 'chroot',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context that takes a folder for the root of all files; root may.
 
@@ -65,7 +64,7 @@ class Namespaces(Starter):
         nsenter_args: Sequence[str] = (),
         nsenter_path: str = 'nsenter',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in the namespaces of another process of the machine; root may.
 
@@ -99,7 +98,7 @@ class Namespaces(Starter):
         bwrap_args: Sequence[str] = (),
         bwrap_path: str = 'bwrap',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in a sandbox of Bubblewrap; every user may.
 
@@ -129,7 +128,7 @@ class Namespaces(Starter):
         unshare_args: Sequence[str] = (),
         unshare_path: str = 'unshare',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in namespaces of its own.
 
@@ -162,7 +161,7 @@ class Namespaces(Starter):
         nspawn_args: Sequence[str] = (),
         nspawn_path: str = 'systemd-nspawn',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in a new container of systemd-nspawn; root may.
 
@@ -196,7 +195,7 @@ class Namespaces(Starter):
         machinectl_args: Sequence[str] = (),
         machinectl_path: str = 'systemd-run',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in a machine that ``machinectl list`` shows.
 
@@ -229,7 +228,7 @@ class Namespaces(Starter):
         jexec_args: Sequence[str] = (),
         jexec_path: str = 'jexec',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context in a jail of FreeBSD, by jexec; root may.
 

@@ -15,16 +15,15 @@ import abc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import safe
 from econtext.controller.secret import Secret as Hidden
 from econtext.core.particulars import seen
 
-if TYPE_CHECKING:
-    from econtext.controller.context import Context
-
+# What is started: the context that a user holds.
+C = TypeVar('C')
 Python = str | Sequence[str] | None
 Secret = str | Hidden | Callable[[str], str | Hidden] | None
 # For questions that have no option of their own: a function, or parts of questions and what to say.
@@ -80,11 +79,11 @@ class Wish(NamedTuple):
     watch: Callable[[str, bytes], None] | None = None
 
 
-class Starter:
+class Starter(Generic[C]):
     """What the families of connectors, as methods, stand on: in what broker and context differ."""
 
     @abc.abstractmethod
-    def start(self, wish: Wish) -> Context:
+    def start(self, wish: Wish) -> C:
         """Start the context that is wished for; return at once."""
 
     @abc.abstractmethod
@@ -94,7 +93,7 @@ class Starter:
     def start_in(
         self, connector: str, label: str | None, options: dict[str, Any], common: Common,
         answers: Mapping[str, Secret] = MappingProxyType({}),
-    ) -> Context:
+    ) -> C:
         """
         Start a context by `connector`, and call it by whom or what it is in, `label`.
 
@@ -156,7 +155,7 @@ def check_window(option: str, window: int) -> None:
         raise ValueError(f'{option}= must be {NARROWEST:,} to {WIDEST:,} bytes, not {seen(window)}')
 
 
-def options_of(method: Callable[..., Context] | None) -> list[str]:
+def options_of(method: Callable[..., Any] | None) -> list[str]:
     """Return the names of the options that a connector has of its own."""
     import inspect
 
@@ -164,7 +163,7 @@ def options_of(method: Callable[..., Context] | None) -> list[str]:
     return [each.name for each in found if each.kind is each.KEYWORD_ONLY]
 
 
-def check_common(common: Mapping[str, Any], method: Callable[..., Context] | None) -> None:
+def check_common(common: Mapping[str, Any], method: Callable[..., Any] | None) -> None:
     """Raise TypeError for an option that no connector has, nor `method`, which is one; ValueError for nonsense."""
     for option in common:
         if option not in Common.__annotations__:

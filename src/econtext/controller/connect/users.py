@@ -7,16 +7,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import Answers, Python, Secret, Starter, answering, words
+from econtext.controller.connect.options import Answers, C, Python, Secret, Starter, answering, words
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from econtext.controller.connect.options import Common
-    from econtext.controller.context import Context
 
 
-class Users(Starter):
+class Users(Starter[C]):
     """Contexts as another user."""
 
     def sudo(
@@ -30,7 +29,7 @@ class Users(Starter):
         python: Python = None,
         sudo_path: str = 'sudo',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context on the same machine as another user, by sudo.
 
@@ -76,7 +75,7 @@ class Users(Starter):
         login: bool = False,
         su_path: str = 'su',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context on the same machine as another user, by su.
 
@@ -106,7 +105,7 @@ class Users(Starter):
         python: Python = None,
         doas_path: str = 'doas',
         **common: Unpack[Common],
-    ) -> Context:
+    ) -> C:
         """
         Start a context on the same machine as another user, by doas.
 

@@ -92,7 +92,7 @@ class Startup:
         return [f'stderr: {line}' for line in behind if line.strip()]
 
 
-class Watched(Origin):
+class Watched(Origin[Any]):
     """Starts what `via` would start, with the probe in front of it and a Startup that hears it."""
 
     def __init__(self, via: Any, own: Sequence[str], startup: Startup) -> None:
