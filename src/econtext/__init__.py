@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from econtext.controller.secret import Secret as Secret
     from econtext.controller.session.callbacks import program as program
     from econtext.controller.session.channels import Channel as Channel
-    from econtext.controller.session.channels import select as select
     from econtext.controller.session.futures import Future as Future
+    from econtext.controller.session.selection import select as select
     from econtext.controller.session.streams import Stream as Stream
     from econtext.ways import Way
 
@@ -93,7 +93,7 @@ HOMES = {
     'doctor': 'controller.doctor.examination',
     'program': 'controller.session.callbacks',
     'register': 'controller.protocol.classes',
-    'select': 'controller.session.channels',
+    'select': 'controller.session.selection',
     'local': '',
     'ssh': '',
     'sudo': '',

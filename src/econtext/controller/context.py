@@ -18,7 +18,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from econtext.controller.connect.connectors import Origin
 from econtext.controller.connect.options import Common, Secret, Wish, check_window
@@ -36,9 +36,10 @@ from econtext.controller.runtime.deadlines import Expired, is_seconds
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import Timer, Wait
 from econtext.controller.runtime.signals import MAIN, look, safe
+from econtext.controller.session import interfaces
 from econtext.controller.session.admission import CONVICTED, ENDING, LIVE
 from econtext.controller.session.backpressure import Burden
-from econtext.controller.session.callbacks import Allows
+from econtext.controller.session.callbacks import Allows, Callbacks
 from econtext.controller.session.calls import GRACE, Options
 from econtext.controller.session.conduct import Conduct
 from econtext.controller.session.delivery import Delivery
@@ -53,12 +54,28 @@ from econtext.core.particulars import seen
 from econtext.core.wire import LEVEL
 
 if TYPE_CHECKING:
-    from econtext.controller.broker import Broker
-    from econtext.controller.session.channels import Channel
+    from econtext.controller.session.channels import Channel, Channels
     from econtext.parent.children import Birth
 
 P = ParamSpec('P')
 T = TypeVar('T')
+
+
+class Owner(interfaces.Owner, Protocol):
+    """What a context needs of the broker that has it."""
+
+    @property
+    def channels(self) -> Channels: ...
+    @property
+    def callbacks(self) -> Callbacks: ...
+    @property
+    def contexts(self) -> Mapping[int, Context]: ...
+    @property
+    def unburied(self) -> Mapping[int, Context]: ...
+
+    def beget(self, via: Context | None, wish: Wish) -> Context: ...
+    def set_timer(self, context: Context) -> None: ...
+    def end(self, context: Context) -> None: ...
 
 
 class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
@@ -71,6 +88,8 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
     with its block.
     """
 
+    broker: Owner
+    via: Context | None
     crosses_as = 'econtext'
     __reduce_ex__ = stays
     offered = (
@@ -80,7 +99,7 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
     )
 
     def __init__(
-        self, broker: Broker, number: int, name: str, via: Context | None, output_window: int = flow.WINDOW
+        self, broker: Owner, number: int, name: str, via: Context | None, output_window: int = flow.WINDOW
     ) -> None:
         super().__init__()
         self.broker = broker

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from econtext.controller.connect import commandline, loss, registry
 from econtext.controller.connect.connectors import Origin
 from econtext.controller.connect.options import GIL_LIMIT, HEARTBEAT, PATIENCE, Wish, check_common, plain
-from econtext.controller.context import Context
+from econtext.controller.context import Context, Owner
 from econtext.controller.errors import EcontextError
 from econtext.controller.modules import bytecode
 from econtext.controller.modules.repository import LATER, NURSERY, PREAMBLE, PUSHED, Modules, pushed
@@ -45,7 +45,6 @@ from econtext.parent.command import ENGLISH
 from econtext.parent.handshake import ASK
 
 if TYPE_CHECKING:
-    from econtext.controller.broker import Broker
     from econtext.controller.session.channels import Channels
     from econtext.controller.session.router import Gate
 
@@ -119,7 +118,7 @@ class Family(Origin[Context]):
         given = {key: hidden(value) for key, value in answers.items() if value is not None}
         name = self.names_used.take(name)
         context = Context(
-            cast('Broker', self), number, name, via, common.get('output_window', flow.WINDOW))
+            cast('Owner', self), number, name, via, common.get('output_window', flow.WINDOW))
         context.answers = given
         context.common = common
         context.started_by = lambda: commandline.readable(module, options, via)

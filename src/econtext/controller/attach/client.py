@@ -20,10 +20,10 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from econtext.controller.attach.server import VERSION, folder, peer
-from econtext.controller.context import Context
+from econtext.controller.context import Context, Owner
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.modules.repository import Modules
 from econtext.controller.modules.source import Unit
@@ -40,9 +40,6 @@ from econtext.core.particulars import seen
 from econtext.core.router import Router
 from econtext.core.wire import CALL, DEAD, ERROR, HELLO, MODULE, RESULT, UP, WANT
 from econtext.parent.values import decode
-
-if TYPE_CHECKING:
-    from econtext.controller.broker import Broker
 
 SECONDS = 10.0  # that the other program has to answer what it can answer at once
 OTHERS = 'belongs to the program whose broker it is'
@@ -150,7 +147,7 @@ class Attachment(Names):
     def view(self, number: int, name: str, via: int, ready: bool, version: Any, executable: str, pid: int) -> Context:
         context = self.known.get(number)
         if context is None or context.error is not None:
-            context = self.known[number] = Attached(cast('Broker', self), number, name, None)
+            context = self.known[number] = Attached(cast('Owner', self), number, name, None)
             self.router.links[number] = self.link
         context.ready = ready
         context.python_version = tuple(version)
@@ -187,7 +184,6 @@ class Attachment(Names):
         self.close()
 
     # What contexts and calls ask of a broker.
-
 
     def on_begun(self, src: int, handle: int, body: bytes) -> None:
         asked = self.router.asked.get(handle)

@@ -33,21 +33,18 @@ import struct
 import threading
 import time
 import zlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from econtext.controller.errors import EcontextError
 from econtext.controller.runtime.log import say
-from econtext.controller.session.calls import send_interrupt
+from econtext.controller.session.cancellation import send_interrupt
+from econtext.controller.session.interfaces import Owner, Peer
 from econtext.controller.text import harmless
 from econtext.core.codec import encode
 from econtext.core.kinds import INTERRUPT, WITHDRAW
 from econtext.core.loop import Link, harden
 from econtext.core.wire import ANSWERS, CALL, DEAD, ERROR, HELLO, MODULE, RESULT, WANT, BadFrame
 from econtext.parent.values import decode
-
-if TYPE_CHECKING:
-    from econtext.controller.broker import Broker
-    from econtext.controller.context import Context
 
 __all__ = ['Reception', 'folder', 'peer']
 
@@ -80,7 +77,7 @@ class Forwarded:
 
     hears_begun = True
 
-    def __init__(self, guest: Guest, context: Context, theirs: int) -> None:
+    def __init__(self, guest: Guest, context: Peer, theirs: int) -> None:
         self.guest, self.context, self.theirs = guest, context, theirs
         self.ours = 0
         self.over = False
@@ -101,7 +98,7 @@ class Forwarded:
 class Guest:
     """An attached program: the router and the owner of its link."""
 
-    def __init__(self, broker: Broker, reception: Reception, connection: socket.socket) -> None:
+    def __init__(self, broker: Owner, reception: Reception, connection: socket.socket) -> None:
         self.broker, self.reception = broker, reception
         self.calls: dict[int, Forwarded] = {}
         self.contexts: set[int] = set()
@@ -154,7 +151,7 @@ class Guest:
         elif handle in self.calls:
             self.give_up(self.calls[handle], body)
 
-    def call(self, context: Context, handle: int, body: bytes) -> None:
+    def call(self, context: Peer, handle: int, body: bytes) -> None:
         self.contexts.add(context.id)
         forwarded = self.calls[handle] = Forwarded(self, context, handle)
         forwarded.ours = self.broker.router.ask(CALL, context.id, bytes(body), forwarded.settle)
@@ -162,7 +159,7 @@ class Guest:
             self.calls.pop(handle, None)
         context.bear()
 
-    def bring(self, context: Context, handle: int, body: bytes) -> None:
+    def bring(self, context: Peer, handle: int, body: bytes) -> None:
         """Hand on modules of the program, unless one is known by such a name."""
         units = brought(body)
         for name, unit in units:
@@ -181,7 +178,7 @@ class Guest:
         else:
             send_interrupt(context, forwarded.ours)
 
-    def want(self, context: Context, handle: int, name: str) -> None:
+    def want(self, context: Peer, handle: int, name: str) -> None:
         """Ask the program for a module that `context` lacks and we do not have."""
         number = self.reception.number()
         self.wanted[number] = context.id, handle, name
@@ -228,7 +225,7 @@ class Guest:
 class Reception:
     """The socket of a broker, and who came in by it."""
 
-    def __init__(self, broker: Broker, path: str) -> None:
+    def __init__(self, broker: Owner, path: str) -> None:
         self.broker, self.path = broker, path
         self.guests: list[Guest] = []
         self.last = 0
@@ -286,13 +283,13 @@ class Reception:
              tuple(context.python_version), context.executable, context.pid)
             for context in list(self.broker.contexts.values()) if context.error is None]
 
-    def conflicts(self, context: Context, name: str, unit: Any) -> bool:
+    def conflicts(self, context: Peer, name: str, unit: Any) -> bool:
         """Is something else known to `context` by `name`? If not, this is from now on."""
         ours = self.broker.modules.unit(name)
         known = self.brought.setdefault((context.id, name), ours or unit)
         return (known[0], known[2]) != (unit[0], unit[2]) or (ours is not None and ours[2] != unit[2])
 
-    def supply(self, context: Context, handle: int, name: str) -> bool:
+    def supply(self, context: Peer, handle: int, name: str) -> bool:
         """Have a program that calls into `context` answer for module `name`, if there is one."""
         for guest in list(self.guests):
             if context.id in guest.contexts:

@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from econtext.controller.session.interfaces import Peer
 from econtext.controller.text import harmless
 from econtext.parent import command
-
-if TYPE_CHECKING:
-    from econtext.controller.context import Context
 
 ELLIPSIS = '…'
 
 
-def readable(module: Any, options: dict[str, Any], via: Context | None) -> str:
+def readable(module: Any, options: dict[str, Any], via: Peer | None) -> str:
     """Return the command by which connector `module` starts a context from `via`, or '' if by none."""
     if hasattr(module, 'begin'):
         return ''

@@ -14,22 +14,20 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from econtext.controller.connect.options import GIL_LIMIT
 from econtext.controller.errors import EcontextError
-from econtext.controller.session import calls
+from econtext.controller.session.cancellation import label
+from econtext.controller.session.interfaces import Peer
 from econtext.core.watch import MISSES
-
-if TYPE_CHECKING:
-    from econtext.controller.context import Context
 
 #: What faulthandler writes where the next frame would stand, as ``repr`` shows it.
 STACK = 'Stack (most recent call first)'
 LINE = re.compile(r'File "([^"\\]*)", line (\d+) in ([\w<>]+)')
 
 
-def of_link(context: Context, reason: Any, status: Any = None) -> Callable[[], EcontextError]:
+def of_link(context: Peer, reason: Any, status: Any = None) -> Callable[[], EcontextError]:
     """Its link has ended; `reason` is what came that was no frame, `status` its program's."""
     reason = str(reason)
     if status == -signal.SIGPROF or STACK in reason:
@@ -91,7 +89,7 @@ def advice(name: str) -> str:
     return ''
 
 
-def while_running(context: Context) -> str:
+def while_running(context: Peer) -> str:
     """Say which function ran; the first of those that have no answer, for they run in order."""
     for who, answer in list(context.broker.router.asked.values()):
         if who == context.id:
@@ -100,11 +98,11 @@ def while_running(context: Context) -> str:
             function = getattr(waits, 'function', None)
             if function is not None:
                 several = ' (or another call, for several ran)' if context.threads > 1 else ''
-                return f' while {calls.label(function)} ran{several}'
+                return f' while {label(function)} ran{several}'
     return ''
 
 
-def of_silence(context: Context, interval: Any) -> Callable[[], EcontextError]:
+def of_silence(context: Peer, interval: Any) -> Callable[[], EcontextError]:
     """It answers no heartbeat."""
     seconds = MISSES * float(interval)
     return context.lost(

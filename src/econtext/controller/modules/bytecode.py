@@ -25,12 +25,21 @@ import importlib.util
 import marshal
 import sys
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from econtext.controller.modules.repository import RINGS
 
-if TYPE_CHECKING:
-    from econtext.controller.context import Context
+
+class Started(Protocol):
+    """A context, as far as its Python is concerned."""
+
+    id: int
+    version: str
+    beginning: tuple[int, str, str] | None
+    kin: bool
+
+    @property
+    def via(self) -> Started | None: ...
 
 
 class Kin:
@@ -40,14 +49,14 @@ class Kin:
         # How those were started that have it.
         self.known: set[tuple[int, str, str]] = set()
 
-    def expect(self, context: Context, connector: str, python: Any) -> None:
+    def expect(self, context: Started, connector: str, python: Any) -> None:
         """`context` is about to be started by a connector for this machine, with that `python`."""
         via = context.via
         context.beginning = via.id if via else 0, connector, repr(python)
         same = connector == 'econtext.connectors.local' and python in (None, sys.executable)
         context.kin = context.beginning in self.known or (same and (via is None or via.kin))
 
-    def learn(self, context: Context) -> None:
+    def learn(self, context: Started) -> None:
         """`context` has told its version."""
         if context.beginning:
             context.kin = context.version == sys.version

@@ -26,16 +26,17 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from econtext.controller.modules.source import is_namespace
+from econtext.controller.modules.policy import Policy
+from econtext.controller.modules.source import Spec, is_namespace
 from econtext.controller.runtime.log import say
 from econtext.controller.text import harmless
 
 if TYPE_CHECKING:
     import importlib.metadata
 
-    from econtext.controller.modules.repository import Modules
 
 log = logging.getLogger('econtext')
 
@@ -83,10 +84,23 @@ def is_data(name: str) -> bool:
     return not re.match(CODE, name) and not NAMES.match(name)
 
 
+class Library(Protocol):
+    """The modules of the program, as far as their files are concerned."""
+
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def lock(self) -> AbstractContextManager[object]: ...
+
+    def may_be_module(self, name: str) -> bool: ...
+    def objection(self, name: str) -> str: ...
+    def find(self, name: str) -> Spec | None: ...
+
+
 class Resources:
     """All of a program's packages, as places of files."""
 
-    def __init__(self, modules: Modules) -> None:
+    def __init__(self, modules: Library) -> None:
         self.modules = modules
         self.installed: list[tuple[importlib.metadata.Distribution, set[str]]] | None = None
 

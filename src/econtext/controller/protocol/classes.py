@@ -18,16 +18,24 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Container
+from typing import Any, Protocol, TypeVar
 
 from econtext.controller.raised import of_c
 from econtext.core import named, rich
 from econtext.core.face import TYPES, enter
 from econtext.core.particulars import seen
 
-if TYPE_CHECKING:
-    from econtext.controller.context import Context
+
+class Receiver(Protocol):
+    """What is about to be sent values: a context."""
+
+    @property
+    def complete(self) -> Container[str]: ...
+
+    def may_have(self, module: str) -> None: ...
+    def push(self, *modules: str) -> None: ...
+
 
 Kind = TypeVar('Kind', bound=type)
 
@@ -115,7 +123,7 @@ def carriers() -> tuple[str, ...]:
     return ('econtext.core.named',) if TYPES else ()
 
 
-def provide(context: Context | None, kind: type) -> None:
+def provide(context: Receiver | None, kind: type) -> None:
     """
     Have `context` get what it needs to make a value of `kind`, which is on its way.
 
@@ -123,6 +131,6 @@ def provide(context: Context | None, kind: type) -> None:
     """
     if context is not None:
         home = TYPES[kind][3]
-        context.broker.modules.policy.check(home)
+        context.may_have(home)
         if home not in context.complete:
             context.push(home, *carriers())

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.protocol import values
@@ -37,15 +37,12 @@ from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import safe
 from econtext.controller.session.channels import hand_over
 from econtext.controller.session.charges import CHARGES
+from econtext.controller.session.interfaces import Owner, Peer
 from econtext.core import particulars
 from econtext.core.kinds import ASKED
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.judge import UNREAD
 from econtext.parent.values import Unusable, decode
-
-if TYPE_CHECKING:
-    from econtext.controller.broker import Broker
-    from econtext.controller.context import Context
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -109,16 +106,16 @@ program = Program()
 class Asked:
     """A function that runs because `context` asked for it."""
 
-    def __init__(self, context: Context, size: int) -> None:
+    def __init__(self, context: Peer, size: int) -> None:
         self.context = context
         # Bytes in which it was asked.
         self.size = size
         # Does a thread that carries out a call wait for it there?
         self.holds = False
         # The context that it waits for, until that wait is done.
-        self.wait: tuple[Context, Wait] | None = None
+        self.wait: tuple[Peer, Wait] | None = None
 
-    def waits_for(self) -> Context | None:
+    def waits_for(self) -> Peer | None:
         """Return the context that this waits for now."""
         if self.wait is None or self.wait[1].done:
             return None
@@ -128,7 +125,7 @@ class Asked:
 class Callbacks:
     """The calls from below, of one broker."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Owner) -> None:
         self.broker = broker
         self.local = threading.local()
         self.lock = threading.Lock()
@@ -206,8 +203,8 @@ class Callbacks:
         except BaseException as error:
             return ERROR, describe(error, f'{module}.{name}')
 
-    def find(self, context: Context, module: str, name: str) -> Function:
-        places: list[Allows] = [*context.path(), self.broker]
+    def find(self, context: Peer, module: str, name: str) -> Function:
+        places: list[Peer | Owner] = [*context.path(), self.broker]
         for place in places:
             function = place.allowed.get((module, name))
             if function is not None:
@@ -216,13 +213,13 @@ class Callbacks:
             f'{module}.{name}: the program allows no call of it from {context.name}: '
             'allow it there with allow()')
 
-    def check(self, context: Context) -> None:
+    def check(self, context: Peer) -> None:
         """Raise EcontextError if `context`, of one thread, waits for the function that runs in this one."""
         asked = getattr(self.local, 'asked', None)
         if asked is not None and asked.context is context and context.threads == 1:
             raise hanging([context])
 
-    def enter(self, context: Context, wait: Wait) -> None:
+    def enter(self, context: Peer, wait: Wait) -> None:
         """This thread is about to wait for `context`: raise EcontextError if that has no end."""
         asked = getattr(self.local, 'asked', None)
         if asked is None or asked.waits_for() is not None:
@@ -236,7 +233,7 @@ class Callbacks:
         if ring:
             raise hanging(ring)
 
-    def ring(self, context: Context) -> list[Context]:
+    def ring(self, context: Peer) -> list[Peer]:
         """Return `context` and those that it waits for in the end, none if one of them can go on."""
         found = [context]
         for each in found:
@@ -252,7 +249,7 @@ class Callbacks:
         return found
 
 
-def hanging(ring: list[Context]) -> EcontextError:
+def hanging(ring: list[Peer]) -> EcontextError:
     """Return why a call of the first of `ring` would have no end."""
     way = ' and '.join(context.name for context in ring[1:])
     way = f', by way of {way},' if way else ''

@@ -15,27 +15,23 @@ Any thread may enter.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import Timer, Wait
 from econtext.controller.runtime.signals import PENDING, deliver, safe
 from econtext.controller.session.backpressure import MOST
+from econtext.controller.session.cancellation import give_up, label
 from econtext.controller.session.channels import Holding
 from econtext.controller.session.futures import Future
+from econtext.controller.session.interfaces import Peer
 from econtext.controller.session.results import outcome
-from econtext.controller.session.streams import Stream
-from econtext.core.kinds import INTERRUPT
+from econtext.controller.session.streams import Home, Stream
 from econtext.core.particulars import seen
 from econtext.core.wire import CALL
-
-if TYPE_CHECKING:
-    from econtext.controller.context import Context
 
 GRACE = 1.0     # seconds that an interrupted function has to stop
 P = ParamSpec('P')
@@ -49,7 +45,7 @@ class Call(Wait):
     settles = True
     mark = 0    # what was printed before the answer, see ``output``
 
-    def __init__(self, context: Context, deadline: float | None, function: object) -> None:
+    def __init__(self, context: Peer, deadline: float | None, function: object) -> None:
         self.loop = context.broker.loop
         self.context = context
         self.deadline = deadline
@@ -78,7 +74,7 @@ class Call(Wait):
 class Options:
     """``call``, ``submit`` and ``stream`` of a context, with options of their own."""
 
-    def __init__(self, context: Context, timeout: float | None, grace: float = GRACE) -> None:
+    def __init__(self, context: Home, timeout: float | None, grace: float = GRACE) -> None:
         self.context = context
         self.timeout = timeout
         self.grace = grace
@@ -238,47 +234,6 @@ class Options:
 
     def excess(self, function: object) -> str:
         return f'{label(function)} did not end within {self.timeout:g} s'
-
-
-def label(function: object) -> str:
-    """Return what errors call `function`."""
-    name = getattr(function, '__qualname__', None)
-    return name if type(name) is str else seen(function)
-
-
-def give_up(
-    context: Context, call: Call | Future[Any], handle: int, grace: float, what: str
-) -> None:
-    """Interrupt a call; end the context if it has not stopped after `grace` seconds. Any thread."""
-    loop, began = context.broker.loop, context.ready
-
-    def overdue() -> None:
-        nonlocal began
-        if handle not in context.broker.router.asked:
-            return
-        if began:
-            context.broker.stop(context, context.lost(
-                f'{what}, and did not heed its interruption for {grace:g} s, so the context was '
-                'ended: start it again'))
-        else:
-            # It is only starting, and will find the call given up before it begins.
-            began = context.ready
-            watch()
-
-    def watch() -> None:
-        call.overdue = loop.at(time.monotonic() + grace, lambda: loop.delegate(overdue))
-
-    watch()
-    # By a thread that does not lead: modules are read from disk.
-    loop.delegate(lambda: send_interrupt(context, handle))
-
-
-def send_interrupt(context: Context, handle: int) -> None:
-    """Tell a context to give up a call."""
-    if handle in context.broker.router.asked:
-        context.lines.put(lambda: say(context.lines.logger, logging.DEBUG, '> interrupt'))
-        context.push('econtext.core.interruption')
-        context.broker.router.send(INTERRUPT, context.id, handle, b'')
 
 
 def raise_(error: BaseException) -> Any:

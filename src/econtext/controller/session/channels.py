@@ -14,14 +14,13 @@ Invariants, beside those of ``core.channels``:
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.protocol import messages, values
@@ -29,7 +28,7 @@ from econtext.controller.protocol.values import Handing
 from econtext.controller.runtime.deadlines import Expired, is_seconds
 from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import MAIN, look
-from econtext.controller.session import streams
+from econtext.controller.session.interfaces import Owner, Peer
 from econtext.controller.session.results import clock
 from econtext.controller.text import harmless
 from econtext.core.channels import FREE, KEEP, WINDOW, End
@@ -38,16 +37,11 @@ from econtext.core.particulars import seen
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
 from econtext.parent.values import Unusable, decode
 
-if TYPE_CHECKING:
-    from econtext.controller.broker import Broker
-    from econtext.controller.context import Context
-    from econtext.controller.session.streams import Stream
-
 
 class Channels:
     """All channels of a broker, by handle."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Owner) -> None:
         self.broker = broker
         self.loop = broker.loop
         self.router = broker.router
@@ -85,7 +79,7 @@ class Channels:
         if not (channel.end.ours or channel.end.theirs):
             self.open_channels.pop(handle, None)
 
-    def open(self, context: Context, window: int = WINDOW) -> Channel:
+    def open(self, context: Peer, window: int = WINDOW) -> Channel:
         handle = self.last = next(self.handles)
         channel = self.open_channels[handle] = Channel(self, context, handle, window)
         if context.error is not None:
@@ -93,20 +87,20 @@ class Channels:
             self.drop(context)
         return channel
 
-    def known(self, context: Context, owner: Any, handle: Any, _window: Any = None) -> Channel:
+    def known(self, context: Peer, owner: Any, handle: Any, _window: Any = None) -> Channel:
         """Return the channel that a value sent by `context` speaks of."""
         channel = self.open_channels.get(handle)
         if owner != 0 or channel is None or not context.within(channel.context.id):
             raise ValueError('a channel that was not handed to its sender')
         return channel
 
-    def drop(self, context: Context) -> None:
+    def drop(self, context: Peer) -> None:
         """`context` is gone."""
         for channel in list(self.open_channels.values()):
             if channel.end.peer == context.id:
                 self.forget(channel, context)
 
-    def forget(self, channel: Channel, context: Context) -> None:
+    def forget(self, channel: Channel, context: Peer) -> None:
         """The other end of `channel` is gone with `context`."""
         self.open_channels.pop(channel.end.handle, None)
         channel.end.break_off(context)
@@ -126,7 +120,7 @@ class Channel:
     crosses_as = 'econtext'
     __reduce_ex__ = stays
 
-    def __init__(self, channels: Channels, context: Context, handle: int, window: int) -> None:
+    def __init__(self, channels: Channels, context: Peer, handle: int, window: int) -> None:
         self.channels = channels
         #: The context it was opened with.
         self.context = context
@@ -320,7 +314,7 @@ class Channel:
         except EOFError:
             raise StopIteration from None
 
-    def check_handing(self, context: Context | None) -> None:
+    def check_handing(self, context: Peer | None) -> None:
         """Raise TypeError if it cannot be handed to `context`."""
         if context is None:
             raise TypeError('a channel goes to a context as an argument of a call')
@@ -334,7 +328,7 @@ class Channel:
                 f'this channel was handed to {self.holder.name} already: open another one'
             )
 
-    def hand_to(self, context: Context) -> None:
+    def hand_to(self, context: Peer) -> None:
         """It is about to be sent to `context`, which will hold the other end."""
         with self.channels.lock:
             self.holder = context
@@ -349,7 +343,7 @@ class Channel:
         return 0, self.end.handle, self.end.window
 
 
-def hand_over(body: bytes, context: Context) -> bytes:
+def hand_over(body: bytes, context: Peer) -> bytes:
     """Hand what `body` speaks of to `context`, to which it is about to be sent; return it."""
     if isinstance(body, Handing):
         for channel in body.channels:
@@ -363,12 +357,14 @@ class Holding:
     # As that of a future.
     hears_begun = True
 
-    def __init__(self, context: Context, settle: Callable[[int, bytes], object], body: bytes) -> None:
+    def __init__(self, context: Peer, settle: Callable[[int, bytes], object], body: bytes) -> None:
         self.context = context
         self.answer = settle
         self.channels: set[Channel] = set()
-        self.lock = context.broker.channels.lock
+        self.lock = threading.RLock()
         if isinstance(body, Handing):
+            if body.channels:
+                self.lock = body.channels[0].channels.lock
             hand_over(body, context)
             for channel in body.channels:
                 self.take(channel)
@@ -396,38 +392,9 @@ class Holding:
                 channel.holdings.discard(self)
         for channel in channels:
             if self.context.error is not None:
-                self.context.broker.channels.forget(channel, self.context)
+                channel.channels.forget(channel, self.context)
             else:
                 channel.release()
-
-
-S = TypeVar('S', bound='Channel | Stream[Any]')
-
-
-def select(channels: Iterable[S], timeout: float | None = None) -> Iterator[tuple[S, Any]]:
-    """
-    Wait on many channels and streams in one thread; yield (channel, value) as values come.
-
-    Ends when all of `channels` are closed.  One whose context is gone yields its
-    ContextLost or ConnectError in place of a value, once; and a stream what its function
-    raised, or CallTimeout at its deadline.  Raises TimeoutError if nothing comes for
-    `timeout` seconds; TypeError for what is neither a channel nor a stream.
-
-    Example::
-
-        for channel, line in econtext.select(channels):
-            print(channel.context.name, line)
-    """
-    if isinstance(channels, (Channel, streams.Stream)):
-        raise TypeError('select() takes a list of channels or streams: for a single one iterate over it')
-    waiting = list(channels)
-    for source in waiting:
-        check_source(source)
-    if timeout is not None:
-        check_timeout(timeout)
-    if len({ways(source).channels for source in waiting}) > 1:
-        raise ValueError('select() takes channels of one broker only')
-    return events(waiting, timeout)
 
 
 def check_timeout(timeout: float) -> float:
@@ -435,66 +402,6 @@ def check_timeout(timeout: float) -> float:
     if not is_seconds(timeout):
         raise ValueError(f'timeout= must be a number of seconds, not {seen(timeout)}')
     return timeout
-
-
-def check_source(source: object) -> None:
-    """Raise TypeError for what select() cannot wait on."""
-    if isinstance(source, (Channel, streams.Stream)):
-        return
-    remedy = 'open a channel by channel() of a context, or make a stream by its stream()'
-    if isinstance(source, concurrent.futures.Future):
-        remedy = 'for futures there is concurrent.futures.as_completed()'
-    raise TypeError(f'select() takes channels and streams, not a {type(source).__name__}: {remedy}')
-
-
-def ways(source: Channel | Stream[Any]) -> Channel:
-    """Return the channel by which the values of `source` come."""
-    return source if isinstance(source, Channel) else source.channel
-
-
-def events(waiting: list[S], timeout: float | None) -> Iterator[tuple[S, Any]]:
-    """Yield what select() does, of one source or more."""
-    while waiting:
-        came = False
-        for source in list(waiting):
-            channel = ways(source)
-            # One at a time: what was taken and not looked at would be lost with this loop.
-            body = channel.end.take()
-            if body is not None:
-                came = True
-                yield source, channel.decode(body)
-                continue
-            over = not (channel.end.inbox or channel.open())
-            if isinstance(source, streams.Stream):
-                over, error = source.ended(over)
-            else:
-                error = channel.lost() if over and channel.end.reason is not None else None
-            if over:
-                waiting.remove(source)
-            if error is not None:
-                came = True
-                yield source, error
-        if waiting and not came:
-            pause(waiting, timeout)
-
-
-def pause(sources: Sequence[Channel | Stream[Any]], timeout: float | None) -> None:
-    """Return once something has happened on one of `sources`."""
-    channels = [ways(source) for source in sources]
-    loop = channels[0].channels.loop
-    limit = None if timeout is None else time.monotonic() + timeout
-    deadlines = [source.deadline for source in sources if isinstance(source, streams.Stream)]
-    waiter = Wait(loop, min((each for each in [limit, *deadlines] if each is not None), default=None))
-    for channel in channels:
-        channel.end.waiters.append(waiter)
-    try:
-        if not any(channel.end.inbox or not channel.open() for channel in channels):
-            loop.wait(waiter)
-    except Expired:
-        if limit is not None and time.monotonic() >= limit:
-            raise TimeoutError(f'nothing came within {timeout:g} s') from None
-    finally:
-        forget(waiter, channels)
 
 
 def forget(waiter: Wait, channels: Iterable[Channel]) -> None:

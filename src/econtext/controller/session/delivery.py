@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from econtext.controller.modules import bytecode
 from econtext.controller.modules.repository import pack_units
@@ -23,20 +23,17 @@ from econtext.controller.modules.source import Unit
 from econtext.controller.protocol import values
 from econtext.controller.runtime.log import say
 from econtext.controller.session import syntax_check
+from econtext.controller.session.interfaces import Peer, Session
 from econtext.controller.session.output import Lines
 from econtext.core.wire import MODULE, PASS, RESULT
-
-if TYPE_CHECKING:
-    from econtext.controller.broker import Broker
-    from econtext.controller.context import Context
 
 
 class Delivery:
     """The part of a context that knows what modules it has."""
 
-    broker: Broker
+    broker: Session
     id: int
-    via: Context | None
+    via: Peer | None
     lines: Lines
     level: int
     kin: bool
@@ -48,12 +45,16 @@ class Delivery:
         self.complete: set[str] = set()
         self.sending = threading.Lock()
 
+    def may_have(self, module: str) -> None:
+        """Raise NotAllowed if `module` may not leave the program."""
+        self.broker.modules.policy.check(module)
+
     def push(self, *modules: str) -> None:
         """Send `modules` and what they need of the program's own, if not there yet."""
         with self.sending:
             units: list[tuple[str, Unit]] = []
             for module in modules:
-                syntax_check.check(cast('Context', self), module)
+                syntax_check.check(cast('Peer', self), module)
                 units += self.broker.modules.closure(module, self.sent)
             units = [unit for unit in units if not isinstance(unit[1][2], tuple)]
             if units:

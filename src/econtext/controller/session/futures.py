@@ -31,12 +31,11 @@ from econtext.controller.errors import stays
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Timer, Wait
 from econtext.controller.runtime.signals import PENDING, deliver, safe
+from econtext.controller.session.cancellation import give_up, label
+from econtext.controller.session.interfaces import Peer
 from econtext.controller.session.results import outcome
 from econtext.core.kinds import BEGUN, INTERRUPT, WITHDRAW
 from econtext.core.wire import DEAD
-
-if TYPE_CHECKING:
-    from econtext.controller.context import Context
 
 T = TypeVar('T')
 
@@ -72,7 +71,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     # What was printed before the answer, see ``output``.
     _mark = 0
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Peer) -> None:
         # Not the base's __init__: it makes the condition.
         self._context = context
         self._waiters: list[Any] = []
@@ -275,8 +274,6 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             if not wanted():
                 future.interrupt()
         """
-        from econtext.controller.session.calls import give_up, label
-
         if self._settled:
             return False
         self._given_up = True

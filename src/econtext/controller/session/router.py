@@ -20,11 +20,13 @@ Entered by the thread that leads; ``ask`` by any.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from econtext.controller.session.admission import is_heard, is_kept
 from econtext.controller.session.backpressure import LARGE
+from econtext.controller.session.channels import Channels
 from econtext.controller.session.charges import OF_A_CAST
+from econtext.controller.session.interfaces import Owner, Peer
 from econtext.controller.session.results import FAILED
 from econtext.core.kinds import BEAT, PART
 from econtext.core.parts import LARGEST, Parts
@@ -46,18 +48,21 @@ from econtext.core.wire import (
 from econtext.parent.judge import LIMITS as LIMITS
 from econtext.parent.judge import OWED, UNREAD
 
-if TYPE_CHECKING:
-    from econtext.controller.broker import Broker
-    from econtext.controller.context import Context
-
 MOST_UNHEARD = LARGEST  # bytes in a frame of a context that was given up; honest ones cut theirs
 VITAL = HELLO, REPORT   # without which a context that starts does not become ready
+
+
+class Started(Owner, Protocol):
+    """A broker, with its channels."""
+
+    @property
+    def channels(self) -> Channels: ...
 
 
 class Gate(Router):
     """The controller's router."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Started) -> None:
         super().__init__(0)
         self.broker = broker
         self.parts = Parts(self)
@@ -128,13 +133,13 @@ class Gate(Router):
         context = self.broker.contexts.get(src)
         return context is not None and is_kept(context.standing(), kind)
 
-    def convict(self, context: Context, fault: str) -> None:
+    def convict(self, context: Peer, fault: str) -> None:
         """End `context`; if others are reached by the same link, let them go on."""
         if context.via is None:
             raise BadFrame(fault)
         self.give_up(context, fault)
 
-    def give_up(self, context: Context, fault: str) -> None:
+    def give_up(self, context: Peer, fault: str) -> None:
         """Believe nothing of `context` any more, and end it. Any thread."""
         if not context.conduct.guilty:
             context.conduct.guilty = True
@@ -156,7 +161,7 @@ class Gate(Router):
         except Exception as error:
             self.failed(context, kind, error)
 
-    def failed(self, context: Context, kind: int, error: Exception) -> None:
+    def failed(self, context: Peer, kind: int, error: Exception) -> None:
         """We could not take a frame of `context` in, and that is not its doing."""
         found = self.broker.loop.fail(f'{context.name}: a frame of kind {kind} could not be taken in', error)
         if (kind in VITAL and not context.ready) or kind == PART:
@@ -178,7 +183,7 @@ class Gate(Router):
 
     # What is wrong with a header, in words; nothing if nothing is.
 
-    def judge_answer(self, context: Context, kind: int, handle: int, size: int) -> str:
+    def judge_answer(self, context: Peer, kind: int, handle: int, size: int) -> str:
         asked = self.asked.get(handle)
         if asked and asked[0] == context.id:
             return ''
@@ -187,28 +192,28 @@ class Gate(Router):
             return 'a traceback without end' if size > OF_A_CAST.window else ''
         return 'an answer to what it was not asked'
 
-    def judge_hello(self, context: Context, kind: int, handle: int, size: int) -> str:
+    def judge_hello(self, context: Peer, kind: int, handle: int, size: int) -> str:
         return 'it said twice that it is ready' if context.ready else ''
 
-    def judge_beat(self, context: Context, kind: int, handle: int, size: int) -> str:
+    def judge_beat(self, context: Peer, kind: int, handle: int, size: int) -> str:
         return '' if context.via is None else 'a heartbeat, which is for its neighbours alone'
 
-    def judge_want(self, context: Context, kind: int, handle: int, size: int) -> str:
+    def judge_want(self, context: Peer, kind: int, handle: int, size: int) -> str:
         if not context.conduct.account.has_room(WANT):
             return 'it wants too many modules at a time'
         return ''
 
-    def judge_stdio(self, context: Context, kind: int, handle: int, size: int) -> str:
+    def judge_stdio(self, context: Peer, kind: int, handle: int, size: int) -> str:
         return '' if handle in (1, 2) else 'output of a third stream'
 
-    def judge_report(self, context: Context, kind: int, handle: int, size: int) -> str:
+    def judge_report(self, context: Peer, kind: int, handle: int, size: int) -> str:
         child = self.broker.unburied.get(handle)
         if child is None:
             return '' if handle <= self.broker.last_number else 'a report of nobody'
         # Before its body comes; ``Broker.on_report`` asks again, when it is carried out.
         return '' if child.via is context else 'a report of a context that is not its child'
 
-    def judge_stream(self, context: Context, kind: int, handle: int, size: int) -> str:
+    def judge_stream(self, context: Peer, kind: int, handle: int, size: int) -> str:
         channel = self.broker.channels.open_channels.get(handle)
         if channel is None:
             # Closed and forgotten, and what was on its way is late; or never there.

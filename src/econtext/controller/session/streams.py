@@ -20,15 +20,37 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from econtext.controller.errors import EcontextError, stays
+from econtext.controller.session.channels import Channel
+from econtext.controller.session.futures import Future
+from econtext.controller.session.interfaces import Peer
 from econtext.core import streams
 
-if TYPE_CHECKING:
-    from econtext.controller.session.calls import Options
-
 T = TypeVar('T')
+
+
+class Home(Peer, Protocol):
+    """A context that makes channels."""
+
+    def channel(self) -> Channel: ...
+
+
+class Launcher(Protocol):
+    """What sends the call of a stream, with its options."""
+
+    @property
+    def context(self) -> Home: ...
+    @property
+    def timeout(self) -> float | None: ...
+    @property
+    def grace(self) -> float: ...
+
+    def too_late(self, function: object) -> EcontextError: ...
+    def launch(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], called: object = None,
+    ) -> Future[Any]: ...
 
 
 class Stream(Iterator[T], Generic[T]):
@@ -42,7 +64,7 @@ class Stream(Iterator[T], Generic[T]):
     __reduce_ex__ = stays
 
     def __init__(
-        self, options: Options, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, options: Launcher, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> None:
         self.over = True
         context = options.context

@@ -25,9 +25,9 @@ from econtext.controller.modules.source import Unit, imports_in
 from econtext.controller.modules.stdlib import STANDARD
 from econtext.controller.protocol import values
 from econtext.controller.raised import CallError, call_error
+from econtext.controller.session.interfaces import Peer
 
 if TYPE_CHECKING:
-    from econtext.controller.context import Context
     from econtext.controller.modules.literals import Found
     from econtext.controller.modules.repository import Modules
 
@@ -35,7 +35,7 @@ HERE = '.'.join(str(part) for part in values.VERSION)
 KINDS = ('SyntaxError', 'IndentationError', 'TabError')
 
 
-def check(context: Context, module: str) -> None:
+def check(context: Peer, module: str) -> None:
     """Raise what the context would, if it surely cannot read what a call in `module` needs."""
     if not is_older(context):
         return
@@ -45,7 +45,7 @@ def check(context: Context, module: str) -> None:
             raise refusal(context, unit, found)
 
 
-def fitting(context: Context, name: str, unit: Unit | None) -> Unit | None:
+def fitting(context: Peer, name: str, unit: Unit | None) -> Unit | None:
     """Return `unit` if the context can load it, else one that says why it cannot."""
     if unit is None:
         return None
@@ -83,7 +83,7 @@ def failing(kind: str, message: str) -> bytes:
     return f'raise {kind}({message!a})\n'.encode()
 
 
-def hint(context: Context, described: Any) -> str:
+def hint(context: Peer, described: Any) -> str:
     """Return what to add to an error that may be one of the grammar."""
     if described[0] not in KINDS:
         return ''
@@ -98,13 +98,13 @@ def is_supported(version: str) -> bool:
     return 'Graal' not in version
 
 
-def there(context: Context) -> str:
+def there(context: Peer) -> str:
     """Return what to call the Python of a context, which is unknown till it has said HELLO."""
     version = '.'.join(str(part) for part in context.python_version)
     return f'Python {version}' if version else 'another Python'
 
 
-def is_older(context: Context) -> bool:
+def is_older(context: Peer) -> bool:
     return () < context.python_version[:2] < values.VERSION[:2]
 
 
@@ -143,7 +143,7 @@ def is_mentioned(modules: Modules, name: str) -> bool:
     return unit is not None and isinstance(unit[2], bytes) and last.encode() in unit[2]
 
 
-def newest(context: Context, unit: Unit) -> Found | None:
+def newest(context: Peer, unit: Unit) -> Found | None:
     """Return the first construct of a unit that is newer than the Python of `context`."""
     if not isinstance(unit[2], bytes):
         return None
@@ -175,13 +175,13 @@ def line_of(unit: Unit, found: Found) -> str:
     return str(lines[found.line - 1]) + '\n' if found.line <= len(lines) else ''
 
 
-def refusal(context: Context, unit: Unit, found: Found) -> CallError:
+def refusal(context: Peer, unit: Unit, found: Found) -> CallError:
     message = message_of(unit, found) + '\n    ' + line_of(unit, found).strip()
     described = ('SyntaxError', message, 'Nothing was sent.', ('SyntaxError',), ())
     return call_error(context.name, described, hint(context, described))
 
 
-def explanation(context: Context, trace: str) -> str:
+def explanation(context: Peer, trace: str) -> str:
     """Return which construct made the context refuse the last file of a traceback."""
     path = trace.rpartition('File "')[2].partition('"')[0]
     if not is_older(context):
