@@ -214,6 +214,9 @@ def signature(function: Callable[..., Any]) -> str:
     found = inspect.signature(function)
     parameters = [p for p in found.parameters.values() if p.name != 'self']
     found = found.replace(parameters=parameters)
+    if found.return_annotation == 'C':
+        # Of connectors: their methods are generic in the context that they return, and users have only one kind.
+        found = found.replace(return_annotation='Context')
     text = f'def {function.__name__}{found}: ...'.replace("'", '')
     text = re.sub(r"=(ssh|sudo|root|su|doas)\b", r"='\1'", text.replace(' = ', '=')).replace('=', ' = ')
     if len(text) <= WIDTH:

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / 'docs' / 'design' / 'architecture.md').read_text()
 WIRE = (ROOT / 'docs' / 'design' / 'wire.md').read_text()
 RINGS = ('core', 'parent', 'controller')
-MODULES = [path for ring in RINGS for path in (ROOT / 'src' / 'econtext' / ring).glob('[!_]*.py')]
+SOURCE = ROOT / 'src' / 'econtext'
+MODULES = [path for ring in RINGS for path in (SOURCE / ring).rglob('[!_]*.py')]
 
 
 def kinds() -> dict[str, int]:
@@ -26,9 +27,10 @@ def kinds() -> dict[str, int]:
     return names | {name: getattr(further, name) for name in lines}
 
 
-@pytest.mark.parametrize('path', MODULES, ids=lambda path: f'{path.parent.name}.{path.stem}')
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: '.'.join(path.relative_to(SOURCE).with_suffix('').parts))
 def test_architecture_names_module(path: Path) -> None:
-    name = path.stem if path.parent.name != 'parent' else f'parent.{path.stem}'
+    ring, *rest = path.relative_to(SOURCE).with_suffix('').parts
+    name = '.'.join([ring, *rest] if ring == 'parent' else rest)
     assert f'`{name}`' in ARCHITECTURE
 
 
