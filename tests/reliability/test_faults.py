@@ -22,7 +22,7 @@ from lab.sshd import Sshd
 SECONDS = 10.0  # until everything must be gone
 VERSIONS = ('2.7', '3.6', '3.13')
 HERE = Path(__file__).resolve().parent
-# test_10_life.py has: idle, sleeping, os.system, a busy loop, programs that ignore SIGTERM.
+# test_lifetime.py has: idle, sleeping, os.system, a busy loop, programs that ignore SIGTERM.
 WAYS = ('ignore_signals', 'block_signals', 'program')
 
 

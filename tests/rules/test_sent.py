@@ -8,7 +8,7 @@ import polyglot
 import pytest
 
 TESTS = Path(__file__).parents[1]
-FOLDERS = ('points/travel', 'points/errands', 'points/relays', 'reliability/stops', 'pythons/crossing')
+FOLDERS = ('features/travel', 'features/errands', 'features/relays', 'reliability/stops', 'pythons/crossing')
 # For the program's own Python, or for those that have what they are about.
 EXEMPT = {
     'errands/program.py': 'a program that starts contexts',
