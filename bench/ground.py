@@ -72,7 +72,11 @@ class Maker:
         target = self.folder / name
         shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'))
         package = target / 'econtext'
-        spec = importlib.util.spec_from_file_location('packer', package / 'controller' / 'modules' / 'packer.py')
+        path = package / 'controller' / 'modules' / 'packer.py'
+        if not path.exists():
+            # A tree of before the controller had layers.
+            path = package / 'controller' / 'packer.py'
+        spec = importlib.util.spec_from_file_location('packer', path)
         assert spec is not None
         assert spec.loader is not None
         packer = importlib.util.module_from_spec(spec)

@@ -15,7 +15,7 @@ import pytest
 
 from econtext.controller.modules import packer, parser
 
-ROOT = Path(packer.__file__).parents[1]
+ROOT = Path(packer.__file__).parents[2]
 FILES = sorted(ROOT.rglob('*.py'))
 # What makes trees, or goes through those that make them.
 PARSERS = {('ast', 'parse'), ('symtable', 'symtable'), ('code', 'compile_command'),

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from econtext.controller.modules import packer
 from lab.pythons import Interpreter
 
-PACKAGE = Path(packer.__file__).parent.parent
+PACKAGE = Path(packer.__file__).parents[2]
 SAMPLE = 200  # of the standard library's files, the same in each run of one version
 LARGE = 30_000  # bytes: a few giants would take most of the time
 
@@ -212,7 +212,7 @@ def test_the_first_stage_ends_with_its_input() -> None:
 
 
 def test_pack_is_a_function_of_its_units() -> None:
-    program = 'from econtext.controller import packer; import sys; sys.stdout.buffer.write(packer.preamble())'
+    program = 'from econtext.controller.modules import packer; import sys; sys.stdout.buffer.write(packer.preamble())'
     outputs = set()
     for seed in ('0', '1'):
         environ = dict(os.environ, PYTHONPATH=str(PACKAGE.parent), PYTHONHASHSEED=seed)
@@ -255,7 +255,7 @@ def test_no_source_is_an_error_that_names_the_module() -> None:
 
 def ask(path: Path, what: str = 'packer.preamble()') -> bytes:
     """Return what the econtext at `path` of sys.path answers."""
-    program = 'import sys; from econtext.controller import packer; sys.stdout.buffer.write(%s)' % what
+    program = 'import sys; from econtext.controller.modules import packer; sys.stdout.buffer.write(%s)' % what
     environ = dict(os.environ, PYTHONPATH=str(path))
     return subprocess.run([sys.executable, '-c', program], env=environ, capture_output=True, check=True).stdout
 

@@ -355,7 +355,7 @@ def own_unit(name: str) -> Unit | None:
         return False, name.replace('.', '/') + '.py', '\n'.join([*lines, '']).encode()
     package = name.rpartition('.')[0]
     if name in RINGS or name == 'econtext':
-        path = os.path.join(os.path.dirname(packer.__file__), '..', *name.split('.')[1:])
+        path = os.path.join(os.path.dirname(packer.__file__), '..', '..', *name.split('.')[1:])
         # Those that may be asked for; what every child has is not.
         children = tuple(each for each in own_children(path) if f'{name}.{each}' not in GIVEN and (
             name != 'econtext' or f'{name}.{each}' in (*RINGS, *FACES)))
