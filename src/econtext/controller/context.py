@@ -36,7 +36,6 @@ from econtext.controller.runtime.deadlines import Expired, is_seconds
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import Timer, Wait
 from econtext.controller.runtime.signals import MAIN, look, safe
-from econtext.controller.session import interfaces
 from econtext.controller.session.admission import CONVICTED, ENDING, LIVE
 from econtext.controller.session.backpressure import Burden
 from econtext.controller.session.callbacks import Allows, Callbacks
@@ -54,6 +53,7 @@ from econtext.core.particulars import seen
 from econtext.core.wire import LEVEL
 
 if TYPE_CHECKING:
+    from econtext.controller.session import interfaces
     from econtext.controller.session.channels import Channel, Channels
     from econtext.parent.children import Birth
 
@@ -61,21 +61,22 @@ P = ParamSpec('P')
 T = TypeVar('T')
 
 
-class Owner(interfaces.Owner, Protocol):
-    """What a context needs of the broker that has it."""
+if TYPE_CHECKING:
+    class Owner(interfaces.Owner, Protocol):
+        """What a context needs of the broker that has it."""
 
-    @property
-    def channels(self) -> Channels: ...
-    @property
-    def callbacks(self) -> Callbacks: ...
-    @property
-    def contexts(self) -> Mapping[int, Context]: ...
-    @property
-    def unburied(self) -> Mapping[int, Context]: ...
+        @property
+        def channels(self) -> Channels: ...
+        @property
+        def callbacks(self) -> Callbacks: ...
+        @property
+        def contexts(self) -> Mapping[int, Context]: ...
+        @property
+        def unburied(self) -> Mapping[int, Context]: ...
 
-    def beget(self, via: Context | None, wish: Wish) -> Context: ...
-    def set_timer(self, context: Context) -> None: ...
-    def end(self, context: Context) -> None: ...
+        def beget(self, via: Context | None, wish: Wish) -> Context: ...
+        def set_timer(self, context: Context) -> None: ...
+        def end(self, context: Context) -> None: ...
 
 
 class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from econtext.controller.connect import commandline, loss, registry
 from econtext.controller.connect.connectors import Origin
 from econtext.controller.connect.options import GIL_LIMIT, HEARTBEAT, PATIENCE, Wish, check_common, plain
-from econtext.controller.context import Context, Owner
+from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
 from econtext.controller.modules import bytecode
 from econtext.controller.modules.repository import LATER, NURSERY, PREAMBLE, PUSHED, Modules, pushed
@@ -45,6 +45,7 @@ from econtext.parent.command import ENGLISH
 from econtext.parent.handshake import ASK
 
 if TYPE_CHECKING:
+    from econtext.controller.context import Owner
     from econtext.controller.session.channels import Channels
     from econtext.controller.session.router import Gate
 

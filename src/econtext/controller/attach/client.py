@@ -20,10 +20,10 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from econtext.controller.attach.server import VERSION, folder, peer
-from econtext.controller.context import Context, Owner
+from econtext.controller.context import Context
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.modules.repository import Modules
 from econtext.controller.modules.source import Unit
@@ -40,6 +40,9 @@ from econtext.core.particulars import seen
 from econtext.core.router import Router
 from econtext.core.wire import CALL, DEAD, ERROR, HELLO, MODULE, RESULT, UP, WANT
 from econtext.parent.values import decode
+
+if TYPE_CHECKING:
+    from econtext.controller.context import Owner
 
 SECONDS = 10.0  # that the other program has to answer what it can answer at once
 OTHERS = 'belongs to the program whose broker it is'

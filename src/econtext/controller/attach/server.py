@@ -33,18 +33,20 @@ import struct
 import threading
 import time
 import zlib
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from econtext.controller.errors import EcontextError
 from econtext.controller.runtime.log import say
 from econtext.controller.session.cancellation import send_interrupt
-from econtext.controller.session.interfaces import Owner, Peer
 from econtext.controller.text import harmless
 from econtext.core.codec import encode
 from econtext.core.kinds import INTERRUPT, WITHDRAW
 from econtext.core.loop import Link, harden
 from econtext.core.wire import ANSWERS, CALL, DEAD, ERROR, HELLO, MODULE, RESULT, WANT, BadFrame
 from econtext.parent.values import decode
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Owner, Peer
 
 __all__ = ['Reception', 'folder', 'peer']
 

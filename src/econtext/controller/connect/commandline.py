@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from econtext.controller.session.interfaces import Peer
 from econtext.controller.text import harmless
 from econtext.parent import command
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Peer
 
 ELLIPSIS = '…'
 

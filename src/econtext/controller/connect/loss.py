@@ -14,13 +14,15 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from econtext.controller.connect.options import GIL_LIMIT
 from econtext.controller.errors import EcontextError
 from econtext.controller.session.cancellation import label
-from econtext.controller.session.interfaces import Peer
 from econtext.core.watch import MISSES
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Peer
 
 #: What faulthandler writes where the next frame would stand, as ``repr`` shows it.
 STACK = 'Stack (most recent call first)'

@@ -25,21 +25,21 @@ import importlib.util
 import marshal
 import sys
 import zlib
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from econtext.controller.modules.repository import RINGS
 
+if TYPE_CHECKING:
+    class Started(Protocol):
+        """A context, as far as its Python is concerned."""
 
-class Started(Protocol):
-    """A context, as far as its Python is concerned."""
+        id: int
+        version: str
+        beginning: tuple[int, str, str] | None
+        kin: bool
 
-    id: int
-    version: str
-    beginning: tuple[int, str, str] | None
-    kin: bool
-
-    @property
-    def via(self) -> Started | None: ...
+        @property
+        def via(self) -> Started | None: ...
 
 
 class Kin:

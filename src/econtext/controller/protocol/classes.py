@@ -19,22 +19,22 @@ from __future__ import annotations
 import enum
 import sys
 from collections.abc import Callable, Container
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from econtext.controller.raised import of_c
 from econtext.core import named, rich
 from econtext.core.face import TYPES, enter
 from econtext.core.particulars import seen
 
+if TYPE_CHECKING:
+    class Receiver(Protocol):
+        """What is about to be sent values: a context."""
 
-class Receiver(Protocol):
-    """What is about to be sent values: a context."""
+        @property
+        def complete(self) -> Container[str]: ...
 
-    @property
-    def complete(self) -> Container[str]: ...
-
-    def may_have(self, module: str) -> None: ...
-    def push(self, *modules: str) -> None: ...
+        def may_have(self, module: str) -> None: ...
+        def push(self, *modules: str) -> None: ...
 
 
 Kind = TypeVar('Kind', bound=type)

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.protocol import values
@@ -37,12 +37,14 @@ from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import safe
 from econtext.controller.session.channels import hand_over
 from econtext.controller.session.charges import CHARGES
-from econtext.controller.session.interfaces import Owner, Peer
 from econtext.core import particulars
 from econtext.core.kinds import ASKED
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.judge import UNREAD
 from econtext.parent.values import Unusable, decode
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Owner, Peer
 
 P = ParamSpec('P')
 T = TypeVar('T')

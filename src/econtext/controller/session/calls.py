@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.runtime.deadlines import Expired
@@ -27,11 +27,14 @@ from econtext.controller.session.backpressure import MOST
 from econtext.controller.session.cancellation import give_up, label
 from econtext.controller.session.channels import Holding
 from econtext.controller.session.futures import Future
-from econtext.controller.session.interfaces import Peer
 from econtext.controller.session.results import outcome
-from econtext.controller.session.streams import Home, Stream
+from econtext.controller.session.streams import Stream
 from econtext.core.particulars import seen
 from econtext.core.wire import CALL
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Peer
+    from econtext.controller.session.streams import Home
 
 GRACE = 1.0     # seconds that an interrupted function has to stop
 P = ParamSpec('P')

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import Timer
-from econtext.controller.session.interfaces import Peer
 from econtext.core.kinds import INTERRUPT
 from econtext.core.particulars import seen
 
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Peer
 
-class Overdue(Protocol):
-    """A call whose context is ended when its `overdue` timer goes off."""
 
-    overdue: Timer | None
+if TYPE_CHECKING:
+    class Overdue(Protocol):
+        """A call whose context is ended when its `overdue` timer goes off."""
+
+        overdue: Timer | None
 
 
 def label(function: object) -> str:

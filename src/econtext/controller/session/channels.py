@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.protocol import messages, values
@@ -28,7 +28,6 @@ from econtext.controller.protocol.values import Handing
 from econtext.controller.runtime.deadlines import Expired, is_seconds
 from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import MAIN, look
-from econtext.controller.session.interfaces import Owner, Peer
 from econtext.controller.session.results import clock
 from econtext.controller.text import harmless
 from econtext.core.channels import FREE, KEEP, WINDOW, End
@@ -36,6 +35,9 @@ from econtext.core.kinds import BEGUN
 from econtext.core.particulars import seen
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
 from econtext.parent.values import Unusable, decode
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Owner, Peer
 
 
 class Channels:

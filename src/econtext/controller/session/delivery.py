@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from econtext.controller.modules import bytecode
 from econtext.controller.modules.repository import pack_units
@@ -23,9 +23,11 @@ from econtext.controller.modules.source import Unit
 from econtext.controller.protocol import values
 from econtext.controller.runtime.log import say
 from econtext.controller.session import syntax_check
-from econtext.controller.session.interfaces import Peer, Session
 from econtext.controller.session.output import Lines
 from econtext.core.wire import MODULE, PASS, RESULT
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Peer, Session
 
 
 class Delivery:

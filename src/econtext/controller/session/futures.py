@@ -32,10 +32,12 @@ from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Timer, Wait
 from econtext.controller.runtime.signals import PENDING, deliver, safe
 from econtext.controller.session.cancellation import give_up, label
-from econtext.controller.session.interfaces import Peer
 from econtext.controller.session.results import outcome
 from econtext.core.kinds import BEGUN, INTERRUPT, WITHDRAW
 from econtext.core.wire import DEAD
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Peer
 
 T = TypeVar('T')
 

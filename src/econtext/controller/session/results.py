@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from econtext.controller.errors import CorruptStream, EcontextError, internal_error
 from econtext.controller.raised import CallError, call_error
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.session import syntax_check
-from econtext.controller.session.interfaces import Peer
 from econtext.controller.text import shown
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.values import Unusable, decode
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Peer
 
 SHORT = 1 << 12     # bytes that are decoded at once, whatever they say
 FAILED = -1     # in the place of a kind: we could not take the answer in, and the body says why

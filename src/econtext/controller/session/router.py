@@ -20,13 +20,12 @@ Entered by the thread that leads; ``ask`` by any.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from econtext.controller.session.admission import is_heard, is_kept
 from econtext.controller.session.backpressure import LARGE
 from econtext.controller.session.channels import Channels
 from econtext.controller.session.charges import OF_A_CAST
-from econtext.controller.session.interfaces import Owner, Peer
 from econtext.controller.session.results import FAILED
 from econtext.core.kinds import BEAT, PART
 from econtext.core.parts import LARGEST, Parts
@@ -48,15 +47,19 @@ from econtext.core.wire import (
 from econtext.parent.judge import LIMITS as LIMITS
 from econtext.parent.judge import OWED, UNREAD
 
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Owner, Peer
+
 MOST_UNHEARD = LARGEST  # bytes in a frame of a context that was given up; honest ones cut theirs
 VITAL = HELLO, REPORT   # without which a context that starts does not become ready
 
 
-class Started(Owner, Protocol):
-    """A broker, with its channels."""
+if TYPE_CHECKING:
+    class Started(Owner, Protocol):
+        """A broker, with its channels."""
 
-    @property
-    def channels(self) -> Channels: ...
+        @property
+        def channels(self) -> Channels: ...
 
 
 class Gate(Router):

@@ -20,37 +20,40 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.session.channels import Channel
 from econtext.controller.session.futures import Future
-from econtext.controller.session.interfaces import Peer
 from econtext.core import streams
+
+if TYPE_CHECKING:
+    from econtext.controller.session.interfaces import Peer
 
 T = TypeVar('T')
 
 
-class Home(Peer, Protocol):
-    """A context that makes channels."""
+if TYPE_CHECKING:
+    class Home(Peer, Protocol):
+        """A context that makes channels."""
 
-    def channel(self) -> Channel: ...
+        def channel(self) -> Channel: ...
 
 
-class Launcher(Protocol):
-    """What sends the call of a stream, with its options."""
+    class Launcher(Protocol):
+        """What sends the call of a stream, with its options."""
 
-    @property
-    def context(self) -> Home: ...
-    @property
-    def timeout(self) -> float | None: ...
-    @property
-    def grace(self) -> float: ...
+        @property
+        def context(self) -> Home: ...
+        @property
+        def timeout(self) -> float | None: ...
+        @property
+        def grace(self) -> float: ...
 
-    def too_late(self, function: object) -> EcontextError: ...
-    def launch(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], called: object = None,
-    ) -> Future[Any]: ...
+        def too_late(self, function: object) -> EcontextError: ...
+        def launch(
+            self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], called: object = None,
+        ) -> Future[Any]: ...
 
 
 class Stream(Iterator[T], Generic[T]):

@@ -25,11 +25,11 @@ from econtext.controller.modules.source import Unit, imports_in
 from econtext.controller.modules.stdlib import STANDARD
 from econtext.controller.protocol import values
 from econtext.controller.raised import CallError, call_error
-from econtext.controller.session.interfaces import Peer
 
 if TYPE_CHECKING:
     from econtext.controller.modules.literals import Found
     from econtext.controller.modules.repository import Modules
+    from econtext.controller.session.interfaces import Peer
 
 HERE = '.'.join(str(part) for part in values.VERSION)
 KINDS = ('SyntaxError', 'IndentationError', 'TabError')
