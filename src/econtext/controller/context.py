@@ -176,7 +176,7 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
 
     def within(self, number: int) -> bool:
         """Is context `number` this one, or above it?"""
-        return any(context.id == number for context in self.path())
+        return number == self.id or any(context.id == number for context in self.path())
 
     # Calls.
 

@@ -128,7 +128,10 @@ class End(object):
             if not self.inbox:
                 return None
             body = self.inbox.popleft()
-            self.taken += max(len(body), LEAST)
+            size = len(body)
+            if size < LEAST:
+                size = LEAST
+            self.taken += size
             if self.taken * 2 > self.window and self.theirs:
                 taken, self.taken = self.taken, 0
                 self.granted += taken
@@ -192,7 +195,10 @@ class End(object):
         if kind == DATA:
             if self.granted <= 0:
                 raise BadFrame('a value beyond the credit of its channel')
-            self.granted -= max(len(body), LEAST)
+            size = len(body)
+            if size < LEAST:
+                size = LEAST
+            self.granted -= size
             if self.ours:
                 self.inbox.append(body)
             return

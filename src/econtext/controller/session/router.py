@@ -119,7 +119,8 @@ class Gate(Router):
         if size > LIMITS.get(kind, -1) or self.links.get(src, kind == DEAD and link) is not link:
             return False
         context = self.broker.contexts.get(src)
-        if context is None or not is_heard(context.standing(), kind):
+        if context is None or ((context.error is not None or context.conduct.guilty) and not is_heard(
+                context.standing(), kind)):
             # It has been given up: what it still says ends nobody, and is not carried out.
             return size <= MOST_UNHEARD or context is None or context.via is not None
         if dst:
