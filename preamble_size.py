@@ -44,7 +44,7 @@ def travelling() -> Iterable[str]:
     """Return the names of all modules of rings 1 and 2, the preamble's first."""
     names = ['econtext.core.' + name for name in packer.ORDER]
     for ring in ('core', 'parent', 'connectors'):
-        folder = Path(packer.__file__).parent.parent / ring
+        folder = Path(packer.__file__).parents[2] / ring
         found = sorted(path.stem for path in folder.glob('*.py') if path.stem != '__init__')
         names += ['econtext.%s.%s' % (ring, name) for name in found]
     return dict.fromkeys(names)

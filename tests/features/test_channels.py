@@ -623,3 +623,13 @@ def test_a_channel_that_nobody_holds_does_not_block_for_ever(child: econtext.Con
             channel.send(b'x' * 10_000)
     channel.close()
     assert list(channel) == []
+
+
+def test_a_channel_goes_to_no_context_of_another_broker(broker: econtext.Broker) -> None:
+    """Their numbers are the same, but the channel is unknown there."""
+    channel = broker.local().channel()
+    with econtext.Broker() as other:
+        context = other.local()
+        with pytest.raises(TypeError, match='which another broker or program has'):
+            context.call(len, [channel])
+        assert context.call(len, 'abc') == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,40 @@ def test_cleanup_at_the_end_of_a_context_is_not_interrupted(
     with pytest.raises(econtext.ContextLost):
         future.result(10)
     eventually(lambda: (tmp_path / 'seen').exists() and (tmp_path / 'seen').read_text().endswith('done'), 5)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_stream_over_an_iterator_of_the_system_is_left(
+    broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    context = broker.local(python=pythons.interpreter(version))
+    stream = context.stream(cleanup.over_an_iterator, str(tmp_path / 'seen'))
+    eventually(lambda: 'busy' in caplog.text, 20)
+    context.close()
+    assert (tmp_path / 'seen').read_text().endswith('done')
+    stream.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root becomes others')
+@pytest.mark.parametrize('way', ['signal', 'link'])
+def test_cleanup_runs_to_its_end_where_there_are_no_threads(
+    broker: econtext.Broker, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    context = broker.local(python='/usr/bin/python3', user=65534)
+    pid = context.call(os.getpid)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        path = Path(folder, 'seen')
+        context.submit(cleanup.without_threads, str(path))
+        eventually(lambda: 'busy' in caplog.text, 20)
+        if way == 'signal':
+            os.kill(pid, signal.SIGTERM)
+        else:
+            context.close()
+        eventually(lambda: not leaks.alive(pid), 5)
+        assert path.read_text().endswith('done')
 
 
 HEEDS_NOTHING = 'trap "" HUP INT TERM; while :; do sleep 0.05; done'

@@ -26,8 +26,12 @@ clock = getattr(time, 'monotonic', time.time)
 # The functions of econtext in which a thread waits, and may be called away.
 WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch', 'older')
            for name in ('turn', 'park')]
-# Here stands a call of what is not written in Python, such as time.sleep.
+# Here stands a call of what is not written in Python, such as time.sleep, and here one of an iterator.
 WAITING.append(('econtext.core.calls', 'perform'))
+WAITING.append(('econtext.core.streams', 'pour'))
+# Where there is no other thread to be had, the main one tells all to end, and is then called away.
+WAITING.append(('econtext.core.life', 'fade'))
+WAITING.append(('econtext.core.ending', 'insist'))
 # Modules of the standard library that keep a process which heeds no signal, the object, its descriptor.
 HELPERS = (
     ('multiprocessing.resource_tracker', '_resource_tracker', '_fd'),
@@ -61,7 +65,8 @@ def insist(life, seconds):
     while clock() < until:
         if life.deaf:
             life.deaf = False
-            os.kill(os.getpid(), signal.SIGTERM)
+            if life.call_to_leave():
+                os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(pause)
         pause = min(2 * pause, LONGEST)
 

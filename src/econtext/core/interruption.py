@@ -41,7 +41,7 @@ class Aim(object):
         # type: (int, Any) -> None
         life = self.supervisor.child.link.owner
         for call in list(self.calls):
-            if life.away == call:
+            if life.away == call and self.supervisor.dispatcher.ended:
                 # The end of this process was first.
                 del self.calls[call]
             elif self.supervisor.running.get(call) == self.supervisor.main and may_leave(frame):

@@ -287,13 +287,14 @@ class Life(object):
 
     def lost(self, link, reason):
         # type: (Link, Any) -> None
-        self.begin_to_end()
         router = self.child.router
-        # In this order: who is not in ``asked`` yet finds no link.
+        # In this order: who is answered begins nothing more; who is not in ``asked`` yet finds no link.
+        self.child.dispatcher.ended = True
         router.up = None
         for number, asked in list(router.asked.items()):
             router.answer(asked[0], number, DEAD, EMPTY)
         self.child.flow.release()
+        self.begin_to_end()
         self.child.loop.finish(self.child.dispatcher.waiter)
 
     silent = lost

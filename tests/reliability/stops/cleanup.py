@@ -188,3 +188,22 @@ def interrupted_as_it_ends(channel, path):
     finally:
         os.kill(os.getpid(), signal.SIGURG)
         clean(path)
+
+
+def over_an_iterator(path):
+    """What is iterated over waits in the system, and no function of the application runs meanwhile."""
+    atexit.register(clean, path)
+    reading, _writing = os.pipe()
+    tell()
+    return os.fdopen(reading)
+
+
+def without_threads(path):
+    """No thread is to be had any more: the main one ends the context."""
+    import resource
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+    try:
+        tell()
+        time.sleep(900)
+    finally:
+        clean(path)

@@ -66,7 +66,7 @@ class Call(Wait):
         if self.context.talked:
             self.context.end_of_call()
         lines = self.context.lines
-        if lines.queue or lines.lines or lines.running:
+        if lines.queue or lines.running or lines.lines:
             self.mark = lines.mark()
         # As the base has it, without a step in between.
         self.kind = kind

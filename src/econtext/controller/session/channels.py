@@ -322,6 +322,11 @@ class Channel:
         """Raise TypeError if it cannot be handed to `context`."""
         if context is None:
             raise TypeError('a channel goes to a context as an argument of a call')
+        if context.broker is not self.channels.broker:
+            raise TypeError(
+                f'a channel of {self.context.name} cannot go to {context.name}, which another broker or program '
+                f'has: use {context.name}.channel()'
+            )
         if not context.within(self.context.id):
             raise TypeError(
                 f'a channel of {self.context.name} cannot go to {context.name}, which is not '

@@ -112,7 +112,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if context.talked:
             context.end_of_call()
         lines = context.lines
-        if lines.queue or lines.lines or lines.running:
+        if lines.queue or lines.running or lines.lines:
             self._mark = lines.mark()
         if kind == DEAD and self._given_up and context.error is None:
             self._dropped = True
@@ -181,7 +181,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if self._state != RUNNING or self._compute is not None:
             lines = context.lines
             # concurrent.futures.wait asks with all conditions held: who handles the lines may want one of them.
-            if (lines.queue or lines.lines or lines.running) and (
+            if (lines.queue or lines.running or lines.lines) and (
                     self._watch is None or not self._watch._is_owned()):  # type: ignore[attr-defined]
                 self._settle(deadline)
             return

@@ -166,7 +166,8 @@ class Lines:
 
     def is_open(self, mark: int) -> bool:
         """Is something that came before `mark` not handled yet?"""
-        if self.begun > mark or not (self.queue or self.lines or self.running):
+        # In this order, which is that of its way: what has left one of them is in the next.
+        if self.begun > mark or not (self.queue or self.running or self.lines):
             return False
         return self.begun < mark or bool(self.lines or self.running)
 
