@@ -97,9 +97,10 @@ def test_cleanup_after_an_interruption_is_not_interrupted_again(
 ) -> None:
     """Its grace is over, and the context is ended; but nothing is raised in the middle of its cleanup."""
     context = broker.local(python=pythons.interpreter(version))
-    context.call(cleanup.tell)  # what it needs is there
+    context.call(cleanup.clean, str(tmp_path / 'warm'))  # what it needs is there
     with pytest.raises(econtext.CallTimeout):
-        context.options(timeout=0.5, grace=0.05).call(cleanup.slow_to_stop, str(tmp_path / 'seen'))
+        # Long enough to begin.
+        context.options(timeout=1, grace=0.05).call(cleanup.slow_to_stop, str(tmp_path / 'seen'))
     eventually(lambda: (tmp_path / 'seen').exists() and (tmp_path / 'seen').read_text().endswith('done'), 5)
 
 
