@@ -1,6 +1,7 @@
 """The unit tests mirror the source tree.
 
-The tests of `controller/session/router.py` stand in `tests/unit/session/test_router.py`. A file that tests several modules together stands beside them, and THEMES names its theme.
+The tests of `controller/session/router.py` stand in `tests/unit/session/test_router.py`. A file that tests several
+modules together stands beside them, and THEMES names its theme.
 """
 
 from __future__ import annotations
