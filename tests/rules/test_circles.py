@@ -21,12 +21,11 @@ LEFT: dict[str, str] = {
     'core.ending': 'core.failure',
     'core.face': 'core.codec core.upward parent.caller',
     'core.failure': 'core.codec core.particulars',
-    'core.flow': 'core.codec',
     'core.forks': 'core.importer core.pull core.resources core.spawning',
     'core.importer': 'core.codec core.resources',
     'core.interruption': 'core.ending',
     'core.life': (
-        'core.ancient core.channels core.codec core.ending core.face core.flow core.forks core.pull core.records '
+        'core.ancient core.channels core.codec core.ending core.face core.forks core.pull core.records '
         'core.supervisor parent.nursery'),
     'core.named': 'core.codec core.face core.particulars',
     'core.particulars': 'core.codec core.failure core.rich',
