@@ -14,43 +14,26 @@ RINGS = ('core', 'parent', 'connectors')
 
 # Module -> what it imports that leads back to it.
 LEFT: dict[str, str] = {
-    'core.ancient': 'core.codec core.life',
-    'core.bulk': 'core.ending',
-    'core.channels': 'core.bulk',
-    'core.codec': 'core.rich',
-    'core.ending': 'core.failure',
-    'core.face': 'core.codec core.upward parent.caller',
-    'core.failure': 'core.codec core.particulars',
-    'core.forks': 'core.importer core.pull core.resources core.spawning',
-    'core.importer': 'core.codec core.resources',
-    'core.interruption': 'core.ending',
-    'core.life': (
-        'core.ancient core.channels core.codec core.ending core.face core.forks core.pull core.records '
-        'core.supervisor parent.nursery'),
-    'core.named': 'core.codec core.face core.particulars',
-    'core.particulars': 'core.codec core.failure core.rich',
-    'core.places': 'core.importer core.resources',
-    'core.pull': 'core.codec core.places',
-    'core.records': 'core.codec',
-    'core.resources': 'core.codec core.importer',
-    'core.rich': 'core.codec core.face core.named core.particulars',
+    'core.ancient': 'core.life',
+    'core.face': 'parent.caller',
+    'core.forks': 'core.spawning',
+    'core.life': 'core.ancient core.face core.forks',
     'core.spawning': 'core.face core.forks',
-    'core.supervisor': 'core.codec core.failure core.interruption',
-    'core.upward': 'core.codec core.face core.particulars',
-    'parent.backlog': 'core.bulk',
-    'parent.caller': 'core.codec core.particulars core.rich core.upward parent.values',
-    'parent.children': 'core.bulk parent.command parent.handshake parent.process',
-    'parent.command': 'core.particulars',
-    'parent.handshake': 'parent.command',
-    'parent.nursery': 'core.codec parent.backlog parent.children parent.handshake',
-    'parent.process': 'parent.command',
-    'parent.values': 'core.ancient core.codec core.face core.named core.particulars core.rich',
+    'parent.caller': 'parent.values',
+    'parent.values': 'core.ancient',
+    'core.codec': 'core.rich',
+    'core.failure': 'core.codec core.particulars',
+    'core.named': 'core.codec core.particulars',
+    'core.particulars': 'core.codec core.failure core.rich',
+    'core.rich': 'core.codec core.named core.particulars',
+    'core.importer': 'core.resources',
+    'core.resources': 'core.importer',
 }  # fmt: skip
 
 # Module of the preamble -> what it imports that follows the preamble.
-AHEAD = {
-    'core.calls': 'core.failure',
+AHEAD: dict[str, str] = {
     'core.codec': 'core.rich',
+    'core.calls': 'core.failure',
     'core.importer': 'core.resources',
     'core.main': 'core.rich',
 }

@@ -22,7 +22,7 @@ import sys
 
 from econtext.core import codec
 from econtext.core.codec import ENCODERS, native, series, sized
-from econtext.core.face import TYPES
+from econtext.core.registry import TYPES
 from econtext.core.wire import EMPTY
 
 try:

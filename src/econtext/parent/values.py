@@ -20,7 +20,7 @@ import sys
 
 from econtext.core import named, rich
 from econtext.core.codec import NONE, Long
-from econtext.core.face import TYPES
+from econtext.core.registry import TYPES
 from econtext.core.particulars import DEEPEST, message
 from econtext.core.wire import EMPTY, BadFrame
 

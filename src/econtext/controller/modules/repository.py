@@ -51,7 +51,7 @@ PUSHED = (
     'econtext',
     'econtext.core',
     *('econtext.core.' + name for name in ('life', 'flow', 'kinds', 'supervisor', 'watch')),
-    *('econtext.core.' + name for name in ('face', 'pull', 'title')),
+    *('econtext.core.' + name for name in ('registry', 'face', 'pull', 'title')),
     'econtext.core.failure',
 )
 #: What it is sent once it has said HELLO: less to send, and to compile, before that.
