@@ -106,9 +106,9 @@ class Pair(object):
         # type: (Any) -> tuple[Any, ...]
         state = self.reduce(value)
         if type(state) is not tuple:
-            from econtext.core import particulars
+            from econtext.core import labels
             raise TypeError('reduce= of %s must return a tuple of arguments, not %s' % (
-                label(self.kind), particulars.seen(state)))
+                label(self.kind), labels.seen(state)))
         return state
 
     def build(self, state):

@@ -19,7 +19,7 @@ except ImportError:
 
 from econtext.core.codec import encode, native
 from econtext.core.registry import TYPES
-from econtext.core.particulars import TOO_DEEP
+from econtext.core.labels import TOO_DEEP
 from econtext.core.kinds import ASKED
 from econtext.core.loop import Waiter
 from econtext.core.wire import ERROR, RESULT

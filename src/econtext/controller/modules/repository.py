@@ -56,7 +56,8 @@ PUSHED = (
 )
 #: What it is sent once it has said HELLO: less to send, and to compile, before that.
 LATER = tuple('econtext.core.' + name for name in (
-    'older', 'ending', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk', 'particulars'))
+    'older', 'ending', 'labels', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk',
+    'particulars'))
 #: What a context needs before it can start others.
 NURSERY = (
     'econtext.core.undone',

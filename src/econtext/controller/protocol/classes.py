@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from econtext.controller.raised import of_c
 from econtext.core import named, rich
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.core.registry import TYPES, enter
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from typing import Any
 
 from econtext.controller.protocol import classes
 from econtext.core import rich
-from econtext.core.particulars import DEEPEST, TOO_DEEP
+from econtext.core.labels import DEEPEST, TOO_DEEP
 from econtext.core.registry import TYPES
 
 CODE = b'c'
