@@ -14,19 +14,10 @@ RINGS = ('core', 'parent', 'connectors')
 
 # Module -> what it imports that leads back to it.
 LEFT: dict[str, str] = {
-    'core.ancient': 'core.life',
-    'core.face': 'parent.caller',
-    'core.forks': 'core.spawning',
-    'core.life': 'core.ancient core.face core.forks',
-    'core.spawning': 'core.face core.forks',
-    'parent.caller': 'parent.values',
-    'parent.values': 'core.ancient',
     'core.codec': 'core.rich',
     'core.labels': 'core.codec',
     'core.named': 'core.codec core.labels',
     'core.rich': 'core.codec core.labels core.named',
-    'core.failure': 'core.particulars',
-    'core.particulars': 'core.failure',
     'core.importer': 'core.resources',
     'core.resources': 'core.importer',
 }  # fmt: skip

@@ -45,14 +45,16 @@ STORED = 'member_descriptor', 'getset_descriptor'
 APART = 'args', 'message', 'obj', 'name_from'
 
 
-def describe(kind, error, trace):
-    # type: (Any, Any, Any) -> bytes
-    """Encode (type name, message, traceback, types, arguments, attributes)."""
-    # Here, for it imports `traceback`, which a hop that just starts a context is to do without: while one thread
-    # first imports `collections.abc` on 3.13 another gets an empty one.
-    from econtext.core import failure
+def describe(kind, error, trace, lines):
+    # type: (Any, Any, Any, list[Any]) -> bytes
+    """Encode (type name, message, traceback, types, arguments, attributes).
+
+    `lines` is the traceback, as the module of that name has it.  This module does not import that one, for a hop
+    that just starts a context is to do without: while one thread first imports `collections.abc` on 3.13 another
+    gets an empty one.
+    """
     name, text = type_name(kind), cut(message(error), MESSAGE)
-    lines = written(failure.entries(kind, error, trace))
+    lines = written(lines)
     if not is_refusal(trace):
         return encode((name, text, lines, types_of(kind)) + plainly(kind, error, text))
     # Ours: no TypeError or RecursionError of the function.
