@@ -25,9 +25,7 @@ LEFT: dict[str, str] = {
 # Module of the preamble -> what it imports that follows the preamble.
 AHEAD: dict[str, str] = {
     'core.codec': 'core.rich',
-    'core.calls': 'core.failure',
     'core.importer': 'core.resources',
-    'core.main': 'core.rich',
 }
 
 

@@ -29,16 +29,16 @@ GRACE = 3       # seconds
 MOST = 1024     # descriptors: those that were open when the context began
 
 
-def install(child, group):
-    # type: (Child, int) -> None
-    """Furnish `child`; `group` is what os.kill calls its process group."""
+def install(home, group):
+    # type: (Life, int) -> None
+    """Furnish a context; `group` is what os.kill calls its process group."""
     if sys.version_info < (2, 5):
         codec.ENCODERS[float] = lambda value: codec.sized('f', pack(value))
     if not hasattr(signal, 'setitimer'):
-        guard(child.link, group)
+        guard(home.link, group)
     if sys.version_info[:2] == (3, 3):
-        child.importer.load_module = marked(  # type: ignore[method-assign]
-            child.importer.load_module)
+        home.importer.load_module = marked(  # type: ignore[method-assign]
+            home.importer.load_module)
 
 
 # Floats.

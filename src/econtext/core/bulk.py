@@ -397,22 +397,22 @@ def accelerate(link):
     link.writing.release()
 
 
-def settle(child):
-    # type: (Child) -> None
+def settle(home):
+    # type: (Life) -> None
     """From now on be quick, and let the controller know. A cast; any thread."""
     from econtext.core import ending
-    ending.settle(child)
-    link = child.link
+    ending.settle(home)
+    link = home.link
     link.lock.acquire()
     try:
-        quicken(child)
+        quicken(home)
     finally:
         link.lock.release()
 
 
-def quicken(child):
-    # type: (Child) -> None
+def quicken(home):
+    # type: (Life) -> None
     """Do that; for who holds the lock of the link."""
-    if not hasattr(child.link, 'bulk'):
-        accelerate(child.link)
-        child.router.send(PART, 0, 0, EMPTY)
+    if not hasattr(home.link, 'bulk'):
+        accelerate(home.link)
+        home.router.send(PART, 0, 0, EMPTY)

@@ -28,11 +28,7 @@ from econtext.core.pull import Pull
 
 
 class Nobody(object):
-    """Stands for ``life`` in the forked process."""
-
-    def leave(self):
-        # type: () -> None
-        """Nothing is to be ended but this process, which does so anyway."""
+    """Owns the links of the forked process."""
 
     def lost(self, link, reason):
         # type: (Link, str) -> None
@@ -72,28 +68,28 @@ def called_away(*event):
     sys.exit(1)
 
 
-def forked(child):
-    # type: (Child) -> None
-    """This process was just forked off `child`."""
-    child.dispatcher.ended = True
+def forked(home):
+    # type: (Life) -> None
+    """This process was just forked off the context of `home`."""
+    home.forked_off = home.supervisor.ended = True
     for number in signal.SIGTERM, signal.SIGHUP:
-        if signal.getsignal(number) == getattr(child.link.owner, 'stop', ignore):
+        if signal.getsignal(number) == home.stop:
             signal.signal(number, called_away)
-    child.link.owner = Nobody()
-    close(list(child.loop.watched))
-    for poller in child.loop.poller, child.flow.pipes:
+    home.link.owner = Nobody()
+    close(list(home.loop.watched))
+    for poller in home.loop.poller, home.flow.pipes:
         if hasattr(poller, 'close'):
             # Others have no descriptor.
             poller.close()
-    child.loop.watched.clear()
-    child.loop.wait = refuse
-    child.router.send = ignore
-    for link in [child.link] + list(child.router.links.values()):
+    home.loop.watched.clear()
+    home.loop.wait = refuse
+    home.router.send = ignore
+    for link in [home.link] + list(home.router.links.values()):
         # One that is paused is not among those that are watched.
         close([link.out, link.fd])
         link.out, link.fd = -1, None
         link.send = link.write = ignore
-    child.logs.flush = ignore
+    del home.supervisor.before_answer[:]
     for finder in sys.meta_path:
         if isinstance(finder, Pull):
             finder.hooks.pop('logging', None)

@@ -43,10 +43,10 @@ class Gate(object):
                     raise
 
 
-def settle(child):
-    # type: (Child) -> None
+def settle(home):
+    # type: (Life) -> None
     """From its next wait on, have the main thread, which calls this, wait where signals reach it."""
-    loop, main, others = child.loop, get_ident(), child.loop.park
+    loop, main, others = home.loop, get_ident(), home.loop.park
 
     def wait(waiter):
         # type: (Any) -> None

@@ -53,10 +53,10 @@ NEWER = (
 class Pull(object):
     """A finder behind the importer's and before all others."""
 
-    def __init__(self, child, hooks):
-        # type: (Child, dict[str, Callable[[Any], Any]]) -> None
-        self.child = child
-        self.importer = child.importer
+    def __init__(self, home, hooks):
+        # type: (Life, dict[str, Callable[[Any], Any]]) -> None
+        self.home = home
+        self.importer = home.importer
         # Called with modules of these names, once they are there.
         self.hooks = dict(hooks)
         self.hooks.update({'pkgutil': furnish, 'importlib._common': furnish})
@@ -94,11 +94,11 @@ class Pull(object):
     def ask(self, name, here):
         # type: (str, bool) -> None
         """Have the controller send what it has for `name`."""
-        waiter = Waiter(self.child.loop)
+        waiter = Waiter(self.home.loop)
         depth = let_go()
         try:
-            self.child.router.ask(WANT, 0, encode((name, here)), waiter.settle)
-            self.child.loop.wait(waiter)
+            self.home.router.ask(WANT, 0, encode((name, here)), waiter.settle)
+            self.home.loop.wait(waiter)
         finally:
             for _ in range(depth):
                 acquire_lock()

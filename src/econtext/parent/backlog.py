@@ -34,16 +34,16 @@ SHARE = 1 << 18     # bytes
 class Backlog(object):
     """The way up of one context, and those that are not listened to meanwhile."""
 
-    def __init__(self, child):
+    def __init__(self, home):
         # type: (Any) -> None
-        self.loop = child.loop
-        self.watch = child.watch
-        self.up = child.link
+        self.loop = home.loop
+        self.watch = home.watch
+        self.up = home.link
         self.lock = allocate_lock()
         # What came of each since the way up was last empty.
         self.came = {}  # type: dict[Any, int]
         self.paused = {}  # type: dict[Any, bool]
-        bulk.quicken(child)
+        bulk.quicken(home)
         self.up.bulk.outlet = self
 
     def consider(self, link, size):

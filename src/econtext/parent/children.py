@@ -12,8 +12,8 @@ Invariants:
   that does not end by itself is made to.  A child that has contexts below it has a second
   more for each level of them: it has to do the same.
 
-``Child`` objects of ``core.main`` and the controller's broker are *homes*: they
-have ``loop``, ``router``, ``preamble`` and ``height()``.  A Birth is entered by the thread that
+A context's ``nursery`` and the controller's broker are *homes*: they
+have ``loop``, ``router``, ``preamble``, ``height()`` and ``attend()``.  A Birth is entered by the thread that
 leads and by threads of its own; ``lock`` keeps them apart.
 """
 import errno
