@@ -42,7 +42,7 @@ class Dispatcher(object):
         # What it is given are settings, plain values all.
         module, name, args, kwargs = marshal.loads(body)
         try:
-            find(native(module), native(name))(self.child, *args)
+            find(native(module), native(name))(self.child, *args, **kwargs)
         except:
             if self.child.link.owner is not self.child:
                 # So ends a whole context, or a process that was forked off one.

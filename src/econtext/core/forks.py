@@ -22,9 +22,8 @@ except ImportError:
     import signal
 
 # Tracebacks ask for it, and a forked process could not fetch it.
-from econtext.core import resources
-from econtext.core.importer import Importer
-from econtext.core.pull import Pull
+from econtext.core import resources  # noqa: F401
+from econtext.core.pull import Loader, Pull
 
 
 class Nobody(object):
@@ -93,7 +92,6 @@ def forked(home):
     for finder in sys.meta_path:
         if isinstance(finder, Pull):
             finder.hooks.pop('logging', None)
-            finder.may_have = no  # type: ignore[method-assign, assignment]
     cut_off()
     if 'logging' in sys.modules:
         root = sys.modules['logging'].getLogger()
@@ -107,8 +105,10 @@ def cut_off():
     """Whoever wants what is not here hears why."""
     sys.meta_path.append(Unreachable())
     # A traceback shows sources that are here; of files that stay with the program it has none.
-    # Of what loads in this process; what a copy of a context begins anew is another one.
-    resources.CUT_OFF[:] = [finder for finder in sys.meta_path if isinstance(finder, Importer)]
+    # A copy of a context begins anew, with another loader.
+    for finder in sys.meta_path:
+        if isinstance(finder, Loader):
+            finder.cut_off = True
 
 
 def close(fds):
@@ -125,12 +125,6 @@ def close(fds):
 def ignore(*args):
     # type: (Any) -> None
     pass
-
-
-def no(*args):
-    # type: (Any) -> bool
-    """Say that the controller has no module for us."""
-    return False
 
 
 def refuse(*args):

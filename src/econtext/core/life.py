@@ -39,11 +39,11 @@ except ImportError:
     MAGIC_NUMBER = imp.get_magic()  # type: ignore[misc]
 
 from econtext.core import face
-from econtext.core.codec import Text, encode, native
+from econtext.core.codec import ENCODERS, Text, encode, native
 from econtext.core.flow import Flow
 from econtext.core.kinds import BEAT, GRANT, INTERRUPT
 from econtext.core.loop import Link, Reader
-from econtext.core.pull import Pull
+from econtext.core.pull import Loader, Pull
 from econtext.core.supervisor import Supervisor
 from econtext.core.watch import Watch
 from econtext.core.wire import CALL, DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
@@ -94,7 +94,6 @@ def furnish(child, settings):
     sys.argv = list(argv)
     face.furnish(sys.modules['econtext'])
     sys.modules['econtext'].program = face.Context(life, 0, 'program')  # type: ignore[attr-defined]
-    life.importer.child = life
     # Whole, since no thread but this one has imported anything; from now on Pull hooks it.
     logging = sys.modules.get('logging')
     sys.meta_path.insert(1, Pull(life, {'logging': life.hook, 'multiprocessing.spawn': life.see_spawn}))
@@ -150,7 +149,7 @@ class Life(object):
         self.loop = child.loop
         self.router = child.router
         self.link = child.link
-        self.importer = child.importer
+        self.importer = Loader(child.importer, self)
         self.level = settings['level']
         self.flow = Flow(self, child.logs)
         self.supervisor = Supervisor(self, child.dispatcher)
@@ -396,3 +395,13 @@ def everybody():
     if os.getpgrp() == pid != 1:
         return -pid
     return pid
+
+
+def encode_rich(value):
+    # type: (Any) -> bytes
+    """Encode what is not plain; ``rich``, once it is there, does so itself."""
+    from econtext.core import rich
+    return rich.encode(value)
+
+
+ENCODERS[None] = encode_rich
