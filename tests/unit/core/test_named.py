@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from both_ways import OWNER, WAYS, down, up
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from econtext.core.codec import encode
 from econtext.core.registry import TYPES
 from econtext.core.wire import BadFrame
 from econtext.parent.values import DEEPEST, Refused, TooDeep, decode
+from unit.both_ways import OWNER, WAYS, down, up
 
 pytestmark = pytest.mark.deadline(600)  # 2000 examples take their time
 
