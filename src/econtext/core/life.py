@@ -46,13 +46,9 @@ from econtext.core.loop import Link, Reader
 from econtext.core.pull import Loader, Pull
 from econtext.core.supervisor import Supervisor
 from econtext.core.watch import Watch
-from econtext.core.wire import CALL, DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
+from econtext.core.wire import DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
 
 GRACE = 1.0     # seconds
-LATER = ['econtext.core.bulk']      # comes when the child has settled down
-if sys.version_info < (3, 2):
-    # Who waits for a lock there hears no signal.
-    LATER.insert(0, 'econtext.core.older')
 
 
 def settle(child, settings):
@@ -107,7 +103,7 @@ def furnish(child, settings):
         watch.begin()
         supervisor.take_over()
         child.router.handle({
-            MODULE: life.receive, LEVEL: life.set_level, START: life.start, ROUTE: life.route,
+            LEVEL: life.set_level, START: life.start, ROUTE: life.route,
             PASS: life.pass_on, INTERRUPT: supervisor.interrupt,
             BEAT: watch.beat, GRANT: life.flow.granted})
     finally:
@@ -135,8 +131,8 @@ class Life(object):
     # Whether this is a process that the application forked off.
     forked_off = False
     # Which signal ends it; the call that the main thread was called away from; the root logger, once
-    # it is hooked; whether LATER has come.
-    number = away = root = quick = None  # type: Any
+    # it is hooked.
+    number = away = root = None  # type: Any
     # Whether the main thread stood where nothing may be raised when the signal came.
     deaf = False  # type: Any
     # Of the end, where no thread is to be had that sees to it.
@@ -160,18 +156,6 @@ class Life(object):
         """`logging` has been imported: forward what its root logger receives."""
         from econtext.core import records
         self.root = records.hook(self, logging, self.level)
-
-    def receive(self, src, handle, body):
-        # type: (int, int, bytes) -> None
-        """Take in modules."""
-        self.importer.receive(src, handle, body)
-        if not self.quick and LATER[-1] in self.importer.units:
-            self.quick = True
-            # The main thread shall import it: the leader must not, and another
-            # thread would take memory of its own for that.
-            for name in LATER:
-                self.router.handlers[CALL](
-                    src, 0, marshal.dumps((name, 'settle', (), {})))
 
     def watch_forks(self):
         # type: () -> None
