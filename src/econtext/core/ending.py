@@ -24,8 +24,9 @@ PAUSE = 0.0005      # seconds between looks; it grows
 LONGEST = 0.02
 clock = getattr(time, 'monotonic', time.time)
 # The functions of econtext in which a thread waits, and may be called away.
-WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch', 'older')
+WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch')
            for name in ('turn', 'park')]
+WAITING.append(('econtext.core.older', 'stand'))
 # Here stands a call of what is not written in Python, such as time.sleep, and here one of an iterator.
 WAITING.append(('econtext.core.supervisor', 'perform'))
 WAITING.append(('econtext.core.streams', 'pour'))

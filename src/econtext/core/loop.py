@@ -74,6 +74,8 @@ class Loop(object):
         self.parked = {}  # type: dict[Any, bool]
         self.turns = 0
         self.relief = Waiter(self)
+        # How whoever leads waits, and all others: `turn` and `park`; a ``watch`` once there is one.
+        self.ways = self  # type: Any
 
     def wait(self, waiter):
         # type: (Waiter) -> None
@@ -82,7 +84,7 @@ class Loop(object):
         try:
             self.enter(waiter)
             while not waiter.done:
-                self.turn(waiter)
+                self.ways.turn(waiter)
         finally:
             self.leave(waiter)
 
@@ -98,7 +100,7 @@ class Loop(object):
             waiter.leads = self.led = True
         self.lock.release()
         if parks:
-            self.park(waiter)
+            self.ways.park(waiter)
 
     def leave(self, waiter):
         # type: (Waiter) -> None

@@ -89,6 +89,8 @@ class Watch(object):
         self.limit = 0.0
         if TIMER is not None:
             self.limit = home.settings.get('gil_limit') or 0.0
+        # Who parks others than the one that leads, see ``older``.
+        self.parking = self.loop  # type: Any
         self.armed = False
         self.set_at = 0.0
         self.turns = 0
@@ -109,7 +111,7 @@ class Watch(object):
         if settings.get('heartbeat'):
             # Later than the other end, which then has nothing to ask.
             self.attend(settings['parent'], self.home.link, 1.25 * settings['heartbeat'])
-        self.loop.turn = self.turn  # type: ignore[method-assign]
+        self.loop.ways = self
         # Whoever leads now waits in another turn than this: standard input, at its end,
         # calls it away, and once.
         self.loop.watch(0, self)
@@ -117,6 +119,10 @@ class Watch(object):
     def ready(self, fd):
         # type: (int) -> None
         self.loop.forget(fd)
+
+    def park(self, waiter):
+        # type: (Any) -> None
+        self.parking.park(waiter)
 
     def attend(self, who, link, interval):
         # type: (int, Any, float) -> None
