@@ -250,12 +250,12 @@ class Bulk(object):
         # type: (bytes) -> None
         """Route the frames in `data`, which begins with one; leave the rest to the decoder."""
         link = self.link
-        router, decoder = link.router, link.decoder
+        router, decoder, admission = link.router, link.decoder, link.admission
         at, end = 0, len(data)
         decoder.need = HEADER_SIZE
         while end - at >= HEADER_SIZE:
             magic, kind, dst, src, handle, size = unpack_from(data, at)
-            if magic != MAGIC or not router.accepts(link, kind, dst, src, handle, size):
+            if magic != MAGIC or not admission.accepts(link, kind, dst, src, handle, size):
                 raise BadFrame(repr(data[at:at + 500]))
             body = at + HEADER_SIZE
             if body + size > end:

@@ -239,7 +239,8 @@ class Link(Reader):
     def __init__(self, loop, router, owner):
         # type: (Loop, Router, Owner) -> None
         self.loop = loop
-        self.router = router
+        # Who judges the headers that come in, until another is to: before it is opened.
+        self.router = self.admission = router  # type: Any
         self.owner = owner
         self.receive = self.decode
         self.lock = allocate_lock()
@@ -247,7 +248,7 @@ class Link(Reader):
         self.queue = []
         self.writing = allocate_lock()
         self.decoder = Decoder(
-            lambda *header: router.accepts(self, *header))
+            lambda *header: self.admission.accepts(self, *header))
 
     def open(self, fd, out):
         # type: (int, int) -> None

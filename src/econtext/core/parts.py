@@ -233,7 +233,9 @@ class Parts(object):
             kind, size = struct.unpack(OPENING, data[:OPENING_SIZE])
             data = data[OPENING_SIZE:]
             link = self.router.links.get(src, self.router.up)
-            if kind not in ORDERED or not self.router.accepts(
+            # There is none if it was lost just now.
+            admission = getattr(link, 'admission', self.router)
+            if kind not in ORDERED or not admission.accepts(
                     link, kind, self.router.me, src, handle, size):
                 raise BadFrame('parts of a frame of kind %d and %d bytes' % (kind, size))
             begun = self.begun[src] = Begun(kind, handle, size, self.keeps(src, kind))

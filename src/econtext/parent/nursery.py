@@ -60,7 +60,7 @@ class Nursery(object):
         self.backlog = Backlog(home)
         self.closed = False
         self.deadline = 0.0
-        self.router.accepts = judge.guard(self.router)  # type: ignore[method-assign]
+        self.admission = judge.Admission(self.router)
         self.pass_route = self.router.handlers[ROUTE]
         # Who started whom, below our children.
         self.parents = {}  # type: dict[int, int]
@@ -82,6 +82,7 @@ class Nursery(object):
             if event == 'buried':
                 self.births.pop(who, None)
             self.router.send(REPORT, src, who, encode((event,) + details))
+        link.admission = self.admission
         birth = Birth(self, link, connector(native(name)), options, answers, report)
         birth.who, birth.heartbeat = who, heartbeat
         self.home.link.lock.acquire()

@@ -90,13 +90,14 @@ class Hop:
         # What has no handler before a context starts children is not kept.
         self.router.handlers[wire.START] = print
         self.backlog = Backlog(self)
-        self.router.accepts = judge.guard(self.router)  # type: ignore[method-assign]
+        self.admission = judge.Admission(self.router)
 
     def lost(self, link: Any, reason: str) -> None:
         lose(self.router, link)
 
     def adopt(self, who: int, fd: int) -> Link:
         link = Link(self.loop, self.router, self)  # type: ignore[arg-type]
+        link.admission = self.admission
         back = os.open(os.devnull, os.O_WRONLY)
         link.open(fd, back)
         bulk.accelerate(link)
