@@ -27,10 +27,22 @@ from econtext.core.pull import Loader, Pull
 
 
 class Nobody(object):
-    """Owns the links of the forked process."""
+    """The owner of all links in the forked process, and their transport."""
 
     def lost(self, link, reason):
         # type: (Link, str) -> None
+        pass
+
+    def send(self, *frame):
+        # type: (Any) -> None
+        pass
+
+    def flush(self):
+        # type: () -> None
+        pass
+
+    def ready(self, fd):
+        # type: (int) -> None
         pass
 
 
@@ -74,7 +86,7 @@ def forked(home):
     for number in signal.SIGTERM, signal.SIGHUP:
         if signal.getsignal(number) == home.stop:
             signal.signal(number, called_away)
-    home.link.owner = Nobody()
+    nobody = Nobody()
     close(list(home.loop.watched))
     for poller in home.loop.poller, home.flow.pipes:
         if hasattr(poller, 'close'):
@@ -87,7 +99,7 @@ def forked(home):
         # One that is paused is not among those that are watched.
         close([link.out, link.fd])
         link.out, link.fd = -1, None
-        link.send = link.write = ignore
+        link.owner = link.transport = nobody
     del home.supervisor.before_answer[:]
     for finder in sys.meta_path:
         if isinstance(finder, Pull):

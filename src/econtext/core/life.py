@@ -248,7 +248,7 @@ class Life(object):
         if handle:
             kind = RESULT
         if who in self.router.links:
-            self.router.links[who].send(
+            self.router.links[who].transport.send(
                 kind, who, src, handle, zlib.compress(marshal.dumps(units, 0)))
 
     def beget(self, link, src, who, body):

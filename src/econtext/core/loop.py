@@ -243,6 +243,8 @@ class Link(Reader):
         self.router = self.admission = router  # type: Any
         self.owner = owner
         self.receive = self.decode
+        # What sends, writes and reads on it: `send`, `flush` and `ready`; ``bulk`` once that is there.
+        self.transport = self  # type: Any
         self.lock = allocate_lock()
         self.out = -1
         self.queue = []
@@ -278,8 +280,9 @@ class Link(Reader):
             return
         self.writing.acquire()
         try:
-            self.flush()
-            if not self.queue:
+            self.transport.flush()
+            # Another one is asked itself from now on.
+            if not self.queue and self.transport is self:
                 self.loop.forget(fd)
         finally:
             self.writing.release()
@@ -301,7 +304,7 @@ class Link(Reader):
             waits = len(self.queue)
             self.queue.extend(buffers)
             if not (waits and buffers):
-                self.flush()
+                self.transport.flush()
         finally:
             self.writing.release()
 

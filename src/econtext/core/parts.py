@@ -223,8 +223,8 @@ class Parts(object):
         if not data:
             link = self.router.links.get(src, self.router.up)
             self.able[src] = True
-            if hasattr(link, 'bulk'):
-                link.bulk.grant(src, handle)
+            if getattr(link, 'transport', link) is not link:
+                link.transport.grant(src, handle)
             return
         begun = self.begun.get(src)
         if begun is None:
@@ -276,6 +276,6 @@ class Parts(object):
         """Context `who`, behind `link`, is gone. Any thread."""
         self.able.pop(who, None)
         self.begun.pop(who, None)
-        if hasattr(link, 'bulk'):
-            link.bulk.forget(who)
+        if getattr(link, 'transport', link) is not link:
+            link.transport.forget(who)
 

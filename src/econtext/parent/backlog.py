@@ -44,7 +44,7 @@ class Backlog(object):
         self.came = {}  # type: dict[Any, int]
         self.paused = {}  # type: dict[Any, bool]
         bulk.quicken(home)
-        self.up.bulk.outlet = self
+        self.up.transport.outlet = self
 
     def consider(self, link, size):
         # type: (Any, int) -> None
@@ -76,7 +76,7 @@ class Backlog(object):
                 link = self.paused.popitem()[0]
                 link.paused = False
                 if link.fd is not None:
-                    self.loop.watch(link.fd, link)
+                    self.loop.watch(link.fd, getattr(link, 'transport', link))
             self.watch.mask = SELDOM
         finally:
             self.lock.release()

@@ -102,22 +102,20 @@ class Unread(object):
         self.size += size + BRIEF
 
 
-def restrain(link):
-    # type: (Any) -> None
-    """Have the `link` of a hop to its child end the child where it asks and does not read."""
-    send, unread = link.send, Unread()
+class Restraint(Unread):
+    """Ends the child of a hop that asks, and does not read what it is given."""
 
-    def give(kind, dst, src, handle, body, *tag):
-        # type: (int, int, int, int, bytes, bytes) -> None
+    def refuses(self, link, kind, body):
+        # type: (Any, int, bytes) -> bool
+        """Note what is sent on `link`; end it, and tell so, where that is more than it may leave unread."""
         asked = kind in (RESULT, ERROR, MODULE)
         if asked or kind in OWED and (kind != PART or not body):
-            if unread.grows(link):
+            if self.grows(link):
                 link.hang_up()
                 link.owner.lost(link, UNREAD)
-                return
+                return True
             if asked:
-                unread.add(len(body))
+                self.add(len(body))
             else:
-                unread.note(len(body))
-        send(kind, dst, src, handle, body, *tag)
-    link.send = give
+                self.note(len(body))
+        return False

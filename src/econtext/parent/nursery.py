@@ -76,7 +76,7 @@ class Nursery(object):
         def report(event, *details):
             # type: (str, Any) -> None
             if event == 'ready':
-                judge.restrain(link)
+                link.transport.restraint = judge.Restraint()
             if event in ('failed', 'lost', 'silent', 'buried'):
                 lose(self.router, link)
             if event == 'buried':
