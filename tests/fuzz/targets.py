@@ -205,6 +205,9 @@ class Wire:
 
     queue: tuple[bytes, ...] = ()   # all is written at once
 
+    def __init__(self) -> None:
+        self.transport = self
+
     def send(self, *frame: Any) -> None:
         pass
 

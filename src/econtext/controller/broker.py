@@ -31,7 +31,7 @@ from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.lifecycle import CLOSING, LAST, Family
 from econtext.controller.modules import packer
-from econtext.controller.modules.repository import LATER, Modules, pack_units
+from econtext.controller.modules.repository import CASTS, LATER, Modules, pack_units
 from econtext.controller.protocol import messages, values
 from econtext.controller.protocol.names import Names
 from econtext.controller.runtime import signals
@@ -47,6 +47,7 @@ from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
 from econtext.core.labels import seen
 from econtext.core.wire import (
+    CALL,
     ERROR,
     HELLO,
     LOG,
@@ -159,6 +160,8 @@ class Broker(Names, Family, Allows):
         self.kin.learn(context)
         context.conduct.account.cast(len(LATER))
         self.hand(context, LATER)
+        for name in CASTS[said.numbers >= (3, 2):]:
+            self.router.send(CALL, src, 0, values.encode_call(name, 'settle', (), {}))
         context.became_ready()
 
     def on_want(self, src: int, handle: int, body: bytes) -> None:

@@ -143,4 +143,4 @@ def test_nobody_reads_any_more(ends: tuple[End, End]) -> None:
     upper.router.send(DATA, 1, 5, b'small')
     upper.router.send(DATA, 1, 5, bytes(1_000_000))
     assert not upper.link.queue
-    assert not upper.link.bulk.lanes.lanes
+    assert not upper.link.transport.lanes.lanes

@@ -90,17 +90,17 @@ class Hop:
         # What has no handler before a context starts children is not kept.
         self.router.handlers[wire.START] = print
         self.backlog = Backlog(self)
-        self.router.accepts = judge.guard(self.router)  # type: ignore[method-assign]
+        self.admission = judge.Admission(self.router)
 
     def lost(self, link: Any, reason: str) -> None:
         lose(self.router, link)
 
     def adopt(self, who: int, fd: int) -> Link:
         link = Link(self.loop, self.router, self)  # type: ignore[arg-type]
+        link.admission = self.admission
         back = os.open(os.devnull, os.O_WRONLY)
         link.open(fd, back)
-        bulk.accelerate(link)
-        link.bulk.backlog = self.backlog  # type: ignore[attr-defined]
+        bulk.accelerate(link, self.backlog)
         return link
 
     def waiting(self) -> int:
@@ -116,6 +116,7 @@ class Tree:
         self.hops: dict[int, Hop] = {}
         self.read = -1
         self.decoder = Decoder(lambda *header: True)
+        self.transport = self
         self.top = Router(0)
         self.top.links = dict.fromkeys(PARENTS, self)
         self.top.handle({kind: lambda src, handle, body: self.heard[src].append(bytes(body))

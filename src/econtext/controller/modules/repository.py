@@ -58,6 +58,9 @@ PUSHED = (
 LATER = tuple('econtext.core.' + name for name in (
     'older', 'ending', 'labels', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk',
     'particulars'))
+#: Of these, those whose `settle` it is told to call then, the first before Python 3.2 only.  The main thread is to
+#: import them: the one that takes them in must not, and another one would take memory of its own for that.
+CASTS = 'econtext.core.older', 'econtext.core.bulk'
 #: What a context needs before it can start others.
 NURSERY = (
     'econtext.core.undone',

@@ -90,7 +90,7 @@ class Gate(Router):
         self.asked[handle] = dst, func
         link = self.links.get(dst)
         if link is not None:
-            link.send(kind, dst, 0, handle, body)
+            link.transport.send(kind, dst, 0, handle, body)
         if link is None or context is None or context.error is not None:
             # It may have been lost since: who noted that looked too early to see this.
             self.answer(dst, handle, DEAD, b'')
