@@ -191,7 +191,9 @@ def stage() -> econtext.Broker:
     for number, above in ((1, None), (2, 1), (3, None), (4, 3)):
         via = broker.contexts[above] if above else None
         context = Context(broker, number, f'context{number}', via)
-        context.ready = number != 2
+        context.advance('launch')
+        if number != 2:
+            context.advance('hello')
         broker.contexts[number] = broker.unburied[number] = context
         broker.router.links[number] = links[number] = links[above] if above else Wire()
         if via:

@@ -44,6 +44,7 @@ from econtext.controller.session.conduct import Conduct
 from econtext.controller.session.delivery import Delivery
 from econtext.controller.session.futures import Future
 from econtext.controller.session.output import Lines
+from econtext.controller.session.states import END, GREET, GREETED, LAUNCH, NEW, transition
 from econtext.controller.session.streams import Stream
 from econtext.controller.text import harmless, harmless_lines, shown
 from econtext.core import flow
@@ -138,6 +139,8 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
         self.heartbeat = 0.0
         # With one_trip: what is started once there is a first call to send along.
         self.unborn: Birth | None = None
+        # Where it is in its life, see ``session.states``; only advance() writes these three, under the lock.
+        self._state, self._state_lock = NEW, threading.RLock()
         self.ready = False
         #: Makes what is raised where no answer can come; None while one can.
         self.error: Callable[[], EcontextError] | None = None
@@ -270,6 +273,7 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
         with self.sending:
             birth, self.unborn = self.unborn, None
         if birth is not None:
+            self.advance(LAUNCH)
             birth.begin()
             self.broker.set_timer(self)
 
@@ -354,8 +358,21 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
             return self.error()
         return ContextLost(f'{self.name}: it cannot be reached any more: start it again')
 
+    def advance(self, event: str, error: Callable[[], EcontextError] | None = None) -> None:
+        """Go on in its life. With END, `error` makes what callers get; the first one counts. Any thread."""
+        with self._state_lock:
+            state = transition(self._state, event)
+            if event == END and self.error is None:
+                self.error = error
+            self._state, self.ready = state, state in GREETED
+
+    def disown(self, error: Callable[[], EcontextError]) -> None:
+        """This process was forked: another thread may have held the lock, and is not here to let go of it."""
+        self._state_lock = threading.RLock()
+        self.advance(END, error)
+
     def became_ready(self) -> None:
-        self.ready = True
+        self.advance(GREET)
         self.wake()
 
     def wake(self) -> None:

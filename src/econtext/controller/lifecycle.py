@@ -34,6 +34,7 @@ from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.controller.secret import hidden, revealed
+from econtext.controller.session.states import DEFER, END, GONE, LAUNCH
 from econtext.controller.text import harmless, shown
 from econtext.core import flow, labels
 from econtext.core.kinds import BEAT
@@ -129,6 +130,7 @@ class Family(Origin[Context]):
         context.heartbeat = float(common.get('heartbeat', 0 if nearby else HEARTBEAT))
         if nearby and (via is None or via.beginning) and not hasattr(module, 'begin'):
             self.kin.expect(context, module.__name__, options.get('python'))
+        context.advance(DEFER if via is None and options.get('one_trip') else LAUNCH)
         self.contexts[context.id] = self.unburied[context.id] = context
         if context.level <= logging.DEBUG:
             say(context.lines.logger, logging.DEBUG, '= started by: %s', context.started_by() or 'a fork')
@@ -250,7 +252,7 @@ class Family(Origin[Context]):
         """This process was forked, and the contexts are those of the other one."""
         self.closed = self.disowned = True
         for context in self.contexts.values():
-            context.error = context.lost(DISOWNED)
+            context.disown(context.lost(DISOWNED))
             context.lines.disown()
         for channel in self.channels.open_channels.values():
             channel.end.reason = channel.context
@@ -347,8 +349,7 @@ class Family(Origin[Context]):
 
         `first` is the one that began it, if that is one above.
         """
-        if context.error is None:
-            context.error = error
+        context.advance(END, error)
         for handle, asked in list(self.router.asked.items()):
             if asked[0] == context.id:
                 self.router.answer(context.id, handle, DEAD, b'')
@@ -388,6 +389,10 @@ class Family(Origin[Context]):
 
     def bury(self, context: Context) -> None:
         """The program of `context` is gone: wake whoever waits for that. Any thread."""
+        if context.error is None:
+            # It was started by one that was given up meanwhile.
+            self.drop(context, context.lost('its program has ended'))
+        context.advance(GONE)
         if self.unburied.pop(context.id, None):
             self.names_used.give_back(context.name)
             loggers.give_back(context.lines.logger)

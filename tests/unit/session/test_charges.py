@@ -85,7 +85,8 @@ def scene() -> Iterator[tuple[econtext.Broker, Context, Unread]]:
         for each in context, child:
             broker.contexts[each.id] = broker.unburied[each.id] = each
             broker.router.links[each.id] = link
-        context.ready = True
+            each.advance('launch')
+        context.advance('hello')
         context.channel()
         yield broker, context, link
         for each in context, child:

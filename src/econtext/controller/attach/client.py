@@ -33,6 +33,7 @@ from econtext.controller.runtime import signals
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.controller.session.futures import Future
+from econtext.controller.session.states import END, GREET, LAUNCH
 from econtext.core.codec import encode
 from econtext.core.kinds import BEGUN
 from econtext.core.labels import seen
@@ -151,8 +152,10 @@ class Attachment(Names):
         context = self.known.get(number)
         if context is None or context.error is not None:
             context = self.known[number] = Attached(cast('Owner', self), number, name, None)
+            context.advance(LAUNCH)
             self.router.links[number] = self.link
-        context.ready = ready
+        if ready and not context.ready:
+            context.advance(GREET)
         context.python_version = tuple(version)
         context.marshal_version = values.version_for(context.python_version)
         context.executable, context.pid = executable, pid
@@ -230,14 +233,13 @@ class Attachment(Names):
         self.router.links.clear()
         self.loop.finish(self.greeted)
         for context in list(self.known.values()):
-            if context.error is None:
-                context.error = context.lost('the program that has it is gone')
+            context.advance(END, context.lost('the program that has it is gone'))
         for handle, asked in list(self.router.asked.items()):
             self.router.answer(asked[0], handle, DEAD, b'')
 
     def stop(self, context: Context, error: Callable[[], EcontextError]) -> None:
         """A call was given up in vain: here nobody waits for it any more."""
-        context.error = error
+        context.advance(END, error)
         for handle, asked in list(self.router.asked.items()):
             if asked[0] == context.id:
                 self.router.answer(asked[0], handle, DEAD, b'')
@@ -266,8 +268,8 @@ class Inlet(Router):
         context = self.attachment.known.get(src)
         if kind == DEAD and body and context is not None:
             reason = str(decode(body))
-            if reason and context.error is None:
-                context.error = lambda: ContextLost(reason)
+            if reason:
+                context.advance(END, lambda: ContextLost(reason))
         super().answer(src, handle, kind, body)
 
 
