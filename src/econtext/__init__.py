@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from econtext.controller.errors import InternalError as InternalError
     from econtext.controller.errors import Interrupted as Interrupted
     from econtext.controller.errors import NotAllowed as NotAllowed
+    from econtext.controller.fleet.executor import FleetExecutor as FleetExecutor
     from econtext.controller.fleet.fleet import Fleet as Fleet
     from econtext.controller.fleet.futures import Futures as Futures
     from econtext.controller.fleet.futures import HostFuture as HostFuture
@@ -97,6 +98,7 @@ HOMES = {
     'Future': 'controller.session.futures',
     'Stream': 'controller.session.streams',
     'Fleet': 'controller.fleet.fleet',
+    'FleetExecutor': 'controller.fleet.executor',
     'FleetError': 'controller.fleet.results',
     'FleetStream': 'controller.fleet.streams',
     'Futures': 'controller.fleet.futures',

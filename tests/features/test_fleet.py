@@ -501,3 +501,68 @@ def test_one_context_gets_one_call_at_a_time(broker: econtext.Broker, tmp_path: 
         eventually(lambda: sum(each[f'with{threads}'].running() for each in begun) == most, WAIT)  # noqa: B023
         (tmp_path / f'go{threads}').touch()
         assert all(each.results().raise_for_failures() for each in begun)
+
+
+# -- An executor -------------------------------------------------------------------
+
+
+def test_an_executor_gives_work_to_whoever_is_free(fleet: econtext.Fleet, tmp_path: Path) -> None:
+    with fleet.executor() as executor:
+        assert isinstance(executor, concurrent.futures.Executor)
+        held = executor.submit(fleets.wait_for, str(tmp_path / 'go'))
+        results = list(executor.map(abs, range(-50, 0)))
+        assert results == list(range(50, 0, -1))
+        assert not held.done()
+        (tmp_path / 'go').touch()
+    assert held.result(0) > 0
+    assert held.host in NAMES
+    with pytest.raises(RuntimeError, match='takes no more work'):
+        executor.submit(abs, 1)
+    with pytest.raises(ValueError, match='retries'):
+        fleet.executor(retries=-1)
+    # The contexts are the fleet's, and stay.
+    assert fleet.call(os.getpid).raise_for_failures()
+
+
+def test_a_lost_contexts_work_is_begun_elsewhere_if_asked(fleet: econtext.Fleet, tmp_path: Path) -> None:
+    with fleet.executor(retries=1) as executor:
+        assert executor.submit(fleets.leave_once, str(tmp_path / 'asked')).result(WAIT) > 0
+    with fleet.executor() as executor:
+        lost = executor.submit(fleets.leave_once, str(tmp_path / 'not asked'))
+        assert isinstance(lost.exception(WAIT), concurrent.futures.BrokenExecutor)
+
+
+def test_an_executor_gets_hosts_that_other_work_leaves(fleet: econtext.Fleet, tmp_path: Path) -> None:
+    busy = fleet.submit(fleets.wait_for, str(tmp_path / 'go'))
+    eventually(lambda: all(future.running() for future in busy.values()), WAIT)
+    with fleet.executor() as executor:
+        future = executor.submit(abs, -3)
+        fleet.connect_all()
+        assert not future.done()
+        (tmp_path / 'go').touch()
+        assert future.result(WAIT) == 3
+
+
+def test_an_executor_does_without_hosts_that_cannot_be_connected(broker: econtext.Broker) -> None:
+    bad = econtext.Host('bad', {'python': '/no/such/python'})
+    with broker.fleet(['ok', bad], connector='local').executor() as executor:
+        assert sum(executor.map(abs, range(20))) == sum(range(20))
+    with broker.fleet([bad], connector='local').executor() as executor:
+        assert isinstance(executor.submit(abs, 1).exception(WAIT), econtext.ConnectError)
+
+
+def test_an_executor_cancels_what_has_not_begun(fleet: econtext.Fleet, tmp_path: Path) -> None:
+    executor = fleet.executor()
+    begun = [executor.submit(fleets.wait_for, str(tmp_path / 'go')) for _ in range(3)]
+    eventually(lambda: all(future.running() for future in begun), WAIT)
+    behind = [executor.submit(abs, 1) for _ in range(5)]
+    executor.shutdown(wait=False, cancel_futures=True)
+    assert all(future.cancelled() for future in behind)
+    (tmp_path / 'go').touch()
+    assert all(future.result(WAIT) for future in begun)
+    with pytest.raises(KeyError), fleet.executor() as other:  # noqa: PT012 -- what the block does is the test
+        running = other.submit(fleets.hold, str(tmp_path))
+        eventually(lambda: list(tmp_path.glob('*.begun')), WAIT)
+        raise KeyError
+    assert running.done()
+    executor.shutdown()

@@ -13,8 +13,8 @@ from econtext.core.wire import EMPTY
 ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
           'NotAllowed', 'CorruptStream', 'InternalError', 'FleetError')
 ELSEWHERE = (
-    'Attachment Broker Fleet FleetStream Future Futures Host HostFuture Progress Report Results Step Stream '
-    'attach doctor inventory select testing '
+    'Attachment Broker Fleet FleetExecutor FleetStream Future Futures Host HostFuture Progress '
+    'Report Results Step Stream attach doctor inventory select testing '
     'bubblewrap chroot command doas docker fork incus jail kubectl local lxc lxd machinectl '
     'nsenter podman ssh su sudo systemd_nspawn unshare').split()
 # Classes that the application registered, by themselves and by (module, name):

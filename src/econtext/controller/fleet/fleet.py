@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from econtext.controller.connect.connectors import Origin
 from econtext.controller.errors import stays
+from econtext.controller.fleet.executor import FleetExecutor
 from econtext.controller.fleet.fanout import FanOut
 from econtext.controller.fleet.futures import Futures, HostFuture
 from econtext.controller.fleet.hosts import Host
@@ -63,7 +64,8 @@ class Fleet(Origin['Fleet'], Sequence[str]):
     __reduce_ex__ = stays
     offered = (
         *Origin.offered,
-        *('call', 'close', 'connect_all', 'context', 'filter', 'hosts', 'map', 'options', 'shutdown', 'submit'),
+        *('call', 'close', 'connect_all', 'context', 'executor', 'filter'),
+        *('hosts', 'map', 'options', 'shutdown', 'stream', 'submit'),
     )
 
     def __init__(self, pool: Pool, members: Iterable[Member], check_function: Callable[[Any], object],
@@ -323,6 +325,25 @@ class Fleet(Origin['Fleet'], Sequence[str]):
         fleet = self & given
         return wait_for(fleet.launch(fleet._calling(function, lambda host: (given[host],), {})))
 
+    def executor(self, *, retries: int = 0) -> FleetExecutor:
+        """
+        Return a ``concurrent.futures.Executor``: each piece of work goes to one host, whichever is free.
+
+        Work whose context was lost is begun again, elsewhere if another is free, as often as
+        `retries` says; it may then have run twice.  Options that count are `timeout` and `grace`.
+        Raises ValueError for another number.
+
+        Example::
+
+            with fleet.executor(retries=2) as executor:
+                sizes = list(executor.map(os.path.getsize, paths))
+        """
+        if type(retries) is not int or retries < 0:
+            raise ValueError(f'retries= must be a number of attempts, not {seen(retries)}')
+        return FleetExecutor(
+            self.pool, self._members.values(), retries, self.work_options.timeout, self.work_options.grace,
+            self.check_function)
+
     @safe
     def connect_all(self) -> Results[Context]:
         """
@@ -443,7 +464,8 @@ def wait_for_work(pool: Pool, names: Iterable[str]) -> None:
     """Return once no work is left on hosts of these `names`."""
     wanted = set(names)
     futures: list[HostFuture[Any]] = [
-        future for work in list(pool.work) for name, future in work.futures.items() if name in wanted
+        future for work in list(pool.work) if isinstance(work, FanOut)
+        for name, future in work.futures.items() if name in wanted
     ]
     concurrent.futures.wait(futures)
 

@@ -68,6 +68,11 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
         if vars(self)['_done_callbacks'] and not self._thread_of_callbacks.post(invoke):
             invoke()
 
+    @property
+    def given_up(self) -> bool:
+        """Was it interrupted?"""
+        return self._given_up is not None
+
     def began(self, call: concurrent.futures.Future[Any]) -> None:
         """It is sent to its host, as `call`."""
         self._call = call

@@ -81,6 +81,8 @@ class Pool:
         self.line: deque[Member] = deque()
         self.members: list[Member] = []
         self.work: set[Any] = set()     # what is to be ended with the pool
+        #: Told when a member is free and nobody is in line for it.
+        self.hears_free: set[Callable[[], object]] = set()
         self.closed = False
 
     def post(self, action: Callable[[], object]) -> bool:
@@ -199,6 +201,8 @@ class Pool:
             member.line.popleft()()
         else:
             member.busy -= 1
+            for freed in list(self.hears_free):
+                freed()
 
     # End.
 
