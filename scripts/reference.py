@@ -92,7 +92,7 @@ MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
     (econtext.ssh, ('connect',)),
     (econtext.sudo, ('connect',)),
     (testing, ('check_connector',)),
-    (econtext.inventory, ('ssh_config',)),
+    (econtext.inventory, ('ssh_config', 'ansible', 'toml')),
     (econtext.utils, ('run_with_broker', 'log_to_stderr')),
 )
 ERRORS = tuple(

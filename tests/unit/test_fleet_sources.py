@@ -115,3 +115,80 @@ def test_patterns_of_the_users_configuration(tmp_path: Path, monkeypatch: pytest
     assert made[0].options['ssh_args'] == ['-F', str(other)]
     with pytest.raises(OSError, match='missing'):
         econtext.inventory.ssh_config('*', config=tmp_path / 'missing')
+
+
+FLEET = '''
+[options]
+username = "deploy"
+[groups.web]
+hosts = ["web1", "web2"]
+options = { port = 2222 }
+[groups.all]
+groups = ["web", "db"]
+[groups.db]
+hosts = ["db1"]
+options = { username = "postgres", connector = "local" }
+[hosts.web2]
+port = 22
+[hosts.lonely]
+'''
+
+
+def test_a_toml_file_of_groups_and_options(tmp_path: Path) -> None:
+    path = tmp_path / 'fleet.toml'
+    path.write_text(FLEET)
+    made = {host.name: host for host in econtext.inventory.toml(path)}
+    assert list(made) == ['web1', 'web2', 'db1', 'lonely']
+    assert dict(made['web1'].options) == {'username': 'deploy', 'port': 2222}
+    assert dict(made['web2'].options) == {'username': 'deploy', 'port': 22}
+    assert made['db1'].connector == 'local'
+    assert dict(made['db1'].options) == {'username': 'postgres'}
+    assert made['web1'].groups == ('web', 'all')
+    assert names(econtext.inventory.toml(path, 'db')) == ['db1']
+
+
+@pytest.mark.parametrize('text', [
+    'colour = 1', 'hosts = 3', '[groups.a]\nhosts = "web1"', '[groups.a]\ngroups = ["a"]', '[groups.a]\ngroups = ["b"]',
+    '[groups.a]\ncolour = 1', '[groups.a]\noptions = 1', 'not toml', '[hosts]\nweb1 = 3',
+])  # fmt: skip
+def test_a_toml_file_that_makes_no_sense_is_a_value_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / 'fleet.toml'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r'fleet\.toml: '):
+        econtext.inventory.toml(path)
+
+
+LISTED = '''{
+  "_meta": {"hostvars": {
+    "web1": {"ansible_host": "10.0.0.5", "ansible_port": "2222", "ansible_user": "deploy", "rack": 7,
+             "ansible_ssh_pass": "hidden", "ansible_python_interpreter": "/usr/bin/python3"},
+    "here": {"ansible_connection": "local", "ansible_python_interpreter": "auto"}}},
+  "all": {"children": ["ungrouped", "web"]},
+  "ungrouped": {"hosts": ["here"]},
+  "web": {"hosts": ["web1", "web2"]}
+}'''
+
+
+def test_an_inventory_of_ansible(tmp_path: Path) -> None:
+    program = tmp_path / 'ansible-inventory'
+    program.write_text(f"#!/bin/sh\n[ \"$*\" = '--list -i given' ] || exit 3\ncat <<'END'\n{LISTED}\nEND\n")
+    program.chmod(0o755)
+    made = {host.name: host for host in econtext.inventory.ansible('given', program=str(program))}
+    assert set(made) == {'web1', 'web2', 'here'}
+    options = dict(made['web1'].options)
+    assert options.pop('password').reveal() == 'hidden'
+    assert options == {'hostname': '10.0.0.5', 'port': 2222, 'username': 'deploy', 'python': '/usr/bin/python3'}
+    assert made['web1'].variables['rack'] == 7
+    assert set(made['web1'].groups) == {'all', 'web'}
+    assert made['here'].connector == 'local'
+    assert not made['here'].options
+    assert names(econtext.inventory.ansible('given', 'web', program=str(program))) == ['web1', 'web2']
+    with pytest.raises(ValueError, match='no group'):
+        econtext.inventory.ansible('given', 'db', program=str(program))
+    with pytest.raises(econtext.EcontextError, match='status 3'):
+        econtext.inventory.ansible('other', program=str(program))
+    with pytest.raises(econtext.EcontextError, match='install Ansible'):
+        econtext.inventory.ansible(program=str(tmp_path / 'missing'))
+    program.write_text('#!/bin/sh\necho no\n')
+    with pytest.raises(econtext.EcontextError, match='no JSON'):
+        econtext.inventory.ansible(program=str(program))
