@@ -22,6 +22,7 @@ LAYERS = (
     ('session',),
     ('connect',),
     ('context',),
+    ('fleet',),
     ('lifecycle',),
     ('attach',),
     ('broker',),

@@ -62,6 +62,10 @@ from econtext.parent.judge import UNREAD
 
 if TYPE_CHECKING:
     from econtext.controller.attach.server import Reception
+    from econtext.controller.fleet.fleet import Fleet
+    from econtext.controller.fleet.members import Pool
+    from econtext.controller.fleet.sources import Hosts
+    from econtext.controller.fleet.wishes import Connector
 
 log = logging.getLogger('econtext')
 
@@ -88,7 +92,7 @@ class Broker(Names, Family, Allows):
     """
 
     __reduce_ex__ = stays
-    offered = *Family.offered, 'close', 'listen'
+    offered = *Family.offered, 'close', 'fleet', 'listen'
 
     def __init__(
         self, *, forward: Iterable[str] = (), installed: Iterable[str] = (),
@@ -106,6 +110,8 @@ class Broker(Names, Family, Allows):
         self.closed = False
         self.reception: Reception | None = None
         self.title = default_title()
+        #: The fleets' members, whose connecting is to end before this does.
+        self.pools: weakref.WeakSet[Pool] = weakref.WeakSet()
         self.router.handle({
             HELLO: self.on_hello,
             WANT: self.on_want,
@@ -132,6 +138,41 @@ class Broker(Names, Family, Allows):
 
     def prefix(self) -> str:
         return ''
+
+    def fleet(
+        self, hosts: Hosts, *, connector: Connector = 'ssh', connect_limit: int = 64, connect_retries: int = 0,
+        retry_delay: float = 1.0, **options: Any,
+    ) -> Fleet:
+        """
+        Return a fleet: many hosts, on which the same is done.
+
+        `hosts` is a list of names; such as ``'web*'`` are patterns of the user's ssh configuration.
+        Instead of a name there may be a Host, a mapping from names to options of the
+        connector, what ``econtext.inventory`` reads, a function that returns any of these, or
+        another list.  `connector` is how the hosts are reached: the name of a connector, or a function
+        that gets this broker and the Host, and returns a context.  `options` are those of that connector.
+
+        Each host is connected when there is work for it: `connect_limit` of them at a time.  What
+        may be over a moment later, such as no way through the network, is tried again
+        `connect_retries` times, the first time after `retry_delay` seconds, then after twice as long
+        each time, a minute at most.
+
+        Returns at once.  Raises TypeError or ValueError for options that make no sense, and for hosts
+        that are none; that one could not be connected is among the failures of its results.
+
+        Example::
+
+            with econtext.Broker() as broker:
+                fleet = broker.fleet(['web1', 'web2'], username='deploy')
+                print(fleet.call(os.getloadavg).successes)
+        """
+        from econtext.controller.fleet import fleet, sources
+
+        made = fleet.make(
+            self, sources.hosts_from(hosts), self.name_of, connector, connect_limit, connect_retries, retry_delay,
+            options)
+        self.pools.add(made.pool)
+        return made
 
     # What contexts say. In the thread that leads.
 
@@ -345,6 +386,9 @@ class Broker(Names, Family, Allows):
             return
         self.closed = True
         LIVE.discard(self)
+        for pool in list(self.pools):
+            # Before the look at what there is: it may be in the middle of starting one more.
+            pool.close()
         all_contexts = list(self.unburied.values())
         direct = [context for context in all_contexts if context.via is None]
         try:

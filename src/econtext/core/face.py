@@ -11,9 +11,10 @@ from econtext.core.registry import register
 from econtext.core.wire import EMPTY
 
 ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
-          'NotAllowed', 'CorruptStream', 'InternalError')
+          'NotAllowed', 'CorruptStream', 'InternalError', 'FleetError')
 ELSEWHERE = (
-    'Attachment Broker Future Report Step Stream attach doctor select testing '
+    'Attachment Broker Fleet FleetExecutor FleetStream Future Futures Host HostFuture Progress '
+    'Report Results Step Stream attach doctor inventory select testing '
     'bubblewrap chroot command doas docker fork incus jail kubectl local lxc lxd machinectl '
     'nsenter podman ssh su sudo systemd_nspawn unshare').split()
 
