@@ -8,6 +8,7 @@ import io
 import os
 import socket
 import stat
+import sys
 import threading
 from pathlib import Path
 
@@ -491,3 +492,35 @@ def test_a_checksum_that_differs(tmp_path: Path, child: econtext.Context, monkey
     assert beside(tmp_path) == []
 
 
+
+
+# -- two contexts, and the bar -----------------------------------------------------
+
+
+def test_between_two_contexts(broker: econtext.Broker, child: econtext.Context, tmp_path: Path) -> None:
+    other = broker.local(name='other')
+    make_tree(tmp_path / 'source')
+    done = other.put(child.path(tmp_path / 'source'), tmp_path / 'there')
+    assert tree(tmp_path / 'there') == tree(tmp_path / 'source')
+    assert done.files == 7
+    child.get(tmp_path / 'source' / 'a' / 'large', other.path(tmp_path / 'one'))
+    assert (tmp_path / 'one').read_bytes() == (tmp_path / 'source' / 'a' / 'large').read_bytes()
+    with pytest.raises(FileNotFoundError, match='child: '):
+        other.put(child.path(tmp_path / 'no'), tmp_path / 'x')
+    with pytest.raises(FileNotFoundError, match='other: '):
+        other.put(child.path(tmp_path / 'one'), tmp_path / 'no' / 'x')
+    assert beside(tmp_path) == []
+
+
+def test_a_bar_without_rich(child: econtext.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'rich.progress', None)
+    with pytest.raises(econtext.EcontextError, match='pip install'):
+        child.put(OLD, tmp_path / 'x', progress=True)
+    assert not (tmp_path / 'x').exists()
+
+
+def test_a_bar(child: econtext.Context, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip('rich')
+    child.put(NEW, tmp_path / 'x', progress=True)
+    assert (tmp_path / 'x').read_bytes() == NEW
+    assert 'x' in capfd.readouterr().err

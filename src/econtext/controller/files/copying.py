@@ -153,6 +153,8 @@ def local_name(path: Any) -> tuple[bytes, bytes | None, bool]:
 
 def put(home: Home, local: Any, remote: Any, options: Options) -> Copied:
     """Copy `local` to `remote` in the context."""
+    if hasattr(local, '__econtext_path__'):
+        return between(local.context, local, home, remote, options)
     target, _, into = remote_name(remote)
     file: Any = None
     source, name = b'', None
@@ -200,6 +202,8 @@ def transfer_to(
 
 def get(home: Home, remote: Any, local: Any, options: Options) -> Copied:
     """Copy `remote` in the context to `local`."""
+    if hasattr(local, '__econtext_path__'):
+        return between(home, remote, local.context, local, options)
     source, name, _ = remote_name(remote)
     file: Any = None
     target, into = b'', False

@@ -21,7 +21,8 @@ class Files:
     """Files of a context."""
 
     def put(
-        self: Home, local: Local | bytes | BinaryIO, remote: Remote, *, mode: int | None = None, times: bool = True,
+        self: Home, local: Local | bytes | BinaryIO | RemotePath, remote: Remote | RemotePath, *,
+        mode: int | None = None, times: bool = True,
         owner: bool | str | None = None, symlinks: Literal['keep', 'follow', 'skip'] = 'keep',
         compare: Literal['time', 'content', 'always'] | None = None, delete: bool = False, resume: bool = False,
         durable: bool | None = None, progress: Callback | bool | None = None,
@@ -29,7 +30,8 @@ class Files:
         """
         Copy a file or a folder of this program to the context; return what was done.
 
-        `local` is a path; or the content itself, as bytes or a file that is open for reading bytes.
+        `local` is a path; or the content itself, as bytes or a file that is open for reading bytes; or a
+        path() of another context, from which the file then goes without being kept here.
         `remote` is a path there, relative to the directory of the context; ``~`` is expanded there.
         A file becomes `remote`, or goes into it under its own name if it is a folder.  A folder
         becomes `remote`, whether or not that is there.  With a / behind it, `remote` must be a
@@ -58,7 +60,8 @@ class Files:
             mode, times, owner, symlinks, compare, delete, resume, durable, progress))
 
     def get(
-        self: Home, remote: Remote, local: Local | BinaryIO, *, mode: int | None = None, times: bool = True,
+        self: Home, remote: Remote | RemotePath, local: Local | BinaryIO | RemotePath, *,
+        mode: int | None = None, times: bool = True,
         owner: bool | str | None = None, symlinks: Literal['keep', 'follow', 'skip'] = 'keep',
         compare: Literal['time', 'content', 'always'] | None = None, delete: bool = False, resume: bool = False,
         durable: bool | None = None, progress: Callback | bool | None = None,
@@ -66,9 +69,9 @@ class Files:
         """
         Copy a file or a folder of the context to this program; return what was done.
 
-        `remote` is a path there; `local` is a path here, or a file that is open for writing bytes.  What goes
-        where is as for put(), and so are `mode`, `times`, `owner`, `symlinks`, `compare`, `delete`, `resume`,
-        `durable` and `progress`.  Nothing is written outside of `local`, whatever the
+        `remote` is a path there; `local` is a path here, a file that is open for writing bytes, or a path() of
+        another context.  What goes where is as for put(), and so are `mode`, `times`, `owner`, `symlinks`,
+        `compare`, `delete`, `resume`, `durable` and `progress`.  Nothing is written outside of `local`, whatever the
         context sends; bits of the mode beyond 0o777 are left out.
 
         Raises OSError as files here do, naming the context where the error is there; CorruptStream for
@@ -83,7 +86,7 @@ class Files:
             mode, times, owner, symlinks, compare, delete, resume, durable, progress))
 
     def open(
-        self: Home, path: Remote, mode: str = 'r', buffering: int = -1, encoding: str | None = None,
+        self: Home, path: Remote | RemotePath, mode: str = 'r', buffering: int = -1, encoding: str | None = None,
         errors: str | None = None, newline: str | None = None,
     ) -> Any:
         """
@@ -104,7 +107,7 @@ class Files:
         from econtext.controller.files import remote
         return remote.open_file(self, path, mode, buffering, encoding, errors, newline)
 
-    def path(self: Home, *parts: Remote) -> RemotePath:
+    def path(self: Home, *parts: Remote | RemotePath) -> RemotePath:
         """
         Return a path in the context, with the methods of ``pathlib.Path``, which run there.
 
