@@ -322,6 +322,14 @@ def descend(root, below, patterns, found, seen):
                 descend(root, path, rest, found, seen)
 
 
+def copy(path, other):
+    # type: (bytes, bytes) -> None
+    """Copy a file here to another place here."""
+    import shutil
+    shutil.copyfile(path, other)
+    shutil.copymode(path, other)
+
+
 def home(path):
     # type: (bytes) -> bytes
     return os.path.expanduser(path)
@@ -347,5 +355,5 @@ DOES = {
     'mkdir': make_folder, 'rmdir': os.rmdir, 'unlink': unlink, 'rename': os.rename, 'symlink': os.symlink,
     'link': os.link, 'readlink': os.readlink, 'chmod': os.chmod, 'touch': touch, 'brief': read_brief,
     'owner': owner, 'resolve': resolve, 'rmtree': remove_tree, 'match': match, 'home': home, 'cwd': here,
-    'utime': set_time,
+    'utime': set_time, 'copy': copy,
 }   # type: dict[str, Any]
