@@ -27,7 +27,7 @@ from econtext.controller.files.answers import here, nonsense, taken
 from econtext.controller.files.interfaces import Answer, Home, Port
 from econtext.controller.files.progress import Bar, Callback, Reporter
 from econtext.core import receiving, sending, transfer
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.core.transfer import Broken, Nonsense, as_bytes
 
 WINDOW = 1 << 23    # bytes on their way: what 80 MB/s need over a link of 100 ms

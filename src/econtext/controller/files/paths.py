@@ -27,7 +27,7 @@ from econtext.controller.files.answers import nonsense, taken
 from econtext.controller.files.interfaces import Home
 from econtext.controller.text import harmless
 from econtext.core import files
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.core.transfer import as_bytes
 
 GONE = errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP

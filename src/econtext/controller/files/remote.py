@@ -27,7 +27,7 @@ from econtext.controller.files.answers import nonsense, taken
 from econtext.controller.files.copying import remote_name
 from econtext.controller.files.interfaces import Answer, Home
 from econtext.core import files
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.core.transfer import as_bytes
 
 BLOCK = 1 << 18     # bytes of a read or a write

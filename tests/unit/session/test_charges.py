@@ -35,7 +35,7 @@ from econtext.core.wire import (
 )
 from econtext.parent.judge import LIMITS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MANY = 30_000
 GROWTH = 12 << 20   # bytes: the largest window that small frames can fill, and what it takes to hold them
 

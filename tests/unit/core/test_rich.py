@@ -17,7 +17,6 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from both_ways import WAYS, down, up
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from econtext.core import rich
 from econtext.core.codec import encode, series
 from econtext.core.wire import BadFrame
 from econtext.parent.values import decode
+from unit.both_ways import WAYS, down, up
 
 pytestmark = pytest.mark.deadline(600)  # many examples take their time
 
