@@ -30,6 +30,7 @@ from econtext.controller.connect import (  # noqa: E402
     namespaces,
     users,
 )
+from econtext.controller.files.methods import Files  # noqa: E402
 from econtext.controller.session import callbacks, calls  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'reference.md'
@@ -61,6 +62,7 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
         'econtext.Context',
         ('call', 'submit', 'options', 'channel', 'stream', 'wait_ready', 'shutdown', 'close'),
     ),
+    (Files, 'Files: methods of Context', ('put', 'get', 'open', 'path')),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
     (econtext.Attachment, 'econtext.Attachment', ('context', 'close')),
     (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'keep', 'close')),

@@ -21,6 +21,7 @@ LAYERS = (
     ('protocol',),
     ('session',),
     ('connect',),
+    ('files',),
     ('context',),
     ('fleet',),
     ('lifecycle',),

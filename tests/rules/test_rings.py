@@ -26,6 +26,8 @@ FOLLOWING = tuple('failure fixed bulk face life pull records resources rich chan
 # Those of the life of a context.
 FOLLOWING += tuple('flow streams kinds parts supervisor interruption older watch pool forks named'.split())
 FOLLOWING += tuple('registry labels particulars places ancient ending spawning undone'.split())
+# Those of files.
+FOLLOWING += tuple('transfer sending receiving files'.split())
 
 # No descriptors, threads or clocks: a test feeds them by hand.
 PURE = tuple(

@@ -187,11 +187,11 @@ class FakePeer:
             assert hasattr(self, name), name
             setattr(self, name, value)
 
-    def path(self) -> Sequence[FakePeer]:
-        return [*(self.via.path() if self.via else ()), self]
+    def route(self) -> Sequence[FakePeer]:
+        return [*(self.via.route() if self.via else ()), self]
 
     def within(self, number: int) -> bool:
-        return any(peer.id == number for peer in self.path())
+        return any(peer.id == number for peer in self.route())
 
     def standing(self) -> str:
         if self.conduct.guilty:

@@ -31,6 +31,7 @@ from econtext.controller.errors import (
     stays,
 )
 from econtext.controller.failures import BY_HAND, explain
+from econtext.controller.files.methods import Files
 from econtext.controller.protocol import classes, values
 from econtext.controller.runtime.deadlines import Expired, is_seconds
 from econtext.controller.runtime.log import say
@@ -80,7 +81,7 @@ if TYPE_CHECKING:
         def end(self, context: Context) -> None: ...
 
 
-class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
+class Context(Origin['Context'], Allows, Delivery, Files, concurrent.futures.Executor):
     """
     A place where functions of this program run.
 
@@ -160,9 +161,9 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
         state = 'lost' if self.error else 'ready' if self.ready else 'starting'
         return f'<econtext.Context {self.name} {state}>'
 
-    def path(self) -> list[Context]:
+    def route(self) -> list[Context]:
         """Return the contexts between the controller and this one, this one last."""
-        before = self.via.path() if self.via else []
+        before = self.via.route() if self.via else []
         return [*before, self]
 
     def standing(self) -> str:
@@ -175,11 +176,11 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
         """Return what who waits for this context handles: its own lines; while it starts, what is asked on the way."""
         if self.ready:
             return (self.lines,)
-        return tuple(each.lines for each in self.path() if each is self or not each.ready)
+        return tuple(each.lines for each in self.route() if each is self or not each.ready)
 
     def within(self, number: int) -> bool:
         """Is context `number` this one, or above it?"""
-        return number == self.id or any(context.id == number for context in self.path())
+        return number == self.id or any(context.id == number for context in self.route())
 
     # Calls.
 

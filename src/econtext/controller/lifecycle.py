@@ -175,7 +175,7 @@ class Family(Origin[Context]):
         """Have `via` start `context`, and every context before it know the way."""
         via.children[context.id] = context
         self.router.links[context.id] = self.router.links.get(via.id)
-        for hop in via.path()[:-1]:
+        for hop in via.route()[:-1]:
             self.router.send(ROUTE, hop.id, context.id, b'%d' % via.id)
         via.bear()
         via.push(*NURSERY, connector)
@@ -368,7 +368,7 @@ class Family(Origin[Context]):
                 self.bury(child)
         if context.via is not None:
             context.via.children.pop(context.id, None)
-            for hop in context.via.path()[:-1]:
+            for hop in context.via.route()[:-1]:
                 self.router.send(ROUTE, hop.id, context.id, b'')
         link = self.router.links.pop(context.id, None)
         self.contexts.pop(context.id, None)

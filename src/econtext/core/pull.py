@@ -48,7 +48,7 @@ from econtext.core.wire import RESULT, WANT
 # Pythons lack.  Nobody is asked for them, least of all by who holds a lock or leads.
 NEWER = (
     '_thread', '_signal', '_imp', '_frozen_importlib_external', '_collections', 'ctypes',
-    'faulthandler', 'io', 'zoneinfo')
+    'faulthandler', 'hashlib', 'io', 'zoneinfo')
 
 
 class Loader(Importer):

@@ -206,7 +206,7 @@ class Callbacks:
             return ERROR, describe(error, f'{module}.{name}')
 
     def find(self, context: Peer, module: str, name: str) -> Function:
-        places: list[Peer | Owner] = [*context.path(), self.broker]
+        places: list[Peer | Owner] = [*context.route(), self.broker]
         for place in places:
             function = place.allowed.get((module, name))
             if function is not None:
