@@ -22,7 +22,7 @@ from econtext.controller.errors import EcontextError
 from econtext.controller.fleet.hosts import Host
 from econtext.controller.secret import Secret
 from econtext.controller.text import harmless_lines
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 # Variables of Ansible, the last of which wins, and the option of ssh that they are.
 SSH = (

@@ -35,7 +35,7 @@ from econtext.controller.fleet.streams import FleetStream
 from econtext.controller.fleet.wishes import below, check, wish_for
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import safe
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.connect.options import Wish

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 
 @dataclass(frozen=True)

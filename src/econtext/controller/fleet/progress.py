@@ -22,7 +22,7 @@ from typing import Any, Protocol, TextIO
 
 from econtext.controller.errors import EcontextError
 from econtext.controller.fleet.schedule import CONNECTING, DONE, FAILED, READY, RUNNING, SKIPPED, WAITING
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 TICK = 0.1      # seconds between two looks
 LINE = 1.0      # seconds between two lines, where no terminal is

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 #: A number of hosts, or a share of them such as ``'10%'``.
 Amount = int | str

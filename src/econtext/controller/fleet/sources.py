@@ -19,7 +19,7 @@ from typing import Any
 
 from econtext.controller.fleet import ssh_config
 from econtext.controller.fleet.hosts import Host, unique
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 #: What ``broker.fleet()`` takes; also lists of it, and functions that return it.
 Hosts = str | Host | Mapping[str, Mapping[str, Any]] | Iterable[Any] | Callable[[], Any]

@@ -19,7 +19,7 @@ from typing import Any
 
 from econtext.controller.errors import EcontextError
 from econtext.controller.fleet.hosts import Host
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 TOP, GROUP = ('options', 'groups', 'hosts'), ('options', 'hosts', 'groups')
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from econtext.controller.connect import registry
 from econtext.controller.connect.connectors import Origin
 from econtext.controller.connect.options import Wish, check_common, plain
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
