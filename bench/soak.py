@@ -184,7 +184,7 @@ def left(broker: econtext.Broker) -> dict[str, int]:
     """Count what is there when nothing is to be."""
     return {
         'questions': len(broker.router.asked),
-        'contexts': len(broker.contexts) + len(broker.unburied) + len(broker.births),
+        'contexts': len(broker.contexts) + len(broker.unreaped) + len(broker.births),
         'links': len(broker.router.links),
         'channels': len(broker.channels.open_channels),
         'descriptors': len(os.listdir('/proc/self/fd')),

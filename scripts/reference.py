@@ -50,13 +50,14 @@ CONTENTS
 # Each class with its public methods. Those that a Broker and a Context have in common come once.
 CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (econtext.Broker, 'econtext.Broker', ('fleet', 'listen', 'close')),
-    (local.Here, 'Connectors: methods of Broker and of Context', ('local', 'fork', 'command')),
-    (hosts.Hosts, 'Connectors to other machines', ('ssh',)),
-    (users.Users, 'Connectors to other users', ('sudo', 'su', 'doas')),
-    (containers.Boxes, 'Connectors into containers', ('docker', 'podman', 'kubectl', 'lxc', 'lxd', 'incus')),
-    (namespaces.Namespaces, 'Connectors into namespaces',
+    (local.LocalConnectors, 'Connectors: methods of Broker and of Context', ('local', 'fork', 'command')),
+    (hosts.HostConnectors, 'Connectors to other machines', ('ssh',)),
+    (users.UserConnectors, 'Connectors to other users', ('sudo', 'su', 'doas')),
+    (containers.ContainerConnectors, 'Connectors into containers',
+     ('docker', 'podman', 'kubectl', 'lxc', 'lxd', 'incus')),
+    (namespaces.NamespaceConnectors, 'Connectors into namespaces',
      ('chroot', 'nsenter', 'bubblewrap', 'unshare', 'systemd_nspawn', 'machinectl', 'jail')),
-    (connectors.Origin, 'Connectors by name', ('connect',)),
+    (connectors.Connectors, 'Connectors by name', ('connect',)),
     (
         econtext.Context,
         'econtext.Context',

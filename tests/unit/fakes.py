@@ -24,13 +24,13 @@ from econtext.controller.protocol import values
 from econtext.controller.protocol.names import name_of
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Timer, Wait
-from econtext.controller.session.admission import CONVICTED, ENDING, LIVE
-from econtext.controller.session.backpressure import Burden
+from econtext.controller.session.admission import ENDING, LIVE, REJECTED
+from econtext.controller.session.backpressure import Backlog
 from econtext.controller.session.callbacks import Callbacks
 from econtext.controller.session.channels import Channels
-from econtext.controller.session.conduct import Conduct
+from econtext.controller.session.counters import Counters
 from econtext.controller.session.output import Lines
-from econtext.controller.session.router import Gate
+from econtext.controller.session.router import ControllerRouter
 from econtext.core.kinds import GRANT
 from econtext.core.wire import DEAD
 
@@ -49,16 +49,16 @@ class FakeLoop:
         #: Run by `wait` when nothing is due: what the other end does meanwhile.
         self.meanwhile: Callable[[], object] = lambda: None
 
-    def delegate(self, chore: Callable[[], object]) -> None:
+    def call_soon(self, chore: Callable[[], object]) -> None:
         self.chores.append(chore)
 
-    def post(self, event: Callable[[], object]) -> None:
+    def call_in_order(self, event: Callable[[], object]) -> None:
         self.events.append(event)
 
     def summon(self, work: Any) -> None:
         if not work.posted:
             work.posted = True
-            self.post(work.turn)
+            self.call_in_order(work.turn)
 
     def finish(self, waiter: Any) -> None:
         waiter.done = True
@@ -66,7 +66,7 @@ class FakeLoop:
     def waiter(self, deadline: float | None) -> Wait:
         return Wait(self, deadline)  # type: ignore[arg-type]
 
-    def at(self, when: float, action: Callable[[], object]) -> Timer:
+    def call_at(self, when: float, action: Callable[[], object]) -> Timer:
         timer = Timer(when, next(self.order), action)
         heapq.heappush(self.timers, timer)
         return timer
@@ -119,13 +119,13 @@ class FakeSession:
         self.loop: Any = FakeLoop()
         self.modules = Modules()
         self.contexts: dict[int, FakePeer] = {}
-        self.unburied: dict[int, FakePeer] = {}
+        self.unreaped: dict[int, FakePeer] = {}
         self.last_number = 0
         self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
         self.closed = self.disowned = False
         self.corrupted: list[tuple[FakePeer, str]] = []
         self.stopped: list[tuple[FakePeer, EcontextError]] = []
-        self.router = Gate(self)  # type: ignore[arg-type]
+        self.router = ControllerRouter(self)  # type: ignore[arg-type]
         self.channels = Channels(self)  # type: ignore[arg-type]
         self.callbacks = Callbacks(self)  # type: ignore[arg-type]
 
@@ -133,7 +133,7 @@ class FakeSession:
         """Return a new context; directly below this program it has a link of its own."""
         self.last_number += 1
         peer = FakePeer(self, self.last_number, via, **changes)
-        self.contexts[peer.id] = self.unburied[peer.id] = peer
+        self.contexts[peer.id] = self.unreaped[peer.id] = peer
         self.router.links[peer.id] = peer.link
         return peer
 
@@ -165,7 +165,7 @@ class FakePeer:
         self.ready = True
         self.error: Callable[[], EcontextError] | None = None
         self.shut = False
-        self.unborn: object = None
+        self.deferred: object = None
         self.threads = 1
         self.talked = self.kin = False
         self.level = 100
@@ -174,12 +174,12 @@ class FakePeer:
         self.marshal_version = values.BINARY
         self.common: Mapping[str, Any] = {}
         self.lines = Lines(self.name, broker.loop, lambda size: broker.router.send(GRANT, number, size, b''))
-        self.conduct = Conduct()
+        self.counters = Counters()
         self.sent: set[str] = set()
         self.complete: set[str] = set()
         self.sending = threading.Lock()
         self.pending: set[Any] = set()
-        self.burden = Burden(broker.loop, self.pending)
+        self.backlog = Backlog(broker.loop, self.pending)
         self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
         self.pushed: list[str] = []
         self.delivered: list[tuple[str, Any]] = []
@@ -194,8 +194,8 @@ class FakePeer:
         return any(peer.id == number for peer in self.route())
 
     def standing(self) -> str:
-        if self.conduct.guilty:
-            return CONVICTED
+        if self.counters.rejected:
+            return REJECTED
         return LIVE if self.error is None else ENDING
 
     def ways(self) -> tuple[Lines, ...]:
@@ -214,8 +214,8 @@ class FakePeer:
         self.talked = False
         self.lines.put(self.lines.flush)
 
-    def bear(self) -> None:
-        self.unborn = None
+    def launch_deferred(self) -> None:
+        self.deferred = None
 
     def push(self, *modules: str) -> None:
         self.pushed += modules

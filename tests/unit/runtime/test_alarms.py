@@ -141,7 +141,7 @@ def test_the_loop_is_led_on_whenever_a_handler_raises() -> None:
             assert loop.lock.acquire(timeout=5)
             loop.lock.release()
         waiter = Wait(loop, time.monotonic() + 5)
-        loop.at(time.monotonic() + 0.01, lambda: loop.finish(waiter))
+        loop.call_at(time.monotonic() + 0.01, lambda: loop.finish(waiter))
         loop.wait(waiter)
     finally:
         signal.signal(signal.SIGALRM, before)

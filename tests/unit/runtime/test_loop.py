@@ -275,8 +275,8 @@ def test_closed_descriptors_are_not_written_to() -> None:
     loop.close()
     read, write = os.pipe()
     os.dup2(write, number)
-    loop.post(lambda: None)
-    loop.at(0.0, lambda: None)
+    loop.call_in_order(lambda: None)
+    loop.call_at(0.0, lambda: None)
     loop.wake()
     os.set_blocking(read, False)
     with pytest.raises(BlockingIOError):
@@ -293,15 +293,15 @@ def test_events_run_in_order_and_not_under_the_lead(controller: ControllerLoop) 
         seen.append((number, threading.get_ident() == controller.leader))
 
     for number in range(50):
-        controller.post(functools.partial(note, number))
-    controller.post(done.set)
+        controller.call_in_order(functools.partial(note, number))
+    controller.call_in_order(done.set)
     assert done.wait(SOON)
     assert seen == [(number, False) for number in range(50)]
 
 
 @pytest.mark.parametrize('seconds', [86400.0 * 30, 1e12, float('inf')])
 def test_more_time_than_a_poller_can_wait(controller: ControllerLoop, seconds: float) -> None:
-    timer = controller.at(time.monotonic() + seconds, lambda: None)
+    timer = controller.call_at(time.monotonic() + seconds, lambda: None)
     leader, parked = (Wait(controller, time.monotonic() + seconds) for _ in range(2))
     threads = [threading.Thread(target=controller.wait, args=(waiter,)) for waiter in (leader, parked)]
     for thread in threads:
@@ -331,9 +331,9 @@ def test_an_event_that_raises_whatever_it_likes_ends_no_thread(
 
     shown: list[type[BaseException]] = []
     monkeypatch.setattr('sys.excepthook', lambda kind, *rest: shown.append(kind))
-    controller.post(fail)
+    controller.call_in_order(fail)
     done = threading.Event()
-    controller.post(done.set)
+    controller.call_in_order(done.set)
     assert done.wait(SOON)
     assert shown == [Outcome]
 
@@ -346,11 +346,11 @@ def test_chores_without_end_hold_up_nobody(controller: ControllerLoop) -> None:
         nonlocal count
         count += 1
         if not over:
-            controller.delegate(chore)
+            controller.call_soon(chore)
 
     try:
         for _ in range(50):
-            controller.delegate(chore)
+            controller.call_soon(chore)
         for _ in range(20):
             wait = Wait(controller, time.monotonic() + SOON)
             echo.router.ask(CALL, 1, b'', wait.settle)

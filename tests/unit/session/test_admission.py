@@ -10,7 +10,6 @@ from econtext.controller.protocol import messages
 from econtext.controller.session import admission
 from econtext.controller.session.admission import (
     BURIED,
-    CONVICTED,
     ENDING,
     FAULT,
     HEARD,
@@ -19,6 +18,7 @@ from econtext.controller.session.admission import (
     LIFE,
     LIVE,
     OVER,
+    REJECTED,
     SPEAKS,
     STARTED,
     TOLD,
@@ -27,7 +27,7 @@ from econtext.core.kinds import PART
 from econtext.core.wire import LOG, REPORT, STDIO
 from econtext.parent.judge import LIMITS
 
-STANDINGS = LIVE, ENDING, CONVICTED
+STANDINGS = LIVE, ENDING, REJECTED
 STATES = STARTED, SPEAKS, OVER, BURIED
 EVENTS = sorted(messages.EVENTS)
 
@@ -36,11 +36,11 @@ EVENTS = sorted(messages.EVENTS)
 def test_each_kind_is_heard_from_the_living_and_only_output_and_burials_from_the_ending(kind: int) -> None:
     assert admission.is_heard(LIVE, kind)
     assert admission.is_heard(ENDING, kind) == (kind in (LOG, STDIO, REPORT, PART))
-    assert not admission.is_heard(CONVICTED, kind)
+    assert not admission.is_heard(REJECTED, kind)
     # In parts comes nothing but what would be heard whole.
     assert admission.is_kept(LIVE, kind)
     assert admission.is_kept(ENDING, kind) == (kind in (LOG, STDIO))
-    assert not admission.is_kept(CONVICTED, kind)
+    assert not admission.is_kept(REJECTED, kind)
 
 
 def test_the_tables_are_whole() -> None:
@@ -53,13 +53,13 @@ def test_the_tables_are_whole() -> None:
 @pytest.mark.parametrize(('state', 'event'), [*itertools.product(STATES, EVENTS)])
 def test_nobody_but_the_parent_tells_of_a_child(state: str, event: str) -> None:
     assert admission.report(LIVE, False, state, event) == FAULT
-    for standing in ENDING, CONVICTED:
+    for standing in ENDING, REJECTED:
         assert admission.report(standing, False, state, event) == IGNORED
 
 
 @pytest.mark.parametrize(('state', 'event'), [*itertools.product(STATES, EVENTS)])
 def test_a_parent_that_is_given_up_can_bury_and_no_more(state: str, event: str) -> None:
-    assert admission.report(CONVICTED, True, state, event) == IGNORED
+    assert admission.report(REJECTED, True, state, event) == IGNORED
     told = admission.report(ENDING, True, state, event)
     assert told == (BURIED if event == 'buried' and state != BURIED else IGNORED)
 

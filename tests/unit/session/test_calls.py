@@ -24,7 +24,7 @@ def test_a_call_asked_while_its_context_is_lost_is_answered(
 
     def lost_behind(*args: Any) -> bytes:
         body = request(*args)
-        broker.drop(child, child.lost('it was lost meanwhile'))  # and its link is there yet
+        broker.mark_lost(child, child.lost('it was lost meanwhile'))  # and its link is there yet
         return body
 
     monkeypatch.setattr(child, 'request', lost_behind)
@@ -93,5 +93,5 @@ def test_a_signal_that_was_put_off_comes_until_it_is_heard(monkeypatch: pytest.M
     assert len(sent) == 3
     assert not signals.PENDING
     signals.PENDING[signal.SIGINT] = 'one more'
-    signals.deliver()
+    signals.run_pending()
     assert not signals.PENDING

@@ -83,7 +83,7 @@ def scene() -> Iterator[tuple[econtext.Broker, Context, Unread]]:
         child = Context(broker, next(broker.numbers), 'child', context)
         broker.last_number = child.id
         for each in context, child:
-            broker.contexts[each.id] = broker.unburied[each.id] = each
+            broker.contexts[each.id] = broker.unreaped[each.id] = each
             broker.router.links[each.id] = link
             each.advance('launch')
         context.advance('hello')
@@ -91,7 +91,7 @@ def scene() -> Iterator[tuple[econtext.Broker, Context, Unread]]:
         yield broker, context, link
         for each in context, child:
             broker.contexts.pop(each.id, None)
-            broker.unburied.pop(each.id, None)
+            broker.unreaped.pop(each.id, None)
         broker.router.links.clear()
 
 
@@ -115,7 +115,7 @@ def frame(broker: econtext.Broker, link: Any, kind: int, handle: int, body: byte
         broker.router.route(link, kind, 0, 1, handle, bytes(bytearray(body)))
     except BadFrame:
         return False
-    return not (context.conduct.guilty or context.error)
+    return not (context.counters.rejected or context.error)
 
 
 def test_each_kind_that_may_come_up_has_its_charge_and_is_tried_here() -> None:
@@ -166,7 +166,7 @@ def test_a_question_whether_somebody_is_there_is_not_answered_beside_what_is_unr
 
 def test_no_more_casts_fail_than_were_sent(scene: Any) -> None:
     broker, context, link = scene
-    context.conduct.account.cast(2)
+    context.counters.account.cast(2)
     assert [frame(broker, link, ERROR, 0, TRACE) for _ in range(3)] == [True, True, False]
 
 

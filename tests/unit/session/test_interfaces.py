@@ -93,7 +93,7 @@ def test_each_holds_its_protocol(subjects: dict[str, tuple[Any, Any]], name: str
 def test_a_fake_has_the_values_of_a_context_that_is_ready(subjects: dict[str, tuple[Any, Any]]) -> None:
     """The types of a fake's properties are those of the real one's."""
     real, fake = subjects['Context'][1], subjects['FakePeer'][1]
-    other = {'broker', 'via', 'error', 'unborn', 'magic'}   # fakes, and what may be of several types
+    other = {'broker', 'via', 'error', 'deferred', 'magic'}   # fakes, and what may be of several types
     for name, member in members(interfaces.Peer).items():
         if isinstance(member, property) and name not in other:
             assert type(getattr(fake, name)) is type(getattr(real, name)), name
@@ -114,8 +114,8 @@ def test_what_holds_no_protocol_is_found(changes: dict[str, Any], lacks: list[st
 
 def test_a_missing_member_is_found() -> None:
     peer = FakeSession().add()
-    del peer.burden
-    assert nonconforming(interfaces.Peer, peer) == ['no burden']
+    del peer.backlog
+    assert nonconforming(interfaces.Peer, peer) == ['no backlog']
 
 
 def test_the_loop_of_the_fakes_is_called_as_the_real_one() -> None:

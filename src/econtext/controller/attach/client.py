@@ -91,7 +91,7 @@ class Attachment(Names):
     It ends with its block, and the contexts go on.
     """
 
-    unborn = None
+    deferred = None
     # Calls from here are never made by a function that a context has called.
     running = ()
 
@@ -195,7 +195,7 @@ class Attachment(Names):
         asked = self.router.asked.get(handle)
         future = getattr(asked[1], '__self__', None) if asked else None
         if isinstance(future, Future):
-            future.settle(BEGUN, body)
+            future.set_answer(BEGUN, body)
 
     def request(self, kind: int, number: int, body: bytes) -> bytes:
         """Ask the broker for what it can answer at once."""
@@ -226,7 +226,7 @@ class Attachment(Names):
             if unit is not None and isinstance(unit[2], tuple):
                 unit = None
             self.link.send(RESULT, src, 0, handle, encode(unit))
-        self.loop.delegate(answer)
+        self.loop.call_soon(answer)
 
     def lost(self, link: Any, reason: str) -> None:
         """The other program is gone."""
@@ -250,7 +250,7 @@ class Attachment(Names):
     def end(self, context: Context, error: Any = None) -> None:
         raise EcontextError(f'{context.name} {OTHERS}: end it there')
 
-    def beget(self, via: Context | None, wish: Any) -> NoReturn:
+    def start_context(self, via: Context | None, request: Any) -> NoReturn:
         raise EcontextError(f'{getattr(via, "name", "")} {OTHERS}: start contexts from it there')
 
 

@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable
 
 from econtext.controller.errors import show_exception
-from econtext.controller.runtime.signals import safe
+from econtext.controller.runtime.signals import interruptible
 
 Action = Callable[[], object]
 IDLE = 1.0      # seconds without anything to do, after which the thread ends
@@ -82,7 +82,7 @@ class Coordinator:
         """Is the caller this thread?"""
         return threading.current_thread() is self.thread
 
-    @safe
+    @interruptible
     def close(self, last: Action, patience: float) -> None:
         """Run no action any more but `last`, and return once the thread has ended, after `patience` seconds at most."""
         with self.changed:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller.errors import ContextLost, stays
 from econtext.controller.fleet.futures import GRACE, HostFuture
-from econtext.controller.runtime.signals import safe
+from econtext.controller.runtime.signals import interruptible
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -182,7 +182,7 @@ class FleetExecutor(concurrent.futures.Executor):
         for future in list(self.futures):
             fail(future, ContextLost(f'{future.host or "the fleet"}: the fleet was closed'))
 
-    @safe
+    @interruptible
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """
         Take no more work; the contexts stay with the fleet.

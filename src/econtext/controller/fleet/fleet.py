@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from econtext.controller.connect.connectors import Origin
+from econtext.controller.connect.connectors import Connectors
 from econtext.controller.errors import stays
 from econtext.controller.fleet.executor import FleetExecutor
 from econtext.controller.fleet.fanout import FanOut
@@ -30,19 +30,19 @@ from econtext.controller.fleet.hosts import Host
 from econtext.controller.fleet.members import Member, Pool, end_all
 from econtext.controller.fleet.options import WorkOptions
 from econtext.controller.fleet.progress import Wanted, check_wanted, display_of
+from econtext.controller.fleet.requests import below, check, request_for
 from econtext.controller.fleet.schedule import Amount, Schedule, check_amount
 from econtext.controller.fleet.streams import FleetStream
-from econtext.controller.fleet.wishes import below, check, wish_for
 from econtext.controller.runtime.deadlines import is_seconds
-from econtext.controller.runtime.signals import safe
+from econtext.controller.runtime.signals import interruptible
 from econtext.core.labels import seen
 
 if TYPE_CHECKING:
-    from econtext.controller.connect.options import Wish
+    from econtext.controller.connect.options import ConnectRequest
     from econtext.controller.context import Context
     from econtext.controller.fleet.fanout import Operation
+    from econtext.controller.fleet.requests import Connector
     from econtext.controller.fleet.results import Results
-    from econtext.controller.fleet.wishes import Connector
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -50,7 +50,7 @@ A = TypeVar('A')
 CONNECT_LIMIT = 64
 
 
-class Fleet(Origin['Fleet'], Sequence[str]):
+class Fleet(Connectors['Fleet'], Sequence[str]):
     """
     Many hosts, on which the same is done.
 
@@ -63,7 +63,7 @@ class Fleet(Origin['Fleet'], Sequence[str]):
 
     __reduce_ex__ = stays
     offered = (
-        *Origin.offered,
+        *Connectors.offered,
         *('call', 'close', 'connect_all', 'context', 'executor', 'filter'),
         *('hosts', 'map', 'options', 'shutdown', 'stream', 'submit'),
     )
@@ -216,10 +216,10 @@ class Fleet(Origin['Fleet'], Sequence[str]):
 
     # What each starts.
 
-    def start(self, wish: Wish) -> Fleet:
-        check(wish)
+    def start(self, request: ConnectRequest) -> Fleet:
+        check(request)
         members = [
-            Member(member.host, functools.partial(start_below, wish), member, wish.common.get('threads', 1))
+            Member(member.host, functools.partial(start_below, request), member, request.common.get('threads', 1))
             for member in self._members.values()
         ]
         return Fleet(self.pool, members, self.check_function, self.work_options)
@@ -249,7 +249,7 @@ class Fleet(Origin['Fleet'], Sequence[str]):
 
         return operation
 
-    @safe
+    @interruptible
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Results[T]:
         """
         Run ``function(*args, **kwargs)`` on each host, and return the Results once all have ended.
@@ -299,7 +299,7 @@ class Fleet(Origin['Fleet'], Sequence[str]):
         """
         return FleetStream(self, function, args, kwargs)
 
-    @safe
+    @interruptible
     def map(self, function: Callable[[A], T], arguments: Mapping[str, A] | Iterable[A]) -> Results[T]:
         """
         Run `function` with one argument each: ``function(argument)``; return the Results once all have ended.
@@ -344,7 +344,7 @@ class Fleet(Origin['Fleet'], Sequence[str]):
             self.pool, self._members.values(), retries, self.work_options.timeout, self.work_options.grace,
             self.check_function)
 
-    @safe
+    @interruptible
     def connect_all(self) -> Results[Context]:
         """
         Connect all hosts, and return the Results: the context of each.
@@ -358,7 +358,7 @@ class Fleet(Origin['Fleet'], Sequence[str]):
         """
         return wait_for(self.launch(got, occupies=False))
 
-    @safe
+    @interruptible
     def context(self, host: str) -> Context:
         """
         Return the context of the `host` of that name, connected if it was not.
@@ -376,7 +376,7 @@ class Fleet(Origin['Fleet'], Sequence[str]):
 
     # End.
 
-    @safe
+    @interruptible
     def shutdown(self, wait: bool = True) -> None:
         """
         Wait for what was begun here, unless not to `wait`; then end the contexts, and take no more work.
@@ -427,13 +427,13 @@ def check_limit(option: str, limit: int) -> None:
         raise ValueError(f'{option}= must be a number of hosts, not {seen(limit)}')
 
 
-def start_below(wish: Wish, above: Any) -> Context:
-    context: Context = above.start(below(wish, above))
+def start_below(request: ConnectRequest, above: Any) -> Context:
+    context: Context = above.start(below(request, above))
     return context
 
 
-def start_from(wish: Wish, origin: Any) -> Context:
-    context: Context = origin.start(wish)
+def start_from(request: ConnectRequest, origin: Any) -> Context:
+    context: Context = origin.start(request)
     return context
 
 
@@ -444,7 +444,7 @@ def got(context: Context, host: str) -> concurrent.futures.Future[Context]:
     return done
 
 
-@safe
+@interruptible
 def wait_for(futures: Futures[T]) -> Results[T]:
     """Return the results; whoever leaves before that has the work interrupted."""
     try:
@@ -454,12 +454,12 @@ def wait_for(futures: Futures[T]) -> Results[T]:
         raise
 
 
-@safe
+@interruptible
 def ended_members(future: concurrent.futures.Future[list[Context]]) -> list[Context]:
     return future.result()
 
 
-@safe
+@interruptible
 def wait_for_work(pool: Pool, names: Iterable[str]) -> None:
     """Return once no work is left on hosts of these `names`."""
     wanted = set(names)
@@ -471,7 +471,7 @@ def wait_for_work(pool: Pool, names: Iterable[str]) -> None:
 
 
 def make(
-    origin: Origin[Context], hosts: Iterable[Host], check_function: Callable[[Any], object], connector: Connector,
+    origin: Connectors[Context], hosts: Iterable[Host], check_function: Callable[[Any], object], connector: Connector,
     connect_limit: int, connect_retries: int, retry_delay: float, options: Mapping[str, Any],
 ) -> Fleet:
     """Return the fleet of `hosts`, connected from `origin`: what ``broker.fleet()`` does."""
@@ -489,8 +489,8 @@ def make(
                 raise TypeError('a function as connector= gives the options itself')
             members.append(Member(host, functools.partial(call_connector, way, host)))
         else:
-            wish = wish_for(host, way, options)
-            members.append(Member(host, functools.partial(start_from, wish), None, wish.common.get('threads', 1)))
+            request = request_for(host, way, options)
+            members.append(Member(host, functools.partial(start_from, request), None, request.common.get('threads', 1)))
     return Fleet(pool, members, check_function, WorkOptions())
 
 

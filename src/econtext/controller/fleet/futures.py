@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from econtext.controller.errors import CallTimeout, stays
 from econtext.controller.fleet.results import Results
-from econtext.controller.runtime.signals import safe
+from econtext.controller.runtime.signals import interruptible
 
 if TYPE_CHECKING:
     from econtext.controller.fleet.coordinator import Coordinator
@@ -193,7 +193,7 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
             if self.display is not None:
                 self.display.finish()
 
-    @safe
+    @interruptible
     def _end(
         self, ended: queue.SimpleQueue[HostFuture[T]], deadline: float | None, timeout: float | None, left: int,
     ) -> HostFuture[T]:

@@ -28,11 +28,11 @@ from econtext.controller.fleet.coordinator import Coordinator
 if TYPE_CHECKING:
     import concurrent.futures
 
-    from econtext.controller.connect.connectors import Origin
+    from econtext.controller.connect.connectors import Connectors
     from econtext.controller.context import Context
     from econtext.controller.fleet.hosts import Host
 
-    Start = Callable[[Origin[Context]], Context]
+    Start = Callable[[Connectors[Context]], Context]
     Told = Callable[[Exception | None], object]
 
 CLOSING = 10.0      # seconds that closing takes at most
@@ -70,7 +70,9 @@ class Member:
 class Pool:
     """The members that are connected from one broker."""
 
-    def __init__(self, origin: Origin[Context], connect_limit: int, connect_retries: int, retry_delay: float) -> None:
+    def __init__(
+        self, origin: Connectors[Context], connect_limit: int, connect_retries: int, retry_delay: float,
+    ) -> None:
         self.origin = origin
         self.connect_limit = connect_limit
         self.connect_retries = connect_retries

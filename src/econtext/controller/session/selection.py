@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Wait
-from econtext.controller.runtime.signals import safe
+from econtext.controller.runtime.signals import interruptible
 from econtext.controller.session.channels import Channel, check_timeout, forget
 from econtext.controller.session.streams import Stream
 
@@ -135,7 +135,7 @@ class Selection(Generic[S]):
         if not came and len(self.waiting) == before:
             self.wait(timeout)
 
-    @safe
+    @interruptible
     def wait(self, timeout: float | None) -> None:
         if self.bell.acquire(blocking=not self.waiting, timeout=None if self.waiting else timeout):
             return

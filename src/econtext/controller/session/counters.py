@@ -17,12 +17,12 @@ from econtext.controller.session.charges import Account
 from econtext.parent.judge import Unread
 
 
-class Conduct:
+class Counters:
     """How one context behaves."""
 
     def __init__(self) -> None:
         # It sent what no honest one sends: nothing of it is believed any more.
-        self.guilty = False
+        self.rejected = False
         # What it has here that was not handled yet.
         self.account = Account()
         # What its parent has told of it, if that is a context.

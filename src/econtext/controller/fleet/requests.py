@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller.connect import registry
-from econtext.controller.connect.connectors import Origin
-from econtext.controller.connect.options import Wish, check_common, plain
+from econtext.controller.connect.connectors import Connectors
+from econtext.controller.connect.options import ConnectRequest, check_common, plain
 from econtext.core.labels import seen
 
 if TYPE_CHECKING:
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     Connector = str | Callable[[Any, Host], Context]
 
 
-class Asked(Origin[Wish]):
+class Asked(Connectors[ConnectRequest]):
     """Connectors that start nothing, and return what is to be started."""
 
-    def start(self, wish: Wish) -> Wish:
-        return wish
+    def start(self, request: ConnectRequest) -> ConnectRequest:
+        return request
 
     def prefix(self) -> str:
         return ''
 
 
-def check(wish: Wish) -> Wish:
-    """Return `wish`; raise TypeError or ValueError if it makes no sense."""
-    module = registry.find(wish.connector)
-    check_common(wish.common, getattr(Asked, module.__name__.rpartition('.')[2], None))
-    module.plan(plain(wish.options))
-    return wish
+def check(request: ConnectRequest) -> ConnectRequest:
+    """Return `request`; raise TypeError or ValueError if it makes no sense."""
+    module = registry.find(request.connector)
+    check_common(request.common, getattr(Asked, module.__name__.rpartition('.')[2], None))
+    module.plan(plain(request.options))
+    return request
 
 
-def wish_for(host: Host, connector: str, options: Mapping[str, Any]) -> Wish:
+def request_for(host: Host, connector: str, options: Mapping[str, Any]) -> ConnectRequest:
     """Return what is to be started for `host`; raise TypeError or ValueError for options that make no sense."""
     given = {'name': host.name, **options, **host.options}
     if not isinstance(connector, str):
@@ -61,7 +61,7 @@ def wish_for(host: Host, connector: str, options: Mapping[str, Any]) -> Wish:
     return check(method(*words, **given))
 
 
-def below(wish: Wish, above: Context) -> Wish:
-    """Return `wish` for one context of many, which gets a name of its own."""
-    name = wish.common.get('name') or wish.name or str(wish.connector)
-    return wish._replace(common={**wish.common, 'name': f'{above.name}.{name}'})
+def below(request: ConnectRequest, above: Context) -> ConnectRequest:
+    """Return `request` for one context of many, which gets a name of its own."""
+    name = request.common.get('name') or request.name or str(request.connector)
+    return request._replace(common={**request.common, 'name': f'{above.name}.{name}'})
