@@ -158,10 +158,8 @@ class Elsewhere(object):
 
     def __call__(self, *args, **kwargs):
         # type: (Any, Any) -> None
-        raise EcontextError(
-            'econtext.%s works only where the program was started, not in a '
-            'context: keep it out of the functions called there, and put what '
-            'starts the program under "if __name__ == \'__main__\'"' % self.name)
+        from econtext.core import labels
+        raise EcontextError(labels.ELSEWHERE % self.name)
 
     def __getattr__(self, name):
         # type: (str) -> Any
