@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -172,6 +173,36 @@ def test_a_program_that_dies(broker: econtext.Broker, path: str, tmp_path: pathl
     assert not os.path.exists(path + '.made'), 'what had not begun is withdrawn'
     assert broker.attach_server is not None
     eventually(lambda: not broker.attach_server.programs)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize('first', ['broker', 'program'])
+def test_a_program_that_is_let_in_while_its_broker_closes(
+    path: str, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Nothing of its link is left behind; the check is that of every test, for descriptors."""
+    greet, close = server.AttachedProgram.greet, server.AttachServer.close
+    let_in, closed = threading.Event(), threading.Event()
+
+    def slow_greet(self: server.AttachedProgram, connection: socket.socket) -> None:
+        if first == 'program':
+            greet(self, connection)
+        let_in.set()
+        assert closed.wait(10)
+        if first == 'broker':
+            greet(self, connection)
+
+    def noted_close(self: server.AttachServer) -> None:
+        close(self)
+        closed.set()
+
+    monkeypatch.setattr(server.AttachedProgram, 'greet', slow_greet)
+    monkeypatch.setattr(server.AttachServer, 'close', noted_close)
+    with econtext.Broker() as broker, socket.socket(socket.AF_UNIX) as other:
+        other.connect(broker.listen(path))
+        assert let_in.wait(10)
+        attach_server = broker.attach_server
+    assert attach_server is not None
+    assert attach_server.programs == []
 
 
 def test_others_do_not_get_in(

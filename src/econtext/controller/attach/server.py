@@ -100,7 +100,7 @@ class Forwarded:
 class AttachedProgram:
     """An attached program: the router and the owner of its link."""
 
-    def __init__(self, broker: Owner, attach_server: AttachServer, connection: socket.socket) -> None:
+    def __init__(self, broker: Owner, attach_server: AttachServer) -> None:
         self.broker, self.attach_server = broker, attach_server
         self.calls: dict[int, Forwarded] = {}
         self.contexts: set[int] = set()
@@ -109,6 +109,9 @@ class AttachedProgram:
         self.inbox: collections.deque[tuple[int, int, int, bytes]] = collections.deque()
         self.working = threading.Lock()
         self.link = Link(broker.loop, self, self)
+
+    def greet(self, connection: socket.socket) -> None:
+        """Open the link, and say HELLO: from then on the program may do anything, leaving included."""
         out = os.dup(connection.fileno())
         self.link.open(connection.detach(), out)
         self.link.send(HELLO, 0, 0, 0, encode((VERSION, os.getpid())))
@@ -230,6 +233,7 @@ class AttachServer:
     def __init__(self, broker: Owner, path: str) -> None:
         self.broker, self.path = broker, path
         self.programs: list[AttachedProgram] = []
+        self.closed = False
         self.last = 0
         # (context, name) -> a module that an attached program has brought there.
         self.brought: dict[tuple[int, str], Any] = {}
@@ -250,12 +254,24 @@ class AttachServer:
             if peer(connection) != os.geteuid() or len(self.programs) >= MOST:
                 self.log('a program of another user, or one too many, wanted to attach')
                 return
-            self.programs.append(AttachedProgram(self.broker, self, connection))
+            self.admit(connection)
         except OSError as error:
             self.pause(error)
         finally:
             # A program has taken the descriptor out of it.
             connection.close()
+
+    def admit(self, connection: socket.socket) -> None:
+        """Greet a program; whoever closes meanwhile finds it among the programs, or is found to have closed."""
+        program = AttachedProgram(self.broker, self)
+        self.programs.append(program)
+        try:
+            program.greet(connection)
+        except BaseException:
+            program.leave()
+            raise
+        if self.closed:
+            program.leave()
 
     def pause(self, error: OSError) -> None:
         """Let nobody in for a while: what is lacking, descriptors mostly, would be lacking at once again. Leading."""
@@ -301,6 +317,7 @@ class AttachServer:
 
     def close(self) -> None:
         """Let nobody in any more, and let go of who is in."""
+        self.closed = True
         if self.socket.fileno() >= 0:
             self.broker.loop.forget(self.socket.fileno())
             self.socket.close()
