@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -200,3 +201,32 @@ def test_several_at_once(broker: econtext.Broker, tmp_path: Path) -> None:
 def test_bad_input_is_refused(child: econtext.Context, arguments: Any, options: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         child.run(arguments, **options)
+
+
+INTERRUPTED = '''
+import sys, econtext
+with econtext.Broker() as broker:
+    web = broker.local()
+    try:
+        web.run('echo $$; exec sleep 600', on_line=lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        print('interrupted', web.run('echo next').stdout, flush=True)
+'''
+
+
+def test_ctrl_c_leaves_and_ends_the_command() -> None:
+    program = subprocess.Popen([sys.executable, '-c', INTERRUPTED], stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    pid = int(program.stdout.readline())
+    program.send_signal(signal.SIGINT)
+    assert program.communicate(timeout=30)[0].split() == ['interrupted', 'next']
+    wait_until(lambda: is_gone(pid))
+
+
+def test_a_lost_program_ends_the_command() -> None:
+    program = subprocess.Popen([sys.executable, '-c', INTERRUPTED], stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    pid = int(program.stdout.readline())
+    program.kill()
+    program.communicate(timeout=30)
+    wait_until(lambda: is_gone(pid))

@@ -36,7 +36,8 @@ KNOWN = """
     posix: fork
     pwd: getpwnam getpwuid
     select: POLLERR POLLHUP POLLIN POLLOUT error poll select
-    signal: SIGALRM SIGCHLD SIGCONT SIGHUP SIGINT SIGKILL SIGPIPE SIGTERM SIGURG SIG_DFL SIG_IGN alarm getsignal pause signal
+    signal: SIGALRM SIGCHLD SIGCONT SIGHUP SIGINT SIGKILL SIGPIPE SIGTERM SIGURG SIG_DFL SIG_IGN alarm getsignal pause
+        signal
     shutil: copyfile copymode
     stat: S_IFDIR S_IFLNK S_IFMT S_IMODE S_ISDIR S_ISLNK S_ISREG
     struct: calcsize error pack unpack
