@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / 'src'))
 import econtext  # noqa: E402 -- found through the line above
 from econtext import testing  # noqa: E402
 from econtext.controller import failures  # noqa: E402
+from econtext.controller.commands.methods import Commands  # noqa: E402
 from econtext.controller.connect import (  # noqa: E402
     connectors,
     containers,
@@ -63,6 +64,7 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
         'econtext.Context',
         ('call', 'submit', 'options', 'channel', 'stream', 'wait_ready', 'shutdown', 'close'),
     ),
+    (Commands, 'Commands: methods of Context', ('run', 'run_lines')),
     (Files, 'Files: methods of Context', ('put', 'get', 'open', 'path')),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
     (econtext.Attachment, 'econtext.Attachment', ('context', 'close')),

@@ -36,10 +36,12 @@ KNOWN = """
     posix: fork
     pwd: getpwnam getpwuid
     select: POLLERR POLLHUP POLLIN POLLOUT error poll select
-    signal: SIGALRM SIGCHLD SIGHUP SIGINT SIGKILL SIGPIPE SIGTERM SIGURG SIG_DFL SIG_IGN alarm getsignal pause signal
+    signal: SIGALRM SIGCHLD SIGCONT SIGHUP SIGINT SIGKILL SIGPIPE SIGTERM SIGURG SIG_DFL SIG_IGN alarm getsignal pause
+        signal
     shutil: copyfile copymode
     stat: S_IFDIR S_IFLNK S_IFMT S_IMODE S_ISDIR S_ISLNK S_ISREG
     struct: calcsize error pack unpack
+    subprocess: PIPE Popen
     sys: _getframe argv byteorder exc_info executable exit getrecursionlimit maxunicode meta_path modules path
         path_hooks platform prefix setrecursionlimit stderr stdin stdout version version_info
     termios: ECHO ECHONL OPOST TCSANOW TIOCSCTTY tcgetattr tcsetattr

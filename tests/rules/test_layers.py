@@ -21,7 +21,7 @@ LAYERS = (
     ('protocol',),
     ('session',),
     ('connect',),
-    ('files',),
+    ('commands', 'files'),
     ('context',),
     ('fleet',),
     ('lifecycle',),

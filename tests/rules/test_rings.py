@@ -28,6 +28,8 @@ FOLLOWING += tuple('flow streams kinds parts supervisor interruption older watch
 FOLLOWING += tuple('registry labels particulars places ancient ending spawning undone'.split())
 # Those of files.
 FOLLOWING += tuple('transfer sending receiving files'.split())
+# That of commands.
+FOLLOWING += ('running',)
 
 # No descriptors, threads or clocks: a test feeds them by hand.
 PURE = tuple(

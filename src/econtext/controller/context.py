@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
+from econtext.controller.commands.methods import Commands
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import Common, ConnectRequest, Secret, check_window
 from econtext.controller.errors import (
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
         def end(self, context: Context) -> None: ...
 
 
-class Context(Connectors['Context'], Allows, Delivery, Files, concurrent.futures.Executor):
+class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurrent.futures.Executor):
     """
     A place where functions of this program run.
 

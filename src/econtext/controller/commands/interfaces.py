@@ -1,0 +1,33 @@
+"""What commands need of a context: a protocol, which ``Context`` fits without being known here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Port(Protocol):
+    """A channel to a context."""
+
+    def send(self, value: Any) -> None: ...
+    def get(self, timeout: float | None = None) -> Any: ...
+    def open(self) -> bool: ...
+    def close(self) -> None: ...
+
+
+class Answer(Protocol):
+    """The result of a call that is to come."""
+
+    def result(self, timeout: float | None = None) -> Any: ...
+    def exception(self, timeout: float | None = None) -> BaseException | None: ...
+    def done(self) -> bool: ...
+
+
+class Home(Protocol):
+    """A context that runs commands."""
+
+    @property
+    def name(self) -> str: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Answer: ...
+    def channel(self, *, window: int = ...) -> Port: ...

@@ -1,0 +1,106 @@
+"""The methods of a context that run commands. What carries them out is imported when one is first used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Literal, overload
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
+    from econtext.controller.commands.interfaces import Home
+    from econtext.controller.commands.lines import BytesLine, Line
+    from econtext.controller.commands.running import RunLines
+
+    Word = str | bytes | os.PathLike[str]
+    Argv = str | Sequence[Word]
+    Input = str | bytes | IO[str] | IO[bytes] | Iterable[str] | Iterable[bytes] | None
+    Env = Mapping[str, str | None] | None
+
+
+class Commands:
+    """Commands in a context."""
+
+    @overload
+    def run(
+        self: Home, argv: Argv, /, *, check: bool = False, capture: bool | None = None, input: Input = None,
+        env: Env = None, cwd: Word | None = None, timeout: float | None = None, text: Literal[True] = True,
+        on_line: Callable[[Line], object] | None = None,
+    ) -> CompletedProcess[str]: ...
+    @overload
+    def run(
+        self: Home, argv: Argv, /, *, check: bool = False, capture: bool | None = None, input: Input = None,
+        env: Env = None, cwd: Word | None = None, timeout: float | None = None, text: Literal[False],
+        on_line: Callable[[BytesLine], object] | None = None,
+    ) -> CompletedProcess[bytes]: ...
+
+    def run(
+        self: Home, argv: Argv, /, *, check: bool = False, capture: bool | None = None, input: Input = None,
+        env: Env = None, cwd: Word | None = None, timeout: float | None = None, text: bool = True,
+        on_line: Callable[[Any], object] | None = None,
+    ) -> CompletedProcess[Any]:
+        """
+        Run a command there, wait for its end, and return a ``subprocess.CompletedProcess``.
+
+        `argv` is a list of words, of which the first is the program, and which no shell reads; or a text, which
+        ``/bin/sh`` reads.  `input` is what it reads: a text, bytes, a file that is open for reading, or an
+        iterable of texts or bytes, sent as the command reads it; without it, it reads nothing.  A file or an
+        iterable is read in a thread of its own.  `env` changes the environment of the context, None removes a
+        name.  `cwd` is its directory; ``~`` is expanded there.
+
+        `on_line` is called with each line while the command runs; ``line.stream`` is ``'stdout'`` or
+        ``'stderr'``.  `capture` says whether the result has the output, by default if there is no `on_line`.
+        With `text` the output is text in UTF-8, in which other bytes are surrogates, as in names of files;
+        else it is bytes.  The status of a command that a signal ended is negative.
+
+        A command that is left by an exception, by Ctrl-C, or with its context, is ended there, with its whole
+        process group: SIGTERM, and SIGKILL after 2 seconds.  So it is after `timeout` seconds.
+
+        Raises FileNotFoundError and other OSErrors for a program or directory that cannot be used there;
+        ``subprocess.CalledProcessError`` with `check`, for a status that is not 0; ``subprocess.TimeoutExpired``
+        with the output so far; TypeError or ValueError before anything is sent; what call() raises if the
+        context is gone.
+
+        Example::
+
+            done = web.run(['git', 'pull'], cwd='/srv/app', check=True)
+            print(done.stdout)
+        """
+        from econtext.controller.commands import running
+        kept = on_line is None if capture is None else capture
+        return running.run(self, running.Request(argv, check, kept, input, env, cwd, timeout, text), on_line)
+
+    @overload
+    def run_lines(
+        self: Home, argv: Argv, /, *, check: bool = False, capture: bool = False, input: Input = None,
+        env: Env = None, cwd: Word | None = None, timeout: float | None = None, text: Literal[True] = True,
+    ) -> RunLines[Line]: ...
+    @overload
+    def run_lines(
+        self: Home, argv: Argv, /, *, check: bool = False, capture: bool = False, input: Input = None,
+        env: Env = None, cwd: Word | None = None, timeout: float | None = None, text: Literal[False],
+    ) -> RunLines[BytesLine]: ...
+
+    def run_lines(
+        self: Home, argv: Argv, /, *, check: bool = False, capture: bool = False, input: Input = None,
+        env: Env = None, cwd: Word | None = None, timeout: float | None = None, text: bool = True,
+    ) -> RunLines[Any]:
+        """
+        Run a command there, and return its lines while it runs.
+
+        `argv`, `check`, `input`, `env`, `cwd`, `timeout` and `text` are those of run(); with `capture` the result
+        has the output too, which else is not kept.  Each line has ``stream``, ``'stdout'`` or ``'stderr'``.  Behind the
+        last line ``result`` of what is returned is the ``subprocess.CompletedProcess``.  The end of the
+        block ends a command that still runs; a command whose lines are not read waits where it writes.
+
+        Raises what run() does: for wrong arguments at once, all else behind the last line.
+
+        Example::
+
+            with web.run_lines(['tail', '-f', '/var/log/syslog']) as lines:
+                for line in lines:
+                    print(line.stream, line)
+        """
+        from econtext.controller.commands import running
+        return running.RunLines(self, running.Request(argv, check, capture, input, env, cwd, timeout, text))

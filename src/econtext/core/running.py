@@ -1,0 +1,310 @@
+"""
+Runs a command in a context: its output goes through a channel while it runs, its input comes through it.
+
+A message from here is a tag and bytes as they were read: OUT or ERR.  A message to here is a tag
+too: INPUT and bytes, or NO_MORE.  How the command ended is the answer of the call, in values.
+
+Invariants:
+
+* Bytes pass as they are: nothing is decoded here.  No shell reads a list of words.
+* The command is the leader of a session of its own.  However the call ends, but by the command's own end,
+  its whole process group is told to end (SIGTERM) and, after GRACE, killed.
+* A reader that does not read stops the command where it writes; a command that does not read stops
+  who sends input.
+* Once the command itself has ended, what others leave in its pipes is read, and nobody waits for more
+  than LINGER without any: a daemon that keeps them open holds up nothing.
+
+Fetched with the first command.  Entered by whoever carries out calls; input has a thread of its own.
+"""
+import atexit
+import errno
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+try:
+    from _thread import allocate_lock, start_new_thread
+except ImportError:
+    from thread import allocate_lock, start_new_thread
+
+from econtext.core.transfer import as_bytes
+
+OUT, ERR, INPUT, NO_MORE = [letter.encode('ascii') for letter in 'O E I N'.split()]
+BLOCK = (1 << 16) - 64      # bytes of output in one message
+GRACE = 2.0         # seconds from SIGTERM to SIGKILL
+LAST = 0.5          # the same where this process ends, and has little time itself
+LINGER = 0.2        # seconds without output, after which the pipes of a command that has ended are left
+TICK = 0.1          # seconds between two looks at what no descriptor tells
+
+now = getattr(time, 'monotonic', time.time)
+# How a command gets a session of its own.
+APART = {'start_new_session': True}  # type: dict[str, Any]
+if sys.version_info < (3, 2):
+    APART = {'preexec_fn': lambda: apart()}
+# Two threads that start programs at once break each other before Python 3.2.
+STARTING = allocate_lock()
+GROUPS = {}  # type: dict[int, bool]
+HOOKED = []  # type: list[bool]
+
+
+class Gone(Exception):
+    """Nobody wants the command any more."""
+
+
+def run(channel, words, options):
+    # type: (Any, Any, dict[str, Any]) -> tuple[Any, ...]
+    """Run `words`; return ('done', status), ('expired', status), ('gone', status), or what stood in the way."""
+    options = dict([(str(key), options[key]) for key in options])
+    words = [as_bytes(word) for word in words]
+    folder = as_bytes(options['cwd'])
+    if folder is not None:
+        try:
+            folder = os.path.expanduser(folder)
+            # Python 2 has the same error for this and for the program.
+            os.listdir(os.path.join(folder, '.'.encode('ascii')))
+        except OSError:
+            error = sys.exc_info()[1]
+            if error.errno != errno.EACCES or not os.access(folder, os.X_OK):
+                return 'cwd', errno.errorcode.get(error.errno, 'EIO'), error.strerror, folder
+    try:
+        process = start(words, folder, environment(options['env']), options['input'])
+    except (OSError, ValueError):
+        error = sys.exc_info()[1]
+        number = getattr(error, 'errno', None) or errno.EIO
+        return 'program', errno.errorcode.get(number, 'EIO'), getattr(error, 'strerror', None) or str(error), words[0]
+    return Running(channel, process, options['timeout']).run()
+
+
+def environment(changes):
+    # type: (Any) -> Any
+    """Return the environment here with `changes`; None removes a name."""
+    found = dict(getattr(os, 'environb', os.environ))
+    for name, value in changes:
+        if value is None:
+            found.pop(as_bytes(name), None)
+        else:
+            found[as_bytes(name)] = as_bytes(value)
+    return found
+
+
+def start(words, folder, env, has_input):
+    # type: (list[bytes], Any, Any, bool) -> Any
+    how = dict(APART, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True, bufsize=0)
+    nothing = None
+    if has_input:
+        how['stdin'] = subprocess.PIPE
+    else:
+        nothing = how['stdin'] = os.open('/dev/null', os.O_RDONLY)
+    STARTING.acquire()
+    try:
+        if not HOOKED:
+            HOOKED.append(True)
+            atexit.register(end_all)
+        process = subprocess.Popen(words, cwd=folder, env=env, **how)
+        GROUPS[process.pid] = True
+        return process
+    finally:
+        STARTING.release()
+        if nothing is not None:
+            os.close(nothing)
+
+
+def apart():
+    # type: () -> None
+    os.setsid()
+    for name in 'SIGPIPE', 'SIGXFSZ':
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+def tell(group, number):
+    # type: (int, int) -> bool
+    """Send a signal to a process group; tell whether there is one."""
+    try:
+        os.killpg(group, number)
+        return True
+    except OSError:
+        # Of another user, or gone.
+        return sys.exc_info()[1].errno == errno.EPERM
+
+
+def end_all():
+    # type: () -> None
+    """This process ends: no command of it stays."""
+    for number in signal.SIGTERM, signal.SIGKILL:
+        groups = [group for group in list(GROUPS) if tell(group, number)]
+        deadline = now() + LAST
+        while number == signal.SIGTERM and now() < deadline and [each for each in groups if tell(each, 0)]:
+            time.sleep(0.02)
+
+
+class Running(object):
+    """A command that was started."""
+
+    def __init__(self, channel, process, timeout):
+        # type: (Any, Any, Any) -> None
+        self.channel = channel
+        self.process = process
+        self.deadline = None  # type: Any
+        if timeout is not None:
+            self.deadline = now() + timeout
+        self.tags = {process.stdout.fileno(): OUT, process.stderr.fileno(): ERR}
+        self.files = {process.stdout.fileno(): process.stdout, process.stderr.fileno(): process.stderr}
+        self.poller = select.poll()
+        for fd in self.tags:
+            self.poller.register(fd, select.POLLIN)
+        self.over = self.told = False
+
+    def run(self):
+        # type: () -> tuple[str, int]
+        verdict = 'done'
+        try:
+            if self.process.stdin is not None:
+                start_new_thread(self.feed, ())
+            try:
+                if not self.follow():
+                    verdict = 'expired'
+                    self.end()
+                    self.drain()
+            except Gone:
+                verdict = 'gone'
+        finally:
+            self.close(verdict)
+        return verdict, self.process.returncode
+
+    def close(self, verdict):
+        # type: (str) -> None
+        self.over = True
+        if not self.told and (self.process.returncode is None or verdict != 'done'):
+            self.end()
+        GROUPS.pop(self.process.pid, None)
+        for fd in list(self.files):
+            self.forget(fd)
+
+    # Output.
+
+    def follow(self):
+        # type: () -> bool
+        """Send what the command prints until it has ended; False if it took too long."""
+        quiet = None    # type: Any
+        while self.tags or self.process.poll() is None:
+            if not self.channel.open() or self.ends_here():
+                raise Gone
+            pause = TICK
+            if self.deadline is not None:
+                pause = min(pause, self.deadline - now())
+                if pause <= 0 and self.process.poll() is None:
+                    return False
+            if self.step(max(pause, 0)):
+                quiet = None
+            elif self.process.poll() is not None:
+                if quiet is None:
+                    quiet = now()
+                elif now() - quiet > LINGER:
+                    break
+        return True
+
+    def step(self, pause):
+        # type: (float) -> bool
+        """Send what there is within `pause` seconds; tell whether there was any."""
+        if not self.tags:
+            # The command has closed its output, and goes on.
+            time.sleep(min(pause, 0.01))
+            return False
+        try:
+            found = self.poller.poll(pause * 1000)
+        except select.error:
+            if sys.exc_info()[1].args[0] != errno.EINTR:
+                raise
+            return False
+        for fd, _ in found:
+            data = os.read(fd, BLOCK)
+            if data:
+                self.send(self.tags[fd] + data)
+            else:
+                self.forget(fd)
+        return bool(found)
+
+    def send(self, data):
+        # type: (bytes) -> None
+        try:
+            self.channel.send(data)
+        except sys.modules['econtext'].EcontextError:
+            raise Gone
+
+    def forget(self, fd):
+        # type: (int) -> None
+        if fd in self.tags:
+            self.poller.unregister(fd)
+            del self.tags[fd]
+        self.files.pop(fd).close()
+
+    def drain(self):
+        # type: () -> None
+        """Send what is in the pipes now."""
+        while self.tags and self.step(0):
+            pass
+
+    # Its end.
+
+    def ends_here(self):
+        # type: () -> bool
+        """Does this process end?"""
+        return bool(self.channel.home.supervisor.ended)
+
+    def end(self):
+        # type: () -> None
+        """End the process group."""
+        self.told = True
+        group = self.process.pid
+        if tell(group, signal.SIGTERM):
+            # One that was stopped hears nothing.
+            tell(group, signal.SIGCONT)
+        deadline = now() + GRACE
+        if self.ends_here():
+            deadline = now() + LAST
+        pause = 0.001
+        while tell(group, 0) and now() < deadline:
+            self.process.poll()
+            time.sleep(pause)
+            pause = min(pause * 2, 0.05)
+        tell(group, signal.SIGKILL)
+        # One of another user may stay.
+        deadline = now() + GRACE
+        while self.process.poll() is None and now() < deadline:
+            time.sleep(pause)
+
+    # Input.
+
+    def feed(self):
+        # type: () -> None
+        """Hand on what comes through the channel."""
+        try:
+            fd = self.process.stdin.fileno()
+            for data in self.channel:
+                data = as_bytes(data)
+                if data[:1] != INPUT or not self.write(fd, data[1:]):
+                    break
+        finally:
+            self.process.stdin.close()
+            # What comes is thrown away: who sends it would wait for nobody.
+            for _ in self.channel:
+                pass
+
+    def write(self, fd, data):
+        # type: (int, bytes) -> bool
+        """Write all of `data`; False if the command reads no more."""
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK)
+        poller = select.poll()
+        poller.register(fd, select.POLLOUT)
+        while data and self.channel.open() and not self.over:
+            try:
+                if poller.poll(TICK * 1000):
+                    data = data[os.write(fd, data):]
+            except (OSError, select.error):
+                if sys.exc_info()[1].args[0] not in (errno.EINTR, errno.EAGAIN):
+                    return False
+        return not data
