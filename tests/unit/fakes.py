@@ -167,7 +167,7 @@ class FakePeer:
         self.shut = False
         self.deferred: object = None
         self.threads = 1
-        self.talked = self.kin = False
+        self.talked = self.same_python = False
         self.level = 100
         self.python_version: tuple[int, ...] = (3, 12, 1)
         self.executable, self.pid, self.magic = '/bin/python', 7, b''
