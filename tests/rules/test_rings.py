@@ -16,16 +16,12 @@ from typing import NamedTuple
 import polyglot
 import pytest
 
-from econtext.controller.modules.packer import ORDER
+from econtext.controller.modules import manifest
 
 ROOT = Path(__file__).parents[2] / 'src'
-FOLDERS = ('core', 'parent', 'connectors')  # each may import from itself and those before it
-
-# Ring 1 that follows the preamble: any of it may import the preamble's modules and these.
-FOLLOWING = tuple('failure fixed bulk face life pull records resources rich channels title checkup upward'.split())
-# Those of the life of a context.
-FOLLOWING += tuple('flow streams kinds parts supervisor interruption older watch pool forks named'.split())
-FOLLOWING += tuple('registry labels particulars places ancient ending spawning undone'.split())
+FOLDERS = manifest.RINGS  # each may import from itself and those before it
+# The preamble's modules: each may import those before it at its top.
+ORDER = tuple(name.removeprefix('econtext.core.') for name in manifest.PREAMBLE)
 
 # No descriptors, threads or clocks: a test feeds them by hand.
 PURE = tuple(
@@ -148,12 +144,9 @@ def test_standard_library_of_every_version(path: Path) -> None:
 def test_order_within_the_core(path: Path) -> None:
     """A module of the preamble is made before those to its right: at its top it can import only to its left."""
     name = module(path).removeprefix('core.')
-    assert name in ORDER + FOLLOWING, 'say in this file where %s stands' % name
     for found in imports(path):
         other = (own(found) or '').removeprefix('core.')
-        if other not in ORDER + FOLLOWING or found.late:
-            continue
-        if name in ORDER:
+        if name in ORDER and (own(found) or '').startswith('core.') and not found.late:
             assert other in ORDER[: ORDER.index(name)], 'line %d: %s does not precede %s' % (found.line, other, name)
 
 
@@ -201,9 +194,10 @@ def test_imports_nothing_but_the_standard_library() -> None:
     assert {name.split('.')[0] for name in found.split()} - STANDARD == {'econtext'}
 
 
-def test_packer_stands_alone() -> None:
+@pytest.mark.parametrize('name', ['packer', 'manifest'])
+def test_packer_stands_alone(name: str) -> None:
     """The build loads it by its path, before there is a package."""
-    path = ROOT / 'econtext' / 'controller' / 'modules' / 'packer.py'
+    path = ROOT / 'econtext' / 'controller' / 'modules' / f'{name}.py'
     assert not [found for found in imports(path) if own(found) is not None]
 
 

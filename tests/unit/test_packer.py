@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from econtext.controller.modules import packer
+from econtext.controller.modules import manifest, packer
 from lab.pythons import Interpreter
 
 PACKAGE = Path(packer.__file__).parents[2]
@@ -212,14 +212,15 @@ def test_the_first_stage_ends_with_its_input() -> None:
 
 
 def test_pack_is_a_function_of_its_units() -> None:
-    program = 'from econtext.controller.modules import packer; import sys; sys.stdout.buffer.write(packer.preamble())'
+    program = 'import sys; from econtext.controller.modules import manifest, packer; ' + (
+        'sys.stdout.buffer.write(packer.preamble(manifest.PREAMBLE))')
     outputs = set()
     for seed in ('0', '1'):
         environ = dict(os.environ, PYTHONPATH=str(PACKAGE.parent), PYTHONHASHSEED=seed)
         outputs.add(
             subprocess.run([sys.executable, '-c', program], env=environ, capture_output=True, check=True).stdout
         )
-    assert outputs == {packer.preamble()}
+    assert outputs == {packer.preamble(manifest.PREAMBLE)}
 
 
 def test_a_form_feed_is_refused() -> None:
@@ -233,9 +234,9 @@ def test_quote(text: str) -> None:
 
 
 def test_preamble_holds_the_core() -> None:
-    program = zlib.decompress(packer.preamble()).decode('ascii')
-    for name in packer.ORDER:
-        assert 'econtext.core.%s\n' % name in program
+    program = zlib.decompress(packer.preamble(manifest.PREAMBLE)).decode('ascii')
+    for name in manifest.PREAMBLE:
+        assert '%s\n' % name in program
     assert '# type:' not in program
     assert '    ' not in program.replace('\n    ', '\n'), 'indentation of one space'
 
@@ -253,9 +254,9 @@ def test_no_source_is_an_error_that_names_the_module() -> None:
 # -- where the preamble comes from -------------------------------------------------
 
 
-def ask(path: Path, what: str = 'packer.preamble()') -> bytes:
+def ask(path: Path, what: str = 'packer.preamble(manifest.PREAMBLE)') -> bytes:
     """Return what the econtext at `path` of sys.path answers."""
-    program = 'import sys; from econtext.controller.modules import packer; sys.stdout.buffer.write(%s)' % what
+    program = 'import sys; from econtext.controller.modules import manifest, packer; sys.stdout.buffer.write(%s)' % what
     environ = dict(os.environ, PYTHONPATH=str(path))
     return subprocess.run([sys.executable, '-c', program], env=environ, capture_output=True, check=True).stdout
 
@@ -270,7 +271,7 @@ def test_out_of_an_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, 'w') as made:
         for path, name in sources():
             made.write(path, name)
-    assert ask(archive) == packer.preamble()
+    assert ask(archive) == packer.preamble(manifest.PREAMBLE)
 
 
 def test_out_of_a_built_package(tmp_path: Path) -> None:
@@ -290,10 +291,11 @@ def test_a_wheel_holds_the_preamble(tmp_path: Path, repository: Path) -> None:
     subprocess.run(command, cwd=repository, check=True, capture_output=True)
     (wheel,) = tmp_path.glob('*.whl')
     with zipfile.ZipFile(wheel) as made:
-        assert made.read('econtext/' + packer.BUILT) == packer.pack(packer.preamble_units(packer.read_source))
+        assert made.read('econtext/' + packer.BUILT) == packer.pack(
+            packer.preamble_units(manifest.PREAMBLE, packer.read_source))
         sources = marshal.loads(made.read('econtext/' + packer.BUILT_SOURCES))
         assert 'econtext/py.typed' in made.namelist()
-    expected = {path for ring in packer.TRAVELLING for path in (PACKAGE / ring).glob('*.py')}
+    expected = {path for ring in manifest.RINGS for path in (PACKAGE / ring).glob('*.py')}
     assert len(sources) == len(expected)
     for name, source in sources.items():
         assert source == packer.squeeze(packer.read_source(name))

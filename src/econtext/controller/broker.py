@@ -30,8 +30,8 @@ from econtext.controller.connect.options import Wish
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.lifecycle import CLOSING, LAST, Family
-from econtext.controller.modules import packer
-from econtext.controller.modules.repository import LATER, Modules, pack_units
+from econtext.controller.modules import manifest, packer
+from econtext.controller.modules.repository import Modules, pack_units
 from econtext.controller.protocol import messages, values
 from econtext.controller.protocol.names import Names
 from econtext.controller.runtime import signals
@@ -95,7 +95,7 @@ class Broker(Names, Family, Allows):
     ) -> None:
         super().__init__()
         self.modules = Modules(forward, installed, allow_modules, deny_modules)
-        self.preamble = packer.preamble()
+        self.preamble = packer.preamble(manifest.PREAMBLE)
         self.loop = ControllerLoop()
         self.router = Gate(self)
         self.names: dict[Any, tuple[str, str]] = {}
@@ -157,8 +157,8 @@ class Broker(Names, Family, Allows):
             context.lines.put(lambda: say(
                 logger, logging.INFO, 'it shows in ps under another name: %s', said.trouble))
         self.kin.learn(context)
-        context.conduct.account.cast(len(LATER))
-        self.hand(context, LATER)
+        context.conduct.account.cast(len(manifest.AFTER_HELLO))
+        self.hand(context, manifest.AFTER_HELLO)
         context.became_ready()
 
     def on_want(self, src: int, handle: int, body: bytes) -> None:

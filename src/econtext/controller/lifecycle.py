@@ -26,8 +26,8 @@ from econtext.controller.connect.connectors import Origin
 from econtext.controller.connect.options import GIL_LIMIT, HEARTBEAT, PATIENCE, Wish, check_common, plain
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
-from econtext.controller.modules import bytecode
-from econtext.controller.modules.repository import LATER, NURSERY, PREAMBLE, PUSHED, Modules, pushed
+from econtext.controller.modules import bytecode, manifest
+from econtext.controller.modules.repository import PUSHED, Modules, pushed
 from econtext.controller.protocol import values
 from econtext.controller.runtime import loggers, signals
 from econtext.controller.runtime.deadlines import Expired
@@ -152,7 +152,7 @@ class Family(Origin[Context]):
             # While the program starts.
             self.furnish(context)
             if context.kin:
-                self.get_ready(LATER)
+                self.get_ready(manifest.AFTER_HELLO)
         else:
             self.send_through(via, context, module.__name__, options, given)
             self.furnish(context)
@@ -176,7 +176,7 @@ class Family(Origin[Context]):
         for hop in via.path()[:-1]:
             self.router.send(ROUTE, hop.id, context.id, b'%d' % via.id)
         via.bear()
-        via.push(*NURSERY, connector)
+        via.push(*manifest.FOR_CHILDREN, connector)
         plain = {key: revealed(value) for key, value in answers.items() if not callable(value)}
         asked = [key for key, value in answers.items() if callable(value)]
         self.router.send(
@@ -199,11 +199,11 @@ class Family(Origin[Context]):
 
     def furnish(self, context: Context) -> None:
         """Send what follows the preamble, and the cast that makes use of it."""
-        context.sent.update(PUSHED + LATER + PREAMBLE)
+        context.sent.update(PUSHED + manifest.AFTER_HELLO + manifest.PREAMBLE)
         self.hand(context, PUSHED)
         common = context.common
         if context.threads > 1:
-            context.push('econtext.core.pool')
+            context.push(*manifest.FOR_THREADS)
         argv0 = common.get('argv0')
         title = (self.title if argv0 is None else argv0).encode('utf-8', 'surrogateescape')
         argv = [word.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
@@ -220,7 +220,7 @@ class Family(Origin[Context]):
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
         if context.to_undo:
-            context.push('econtext.core.undone')
+            context.push(*manifest.FOR_ENGLISH)
             self.router.send(CALL, context.id, 0, values.encode_call('econtext.core.undone', 'undo', (), {}))
 
     def height(self, who: int) -> int:

@@ -37,16 +37,9 @@ from collections.abc import Callable, Iterator, Sequence
 Unit = tuple[str, str]
 Place = tuple[int, int]  # line and column, as tokens have them
 
-# The modules of `econtext.core` in the preamble. Each imports only those to its
-# left; the last one is run.
-ORDER = tuple('wire codec router loop calls importer logs main'.split())
-
 # The child's own `econtext`: whoever asks whether it is a slave must not fetch
 # the controller's package for the answer.
 FACE = 'slave = True\n'
-
-# Rings 1 and 2, the folders of what travels.
-TRAVELLING = ('core', 'parent', 'connectors')
 
 # Files of an installed package, put there by hatch_build.py: a checkout has none.
 BUILT = 'preamble.bin'
@@ -244,9 +237,14 @@ def deflate(data: bytes) -> bytes:
     return min(streams, key=len)
 
 
-def preamble_units(read: Callable[[str], str]) -> list[Unit]:
-    """Return the units of the preamble; `read` maps a module's name to its source."""
-    names = ['econtext.core'] + ['econtext.core.' + name for name in ORDER]
+def preamble_units(order: Sequence[str], read: Callable[[str], str]) -> list[Unit]:
+    """
+    Return the units of the preamble.
+
+    `order` names its modules, each of which imports only those before it; `read` maps
+    a module's name to its source.
+    """
+    names = ['econtext.core', *order]
     return [('econtext', squeeze(FACE))] + [(name, squeeze(read(name))) for name in names]
 
 
@@ -267,9 +265,9 @@ def squeezed(name: str) -> str:
 
 
 @functools.cache
-def preamble() -> bytes:
-    """Return the preamble: what was built, or in a checkout, made here and now."""
-    return read_built(BUILT) or pack(preamble_units(read_source))
+def preamble(order: tuple[str, ...]) -> bytes:
+    """Return the preamble of the modules `order`: what was built, or in a checkout, made here and now."""
+    return read_built(BUILT) or pack(preamble_units(order, read_source))
 
 
 @functools.cache
@@ -286,10 +284,14 @@ def read_built(name: str) -> bytes | None:
         return None
 
 
-def built_files(names: Sequence[str], read: Callable[[str], str]) -> dict[str, bytes]:
-    """Return name -> content of what a built package holds; `names` are all that travels."""
+def built_files(order: Sequence[str], names: Sequence[str], read: Callable[[str], str]) -> dict[str, bytes]:
+    """
+    Return name -> content of what a built package holds.
+
+    `order` names the modules of the preamble, `names` all that travels.
+    """
     sources = {name: squeeze(read(name)) for name in names}
     return {
-        BUILT: pack(preamble_units(read)),
+        BUILT: pack(preamble_units(order, read)),
         BUILT_SOURCES: marshal.dumps(sources, 2),
     }
