@@ -143,14 +143,14 @@ class Worker:
         return same(future.result(60), len(values))
 
     def connect(self, context: econtext.Context) -> str:
-        via = self.random.choice((self.broker, context)) if len(context.path()) < 3 else self.broker
+        via = self.random.choice((self.broker, context)) if len(context.route()) < 3 else self.broker
         if len(self.contexts) >= MOST:
             self.leave(self.contexts[0])
         self.contexts.append(via.local())
         return 'started'
 
     def leave(self, context: econtext.Context) -> str:
-        self.contexts = [each for each in self.contexts if context not in each.path()]
+        self.contexts = [each for each in self.contexts if context not in each.route()]
         context.close()
         return 'closed'
 
@@ -158,7 +158,7 @@ class Worker:
         pid = context.wait_ready(60).pid
         future = context.submit(soak_far.rest, 0.05)
         os.kill(pid, signal.SIGKILL)
-        self.contexts = [each for each in self.contexts if context not in each.path()]
+        self.contexts = [each for each in self.contexts if context not in each.route()]
         try:
             future.result(60)
         except GONE:
@@ -184,7 +184,7 @@ def left(broker: econtext.Broker) -> dict[str, int]:
     """Count what is there when nothing is to be."""
     return {
         'questions': len(broker.router.asked),
-        'contexts': len(broker.contexts) + len(broker.unburied) + len(broker.births),
+        'contexts': len(broker.contexts) + len(broker.unreaped) + len(broker.births),
         'links': len(broker.router.links),
         'channels': len(broker.channels.open_channels),
         'descriptors': len(os.listdir('/proc/self/fd')),

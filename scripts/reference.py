@@ -30,6 +30,7 @@ from econtext.controller.connect import (  # noqa: E402
     namespaces,
     users,
 )
+from econtext.controller.files.methods import Files  # noqa: E402
 from econtext.controller.session import callbacks, calls  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'reference.md'
@@ -48,19 +49,21 @@ CONTENTS
 
 # Each class with its public methods. Those that a Broker and a Context have in common come once.
 CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
-    (econtext.Broker, 'econtext.Broker', ('listen', 'close')),
-    (local.Here, 'Connectors: methods of Broker and of Context', ('local', 'fork', 'command')),
-    (hosts.Hosts, 'Connectors to other machines', ('ssh',)),
-    (users.Users, 'Connectors to other users', ('sudo', 'su', 'doas')),
-    (containers.Boxes, 'Connectors into containers', ('docker', 'podman', 'kubectl', 'lxc', 'lxd', 'incus')),
-    (namespaces.Namespaces, 'Connectors into namespaces',
+    (econtext.Broker, 'econtext.Broker', ('fleet', 'listen', 'close')),
+    (local.LocalConnectors, 'Connectors: methods of Broker and of Context', ('local', 'fork', 'command')),
+    (hosts.HostConnectors, 'Connectors to other machines', ('ssh',)),
+    (users.UserConnectors, 'Connectors to other users', ('sudo', 'su', 'doas')),
+    (containers.ContainerConnectors, 'Connectors into containers',
+     ('docker', 'podman', 'kubectl', 'lxc', 'lxd', 'incus')),
+    (namespaces.NamespaceConnectors, 'Connectors into namespaces',
      ('chroot', 'nsenter', 'bubblewrap', 'unshare', 'systemd_nspawn', 'machinectl', 'jail')),
-    (connectors.Origin, 'Connectors by name', ('connect',)),
+    (connectors.Connectors, 'Connectors by name', ('connect',)),
     (
         econtext.Context,
         'econtext.Context',
         ('call', 'submit', 'options', 'channel', 'stream', 'wait_ready', 'shutdown', 'close'),
     ),
+    (Files, 'Files: methods of Context', ('put', 'get', 'open', 'path')),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
     (econtext.Attachment, 'econtext.Attachment', ('context', 'close')),
     (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'keep', 'close')),
@@ -70,6 +73,16 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
         'econtext.Future',
         ('result', 'exception', 'done', 'cancel', 'cancelled', 'interrupt'),
     ),
+    (econtext.Fleet, 'econtext.Fleet',
+     ('call', 'submit', 'map', 'stream', 'filter', 'options', 'connect_all', 'context', 'executor',
+      'shutdown', 'close')),
+    (econtext.Results, 'econtext.Results', ('raise_for_failures',)),
+    (econtext.Futures, 'econtext.Futures', ('as_completed', 'results', 'interrupt')),
+    (econtext.HostFuture, 'econtext.HostFuture', ('interrupt',)),
+    (econtext.FleetExecutor, 'econtext.FleetExecutor', ('submit', 'shutdown')),
+    (econtext.FleetStream, 'econtext.FleetStream', ('close',)),
+    (econtext.Host, 'econtext.Host', ('matches',)),
+    (econtext.Progress, 'econtext.Progress', ()),
     (econtext.Secret, 'econtext.Secret', ('reveal',)),
     (callbacks.Program, 'econtext.program', ('call',)),
     (callbacks.Allows, 'Calls from contexts: methods of Broker and of Context', ('allow',)),
@@ -82,12 +95,13 @@ MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
     (econtext.ssh, ('connect',)),
     (econtext.sudo, ('connect',)),
     (testing, ('check_connector',)),
+    (econtext.inventory, ('ssh_config', 'ansible', 'toml')),
     (econtext.utils, ('run_with_broker', 'log_to_stderr')),
 )
 ERRORS = tuple(
     (
         'EcontextError ConnectError ContextLost CorruptStream CallError CallTimeout Interrupted '
-        'NotAllowed InternalError'
+        'NotAllowed FleetError InternalError'
     ).split()
 )
 RESERVED = ('InternalError',)
@@ -132,6 +146,17 @@ can be an argument too. The function can call `call` of it, if it lies below the
     'econtext.Attachment': '`contexts` is the list of those there are now. `path` is where it is attached.',
     'econtext.Channel': '`context` is the one it was opened with. It is an iterator.',
     'econtext.Report': '`ok` tells whether no step failed; `failed` is the step that did, or None.',
+    'econtext.Fleet': '''\
+`hosts` are its Hosts. All connectors are methods that return a fleet of what they start on each.
+
+| type | is |
+|---|---|
+| `Hosts` | a name, pattern, `econtext.Host` or mapping from names to options; a function or list of these |
+| `Connector` | a name, or `Callable[[Broker, econtext.Host], Context]` |
+| `Amount` | `int \\| str`, such as `10` or `'10%'` |
+| `Wanted` | `bool \\| Callable[[econtext.Progress], object] \\| None` |''',
+    'econtext.Futures': 'It is a mapping: `futures[host]`, `futures.items()`.',
+    'econtext.Progress': '`total`, `ended` and `rate`, in hosts per second, are computed from these.',
     'econtext.Future': '`add_done_callback` and the functions of `concurrent.futures` work as with any future.',
 }
 IN_A_CONTEXT = """\

@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from econtext import inventory as inventory
     from econtext import local as local
     from econtext import ssh as ssh
     from econtext import sudo as sudo
@@ -44,6 +45,15 @@ if TYPE_CHECKING:
     from econtext.controller.errors import InternalError as InternalError
     from econtext.controller.errors import Interrupted as Interrupted
     from econtext.controller.errors import NotAllowed as NotAllowed
+    from econtext.controller.fleet.executor import FleetExecutor as FleetExecutor
+    from econtext.controller.fleet.fleet import Fleet as Fleet
+    from econtext.controller.fleet.futures import Futures as Futures
+    from econtext.controller.fleet.futures import HostFuture as HostFuture
+    from econtext.controller.fleet.hosts import Host as Host
+    from econtext.controller.fleet.progress import Progress as Progress
+    from econtext.controller.fleet.results import FleetError as FleetError
+    from econtext.controller.fleet.results import Results as Results
+    from econtext.controller.fleet.streams import FleetStream as FleetStream
     from econtext.controller.protocol.classes import register as register
     from econtext.controller.raised import CallError as CallError
     from econtext.controller.secret import Secret as Secret
@@ -87,6 +97,15 @@ HOMES = {
     'Context': 'controller.context',
     'Future': 'controller.session.futures',
     'Stream': 'controller.session.streams',
+    'Fleet': 'controller.fleet.fleet',
+    'FleetExecutor': 'controller.fleet.executor',
+    'FleetError': 'controller.fleet.results',
+    'FleetStream': 'controller.fleet.streams',
+    'Futures': 'controller.fleet.futures',
+    'Host': 'controller.fleet.hosts',
+    'HostFuture': 'controller.fleet.futures',
+    'Progress': 'controller.fleet.progress',
+    'Results': 'controller.fleet.results',
     'Report': 'controller.doctor.examination',
     'Secret': 'controller.secret',
     'Step': 'controller.doctor.examination',
@@ -94,6 +113,7 @@ HOMES = {
     'program': 'controller.session.callbacks',
     'register': 'controller.protocol.classes',
     'select': 'controller.session.selection',
+    'inventory': '',
     'local': '',
     'ssh': '',
     'sudo': '',

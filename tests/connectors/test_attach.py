@@ -130,8 +130,8 @@ def test_a_context_that_ends(broker: econtext.Broker, attached: Any) -> None:
     child = broker.local(name='box')
     box = attached.context('box')
     future = box.submit(time.sleep, 30)
-    assert broker.reception is not None
-    eventually(lambda: broker.reception.guests[0].calls)  # type: ignore[union-attr]
+    assert broker.attach_server is not None
+    eventually(lambda: broker.attach_server.programs[0].calls)  # type: ignore[union-attr]
     child.close()
     with pytest.raises(econtext.ContextLost, match='box: it was closed'):
         future.result(10)
@@ -170,8 +170,8 @@ def test_a_program_that_dies(broker: econtext.Broker, path: str, tmp_path: pathl
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert child.call(os.getppid) == os.getpid()
     assert not os.path.exists(path + '.made'), 'what had not begun is withdrawn'
-    assert broker.reception is not None
-    eventually(lambda: not broker.reception.guests)  # type: ignore[union-attr]
+    assert broker.attach_server is not None
+    eventually(lambda: not broker.attach_server.programs)  # type: ignore[union-attr]
 
 
 def test_others_do_not_get_in(

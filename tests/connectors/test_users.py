@@ -13,7 +13,7 @@ import econtext
 from econtext.connectors import doas, su
 from econtext.parent import command
 from lab import pythons, reach, require
-from lab.accounts import Accounts
+from lab.accounts import Accounts, with_doas_rules
 from lab.sshd import Sshd
 
 # Hides the terminals of the machine from the command that follows.
@@ -23,6 +23,13 @@ NO_TERMINALS = ['unshare', '-m', 'sh', '-c', 'mount --bind /dev/null /dev/ptmx &
 @pytest.fixture(autouse=True)
 def programs() -> None:
     require('accounts', 'doas')
+
+
+@pytest.fixture(scope='module')
+def rules(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What starts a command that sees our rules of doas, whichever the machine has."""
+    require('accounts', 'doas', 'unshare')
+    return with_doas_rules(tmp_path_factory.mktemp('doas'))
 
 
 def become(broker: econtext.Broker, accounts: Accounts, kind: str, *before: str, **options: Any) -> econtext.Context:
@@ -76,8 +83,8 @@ def test_su_refused(broker: econtext.Broker, accounts: Accounts) -> None:
     fails(plain.su('ect_target', su_path='/no/su'), 'not-found', 'no program')
 
 
-def test_doas(broker: econtext.Broker, accounts: Accounts) -> None:
-    asking, free = become(broker, accounts, 'doas'), become(broker, accounts, 'doasnopw')
+def test_doas(broker: econtext.Broker, accounts: Accounts, rules: list[str]) -> None:
+    asking, free = become(broker, accounts, 'doas', *rules), become(broker, accounts, 'doasnopw', *rules)
     assert free.doas().call(os.getuid) == 0
     assert free.doas('ect_target').call(os.getuid) == accounts['target'].uid
     root = asking.doas(password='pw-ect_doas')
@@ -86,29 +93,28 @@ def test_doas(broker: econtext.Broker, accounts: Accounts) -> None:
     fails(asking.doas(password='wrong'), 'wrong-password')
     fails(asking.doas(), 'password-required')
     fails(free.doas('ect_nobody'), 'no-such-user')
-    fails(become(broker, accounts, 'plain').doas(password='any'), 'not-allowed')
+    fails(become(broker, accounts, 'plain', *rules).doas(password='any'), 'not-allowed')
     fails(free.doas(doas_path='/no/doas'), 'not-found', 'No such file')
     reach.record('connector', 'doas', 'OpenDoas')
 
 
-def test_without_a_terminal(broker: econtext.Broker, accounts: Accounts) -> None:
-    require('unshare')
+def test_without_a_terminal(broker: econtext.Broker, accounts: Accounts, rules: list[str]) -> None:
     plain = become(broker, accounts, 'plain', *NO_TERMINALS)
     fails(plain.su('ect_target', password='pw-ect_target'), 'tty-required')
-    asking = become(broker, accounts, 'doas', *NO_TERMINALS)
+    asking = become(broker, accounts, 'doas', *rules, *NO_TERMINALS)
     fails(asking.doas(password='pw-ect_doas'), 'tty-required')
-    free = become(broker, accounts, 'doasnopw', *NO_TERMINALS)
+    free = become(broker, accounts, 'doasnopw', *rules, *NO_TERMINALS)
     assert free.doas().su('ect_target').call(os.getuid) == accounts['target'].uid
 
 
-def test_through_contexts_of_another_python(broker: econtext.Broker, accounts: Accounts) -> None:
+def test_through_contexts_of_another_python(broker: econtext.Broker, accounts: Accounts, rules: list[str]) -> None:
     python = str(pythons.public_python('2.7'))
     plain = become(broker, accounts, 'plain', python=python)
     target = plain.su('ect_target', password='pw-ect_target')
     here = target.local()
     assert here.call(os.getuid) == accounts['target'].uid
     assert here.python_version[:2] == (2, 7)
-    assert become(broker, accounts, 'doasnopw', python=python).doas().call(os.getuid) == 0
+    assert become(broker, accounts, 'doasnopw', *rules, python=python).doas().call(os.getuid) == 0
 
 
 def test_behind_ssh(broker: econtext.Broker, accounts: Accounts, sshd: Sshd) -> None:

@@ -68,7 +68,7 @@ def test_local_on_every_python(broker: econtext.Broker, python: Interpreter) -> 
     assert (pid, parent, user, name) == (child.pid, os.getpid(), os.geteuid(), 'travel.facts')
     assert child.python_version[:2] == python.version
     assert child.executable == python
-    assert loader == 'econtext.core.importer', 'the module came from memory'
+    assert loader == 'econtext.core.pull', 'the module came from memory'
 
 
 @matrix
@@ -249,7 +249,7 @@ def test_ssh_through_ssh_then_sudo_then_local(
     assert last.call(facts.version) == public_python.version
     assert [c.call(os.geteuid) for c in (web, db, root, last)] == [plain.uid, nopw.uid, 0, 0]
     assert last.call(facts.identity)[1] == root.pid
-    assert last.call(facts.identity)[4] == 'econtext.core.importer'
+    assert last.call(facts.identity)[4] == 'econtext.core.pull'
     for context in (web, db, root, last):
         files = context.call(facts.module_files, 'econtext')
         assert 'econtext.core.router' in files
@@ -280,11 +280,13 @@ def test_what_is_behind_a_failure_tells_the_cause(
     hop = broker.local(python=python, name='hop')
     hop.wait_ready(30)
     slow = tmp_path / 'slow'
-    slow.write_text('#!/bin/sh\nread line\nexit 1\n')     # fails after all have been started
+    os.mkfifo(tmp_path / 'go')
+    slow.write_text(f'#!/bin/sh\nread line < {tmp_path}/go\nexit 1\n')     # fails after all have been started
     slow.chmod(0o755)
     bad = hop.local(python=str(slow), name='bad')
     below = bad.local(name='below')
     last = below.local(name='last')
+    (tmp_path / 'go').write_text('\n')
     with pytest.raises(econtext.ConnectError) as caught:
         last.call(os.getpid)
     error = caught.value
@@ -546,6 +548,7 @@ def test_one_trip_holds_all_that_the_first_call_needs(
     fake.chmod(0o755)
     child = broker.ssh('foo', ssh_path=str(fake), python=sys.executable, one_trip=True)
     assert child.call(calls.echo, 'from the command line') == 'from the command line'
+    eventually(record.exists)  # cat, beside it, may be the last to begin
     assert record.read_bytes() == b''
 
 

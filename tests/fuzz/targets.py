@@ -154,7 +154,7 @@ def gate(data: bytes) -> None:
         pass
     shown, sys.excepthook = sys.excepthook, lambda *error: FAILED.append(error)
     try:
-        broker.loop.run_due()
+        broker.loop.run_callbacks()
     finally:
         sys.excepthook = shown
     assert FAILED == [], FAILED
@@ -180,10 +180,10 @@ def stage() -> econtext.Broker:
         made = econtext.Broker()
         # No bytes of theirs make us fail: all that is wrong with them is BadFrame.
         made.loop.fail = defect  # type: ignore[method-assign]
-        made.close()    # its thread and descriptors; what it is told is kept, and done by run_due()
+        made.close()    # its thread and descriptors; what it is told is kept, and done by run_callbacks()
         STAGE.append(made)
     broker = STAGE[0]
-    for table in (broker.contexts, broker.unburied, broker.router.links, broker.router.asked):
+    for table in (broker.contexts, broker.unreaped, broker.router.links, broker.router.asked):
         table.clear()
     broker.loop.events.clear()
     broker.loop.chores.clear()
@@ -191,8 +191,10 @@ def stage() -> econtext.Broker:
     for number, above in ((1, None), (2, 1), (3, None), (4, 3)):
         via = broker.contexts[above] if above else None
         context = Context(broker, number, f'context{number}', via)
-        context.ready = number != 2
-        broker.contexts[number] = broker.unburied[number] = context
+        context.advance('launch')
+        if number != 2:
+            context.advance('hello')
+        broker.contexts[number] = broker.unreaped[number] = context
         broker.router.links[number] = links[number] = links[above] if above else Wire()
         if via:
             via.children[number] = context
@@ -204,6 +206,9 @@ class Wire:
     """A link that leads nowhere."""
 
     queue: tuple[bytes, ...] = ()   # all is written at once
+
+    def __init__(self) -> None:
+        self.transport = self
 
     def send(self, *frame: Any) -> None:
         pass

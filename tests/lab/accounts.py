@@ -2,8 +2,8 @@
 
 Invariants:
 * Every account's name begins with `ect_`; the password of NAME is `pw-NAME`.
-* The files written besides are /etc/sudoers.d/econtext-tests, never before visudo has read it, and
-  /etc/doas.conf, if there was none; sudo writes below RECORDS.
+* The file written besides is /etc/sudoers.d/econtext-tests, never before visudo has read it; sudo writes below
+  RECORDS. The rules of doas are seen by the commands of the tests alone: the machine keeps its own.
 * Test runs may overlap: the first makes the accounts, the last removes them. A run that died holds
   no lock, so the next one repairs what it left and removes it in its turn.
 
@@ -73,13 +73,13 @@ ect_sudo,ect_rootpw,ect_lect,ect_wording,ect_factors ALL=(ALL:ALL) ALL
 ect_nopw,ect_tty,ect_pty,ect_logio ALL=(ALL:ALL) NOPASSWD: ALL
 """
 
-DOAS_FILE = Path('/etc/doas.conf')
 DOAS_RULES = """\
-# econtext-tests
 permit ect_doas
 permit nopass ect_doasnopw
 permit nopass root
 """
+# Lays folder $0 over /etc, for the command that follows and all that it starts.
+OVERLAY = 'mount -t overlay overlay -o "lowerdir=$0:/etc" /etc && exec "$@"'
 
 NOISE = 'echo "BANNER stdout"\necho "BANNER stderr" >&2\n'
 
@@ -156,11 +156,21 @@ class Accounts(Mapping[str, Account]):
         return len(self._found)
 
 
+def with_doas_rules(folder: Path) -> list[str]:
+    """Return what starts a command that sees DOAS_RULES in /etc/doas.conf, written into `folder`; needs root."""
+    rules = folder / 'doas.conf'
+    if not rules.exists():
+        rules.write_text(DOAS_RULES)
+        rules.chmod(0o400)
+    words = [need('unshare'), '-m', need('sh'), '-c', OVERLAY, str(folder)]
+    if subprocess.run([*words, need('true')], capture_output=True, timeout=30).returncode:
+        unavailable('doas: no overlay can be mounted on /etc here')
+    return words
+
+
 def remove() -> None:
     """Remove the sudo rules, and every account with our prefix together with its processes and home."""
     RULES_FILE.unlink(missing_ok=True)
-    if _doas_rules_are_ours():
-        DOAS_FILE.unlink()
     shutil.rmtree(RECORDS, ignore_errors=True)
     for entry in pwd.getpwall():
         if entry.pw_name.startswith(PREFIX):
@@ -189,11 +199,6 @@ def _ensure() -> Iterator[tuple[str, Account]]:
             yield kind, Account(entry.pw_name, f'pw-{entry.pw_name}', entry.pw_shell, home, entry.pw_uid, entry.pw_gid)
             _furnish(kind, home, entry.pw_uid, entry.pw_gid)
     _install_rules()
-    if missing('doas') is None and (_doas_rules_are_ours() or not DOAS_FILE.exists()):
-        draft = DOAS_FILE.with_name('doas.conf.econtext-tests')
-        draft.write_text(DOAS_RULES)
-        draft.chmod(0o400)
-        os.replace(draft, DOAS_FILE)
 
 
 def _furnish(kind: str, home: Path, uid: int, gid: int) -> None:
@@ -215,10 +220,6 @@ def _install_rules() -> None:
         draft.chmod(0o440)
         _run('visudo', '-q', '-cf', str(draft), check=True)
         os.replace(draft, RULES_FILE)
-
-
-def _doas_rules_are_ours() -> bool:
-    return DOAS_FILE.is_file() and DOAS_FILE.read_text().startswith('# econtext-tests\n')
 
 
 def _end_processes(uid: int) -> None:

@@ -133,7 +133,7 @@ def test_what_escapes_in_a_turn_ends_no_thread_and_comes_out_of_no_wait(
             eventually(lambda number=number: watcher.seen >= number, 10, 'the spare thread goes on')  # type: ignore[misc]
         else:
             wait = Wait(loop, time.monotonic() + 10)
-            loop.at(time.monotonic() + 0.05, lambda wait=wait: loop.finish(wait))  # type: ignore[misc]
+            loop.call_at(time.monotonic() + 0.05, lambda wait=wait: loop.finish(wait))  # type: ignore[misc]
             loop.wait(wait)
     assert watcher.seen == 3
     assert loop.helper.is_alive()
@@ -143,8 +143,8 @@ def test_what_escapes_in_a_turn_ends_no_thread_and_comes_out_of_no_wait(
 def test_a_timer_that_fails_leaves_the_others(loop: ControllerLoop, caplog: pytest.LogCaptureFixture) -> None:
     done = threading.Event()
     now = time.monotonic() + 0.05
-    loop.at(now, fail)
-    loop.at(now, lambda: done.set())
+    loop.call_at(now, fail)
+    loop.call_at(now, lambda: done.set())
     assert done.wait(10)
     eventually(lambda: told(caplog), 10)
 
@@ -163,7 +163,7 @@ def test_a_poller_that_fails_is_asked_again(loop: ControllerLoop, caplog: pytest
     loop.wake()
     assert failed.wait(10)
     wait = Wait(loop, time.monotonic() + 10)
-    loop.at(time.monotonic() + 0.05, lambda: loop.finish(wait))
+    loop.call_at(time.monotonic() + 0.05, lambda: loop.finish(wait))
     loop.wait(wait)
     assert loop.helper.is_alive()
 
@@ -189,16 +189,16 @@ def test_closing_opens_no_lock_that_another_thread_holds(broker: econtext.Broker
     thread.start()
     assert held.wait(20)
     closing = threading.Timer(0.2, let_go.set)
-    closing.start()
     try:
         broker.recover()
         assert not lock.acquire(blocking=False)
         # What waits for that lock goes on in a moment.
+        closing.start()
         closed.close()
+        closing.join()
     finally:
         let_go.set()
         thread.join()
-        closing.join()
     assert wrong == []
     assert broker.loop.helper.is_alive()
     assert kept.options(timeout=10).call(os.getpid) == kept.pid
@@ -213,8 +213,8 @@ def test_who_cannot_be_let_in_disturbs_nobody(
     child = broker.local()
     child.call(os.getpid)
     path = broker.listen()
-    assert broker.reception is not None
-    tries, real = [], broker.reception.socket
+    assert broker.attach_server is not None
+    tries, real = [], broker.attach_server.socket
 
     class Lacking:
         def __getattr__(self, name: str) -> Any:
@@ -227,12 +227,12 @@ def test_who_cannot_be_let_in_disturbs_nobody(
             return real.accept()
 
     monkeypatch.setattr('econtext.controller.attach.server.AGAIN', 0.2)
-    monkeypatch.setattr(broker.reception, 'socket', Lacking())
+    monkeypatch.setattr(broker.attach_server, 'socket', Lacking())
     with socket.socket(socket.AF_UNIX) as guest:
         guest.connect(path)
         for number in range(20):
             assert child.submit(abs, -number).result(10) == number
-        eventually(lambda: broker.reception.guests, 10, 'it is let in in the end')  # type: ignore[union-attr]
+        eventually(lambda: broker.attach_server.programs, 10, 'it is let in in the end')  # type: ignore[union-attr]
     assert len(tries) == 3
     assert tries[1] - tries[0] > 0.15
     assert [record for record in caplog.records if 'no program can attach now' in record.getMessage()]

@@ -16,24 +16,29 @@ KNOWN = """
     atexit: _run_exitfuncs register
     binascii: b2a_base64 a2b_base64
     datetime: date datetime time timedelta tzinfo
-    errno: EACCES EAGAIN EBADF ECHILD EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENOENT ENOEXEC
-        ENOMEM ENOSYS ENOTDIR EPERM EPIPE ESRCH
-    fcntl: FD_CLOEXEC F_DUPFD F_GETFD F_GETFL F_SETFD F_SETFL fcntl ioctl
+    errno: EACCES EAGAIN EBADF ECHILD EEXIST EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENOENT ENOEXEC
+        ENOMEM ENOSYS ENOTDIR ENOTEMPTY ENXIO EPERM EPIPE ESRCH ESTALE errorcode
+    fcntl: FD_CLOEXEC F_DUPFD F_GETFD F_GETFL F_SETFD F_SETFL LOCK_EX LOCK_NB fcntl flock ioctl
+    fnmatch: fnmatchcase
     gc: collect get_objects
+    grp: getgrgid getgrnam
     itertools: count chain
     logging: Handler getLogger
     marshal: dumps loads
     os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WCOREDUMP WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG
-        WTERMSIG
-        X_OK R_OK W_OK F_OK _exit access chdir close defpath dup dup2 environ execv execve execvp fdopen fork fstat
-        getcwd getegid geteuid getgid getpgid getpgrp getpid getppid getuid isatty kill killpg linesep listdir lseek
-        nice open openpty path pipe read sep setgid setpgid setsid setuid spawnv stat strerror sysconf system times
-        ttyname umask uname unlink urandom waitpid write
-    os.path: abspath basename dirname exists expanduser isabs isdir isfile join normpath realpath split splitext
+        WTERMSIG X_OK R_OK W_OK F_OK _exit access chdir chmod chown close defpath dup dup2 environ execv execve execvp
+        fdopen fork fstat fsync ftruncate getcwd getegid geteuid getgid getpgid getpgrp getpid getppid getuid isatty
+        kill killpg lchown linesep link listdir lseek lstat mkdir nice open openpty path pipe read readlink rename rmdir
+        sep setgid setpgid setsid setuid spawnv stat strerror symlink sysconf system times ttyname umask uname unlink
+        urandom utime waitpid write
+    os.path: abspath basename dirname exists expanduser isabs isdir isfile islink join normpath realpath split splitext
     mmap: mmap
     posix: fork
+    pwd: getpwnam getpwuid
     select: POLLERR POLLHUP POLLIN POLLOUT error poll select
     signal: SIGALRM SIGCHLD SIGHUP SIGINT SIGKILL SIGPIPE SIGTERM SIGURG SIG_DFL SIG_IGN alarm getsignal pause signal
+    shutil: copyfile copymode
+    stat: S_IFDIR S_IFLNK S_IFMT S_IMODE S_ISDIR S_ISLNK S_ISREG
     struct: calcsize error pack unpack
     sys: _getframe argv byteorder exc_info executable exit getrecursionlimit maxunicode meta_path modules path
         path_hooks platform prefix setrecursionlimit stderr stdin stdout version version_info

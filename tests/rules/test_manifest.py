@@ -35,7 +35,7 @@ def test_each_name_is_a_file() -> None:
 
 def test_each_list_is_among_the_sendings() -> None:
     lists = {name: value for name, value in vars(manifest).items() if name.isupper() and isinstance(value, tuple)}
-    del lists['RINGS'], lists['PACKAGES']
+    del lists['RINGS'], lists['PACKAGES'], lists['CASTS']
     assert sorted(lists.values()) == sorted(manifest.SENDINGS.values())
 
 
@@ -46,13 +46,19 @@ def test_only_what_is_sent_ahead_of_a_use_is_named_twice() -> None:
         assert {name: sent(name) for name in names if len(sent(name)) != 1} == {}
 
 
+def test_casts_are_sent_before_they_are_called() -> None:
+    assert set(manifest.CASTS) <= set(manifest.AFTER_HELLO)
+
+
 def rows() -> dict[str, list[str]]:
     """Return the cells of each row of the tables of modules of rings 1 and 2, by the full name."""
     found = {}
     for ring, section in re.findall(r'^### Ring ([12])[^\n]*\n(.*?)(?=^###? )', ARCHITECTURE, re.MULTILINE | re.DOTALL):
+        is_of_modules = False
         for line in section.splitlines():
             name, *cells = [cell.strip() for cell in line.strip('|').split('|')]
-            if line.startswith('| `'):
+            is_of_modules = line.startswith('|') and (is_of_modules or name == 'module')
+            if is_of_modules and line.startswith('| `'):
                 found['econtext.' + ('core.' if ring == '1' else '') + name.strip('`')] = cells
     found.pop('econtext.connectors.*')
     return found
@@ -73,6 +79,11 @@ def test_connectors_import_what_is_sent_with_them() -> None:
         name for connector in ('docker', 'su') for name, _ in modules.closure(f'econtext.connectors.{connector}', set())
     }  # fmt: skip
     assert found >= set(manifest.FOR_CONNECTORS)
+
+
+@pytest.mark.parametrize('name', manifest.WITH_CALLS)
+def test_what_is_called_here_is_sent_with_the_call(name: str) -> None:
+    assert name in dict(repository.Modules().closure(name, set()))
 
 
 def test_for_classes(monkeypatch: pytest.MonkeyPatch) -> None:

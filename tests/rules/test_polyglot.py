@@ -40,7 +40,7 @@ for line in sys.stdin:
 sys.exit(bad)
 """
 
-# What came after 2.4; which version brought it is tested with the table itself, tests/unit/test_grammar.py.
+# What came after 2.4; which version brought it is tested with the table itself, tests/unit/modules/test_grammar.py.
 NEWER = (
     'a = b if c else d', 'with a: pass', 'with a as b: pass', 'try: a()\nexcept B: pass\nfinally: c()',
     'try: a()\nexcept B as e: pass', 'try: a()\nexcept* B: pass', 'from . import a', 'from ..b import a',

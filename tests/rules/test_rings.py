@@ -33,7 +33,7 @@ IMPURE = {'os', 'select', 'socket', 'threading', '_thread', 'thread', 'time', 's
 ALLOWED = {'parent.command': {'os'}, 'connectors': {'os'}}
 
 # The one way out: whoever is told to start a child becomes a parent then, and fetches how.
-OUTWARDS = {('core.life', 'parent.nursery'), ('core.face', 'parent.caller')}
+OUTWARDS = {('core.life', 'parent.nursery')}
 
 # Modules of the standard library that this Python has no more, or not yet.
 OTHER_STANDARD = set(

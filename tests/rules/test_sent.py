@@ -17,6 +17,7 @@ EXEMPT = {
     'stops/forking.py': 'for Pythons with multiprocessing',
     'stops/slow.py': 'a program in front of a context',
     'stops/spawned.py': 'for Pythons with multiprocessing',
+    'errands/fleets.py': "for the program's own Python: generators that tell how they were ended",
     'errands/wrong.py': 'generators and coroutines, for Pythons that have them',
     'travel/raising.py': 'exceptions of every kind, some of which are newer',
     'travel/classes.py': 'registered classes, such as dataclasses',

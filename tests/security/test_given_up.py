@@ -46,14 +46,14 @@ def test_what_a_context_says_that_is_being_ended_has_no_effect(
     origin = {'below us': broker, 'behind a hop': hop, 'behind two hops': behind}[place]
     enemy = origin.local(python=[sys.executable, '-S', ENEMY, act], name='enemy')
     give_up(enemy, act)
-    eventually(lambda: enemy.id not in broker.unburied, 20, 'its program is gone')
+    eventually(lambda: enemy.id not in broker.unreaped, 20, 'its program is gone')
     assert [context.call(os.getpid) for context in honest] == pids
     assert not any(context.error for context in [*honest, starting])
-    assert starting.id in broker.unburied
+    assert starting.id in broker.unreaped
     assert asked == []
     assert 'forged' not in caplog.text
     assert not enemy.ready or act != 'forges_when_refused'
-    starting.seen = True
+    starting.reported = True
     broker.close()
     eventually(lambda: not any(map(leaks.alive, pids)), 10, 'no process outlives the broker')
 
@@ -66,10 +66,10 @@ def test_a_context_that_is_being_ended_can_bury_its_children(broker: econtext.Br
     parent = origin.local(python=[sys.executable, '-S', ENEMY, act], name='enemy')
     assert parent.call(os.getpid) == 'honest'  # type: ignore[comparison-overlap]
     child = parent.local(name='child')
-    eventually(lambda: child.conduct.life == SPEAKS, what='it has started')
+    eventually(lambda: child.counters.life == SPEAKS, what='it has started')
     broker.stop(parent, parent.lost('it was closed'))
-    eventually(lambda: child.id not in broker.unburied, 2, 'it was buried before its parent is')
-    assert parent.id in broker.unburied
+    eventually(lambda: child.id not in broker.unreaped, 2, 'it was buried before its parent is')
+    assert parent.id in broker.unreaped
     with pytest.raises(econtext.ContextLost):
         child.call(os.getpid)
-    eventually(lambda: parent.id not in broker.unburied, 20, 'its program is gone')
+    eventually(lambda: parent.id not in broker.unreaped, 20, 'its program is gone')

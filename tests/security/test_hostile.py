@@ -96,7 +96,7 @@ def test_who_does_what_no_honest_context_can_is_ended(scene: Scene, place: str, 
         enemy.options(timeout=15).call(os.getpid)
     with pytest.raises(econtext.ContextLost):
         enemy.call(os.getpid)
-    eventually(lambda: enemy.id not in scene.broker.unburied, what='its program is gone')
+    eventually(lambda: enemy.id not in scene.broker.unreaped, what='its program is gone')
     scene.check()
     assert memory() - before < GROWTH
 
@@ -240,7 +240,7 @@ def test_who_wants_much_is_served_in_turns(scene: Scene, monkeypatch: pytest.Mon
     monkeypatch.setattr(scene.broker.modules, 'answer', record)
     enemy = scene.enemy('below us', 'many_wants')
     enemy.submit(os.getpid)
-    eventually(lambda: len(enemy.conduct.wanted) >= 899, what='it wants much')
+    eventually(lambda: len(enemy.counters.wanted) >= 899, what='it wants much')
     with pytest.raises(econtext.CallError, match=wanted):
         scene.beside.options(timeout=20).call(__import__, wanted)
     assert 0 < order.index(wanted) < 10

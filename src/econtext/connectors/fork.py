@@ -20,6 +20,5 @@ def plan(options):
 
 def begin(home):
     # type: (Any) -> Any
-    """Return the process of a new child of `home`, a context."""
-    from econtext.parent import forking
-    return forking.fork(home)
+    """Return the process of a new child of `home`, the children of a context."""
+    return home.fork()

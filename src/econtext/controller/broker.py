@@ -26,10 +26,10 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller.connect.options import Wish
+from econtext.controller.connect.options import ConnectRequest
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
-from econtext.controller.lifecycle import CLOSING, LAST, Family
+from econtext.controller.lifecycle import CLOSING, LAST, Lifecycle
 from econtext.controller.modules import manifest, packer
 from econtext.controller.modules.repository import Modules, pack_units
 from econtext.controller.protocol import messages, values
@@ -41,12 +41,13 @@ from econtext.controller.runtime.signals import by_signal
 from econtext.controller.session import admission, futures, syntax_check
 from econtext.controller.session.callbacks import Allows, Callbacks
 from econtext.controller.session.channels import Channels
-from econtext.controller.session.router import Gate
+from econtext.controller.session.router import ControllerRouter
 from econtext.controller.text import harmless, indented
 from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
 from econtext.core.labels import seen
 from econtext.core.wire import (
+    CALL,
     ERROR,
     HELLO,
     LOG,
@@ -60,12 +61,16 @@ from econtext.parent import handshake
 from econtext.parent.judge import UNREAD
 
 if TYPE_CHECKING:
-    from econtext.controller.attach.server import Reception
+    from econtext.controller.attach.server import AttachServer
+    from econtext.controller.fleet.fleet import Fleet
+    from econtext.controller.fleet.members import Pool
+    from econtext.controller.fleet.requests import Connector
+    from econtext.controller.fleet.sources import Hosts
 
 log = logging.getLogger('econtext')
 
 
-class Broker(Names, Family, Allows):
+class Broker(Names, Lifecycle, Allows):
     """
     Owns the contexts of a program; use it in a ``with`` statement.
 
@@ -87,7 +92,7 @@ class Broker(Names, Family, Allows):
     """
 
     __reduce_ex__ = stays
-    offered = *Family.offered, 'close', 'listen'
+    offered = *Lifecycle.offered, 'close', 'fleet', 'listen'
 
     def __init__(
         self, *, forward: Iterable[str] = (), installed: Iterable[str] = (),
@@ -97,14 +102,16 @@ class Broker(Names, Family, Allows):
         self.modules = Modules(forward, installed, allow_modules, deny_modules)
         self.preamble = packer.preamble(manifest.PREAMBLE)
         self.loop = ControllerLoop()
-        self.router = Gate(self)
+        self.router = ControllerRouter(self)
         self.names: dict[Any, tuple[str, str]] = {}
         self.channels = Channels(self)
         self.callbacks = Callbacks(self)
         self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
         self.closed = False
-        self.reception: Reception | None = None
+        self.attach_server: AttachServer | None = None
         self.title = default_title()
+        #: The fleets' members, whose connecting is to end before this does.
+        self.pools: weakref.WeakSet[Pool] = weakref.WeakSet()
         self.router.handle({
             HELLO: self.on_hello,
             WANT: self.on_want,
@@ -126,11 +133,46 @@ class Broker(Names, Family, Allows):
 
     # Contexts.
 
-    def start(self, wish: Wish) -> Context:
-        return self.beget(None, wish)
+    def start(self, request: ConnectRequest) -> Context:
+        return self.start_context(None, request)
 
     def prefix(self) -> str:
         return ''
+
+    def fleet(
+        self, hosts: Hosts, *, connector: Connector = 'ssh', connect_limit: int = 64, connect_retries: int = 0,
+        retry_delay: float = 1.0, **options: Any,
+    ) -> Fleet:
+        """
+        Return a fleet: many hosts, on which the same is done.
+
+        `hosts` is a list of names; such as ``'web*'`` are patterns of the user's ssh configuration.
+        Instead of a name there may be a Host, a mapping from names to options of the
+        connector, what ``econtext.inventory`` reads, a function that returns any of these, or
+        another list.  `connector` is how the hosts are reached: the name of a connector, or a function
+        that gets this broker and the Host, and returns a context.  `options` are those of that connector.
+
+        Each host is connected when there is work for it: `connect_limit` of them at a time.  What
+        may be over a moment later, such as no way through the network, is tried again
+        `connect_retries` times, the first time after `retry_delay` seconds, then after twice as long
+        each time, a minute at most.
+
+        Returns at once.  Raises TypeError or ValueError for options that make no sense, and for hosts
+        that are none; that one could not be connected is among the failures of its results.
+
+        Example::
+
+            with econtext.Broker() as broker:
+                fleet = broker.fleet(['web1', 'web2'], username='deploy')
+                print(fleet.call(os.getloadavg).successes)
+        """
+        from econtext.controller.fleet import fleet, sources
+
+        made = fleet.make(
+            self, sources.hosts_from(hosts), self.name_of, connector, connect_limit, connect_retries, retry_delay,
+            options)
+        self.pools.add(made.pool)
+        return made
 
     # What contexts say. In the thread that leads.
 
@@ -156,26 +198,28 @@ class Broker(Names, Family, Allows):
         if said.trouble:
             context.lines.put(lambda: say(
                 logger, logging.INFO, 'it shows in ps under another name: %s', said.trouble))
-        self.kin.learn(context)
-        context.conduct.account.cast(len(manifest.AFTER_HELLO))
+        self.same_python.learn(context)
+        context.counters.account.cast(len(manifest.AFTER_HELLO))
         self.hand(context, manifest.AFTER_HELLO)
+        for name in manifest.CASTS[said.numbers >= (3, 2):]:
+            self.router.send(CALL, src, 0, values.encode_call(name, 'settle', (), {}))
         context.became_ready()
 
     def on_want(self, src: int, handle: int, body: bytes) -> None:
         context = self.contexts[src]
-        if handle in context.conduct.wanted or not handle:
+        if handle in context.counters.wanted or not handle:
             raise BadFrame('it wants two things under one number')
-        if context.via is None and context.conduct.unread.grows(self.router.links[src]):
+        if context.via is None and context.counters.unread.grows(self.router.links[src]):
             raise BadFrame(UNREAD)
         name, here = messages.want(body)
-        conduct = context.conduct
-        if not conduct.account.take(WANT, len(body)):
+        counters = context.counters
+        if not counters.account.take(WANT, len(body)):
             raise BadFrame('it wants too many modules at a time')
-        conduct.wanted.add(handle)
-        conduct.waiting.append((handle, name, here, len(body)))
-        if not conduct.served:
-            conduct.served = True
-            self.loop.delegate(lambda: self.serve(src))
+        counters.wanted.add(handle)
+        counters.waiting.append((handle, name, here, len(body)))
+        if not counters.served:
+            counters.served = True
+            self.loop.call_soon(lambda: self.serve(src))
 
     def on_log(self, src: int, handle: int, body: bytes) -> None:
         lines = self.contexts[src].lines
@@ -193,21 +237,21 @@ class Broker(Names, Family, Allows):
 
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context tells of a child it starts."""
-        context = self.unburied.get(handle)
+        context = self.unreaped.get(handle)
         if context is None:
             # Late: who it is about is gone.
             return
         teller = self.contexts[src]
         event, *details = messages.report(body)
-        life = admission.report(teller.standing(), context.via is teller, context.conduct.life, event)
+        life = admission.report(teller.standing(), context.via is teller, context.counters.life, event)
         if life == admission.FAULT:
             raise BadFrame(f'a report of context {handle}, {seen(event)}, that is not for it to tell')
         if life == admission.IGNORED:
             return
-        context.conduct.life = life
+        context.counters.life = life
         if event == 'ask':
-            context.conduct.questions += 1
-            if context.conduct.questions > handshake.MOST:
+            context.counters.questions += 1
+            if context.counters.questions > handshake.MOST:
                 raise BadFrame('it asks for passwords without end')
         if handle in self.contexts or event == 'buried':
             self.report(context, event, *details)
@@ -218,14 +262,14 @@ class Broker(Names, Family, Allows):
             return
         trace = messages.failure(body)
         context = self.contexts[src]
-        if not context.conduct.account.failed():
+        if not context.counters.account.failed():
             raise BadFrame('more casts failed than it was sent')
         if context.ready:
             context.lines.put(lambda: say(log, logging.ERROR, '%s: %s', context.name, indented(trace)))
         else:
             # Its first step failed: there will be no second.
-            self.unseen.append(context)
-            self.loop.delegate(lambda: self.stop(context, context.failed('ended', trace)))
+            self.unreported.append(context)
+            self.loop.call_soon(lambda: self.stop(context, context.failed('ended', trace)))
 
     def on_beat(self, src: int, asks: int, body: bytes) -> None:
         # Who has yet to read what it was sent hears from us by that.
@@ -238,23 +282,23 @@ class Broker(Names, Family, Allows):
         if asked and asked[0] == src:
             waits: Any = getattr(asked[1], '__self__', None)
             if getattr(waits, 'hears_begun', False):
-                waits.settle(BEGUN, body)
+                waits.set_answer(BEGUN, body)
 
     def serve(self, src: int) -> None:
         """Answer one request for a module, or for a data file of a package; then it is the others' turn."""
         context = self.contexts.get(src)
         if context is None:
             return
-        conduct = context.conduct
+        counters = context.counters
         try:
-            handle, name, here, size = conduct.waiting.popleft()
+            handle, name, here, size = counters.waiting.popleft()
         except IndexError:
             # Another thread was sooner.
             return
         try:
             # Before it has the answer, whereupon it may use the number again.
-            conduct.wanted.discard(handle)
-            conduct.account.give_back(WANT, size)
+            counters.wanted.discard(handle)
+            counters.account.give_back(WANT, size)
             self.supply(context, handle, name, here)
         except BaseException as error:
             # A defect of ours, or of a finder of the program: the context that asks is not to wait for ever.
@@ -264,17 +308,17 @@ class Broker(Names, Family, Allows):
                 raise
             self.loop.fail(f'{context.name}: module {harmless(name)} could not be looked for', error)
         finally:
-            conduct.served = False
-            if conduct.waiting:
+            counters.served = False
+            if counters.waiting:
                 # One that came just now may have this done already: then it is done twice, to no harm.
-                conduct.served = True
-                self.loop.delegate(lambda: self.serve(src))
+                counters.served = True
+                self.loop.call_soon(lambda: self.serve(src))
 
     def supply(self, context: Context, handle: int, name: str, here: str | bool) -> None:
         if isinstance(here, str):
             data = self.modules.resources.answer(name, here, context.sent)
             body = b'' if data is None else b'+' + data
-            context.conduct.unread.add(len(body))
+            context.counters.unread.add(len(body))
         else:
             units = self.modules.answer(name, here)
             fitting = [(name, syntax_check.fitting(context, name, unit)) for name, unit in units]
@@ -282,7 +326,7 @@ class Broker(Names, Family, Allows):
                 what = '< module %s%s', harmless(name), '' if units[0][1] else ': none here'
                 # Not here: this may be the spare thread, and handlers are the program's.
                 context.lines.put(lambda: say(context.lines.logger, logging.DEBUG, *what))
-            context.conduct.unread.add(len(units[0][1][2]) if units[0][1] else 0)
+            context.counters.unread.add(len(units[0][1][2]) if units[0][1] else 0)
             if units[0][1] is None and not here and self.ask_guests(context, handle, name):
                 return
             if fitting == units:
@@ -296,8 +340,8 @@ class Broker(Names, Family, Allows):
     def ask_guests(self, context: Context, handle: int, name: str) -> bool:
         """Have an attached program answer for a module, if one may and can."""
         return bool(
-            self.reception and not self.modules.policy.objection(name)
-            and self.reception.supply(context, handle, name))
+            self.attach_server and not self.modules.policy.objection(name)
+            and self.attach_server.supply(context, handle, name))
 
     def listen(self, path: str | os.PathLike[str] | None = None) -> str:
         """
@@ -313,15 +357,15 @@ class Broker(Names, Family, Allows):
 
             print('attach to', broker.listen())
         """
-        if self.reception is not None:
-            raise EcontextError(f'the broker listens at {self.reception.path} already')
+        if self.attach_server is not None:
+            raise EcontextError(f'the broker listens at {self.attach_server.path} already')
         # Here, for few listen, and it imports what nothing else needs.
-        from econtext.controller.attach.server import Reception, folder
+        from econtext.controller.attach.server import AttachServer, folder
 
         if path is None:
             path = os.path.join(folder(), f'{os.getpid()}.sock')
-        self.reception = Reception(self, os.fspath(path))
-        return self.reception.path
+        self.attach_server = AttachServer(self, os.fspath(path))
+        return self.attach_server.path
 
     def close(self) -> None:
         """
@@ -342,7 +386,10 @@ class Broker(Names, Family, Allows):
             return
         self.closed = True
         LIVE.discard(self)
-        all_contexts = list(self.unburied.values())
+        for pool in list(self.pools):
+            # Before the look at what there is: it may be in the middle of starting one more.
+            pool.close()
+        all_contexts = list(self.unreaped.values())
         direct = [context for context in all_contexts if context.via is None]
         try:
             self.recover()
@@ -350,7 +397,7 @@ class Broker(Names, Family, Allows):
                 self.stop(context, context.lost('the broker was closed'))
             deadline = time.monotonic() + CLOSING
             for context in direct:
-                self.mourn(context, deadline)
+                self.wait_exited(context, deadline)
             for context in all_contexts:
                 context.lines.finish(deadline + LAST)
         except BaseException:
@@ -366,14 +413,14 @@ class Broker(Names, Family, Allows):
         """The last part of close(), which takes place whatever comes."""
         self.recover()
         try:
-            for context in self.unseen:
-                if not context.seen and context.error:
+            for context in self.unreported:
+                if not context.reported and context.error:
                     # Not here: handlers are the program's, and closing has its time.
-                    self.loop.post(functools.partial(
+                    self.loop.call_in_order(functools.partial(
                         say, log, logging.ERROR, 'nobody looked at this failure: %s', context.error()))
         finally:
-            if self.reception is not None:
-                self.reception.close()
+            if self.attach_server is not None:
+                self.attach_server.close()
             try:
                 self.loop.close()
             finally:

@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from econtext.controller.connect.connectors import Origin
-from econtext.controller.connect.options import Common, Secret, Wish, check_window
+from econtext.controller.connect.connectors import Connectors
+from econtext.controller.connect.options import Common, ConnectRequest, Secret, check_window
 from econtext.controller.errors import (
     CallTimeout,
     ConnectError,
@@ -31,19 +31,21 @@ from econtext.controller.errors import (
     stays,
 )
 from econtext.controller.failures import BY_HAND, explain
+from econtext.controller.files.methods import Files
 from econtext.controller.protocol import classes, values
 from econtext.controller.runtime.deadlines import Expired, is_seconds
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import Timer, Wait
-from econtext.controller.runtime.signals import MAIN, look, safe
-from econtext.controller.session.admission import CONVICTED, ENDING, LIVE
-from econtext.controller.session.backpressure import Burden
+from econtext.controller.runtime.signals import MAIN, interruptible, wrap_handlers
+from econtext.controller.session.admission import ENDING, LIVE, REJECTED
+from econtext.controller.session.backpressure import Backlog
 from econtext.controller.session.callbacks import Allows, Callbacks
 from econtext.controller.session.calls import GRACE, Options
-from econtext.controller.session.conduct import Conduct
+from econtext.controller.session.counters import Counters
 from econtext.controller.session.delivery import Delivery
 from econtext.controller.session.futures import Future
 from econtext.controller.session.output import Lines
+from econtext.controller.session.states import END, GREET, GREETED, LAUNCH, NEW, transition
 from econtext.controller.session.streams import Stream
 from econtext.controller.text import harmless, harmless_lines, shown
 from econtext.core import flow
@@ -72,14 +74,14 @@ if TYPE_CHECKING:
         @property
         def contexts(self) -> Mapping[int, Context]: ...
         @property
-        def unburied(self) -> Mapping[int, Context]: ...
+        def unreaped(self) -> Mapping[int, Context]: ...
 
-        def beget(self, via: Context | None, wish: Wish) -> Context: ...
+        def start_context(self, via: Context | None, request: ConnectRequest) -> Context: ...
         def set_timer(self, context: Context) -> None: ...
         def end(self, context: Context) -> None: ...
 
 
-class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
+class Context(Connectors['Context'], Allows, Delivery, Files, concurrent.futures.Executor):
     """
     A place where functions of this program run.
 
@@ -94,7 +96,7 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
     crosses_as = 'econtext'
     __reduce_ex__ = stays
     offered = (
-        *Origin.offered,
+        *Connectors.offered,
         *('call', 'channel', 'close', 'map', 'options', 'shutdown', 'stream', 'submit', 'wait_ready'),
         *('executable', 'name', 'pid', 'python_version', 'via'),
     )
@@ -118,8 +120,8 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
         #: The version of marshal in which it is sent values.
         self.marshal_version = values.FIRST
         #: How it was started, if it is on this machine; is its Python likely to be the one here?
-        self.beginning: tuple[int, str, str] | None = None
-        self.kin = False
+        self.start_key: tuple[int, str, str] | None = None
+        self.same_python = False
         #: What it was started with: answers to what is asked on the way, options.
         self.answers: Mapping[str, Secret] = {}
         self.children: dict[int, Context] = {}
@@ -137,50 +139,52 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
         self.to_undo = False
         self.heartbeat = 0.0
         # With one_trip: what is started once there is a first call to send along.
-        self.unborn: Birth | None = None
+        self.deferred: Birth | None = None
+        # Where it is in its life, see ``session.states``; only advance() writes these three, under the lock.
+        self._state, self._state_lock = NEW, threading.RLock()
         self.ready = False
         #: Makes what is raised where no answer can come; None while one can.
         self.error: Callable[[], EcontextError] | None = None
         #: Was anybody told so?
-        self.seen = False
+        self.reported = False
         #: Were shutdown() or close() called?
         self.shut = False
-        self.conduct = Conduct()
+        self.counters = Counters()
         self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
         self.waits: list[Wait] = []
         #: Futures without an answer.
         self.pending: set[Future[Any]] = set()
-        self.burden = Burden(broker.loop, self.pending)
+        self.backlog = Backlog(broker.loop, self.pending)
         self.plainly = Options(self, None)
 
     def __repr__(self) -> str:
         state = 'lost' if self.error else 'ready' if self.ready else 'starting'
         return f'<econtext.Context {self.name} {state}>'
 
-    def path(self) -> list[Context]:
+    def route(self) -> list[Context]:
         """Return the contexts between the controller and this one, this one last."""
-        before = self.via.path() if self.via else []
+        before = self.via.route() if self.via else []
         return [*before, self]
 
     def standing(self) -> str:
         """Return how far it is believed now, see ``admission``."""
-        if self.conduct.guilty:
-            return CONVICTED
+        if self.counters.rejected:
+            return REJECTED
         return LIVE if self.error is None else ENDING
 
     def ways(self) -> tuple[Lines, ...]:
         """Return what who waits for this context handles: its own lines; while it starts, what is asked on the way."""
         if self.ready:
             return (self.lines,)
-        return tuple(each.lines for each in self.path() if each is self or not each.ready)
+        return tuple(each.lines for each in self.route() if each is self or not each.ready)
 
     def within(self, number: int) -> bool:
         """Is context `number` this one, or above it?"""
-        return number == self.id or any(context.id == number for context in self.path())
+        return number == self.id or any(context.id == number for context in self.route())
 
     # Calls.
 
-    @safe
+    @interruptible
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """
         Run ``function(*args, **kwargs)`` there and return its result.
@@ -248,7 +252,7 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
     ) -> bytes:
         """Return the body of a call, having sent the modules that it needs."""
         if threading.get_ident() == MAIN:
-            look()
+            wrap_handlers()
         if self.error:
             raise self.reason()
         if self.broker.callbacks.running:
@@ -265,11 +269,12 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
             say(self.lines.logger, logging.DEBUG, '> call %s.%s', module, name)
         return body
 
-    def bear(self) -> None:
+    def launch_deferred(self) -> None:
         """Start the context now, if that was put off."""
         with self.sending:
-            birth, self.unborn = self.unborn, None
+            birth, self.deferred = self.deferred, None
         if birth is not None:
+            self.advance(LAUNCH)
             birth.begin()
             self.broker.set_timer(self)
 
@@ -310,10 +315,10 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
 
     # Contexts below.
 
-    def start(self, wish: Wish) -> Context:
+    def start(self, request: ConnectRequest) -> Context:
         if self.error:
             raise self.reason()
-        return self.broker.beget(self, wish)
+        return self.broker.start_context(self, request)
 
     def prefix(self) -> str:
         return self.name + '.'
@@ -335,7 +340,7 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
         deadline = None if timeout is None else time.monotonic() + timeout
         wait = Wait(self.broker.loop, deadline)
         wait.own = self.ways()
-        self.bear()
+        self.launch_deferred()
         self.waits.append(wait)
         if self.ready or self.error is not None:
             wait.done = True
@@ -349,13 +354,26 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
 
     def reason(self) -> EcontextError:
         """Return why no answer can come from here."""
-        self.seen = True
+        self.reported = True
         if self.error:
             return self.error()
         return ContextLost(f'{self.name}: it cannot be reached any more: start it again')
 
+    def advance(self, event: str, error: Callable[[], EcontextError] | None = None) -> None:
+        """Go on in its life. With END, `error` makes what callers get; the first one counts. Any thread."""
+        with self._state_lock:
+            state = transition(self._state, event)
+            if event == END and self.error is None:
+                self.error = error
+            self._state, self.ready = state, state in GREETED
+
+    def disown(self, error: Callable[[], EcontextError]) -> None:
+        """This process was forked: another thread may have held the lock, and is not here to let go of it."""
+        self._state_lock = threading.RLock()
+        self.advance(END, error)
+
     def became_ready(self) -> None:
-        self.ready = True
+        self.advance(GREET)
         self.wake()
 
     def wake(self) -> None:
@@ -427,7 +445,7 @@ class Context(Origin['Context'], Allows, Delivery, concurrent.futures.Executor):
         """
         return Stream(self.plainly, function, args, kwargs)
 
-    @safe
+    @interruptible
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """
         Take no more calls, let those that were sent finish, then end the context.

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from econtext.controller.connect import commandline, loss, registry
-from econtext.controller.connect.connectors import Origin
-from econtext.controller.connect.options import GIL_LIMIT, HEARTBEAT, PATIENCE, Wish, check_common, plain
+from econtext.controller.connect.connectors import Connectors
+from econtext.controller.connect.options import GIL_LIMIT, HEARTBEAT, PATIENCE, ConnectRequest, check_common, plain
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
 from econtext.controller.modules import bytecode, manifest
@@ -34,6 +34,7 @@ from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.controller.secret import hidden, revealed
+from econtext.controller.session.states import DEFER, END, GONE, LAUNCH
 from econtext.controller.text import harmless, shown
 from econtext.core import flow, labels
 from econtext.core.kinds import BEAT
@@ -47,7 +48,7 @@ from econtext.parent.handshake import ASK
 if TYPE_CHECKING:
     from econtext.controller.context import Owner
     from econtext.controller.session.channels import Channels
-    from econtext.controller.session.router import Gate
+    from econtext.controller.session.router import ControllerRouter
 
 log = logging.getLogger('econtext')
 
@@ -74,12 +75,12 @@ class OwnedLink(Link):
             super().__setattr__(name, value)
 
 
-class Family(Origin[Context]):
+class Lifecycle(Connectors[Context]):
     """The part of a broker that knows of the birth and death of contexts."""
 
     preamble: bytes
     loop: ControllerLoop
-    router: Gate
+    router: ControllerRouter
     modules: Modules
     channels: Channels
     closed: bool
@@ -90,19 +91,19 @@ class Family(Origin[Context]):
         self.contexts: dict[int, Context] = {}
         self.births: dict[int, children.Birth] = {}
         # Contexts whose program has not been waited for yet.
-        self.unburied: dict[int, Context] = {}
-        self.kin = bytecode.Kin()
+        self.unreaped: dict[int, Context] = {}
+        self.same_python = bytecode.SamePython()
         self.names_used = loggers.Names()
         self.numbers = itertools.count(1)
         self.last_number = 0
         # Those that could not be started.
-        self.unseen: deque[Context] = deque(maxlen=1000)
+        self.unreported: deque[Context] = deque(maxlen=1000)
 
     # Birth.
 
-    def beget(self, via: Context | None, wish: Wish) -> Context:
+    def start_context(self, via: Context | None, request: ConnectRequest) -> Context:
         """Start a context from `via`, None for this process; return at once."""
-        connector, options, answers, common, label, watch = wish
+        connector, options, answers, common, label, watch = request
         if self.closed:
             raise EcontextError('the broker is closed: make a new one')
         module = registry.find(connector)
@@ -127,9 +128,10 @@ class Family(Origin[Context]):
         context.to_undo = changes is ENGLISH
         nearby = getattr(module, 'NEARBY', False)
         context.heartbeat = float(common.get('heartbeat', 0 if nearby else HEARTBEAT))
-        if nearby and (via is None or via.beginning) and not hasattr(module, 'begin'):
-            self.kin.expect(context, module.__name__, options.get('python'))
-        self.contexts[context.id] = self.unburied[context.id] = context
+        if nearby and (via is None or via.start_key) and not hasattr(module, 'begin'):
+            self.same_python.expect(context, module.__name__, options.get('python'))
+        context.advance(DEFER if via is None and options.get('one_trip') else LAUNCH)
+        self.contexts[context.id] = self.unreaped[context.id] = context
         if context.level <= logging.DEBUG:
             say(context.lines.logger, logging.DEBUG, '= started by: %s', context.started_by() or 'a fork')
         if via is None:
@@ -145,23 +147,23 @@ class Family(Origin[Context]):
             birth.who, birth.heartbeat = number, context.heartbeat
             self.births[context.id] = birth
             if options.get('one_trip'):
-                self.furnish(context)
-                context.unborn = birth
+                self.send_bootstrap(context)
+                context.deferred = birth
                 return context
             birth.begin()
             # While the program starts.
-            self.furnish(context)
-            if context.kin:
+            self.send_bootstrap(context)
+            if context.same_python:
                 self.get_ready(manifest.AFTER_HELLO)
         else:
             self.send_through(via, context, module.__name__, options, given)
-            self.furnish(context)
+            self.send_bootstrap(context)
         self.set_timer(context)
         return context
 
     def set_timer(self, context: Context) -> None:
         """From now on `context` has so long to become ready."""
-        context.timer = self.loop.at(
+        context.timer = self.loop.call_at(
             time.monotonic() + context.common.get('connect_timeout', PATIENCE), lambda: self.expire(context))
         if context.ready or context.error:
             context.timer.action = None
@@ -173,9 +175,9 @@ class Family(Origin[Context]):
         """Have `via` start `context`, and every context before it know the way."""
         via.children[context.id] = context
         self.router.links[context.id] = self.router.links.get(via.id)
-        for hop in via.path()[:-1]:
+        for hop in via.route()[:-1]:
             self.router.send(ROUTE, hop.id, context.id, b'%d' % via.id)
-        via.bear()
+        via.launch_deferred()
         via.push(*manifest.FOR_CHILDREN, connector)
         plain = {key: revealed(value) for key, value in answers.items() if not callable(value)}
         asked = [key for key, value in answers.items() if callable(value)]
@@ -197,7 +199,7 @@ class Family(Origin[Context]):
         bytecode.units(names)
         pushed(names)
 
-    def furnish(self, context: Context) -> None:
+    def send_bootstrap(self, context: Context) -> None:
         """Send what follows the preamble, and the cast that makes use of it."""
         context.sent.update(PUSHED + manifest.AFTER_HELLO + manifest.PREAMBLE)
         self.hand(context, PUSHED)
@@ -216,7 +218,7 @@ class Family(Origin[Context]):
             'threads': context.threads,
             'window': context.lines.allowance.window,
         }
-        context.conduct.account.cast()
+        context.counters.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
         if context.to_undo:
@@ -225,7 +227,7 @@ class Family(Origin[Context]):
 
     def height(self, who: int) -> int:
         """Return how many levels of contexts there are below context `who`."""
-        context = self.unburied.get(who)
+        context = self.unreaped.get(who)
         found, level = 0, [context] if context else []
         while level := [below for each in level for below in list(each.children.values())]:
             found += 1
@@ -240,17 +242,17 @@ class Family(Origin[Context]):
             if link.fd is None:
                 return
             if pulse.check(now, self.loop.stirred, lambda: self.router.send(BEAT, who, 1, b'')):
-                self.loop.at(now + interval, look)
+                self.loop.call_at(now + interval, look)
             else:
                 link.owner.silent(link, interval)
 
-        self.loop.at(time.monotonic() + interval, look)
+        self.loop.call_at(time.monotonic() + interval, look)
 
     def disown(self) -> None:
         """This process was forked, and the contexts are those of the other one."""
         self.closed = self.disowned = True
         for context in self.contexts.values():
-            context.error = context.lost(DISOWNED)
+            context.disown(context.lost(DISOWNED))
             context.lines.disown()
         for channel in self.channels.open_channels.values():
             channel.end.reason = channel.context
@@ -261,7 +263,7 @@ class Family(Origin[Context]):
             if birth.process:
                 birth.process.close()
         self.contexts.clear()
-        self.unburied.clear()
+        self.unreaped.clear()
         self.births.clear()
         self.router.links.clear()
 
@@ -278,29 +280,29 @@ class Family(Origin[Context]):
             context.lines.put(lambda: self.answer(context, key, harmless(question)))
         elif event == 'failed':
             if context.error is None:
-                self.unseen.append(context)
-            self.drop(context, context.failed(*(str(detail) for detail in details)))
-            self.unlink(context)
+                self.unreported.append(context)
+            self.mark_lost(context, context.failed(*(str(detail) for detail in details)))
+            self.remove_route(context)
         elif event == 'lost':
             reason, status, cut = details
             if reason or context.ready or context.error:
-                self.drop(context, loss.of_link(context, reason, status))
+                self.mark_lost(context, loss.of_link(context, reason, status))
             else:
                 # Between its mark and its HELLO.
-                self.unseen.append(context)
-                self.drop(context, context.failed('died', ''))
-            self.unlink(context, cut)
+                self.unreported.append(context)
+                self.mark_lost(context, context.failed('died', ''))
+            self.remove_route(context, cut)
         elif event == 'silent':
-            self.drop(context, loss.of_silence(context, details[0]))
-            self.unlink(context, cut=True)
+            self.mark_lost(context, loss.of_silence(context, details[0]))
+            self.remove_route(context, cut=True)
         elif event == 'buried':
             if context.error is None:
                 # Nobody said how it ended: whoever waits for it is to hear that it has.
-                self.drop(context, context.lost('its program has ended'))
-            self.unlink(context)
-            self.bury(context)
+                self.mark_lost(context, context.lost('its program has ended'))
+            self.remove_route(context)
+            self.on_exited(context)
 
-    @signals.safe
+    @signals.interruptible
     def answer(self, context: Context, key: str, question: str) -> None:
         """Ask the program for a password that is wanted now."""
         secret = context.answers.get(key)
@@ -324,22 +326,22 @@ class Family(Origin[Context]):
     def expire(self, context: Context) -> None:
         """The time to connect is over."""
         if not (context.ready or context.error):
-            self.unseen.append(context)
+            self.unreported.append(context)
             birth = self.births.get(context.id)
             detail = birth.handshake.detail() if birth else ''
-            self.loop.delegate(
+            self.loop.call_soon(
                 lambda: self.stop(context, context.failed('timeout', detail)))
 
     def refuse(self, context: Context, kind: str, detail: str) -> None:
         """End a context that is nothing for us."""
-        self.unseen.append(context)
-        self.loop.delegate(lambda: self.stop(context, context.failed(kind, detail)))
+        self.unreported.append(context)
+        self.loop.call_soon(lambda: self.stop(context, context.failed(kind, detail)))
 
     def corrupt(self, context: Context, reason: str) -> None:
         """End a context that sent what makes no sense."""
         self.stop(context, context.corrupted(reason))
 
-    def drop(
+    def mark_lost(
         self, context: Context, error: Callable[[], EcontextError], first: Context | None = None
     ) -> None:
         """
@@ -347,27 +349,26 @@ class Family(Origin[Context]):
 
         `first` is the one that began it, if that is one above.
         """
-        if context.error is None:
-            context.error = error
+        context.advance(END, error)
         for handle, asked in list(self.router.asked.items()):
             if asked[0] == context.id:
                 self.router.answer(context.id, handle, DEAD, b'')
         self.channels.drop(context)
-        context.burden.end()
+        context.backlog.end()
         context.wake()
         for child in list(context.children.values()):
-            self.drop(child, child.orphaned(first or context), first or context)
+            self.mark_lost(child, child.orphaned(first or context), first or context)
 
-    def unlink(self, context: Context, cut: bool = False) -> None:
+    def remove_route(self, context: Context, cut: bool = False) -> None:
         """Forget `context`: nothing more will come from it; `cut`, if that may be in the middle of something."""
         context.lines.end(context.ready and (cut or context.id in self.router.parts.begun))
-        for child in list(self.unburied.values()):
+        for child in list(self.unreaped.values()):
             if child.via is context:
-                self.unlink(child, cut)
-                self.bury(child)
+                self.remove_route(child, cut)
+                self.on_exited(child)
         if context.via is not None:
             context.via.children.pop(context.id, None)
-            for hop in context.via.path()[:-1]:
+            for hop in context.via.route()[:-1]:
                 self.router.send(ROUTE, hop.id, context.id, b'')
         link = self.router.links.pop(context.id, None)
         self.contexts.pop(context.id, None)
@@ -375,37 +376,41 @@ class Family(Origin[Context]):
 
     def stop(self, context: Context, error: Callable[[], EcontextError]) -> None:
         """Begin to end `context`."""
-        self.drop(context, error)
+        self.mark_lost(context, error)
         if context.via is None:
             birth = self.births.get(context.id)
             if birth:
                 birth.stop()
-            context.bear()
+            context.launch_deferred()
         elif context.via.error is None:
             self.router.send(STOP, context.via.id, context.id, b'')
         else:
-            self.bury(context)
+            self.on_exited(context)
 
-    def bury(self, context: Context) -> None:
+    def on_exited(self, context: Context) -> None:
         """The program of `context` is gone: wake whoever waits for that. Any thread."""
-        if self.unburied.pop(context.id, None):
+        if context.error is None:
+            # It was started by one that was given up meanwhile.
+            self.mark_lost(context, context.lost('its program has ended'))
+        context.advance(GONE)
+        if self.unreaped.pop(context.id, None):
             self.names_used.give_back(context.name)
             loggers.give_back(context.lines.logger)
         context.wake()
         self.births.pop(context.id, None)
 
-    def mourn(self, context: Context, deadline: float) -> None:
+    def wait_exited(self, context: Context, deadline: float) -> None:
         """Wait until the program of `context` is gone. Any number of threads."""
         try:
-            while context.id in self.unburied:
+            while context.id in self.unreaped:
                 wait = Wait(self.loop, deadline)
                 wait.own = (context.lines,)
                 context.waits.append(wait)
-                if context.id not in self.unburied:
+                if context.id not in self.unreaped:
                     break
                 self.loop.wait(wait)
         except Expired:
-            self.loop.post(lambda: say(
+            self.loop.call_in_order(lambda: say(
                 log, logging.WARNING, '%s: it did not end within %g s', context.name, CLOSING))
         context.lines.finish(deadline + LAST)
 
@@ -430,5 +435,5 @@ class Family(Origin[Context]):
         self.recover()
         if context.id in self.contexts:
             self.stop(context, error or context.lost('it was closed'))
-            context.seen = True
-        self.mourn(context, time.monotonic() + CLOSING)
+            context.reported = True
+        self.wait_exited(context, time.monotonic() + CLOSING)

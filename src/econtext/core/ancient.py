@@ -24,21 +24,21 @@ from posix import fork     # not as `life` has it: this one is to keep the link
 
 from econtext.core import codec
 from econtext.core.loop import harden
+from econtext.core.pull import Loader
 
 GRACE = 3       # seconds
 MOST = 1024     # descriptors: those that were open when the context began
 
 
-def install(child, group):
-    # type: (Child, int) -> None
-    """Furnish `child`; `group` is what os.kill calls its process group."""
+def install(home, group):
+    # type: (Life, int) -> None
+    """Furnish a context; `group` is what os.kill calls its process group."""
     if sys.version_info < (2, 5):
         codec.ENCODERS[float] = lambda value: codec.sized('f', pack(value))
     if not hasattr(signal, 'setitimer'):
-        guard(child.link, group)
+        guard(home.link, group)
     if sys.version_info[:2] == (3, 3):
-        child.importer.load_module = marked(  # type: ignore[method-assign]
-            child.importer.load_module)
+        home.importer = Marking(home.importer, home)
 
 
 # Floats.
@@ -65,18 +65,17 @@ def in_order(data):
 # Imports.
 
 
-def marked(load):
-    # type: (Callable[[str], Any]) -> Callable[[str], Any]
-    """Return a load_module() that marks the module while it is executed."""
-    def load_module(name):
+class Marking(Loader):
+    """Marks a module while it is executed."""
+
+    def load_module(self, name):
         # type: (str) -> Any
         module = sys.modules.setdefault(name, type(sys)(name))
         module.__initializing__ = True  # type: ignore[attr-defined]
         try:
-            return load(name)
+            return Loader.load_module(self, name)
         finally:
             module.__initializing__ = False  # type: ignore[attr-defined]
-    return load_module
 
 
 # The guard.

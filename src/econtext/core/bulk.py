@@ -1,7 +1,7 @@
 """
 The quick way on a link: small frames with few steps, large ones in turns.
 
-What the preamble has no room for takes the place of the link's own methods.  A
+What the preamble has no room for takes the link's own place as its `transport`.  A
 small frame is written in one step, and routed from where it was read.  A large
 frame that comes in many pieces would be copied twice: when the pieces are
 joined, and when its body is cut off.  Once a link knows that much of a frame is
@@ -52,10 +52,10 @@ LARGE = 1 << 15     # bytes still to come, from which it is worth a buffer of it
 
 
 class Bulk(object):
-    """What takes the place of some methods of one link."""
+    """The transport of one link."""
 
-    def __init__(self, link):
-        # type: (Link) -> None
+    def __init__(self, link, backlog=None):
+        # type: (Link, Any) -> None
         self.link = link
         # Its own by now, for it is open.
         self.lock = link.lock
@@ -68,7 +68,10 @@ class Bulk(object):
         # Bytes of the frame behind those that `buffer` is for, where it goes on in parts.
         self.left = 0
         # Told of what was read here, for the way on may be full; and when that is empty.
-        self.backlog = self.outlet = None  # type: Any
+        self.backlog = backlog
+        self.outlet = None  # type: Any
+        # Asked before each frame whether the other end is to be given it still, see ``judge``.
+        self.restraint = None  # type: Any
         # Bytes to read at a time: behind a large frame comes another, as a rule.
         self.most = CHUNK
 
@@ -77,6 +80,8 @@ class Bulk(object):
     def send(self, kind, dst, src, handle, data, tag=EMPTY):
         # type: (int, int, int, int, Any, bytes) -> None
         """Send a frame, the body `data` behind its `tag`; in parts if it is large."""
+        if self.restraint and self.restraint.refuses(self.link, kind, data):
+            return
         size = len(tag) + len(data)
         if size >= CHUNK or self.lanes.lanes:
             if not (self.lanes.lanes or size > LARGEST) or not self.queue(
@@ -134,7 +139,7 @@ class Bulk(object):
                 link.write()
         finally:
             if self.turns and link.out not in link.loop.watched:
-                link.loop.watch(link.out, link, select.POLLOUT)
+                link.loop.watch(link.out, self, select.POLLOUT)
 
     def forget(self, who):
         # type: (int) -> None
@@ -163,7 +168,7 @@ class Bulk(object):
             interrupted = by_handler()
             if interrupted or sys.exc_info()[1].errno in TRANSIENT:
                 if queue and link.out not in link.loop.watched:
-                    link.loop.watch(link.out, link, select.POLLOUT)
+                    link.loop.watch(link.out, self, select.POLLOUT)
                 if interrupted:
                     raise
                 return False
@@ -250,12 +255,12 @@ class Bulk(object):
         # type: (bytes) -> None
         """Route the frames in `data`, which begins with one; leave the rest to the decoder."""
         link = self.link
-        router, decoder = link.router, link.decoder
+        router, decoder, admission = link.router, link.decoder, link.admission
         at, end = 0, len(data)
         decoder.need = HEADER_SIZE
         while end - at >= HEADER_SIZE:
             magic, kind, dst, src, handle, size = unpack_from(data, at)
-            if magic != MAGIC or not router.accepts(link, kind, dst, src, handle, size):
+            if magic != MAGIC or not admission.accepts(link, kind, dst, src, handle, size):
                 raise BadFrame(repr(data[at:at + 500]))
             body = at + HEADER_SIZE
             if body + size > end:
@@ -375,44 +380,48 @@ def send(router, kind, dst, handle, tag, data):
     # type: (Router, int, int, int, bytes, bytes) -> None
     """Send the large `data` behind its tag, without a copy of both. Any thread."""
     link = router.links.get(dst, router.up)
-    if hasattr(link, 'bulk'):
-        link.send(kind, dst, router.me, handle, data, tag)
+    if link and link.transport is not link:
+        link.transport.send(kind, dst, router.me, handle, data, tag)
     elif link:
         size = len(tag) + len(data)
         link.write(pack(kind, dst, router.me, handle, size) + tag, data)
 
 
-def accelerate(link):
-    # type: (Link) -> None
-    """Have `link` take and send large frames in this way from now on.
+def accelerate(link, backlog=None):
+    # type: (Link, Any) -> None
+    """Have `link` take and send large frames in this way from now on; tell `backlog` what comes.
 
-    Not while another thread reads from it.
+    For who holds the lock of the link, so that no other thread reads from it.
     """
     if not hasattr(link.router, 'parts'):
         link.router.parts = Parts(link.router)
-    bulk = Bulk(link)
+    bulk = Bulk(link, backlog)
+    watched = link.loop.watched
+    # So nobody writes, nor begins or ends to wait for room.
     link.writing.acquire()
-    link.send, link.flush, link.ready = bulk.send, bulk.flush, bulk.ready
-    link.bulk = bulk
+    link.transport = bulk
+    for fd in link.fd, link.out:
+        if watched.get(fd) is link:
+            watched[fd] = bulk
     link.writing.release()
 
 
-def settle(child):
-    # type: (Child) -> None
+def settle(home):
+    # type: (Life) -> None
     """From now on be quick, and let the controller know. A cast; any thread."""
     from econtext.core import ending
-    ending.settle(child)
-    link = child.link
+    ending.settle(home)
+    link = home.link
     link.lock.acquire()
     try:
-        quicken(child)
+        quicken(home)
     finally:
         link.lock.release()
 
 
-def quicken(child):
-    # type: (Child) -> None
+def quicken(home):
+    # type: (Life) -> None
     """Do that; for who holds the lock of the link."""
-    if not hasattr(child.link, 'bulk'):
-        accelerate(child.link)
-        child.router.send(PART, 0, 0, EMPTY)
+    if home.link.transport is home.link:
+        accelerate(home.link)
+        home.router.send(PART, 0, 0, EMPTY)

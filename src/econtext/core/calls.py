@@ -1,16 +1,14 @@
 """
-Carry out the calls that arrive, one after the other, in the main thread.
+Carry out the first call that arrives, in the main thread; and find what calls name.
 
 A call is ``(module, name, args, kwargs)``.  One that nobody waits for, handle 0,
-is a *cast*: the controller's own, and its function is given the Child as well.  Of
-casts only what goes wrong is told.
+is a *cast*: the controller's own.  Of casts only what goes wrong is told.
 
 Invariants:
 
-* Each call is answered once, by RESULT or ERROR, whatever its function does;
-  and then the next one is taken.  From the first cast on ``supervisor`` answers,
-  which knows of calls that are given up, and ``pool`` of other threads.
-* What a call printed or logged is sent before its answer.
+* The first call is the cast that furnishes this context.  Its function, ``life.settle``,
+  is given the Child, carries out all further calls, and returns as the context ends.
+* Where it fails before the context is whole, the controller is told why, and ends us.
 
 ``receive`` is entered by the thread that leads, all else by the main thread.
 """
@@ -19,17 +17,17 @@ import sys
 
 from econtext.core.codec import encode, native
 from econtext.core.loop import Waiter
-from econtext.core.wire import ERROR, RESULT
+from econtext.core.wire import ERROR
 
 
 class Dispatcher(object):
+    """What arrives before ``supervisor`` takes over; it goes on with `calls` and `waiter`."""
+
     def __init__(self, child):
         # type: (Child) -> None
         self.child = child
         self.calls = []
         self.waiter = Waiter(child.loop)
-        self.functions = {}
-        self.ended = False
 
     def receive(self, src, handle, body):
         # type: (int, int, bytes) -> None
@@ -38,38 +36,22 @@ class Dispatcher(object):
 
     def serve(self):
         # type: () -> None
-        while not self.ended:
-            self.waiter.done = self.ended
-            if self.calls:
-                self.answer(*self.calls.pop(0))
-            else:
-                self.child.loop.wait(self.waiter)
-
-    def answer(self, src, handle, body):
-        # type: (int, int, bytes) -> None
-        kind = RESULT
+        """Carry out the first call; return when the context ends."""
+        self.child.loop.wait(self.waiter)
+        src, handle, body = self.calls.pop(0)
+        # What it is given are settings, plain values all.
+        module, name, args, kwargs = marshal.loads(body)
         try:
-            value = encode(self.perform(handle, body))
+            find(native(module), native(name))(self.child, *args, **kwargs)
         except:
-            if self.ended:
+            if self.child.link.owner is not self.child:
+                # So ends a whole context, or a process that was forked off one.
                 raise
-            from econtext.core import failure
-            kind = ERROR
-            value = failure.describe(*sys.exc_info())
-        if handle or kind == ERROR:
-            self.child.logs.flush()
-            self.child.router.send(kind, src, handle, value)
-
-    def perform(self, handle, body):
-        # type: (int, bytes) -> Any
-        module, name, args, kwargs = self.child.restore(marshal.loads(body))
-        if (module, name) not in self.functions:
-            self.functions[module, name] = find(native(module), native(name))
-        if kwargs:
-            kwargs = dict([(native(key), kwargs[key]) for key in kwargs])
-        if not handle:
-            args = (self.child,) + args
-        return self.functions[module, name](*args, **kwargs)
+            import traceback
+            self.child.router.send(ERROR, src, handle, encode((
+                '', '', ''.join(traceback.format_exception(*sys.exc_info())), [], None, {})))
+            # The controller ends us: if we did now, the message might be lost.
+            self.child.loop.wait(Waiter(self.child.loop))
 
 
 def find(module, name):

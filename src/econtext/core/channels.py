@@ -217,39 +217,36 @@ class End(object):
 
 
 class Holders(object):
-    """The ends that a child holds."""
+    """The ends that a context holds."""
 
-    def __init__(self, child):
-        # type: (Child) -> None
-        self.child = child
-        self.loop = child.loop
-        self.router = child.router
+    def __init__(self, home):
+        # type: (Life) -> None
+        self.loop = home.loop
+        self.router = home.router
         # (owner, handle) -> our end, and frames that came before it was made.
         self.ends = {}  # type: dict[tuple[int, int], End]
         self.orphans = {}  # type: dict[tuple[int, int], list[tuple[int, bytes]]]
         self.dropped = []  # type: list[End]
         # Held while an end is made, and by who has a frame and no end for it.
         self.lock = allocate_lock()
-        flush = child.logs.flush
-
-        def flush_all():
-            # type: () -> None
-            # A call has ended: see which channels it has let go of.
-            # Python 2 remembers an exception, and what its frames held.
-            getattr(sys, 'exc_clear', int)()
-            if self.ends:
-                collect()
-            while self.dropped:
-                self.drop(self.dropped.pop())
-            flush()
-        child.logs.flush = flush_all
+        home.supervisor.before_answer.insert(0, self.let_go)
         handlers = dict([(kind, self.handler(kind)) for kind in (DATA, CLOSE, CREDIT)])
-        bulk.settle(child)
-        child.link.lock.acquire()
+        bulk.settle(home)
+        home.link.lock.acquire()
         try:
-            child.router.handle(handlers)
+            home.router.handle(handlers)
         finally:
-            child.link.lock.release()
+            home.link.lock.release()
+
+    def let_go(self):
+        # type: () -> None
+        """A call has ended: see which channels it has let go of."""
+        # Python 2 remembers an exception, and what its frames held.
+        getattr(sys, 'exc_clear', int)()
+        if self.ends:
+            collect()
+        while self.dropped:
+            self.drop(self.dropped.pop())
 
     def waiter(self, deadline):
         # type: (Any) -> Waiter
@@ -307,15 +304,15 @@ class Holders(object):
             self.router.send(CLOSE, end.peer, end.handle, FREE)
 
 
-def hold(child, owner, handle, window):
-    # type: (Child, int, int, int) -> Any
+def hold(home, owner, handle, window):
+    # type: (Life, int, int, int) -> Any
     """Make the channel that an argument speaks of."""
     BEGINNING.acquire()
     try:
-        if not hasattr(child, 'holders'):
-            child.holders = Holders(child)
+        if not home.holders:
+            home.holders = Holders(home)
     finally:
         BEGINNING.release()
     channel = sys.modules['econtext'].Channel()
-    channel.begin(child, child.holders.hold(owner, handle, window))
+    channel.begin(home, home.holders.hold(owner, handle, window))
     return channel

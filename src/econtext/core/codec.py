@@ -64,6 +64,7 @@ def pairs(value):
 
 
 NONE = tagged('n', 0)
+# What encodes all other values stands under None: ``rich`` enters it, and ``life`` what fetches that.
 ENCODERS = {
     type(None): lambda value: NONE,
     bool: lambda value: tagged('o', value),
@@ -81,8 +82,4 @@ ENCODERS = {
 def encode(value):
     # type: (Any) -> bytes
     """Return `value` in bytes; raise TypeError for what may not cross."""
-    encoder = ENCODERS.get(type(value))
-    if encoder is None:
-        from econtext.core import rich
-        return rich.encode(value)
-    return encoder(value)
+    return (ENCODERS.get(type(value)) or ENCODERS[None])(value)

@@ -24,14 +24,15 @@ PAUSE = 0.0005      # seconds between looks; it grows
 LONGEST = 0.02
 clock = getattr(time, 'monotonic', time.time)
 # The functions of econtext in which a thread waits, and may be called away.
-WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch', 'older')
+WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch')
            for name in ('turn', 'park')]
+WAITING.append(('econtext.core.older', 'stand'))
 # Here stands a call of what is not written in Python, such as time.sleep, and here one of an iterator.
-WAITING.append(('econtext.core.calls', 'perform'))
+WAITING.append(('econtext.core.supervisor', 'perform'))
 WAITING.append(('econtext.core.streams', 'pour'))
 # Where there is no other thread to be had, the main one tells all to end, and is then called away.
 WAITING.append(('econtext.core.life', 'fade'))
-WAITING.append(('econtext.core.ending', 'insist'))
+WAITING.append(('econtext.core.ending', 'sleep'))
 # Modules of the standard library that keep a process which heeds no signal, the object, its descriptor.
 HELPERS = (
     ('multiprocessing.resource_tracker', '_resource_tracker', '_fd'),
@@ -40,35 +41,44 @@ HELPERS = (
 )
 
 
-def settle(child):
-    # type: (Child) -> None
+class Ending(object):
+    """How one context ends."""
+
+    def __init__(self, life):
+        # type: (Life) -> None
+        self.life = life
+
+    def farewell(self):
+        # type: () -> bool
+        """Begin to end; tell whether the main thread comes to ``leave`` without a signal."""
+        # Before 3.5 a signal ends what cleanup waits for, whatever its handler does.  And cleanup may
+        # need others of our group: a pool of processes waits for ever for one that held a lock of it.
+        return not self.life.call_to_leave()
+
+    def sleep(self, seconds):
+        # type: (float) -> None
+        """Sleep; meanwhile send our signal again to a main thread that could not heed it."""
+        life = self.life
+        pause = PAUSE
+        until = clock() + seconds
+        while clock() < until:
+            if life.deaf:
+                life.deaf = False
+                if life.call_to_leave():
+                    os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST)
+
+    def may_leave(self, frame):
+        # type: (Any) -> bool
+        """May an exception be raised in `frame`?"""
+        return may_leave(frame)
+
+
+def settle(life):
+    # type: (Life) -> None
     """Be there."""
-    life = child.link.owner
-    life.farewell = lambda: farewell(life)
-    life.insist = lambda seconds: insist(life, seconds)
-    life.may_leave = may_leave
-
-
-def farewell(life):
-    # type: (Any) -> bool
-    """Begin to end; tell whether the main thread comes to ``leave`` without a signal."""
-    # Before 3.5 a signal ends what cleanup waits for, whatever its handler does.  And cleanup may
-    # need others of our group: a pool of processes waits for ever for one that held a lock of it.
-    return not life.call_to_leave()
-
-
-def insist(life, seconds):
-    # type: (Any, float) -> None
-    """Sleep for `seconds`; meanwhile send our signal again to a main thread that could not heed it."""
-    pause = PAUSE
-    until = clock() + seconds
-    while clock() < until:
-        if life.deaf:
-            life.deaf = False
-            if life.call_to_leave():
-                os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST)
+    life.ending = Ending(life)
 
 
 def may_leave(frame):
@@ -82,11 +92,11 @@ def leave(life):
     # type: (Any) -> None
     """Have all end that ends with `life`, in the order in which Python has it; then this process, if it may."""
     import atexit
-    if not life.child.dispatcher.ended and sys.exc_info()[0]:
+    if not life.supervisor.ended and sys.exc_info()[0]:
         # Between two calls, by the handler of a signal: nobody else would hear of it.
         from econtext.core import failure
         sys.stderr.write(failure.trace_text(*sys.exc_info()))
-        life.child.logs.flush()
+        life.flow.flush()
     life.stop()
     if not life.deadline:
         wait_for_threads()
@@ -128,7 +138,7 @@ def linger(life):
     """Return once nothing else of ours runs here; when its time is over, ``life.fade`` ends this process."""
     pause = PAUSE
     reap()
-    while life.child.supervisor.running or others():
+    while life.supervisor.running or others():
         if life.deadline and time.time() > life.deadline:
             return
         time.sleep(pause)

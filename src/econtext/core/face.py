@@ -11,9 +11,10 @@ from econtext.core.registry import register
 from econtext.core.wire import EMPTY
 
 ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
-          'NotAllowed', 'CorruptStream', 'InternalError')
+          'NotAllowed', 'CorruptStream', 'InternalError', 'FleetError')
 ELSEWHERE = (
-    'Attachment Broker Future Report Step Stream attach doctor select testing '
+    'Attachment Broker Fleet FleetExecutor FleetStream Future Futures Host HostFuture Progress '
+    'Report Results Step Stream attach doctor inventory select testing '
     'bubblewrap chroot command doas docker fork incus jail kubectl local lxc lxd machinectl '
     'nsenter podman ssh su sudo systemd_nspawn unshare').split()
 
@@ -29,9 +30,9 @@ class Interrupted(KeyboardInterrupt):
 class Context(object):
     """Another context, as an argument speaks of it."""
 
-    def __init__(self, child, number, name):
+    def __init__(self, home, number, name):
         # type: (Any, int, str) -> None
-        self.child = child
+        self.home = home
         self.id = number
         self.name = name
 
@@ -40,9 +41,8 @@ class Context(object):
         """Run a function there, if it is below this context; return its result."""
         if not self.id:
             from econtext.core import upward
-            return upward.call(self.child, function, args, kwargs)
-        from econtext.parent import caller
-        return caller.call(self.child, self.id, self.name, function, args, kwargs)
+            return upward.call(self.home, function, args, kwargs)
+        return self.home.children().call(self.id, self.name, function, args, kwargs)
 
     def __repr__(self):
         # type: () -> str
@@ -90,9 +90,9 @@ class Secret(object):
 class Channel(object):
     """The far end of a stream of values, handed to a function as an argument."""
 
-    def begin(self, child, end):
-        # type: (Child, End) -> None
-        self.child = child
+    def begin(self, home, end):
+        # type: (Life, End) -> None
+        self.home = home
         self.end = end
 
     def open(self):
@@ -135,7 +135,7 @@ class Channel(object):
         body = self.end.get()
         if body is None:
             raise StopIteration
-        return self.child.restore(marshal.loads(body))
+        return self.home.restore(marshal.loads(body))
 
     __next__ = next
 
@@ -146,7 +146,7 @@ class Channel(object):
     def __del__(self):
         # type: () -> None
         # Not closed at once: we may be inside of anything.
-        self.child.holders.dropped.append(self.end)
+        self.home.holders.dropped.append(self.end)
 
 
 class Elsewhere(object):
@@ -158,10 +158,8 @@ class Elsewhere(object):
 
     def __call__(self, *args, **kwargs):
         # type: (Any, Any) -> None
-        raise EcontextError(
-            'econtext.%s works only where the program was started, not in a '
-            'context: keep it out of the functions called there, and put what '
-            'starts the program under "if __name__ == \'__main__\'"' % self.name)
+        from econtext.core import labels
+        raise EcontextError(labels.ELSEWHERE % self.name)
 
     def __getattr__(self, name):
         # type: (str) -> Any

@@ -24,7 +24,6 @@ try:
 except ImportError:
     from thread import allocate_lock, get_ident
 
-from econtext.core.kinds import GRANT
 from econtext.core.loop import Waiter, make_poller
 from econtext.core.wire import EMPTY
 
@@ -65,12 +64,12 @@ class Credit(object):
 
 
 class Flow(object):
-    """The output of one child."""
+    """The output of one context."""
 
-    def __init__(self, child, window):
-        # type: (Child, int) -> None
-        self.child = child
-        self.credit = Credit(window)
+    def __init__(self, home, logs):
+        # type: (Life, Logs) -> None
+        self.home = home
+        self.credit = Credit(home.settings.get('window', WINDOW))
         self.lock = allocate_lock()
         self.holder = None  # type: Any
         self.gone = False
@@ -82,20 +81,17 @@ class Flow(object):
         self.pipes = make_poller()[0]
         # Only of epoll may two threads ask at a time.
         self.shared = hasattr(self.pipes, 'close')
-        self.readers = child.logs.readers
+        self.readers = logs.readers
         for fd in self.readers:
             self.pipes.register(fd, select.POLLIN)
-            self.readers[fd].receive = self.spender(self.readers[fd].receive)
-            child.loop.watched[fd] = self
-        child.logs.flush = self.flush
+            home.loop.watched[fd] = self
+        logs.sender = self
 
-    def spender(self, send):
-        # type: (Callable[[bytes], Any]) -> Callable[[bytes], Any]
-        def receive(data):
-            # type: (bytes) -> None
-            if self.credit.spend(weight(data)):
-                send(data)
-        return receive
+    def send(self, kind, dst, fd, data):
+        # type: (int, int, int, bytes) -> None
+        """Send what was read from a pipe. Whoever holds the lock."""
+        if self.credit.spend(weight(data)):
+            self.home.router.send(kind, dst, fd, data)
 
     def enter(self):
         # type: () -> bool
@@ -120,7 +116,7 @@ class Flow(object):
                 if self.credit.left > 0 or self.gone:
                     self.readers[fd].ready(fd)
                 elif fd not in self.held:
-                    self.child.loop.forget(fd)
+                    self.home.loop.forget(fd)
                     self.held.append(fd)
             finally:
                 self.leave()
@@ -173,12 +169,12 @@ class Flow(object):
         """Return once there may be credit; False if this thread cannot wait."""
         if is_busy():
             return False
-        waiter = Waiter(self.child.loop)
+        waiter = Waiter(self.home.loop)
         if self.enter():
             self.waiters.append(waiter)
             waiter.done = self.credit.left > 0 or self.gone
             self.leave()
-            self.child.loop.wait(waiter)
+            self.home.loop.wait(waiter)
         return True
 
     def granted(self, src, size, body):
@@ -192,11 +188,11 @@ class Flow(object):
             while self.held:
                 fd = self.held.pop()
                 if self.readers[fd].fd is not None:
-                    self.child.loop.watch(fd, self)
+                    self.home.loop.watch(fd, self)
             waiters, self.waiters = self.waiters, waiters
         self.leave()
         for waiter in waiters:
-            self.child.loop.finish(waiter)
+            self.home.loop.finish(waiter)
 
     def release(self):
         # type: () -> None
@@ -214,14 +210,3 @@ def is_busy(but=()):
             return True
         frame = frame.f_back
     return False
-
-
-def install(child):
-    # type: (Child) -> None
-    """Hold `child` to its window from now on."""
-    child.flow = Flow(child, child.settings.get('window', WINDOW))
-    child.link.lock.acquire()
-    try:
-        child.router.handle({GRANT: child.flow.granted})
-    finally:
-        child.link.lock.release()

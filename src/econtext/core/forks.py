@@ -22,20 +22,27 @@ except ImportError:
     import signal
 
 # Tracebacks ask for it, and a forked process could not fetch it.
-from econtext.core import resources
-from econtext.core.importer import Importer
-from econtext.core.pull import Pull
+from econtext.core import resources  # noqa: F401
+from econtext.core.pull import Loader, Pull
 
 
 class Nobody(object):
-    """Stands for ``life`` in the forked process."""
-
-    def leave(self):
-        # type: () -> None
-        """Nothing is to be ended but this process, which does so anyway."""
+    """The owner of all links in the forked process, and their transport."""
 
     def lost(self, link, reason):
         # type: (Link, str) -> None
+        pass
+
+    def send(self, *frame):
+        # type: (Any) -> None
+        pass
+
+    def flush(self):
+        # type: () -> None
+        pass
+
+    def ready(self, fd):
+        # type: (int) -> None
         pass
 
 
@@ -72,32 +79,31 @@ def called_away(*event):
     sys.exit(1)
 
 
-def forked(child):
-    # type: (Child) -> None
-    """This process was just forked off `child`."""
-    child.dispatcher.ended = True
+def forked(home):
+    # type: (Life) -> None
+    """This process was just forked off the context of `home`."""
+    home.forked_off = home.supervisor.ended = True
     for number in signal.SIGTERM, signal.SIGHUP:
-        if signal.getsignal(number) == getattr(child.link.owner, 'stop', ignore):
+        if signal.getsignal(number) == home.stop:
             signal.signal(number, called_away)
-    child.link.owner = Nobody()
-    close(list(child.loop.watched))
-    for poller in child.loop.poller, child.flow.pipes:
+    nobody = Nobody()
+    close(list(home.loop.watched))
+    for poller in home.loop.poller, home.flow.pipes:
         if hasattr(poller, 'close'):
             # Others have no descriptor.
             poller.close()
-    child.loop.watched.clear()
-    child.loop.wait = refuse
-    child.router.send = ignore
-    for link in [child.link] + list(child.router.links.values()):
+    home.loop.watched.clear()
+    home.loop.wait = refuse
+    home.router.send = ignore
+    for link in [home.link] + list(home.router.links.values()):
         # One that is paused is not among those that are watched.
         close([link.out, link.fd])
         link.out, link.fd = -1, None
-        link.send = link.write = ignore
-    child.logs.flush = ignore
+        link.owner = link.transport = nobody
+    del home.supervisor.before_answer[:]
     for finder in sys.meta_path:
         if isinstance(finder, Pull):
             finder.hooks.pop('logging', None)
-            finder.may_have = no  # type: ignore[method-assign, assignment]
     cut_off()
     if 'logging' in sys.modules:
         root = sys.modules['logging'].getLogger()
@@ -111,8 +117,10 @@ def cut_off():
     """Whoever wants what is not here hears why."""
     sys.meta_path.append(Unreachable())
     # A traceback shows sources that are here; of files that stay with the program it has none.
-    # Of what loads in this process; what a copy of a context begins anew is another one.
-    resources.CUT_OFF[:] = [finder for finder in sys.meta_path if isinstance(finder, Importer)]
+    # A copy of a context begins anew, with another loader.
+    for finder in sys.meta_path:
+        if isinstance(finder, Loader):
+            finder.cut_off = True
 
 
 def close(fds):
@@ -129,12 +137,6 @@ def close(fds):
 def ignore(*args):
     # type: (Any) -> None
     pass
-
-
-def no(*args):
-    # type: (Any) -> bool
-    """Say that the controller has no module for us."""
-    return False
 
 
 def refuse(*args):

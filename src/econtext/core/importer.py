@@ -7,7 +7,8 @@ or True for a package that could not list them.  `source` is a tuple of one
 string where only a code object could be had.  The unit None says that the
 controller has none.  Under the name of a module with a ``!`` may be its code, made
 ready by the Python whose version stands in the place of the path: for that one alone.
-Asking for what was not sent is the affair of ``pull``.
+Asking for what was not sent is the affair of ``pull``, whose Loader takes the place
+of the importer once there is a ``life``.
 
 Invariants:
 
@@ -80,9 +81,3 @@ class Importer(object):
             del sys.modules[name]
             raise
         return sys.modules[name]
-
-    def __getattr__(self, name):
-        # type: (str) -> Any
-        # The rest of a loader, such as get_source, is seldom asked for.
-        from econtext.core import resources
-        return resources.bind(self, name)

@@ -39,9 +39,9 @@ class Aim(object):
 
     def on_signal(self, number, frame):
         # type: (int, Any) -> None
-        life = self.supervisor.child.link.owner
+        life = self.supervisor.home
         for call in list(self.calls):
-            if life.away == call and self.supervisor.dispatcher.ended:
+            if life.away == call and self.supervisor.ended:
                 # The end of this process was first.
                 del self.calls[call]
             elif self.supervisor.running.get(call) == self.supervisor.main and may_leave(frame):

@@ -2,7 +2,8 @@
 What a child settles down with, and how it ends.
 
 ``settle`` is the first cast a child receives; it runs in the main thread before
-any code of the application.
+any code of the application, and carries out the calls that follow.  Life is the home of
+all that comes behind the preamble: what belongs to one context is declared there.
 
 Invariants:
 
@@ -37,26 +38,23 @@ except ImportError:
     import imp
     MAGIC_NUMBER = imp.get_magic()  # type: ignore[misc]
 
-from econtext.core import face, flow
-from econtext.core.codec import Text, encode, native
-from econtext.core.kinds import BEAT, INTERRUPT
+from econtext.core import face
+from econtext.core.codec import ENCODERS, Text, encode, native
+from econtext.core.flow import Flow
+from econtext.core.kinds import BEAT, GRANT, INTERRUPT
 from econtext.core.loop import Link, Reader
-from econtext.core.pull import Pull
+from econtext.core.pull import Loader, Pull
 from econtext.core.supervisor import Supervisor
 from econtext.core.watch import Watch
-from econtext.core.wire import CALL, DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
+from econtext.core.wire import DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
 
 GRACE = 1.0     # seconds
-LATER = ['econtext.core.bulk']      # comes when the child has settled down
-if sys.version_info < (3, 2):
-    # Who waits for a lock there hears no signal.
-    LATER.insert(0, 'econtext.core.older')
 
 
 def settle(child, settings):
     # type: (Child, dict[str, Any]) -> None
     """
-    Furnish `child` and tell the controller that it is here.
+    Furnish `child`, tell the controller that it is here, and carry out calls till it ends.
 
     `settings`: ``argv``, the program's arguments; ``level``, of records that are
     wanted; ``title``, what ``ps`` is to show, or nothing; ``parent``, the context that
@@ -64,14 +62,21 @@ def settle(child, settings):
     ``threads``, how many calls may run at once; ``window``, how
     many bytes of output may be on the way.
     """
-    child.settings = dict([(native(key), settings[key]) for key in settings])
-    argv, title = child.settings['argv'], child.settings['title']
-    flow.install(child)
-    life = Life(child)
-    child.make = life.make
-    child.link.owner = life
-    supervisor = Supervisor(child)
-    watch = Watch(child, supervisor, child.settings)
+    life, logging = furnish(child, dict([(native(key), settings[key]) for key in settings]))
+    try:
+        if logging:
+            life.hook(logging)
+        life.supervisor.serve()
+    finally:
+        life.leave()
+
+
+def furnish(child, settings):
+    # type: (Child, dict[str, Any]) -> Any
+    """Return the Life of `child`, which has said HELLO, and ``logging`` if it was imported before."""
+    life = Life(child, settings)
+    supervisor, watch = life.supervisor, life.watch
+    argv, title = settings['argv'], settings['title']
     for number in signal.SIGTERM, signal.SIGHUP:
         signal.signal(number, life.stop)
     life.watch_forks()
@@ -84,21 +89,23 @@ def settle(child, settings):
         argv = [word.encode('utf-8') for word in argv]  # type: ignore[misc]
     sys.argv = list(argv)
     face.furnish(sys.modules['econtext'])
-    sys.modules['econtext'].program = face.Context(child, 0, 'program')  # type: ignore[attr-defined]
-    child.importer.child = child
+    sys.modules['econtext'].program = face.Context(life, 0, 'program')  # type: ignore[attr-defined]
     # Whole, since no thread but this one has imported anything; from now on Pull hooks it.
     logging = sys.modules.get('logging')
-    sys.meta_path.insert(1, Pull(child, {'logging': life.hook, 'multiprocessing.spawn': life.see_spawn}))
+    sys.meta_path.insert(1, Pull(life, {'logging': life.hook, 'multiprocessing.spawn': life.see_spawn}))
     if sys.version_info < (2, 6) or sys.version_info[:2] == (3, 3):
         from econtext.core import ancient
-        ancient.install(child, everybody())
+        ancient.install(life, everybody())
     child.link.lock.acquire()
     try:
+        # Whole by now: what goes wrong from here on ends this context as it ends others.
+        child.link.owner = life
+        watch.begin()
         supervisor.take_over()
         child.router.handle({
-            MODULE: life.receive, LEVEL: life.set_level, START: life.start, ROUTE: life.route,
+            LEVEL: life.set_level, START: life.start, ROUTE: life.route,
             PASS: life.pass_on, INTERRUPT: supervisor.interrupt,
-            BEAT: watch.beat})
+            BEAT: watch.beat, GRANT: life.flow.granted})
     finally:
         child.link.lock.release()
     trouble = None
@@ -114,45 +121,41 @@ def settle(child, settings):
     if 'Graal' in sys.version:
         # The controller refuses and ends us; until it does no call is to run.
         signal.pause()
-    if logging:
-        life.hook(logging)
+    return life, logging
 
 
 class Life(object):
-    # What the ``nursery`` does, and ``ending``, once they are there.
-    below = farewell = int  # type: Callable[..., Any]
-    may_leave = bool    # type: Any
-    insist = time.sleep     # type: Any
+    """The home of what follows the preamble: one for each context."""
+    # What comes later: contexts below, how to end in good order, ends of channels.
+    nursery = ending = holders = None  # type: Any
+    # Whether this is a process that the application forked off.
+    forked_off = False
     # Which signal ends it; the call that the main thread was called away from; the root logger, once
-    # it is hooked; whether LATER has come.
-    number = away = root = quick = None  # type: Any
+    # it is hooked.
+    number = away = root = None  # type: Any
     # Whether the main thread stood where nothing may be raised when the signal came.
-    deaf = False
+    deaf = False  # type: Any
     # Of the end, where no thread is to be had that sees to it.
     deadline = None  # type: Any
 
-    def __init__(self, child):
-        # type: (Child) -> None
-        self.child = child
-        self.level = child.settings['level']
+    def __init__(self, child, settings):
+        # type: (Child, dict[str, Any]) -> None
+        self.settings = settings
+        self.preamble = child.preamble
+        self.loop = child.loop
+        self.router = child.router
+        self.link = child.link
+        self.importer = Loader(child.importer, self)
+        self.level = settings['level']
+        self.flow = Flow(self, child.logs)
+        self.supervisor = Supervisor(self, child.dispatcher)
+        self.watch = Watch(self)
 
     def hook(self, logging):
         # type: (Any) -> None
         """`logging` has been imported: forward what its root logger receives."""
         from econtext.core import records
-        self.root = records.hook(self.child, logging, self.level)
-
-    def receive(self, src, handle, body):
-        # type: (int, int, bytes) -> None
-        """Take in modules."""
-        self.child.importer.receive(src, handle, body)
-        if not self.quick and LATER[-1] in self.child.importer.units:
-            self.quick = True
-            # The main thread shall import it: the leader must not, and another
-            # thread would take memory of its own for that.
-            for name in LATER:
-                self.child.router.handlers[CALL](
-                    src, 0, marshal.dumps((name, 'settle', (), {})))
+        self.root = records.hook(self, logging, self.level)
 
     def watch_forks(self):
         # type: () -> None
@@ -173,7 +176,7 @@ class Life(object):
             result = fork()
             if not pid(result):
                 # Without an import: before 2.6 the lock of imports may be held for ever by then.
-                forks.forked(self.child)
+                forks.forked(self)
             return result
         return fork_off
 
@@ -185,13 +188,13 @@ class Life(object):
 
     def forked(self):
         # type: () -> None
-        self.forks().forked(self.child)
+        self.forks().forked(self)
 
     def see_spawn(self, spawn):
         # type: (Any) -> None
         """`multiprocessing` is about to start processes by `spawn`, its module."""
         from econtext.core import spawning
-        spawning.hook(self.child, spawn)
+        spawning.hook(self, spawn)
 
     def set_level(self, src, level, body):
         # type: (int, int, bytes) -> None
@@ -204,15 +207,23 @@ class Life(object):
         """Make the context or channel that an argument speaks of."""
         if what == 'channel':
             from econtext.core import channels
-            return channels.hold(self.child, *args)
-        return face.Context(self.child, *args)
+            return channels.hold(self, *args)
+        return face.Context(self, *args)
+
+    def restore(self, value):
+        # type: (Any) -> Any
+        """Return `value` with what marshal could not carry made again."""
+        if type(value) is tuple and Ellipsis in value[:1]:
+            from econtext.core import rich
+            value = rich.restore(self, value[1])
+        return value
 
     def start(self, src, handle, body):
         # type: (int, int, bytes) -> None
         """Start a child of ours, `handle` its id."""
-        link = Link(self.child.loop, self.child.router, None)
-        link.queue.append(self.child.preamble)
-        self.child.router.links[handle] = link
+        link = Link(self.loop, self.router, None)
+        link.queue.append(self.preamble)
+        self.router.links[handle] = link
         try:
             # A thread of its own: it imports, which the leader must never do.
             start_new_thread(self.beget, (link, src, handle, body))
@@ -223,7 +234,7 @@ class Life(object):
         # type: (int, int, bytes) -> None
         """Context `handle` is reached through that in `body`, or no more."""
         # What is below is forgotten by the ``nursery``, which is there by then.
-        links = self.child.router.links
+        links = self.router.links
         if body and int(body) in links:
             links[handle] = links[int(body)]
 
@@ -232,39 +243,44 @@ class Life(object):
         """Give context `who`, below us, units that we have, as `src` would."""
         # Version 0: from 1 on Python 2 refers to strings in a way that 3 cannot read.
         names, handle = marshal.loads(body)
-        units = [(name, self.child.importer.units.get(native(name))) for name in names]
+        units = [(name, self.importer.units.get(native(name))) for name in names]
         kind = MODULE
         if handle:
             kind = RESULT
-        if who in self.child.router.links:
-            self.child.router.links[who].send(
+        if who in self.router.links:
+            self.router.links[who].transport.send(
                 kind, who, src, handle, zlib.compress(marshal.dumps(units, 0)))
 
     def beget(self, link, src, who, body):
         # type: (Link, int, int, bytes) -> None
         try:
-            from econtext.parent import nursery
-            nursery.start(self.child, link, src, who, body)
+            self.children().start(link, src, who, body)
         except:
             self.miscarry(src, who)
+
+    def children(self):
+        # type: () -> Any
+        """Return the contexts below this one, which so becomes a parent: the one way out of this ring."""
+        from econtext.parent import nursery
+        return nursery.of(self)
 
     def miscarry(self, src, who):
         # type: (int, int) -> None
         """Tell why, by the exception that is being handled, there will be no child."""
         error = sys.exc_info()
-        self.child.router.send(REPORT, src, who, encode((
+        self.router.send(REPORT, src, who, encode((
             'failed', 'ended', '%s: %s' % (error[0].__name__, error[1]))))
-        self.child.router.send(REPORT, src, who, encode(('buried', None)))
+        self.router.send(REPORT, src, who, encode(('buried', None)))
 
     def stop(self, *signal):
         # type: (Any) -> None
         """A signal ends this context; at the end of the link it is our own."""
-        if not self.child.dispatcher.ended:
+        if not self.supervisor.ended:
             self.number = signal
             self.begin_to_end()
         call = self.call_to_leave()
         if call:
-            self.deaf = not self.may_leave(signal[1])
+            self.deaf = self.ending and not self.ending.may_leave(signal[1])
             if not self.deaf:
                 self.away = call
                 sys.exit(1)
@@ -272,14 +288,14 @@ class Life(object):
     def call_to_leave(self):
         # type: () -> Any
         """Return the call that the main thread carries out, unless it was called away from that."""
-        for call, thread in list(self.child.supervisor.running.items()):
-            if thread == self.child.supervisor.main and call[1] and call != self.away:
+        for call, thread in list(self.supervisor.running.items()):
+            if thread == self.supervisor.main and call[1] and call != self.away:
                 return call
 
     def begin_to_end(self):
         # type: () -> None
         """Take no more calls; all is over in a while."""
-        self.child.dispatcher.ended = True
+        self.supervisor.ended = True
         try:
             start_new_thread(self.fade, ())
         except:
@@ -289,15 +305,15 @@ class Life(object):
 
     def lost(self, link, reason):
         # type: (Link, Any) -> None
-        router = self.child.router
+        router = self.router
         # In this order: who is answered begins nothing more; who is not in ``asked`` yet finds no link.
-        self.child.dispatcher.ended = True
+        self.supervisor.ended = True
         router.up = None
         for number, asked in list(router.asked.items()):
             router.answer(asked[0], number, DEAD, EMPTY)
-        self.child.flow.release()
+        self.flow.release()
         self.begin_to_end()
-        self.child.loop.finish(self.child.dispatcher.waiter)
+        self.loop.finish(self.supervisor.waiter)
 
     silent = lost
 
@@ -306,27 +322,36 @@ class Life(object):
         """Tell all here and below to end; when their time is over, end them."""
         # By this thread, and not by one that then starts it: the kernel has whoever
         # starts a thread take a pending signal, and the main thread would sleep on.
-        if not self.farewell():
+        if not (self.ending and self.ending.farewell()):
             os.kill(everybody(), signal.SIGTERM)
-        self.child.loop.finish(self.child.dispatcher.waiter)
+        self.loop.finish(self.supervisor.waiter)
         try:
             # Is it the main thread that leads? It sleeps on, unless there is something to read.
             read, write = os.pipe()
             os.close(write)
-            Reader(self.child.loop, read, bool)
+            Reader(self.loop, read, bool)
         except:
             pass
         self.below(False)
-        self.insist(GRACE)
+        (self.ending or time).sleep(GRACE)
         self.end()
+
+    def below(self, wait):
+        # type: (bool) -> None
+        """End what is below, or `wait` until it has."""
+        if self.nursery:
+            self.nursery.end(wait)
 
     def leave(self):
         # type: () -> None
         """The last act of the main thread."""
+        if self.forked_off:
+            # Nothing is to be ended but this process, which does so anyway.
+            return
         import atexit
         try:
             # Where it has not come nothing was done yet that would need it.
-            if 'econtext.core.ending' in self.child.importer.units:
+            if 'econtext.core.ending' in self.importer.units:
                 from econtext.core import ending
                 ending.leave(self)
             self.stop()
@@ -354,3 +379,13 @@ def everybody():
     if os.getpgrp() == pid != 1:
         return -pid
     return pid
+
+
+def encode_rich(value):
+    # type: (Any) -> bytes
+    """Encode what is not plain; ``rich``, once it is there, does so itself."""
+    from econtext.core import rich
+    return rich.encode(value)
+
+
+ENCODERS[None] = encode_rich

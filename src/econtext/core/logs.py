@@ -6,8 +6,8 @@ from here are heard too.  The controller cuts what arrives into lines.
 
 Invariants:
 
-* What is printed is sent as it comes; from the first cast on ``flow`` holds it
-  to what the controller takes, and sees to it before each answer.
+* What is printed is sent as it comes, by `sender`: the router at first, and from the first
+  cast on ``flow``, which holds it to what the controller takes.
 
 The readers are entered by the thread that leads.  What is logged goes the same
 way, see ``records``.
@@ -24,18 +24,15 @@ class Logs(object):
     def __init__(self, loop, router):
         # type: (Loop, Router) -> None
         self.readers = {}
+        self.sender = router
         for fd in 1, 2:
             read, write = os.pipe()
             os.dup2(write, fd)
             os.close(write)
             self.readers[read] = Reader(
-                loop, read, lambda data, fd=fd: router.send(STDIO, 0, fd, data))
+                loop, read, lambda data, fd=fd: self.sender.send(STDIO, 0, fd, data))
         sys.stdout = printer(1, 'surrogateescape')
         sys.stderr = printer(2, 'backslashreplace')
-
-    def flush(self):
-        # type: () -> None
-        """Send what was printed; ``flow`` knows how."""
 
 
 def printer(fd, errors):

@@ -74,6 +74,8 @@ class Loop(object):
         self.parked = {}  # type: dict[Any, bool]
         self.turns = 0
         self.relief = Waiter(self)
+        # How whoever leads waits, and all others: `turn` and `park`; a ``watch`` once there is one.
+        self.ways = self  # type: Any
 
     def wait(self, waiter):
         # type: (Waiter) -> None
@@ -82,7 +84,7 @@ class Loop(object):
         try:
             self.enter(waiter)
             while not waiter.done:
-                self.turn(waiter)
+                self.ways.turn(waiter)
         finally:
             self.leave(waiter)
 
@@ -98,7 +100,7 @@ class Loop(object):
             waiter.leads = self.led = True
         self.lock.release()
         if parks:
-            self.park(waiter)
+            self.ways.park(waiter)
 
     def leave(self, waiter):
         # type: (Waiter) -> None
@@ -237,15 +239,18 @@ class Link(Reader):
     def __init__(self, loop, router, owner):
         # type: (Loop, Router, Owner) -> None
         self.loop = loop
-        self.router = router
+        # Who judges the headers that come in, until another is to: before it is opened.
+        self.router = self.admission = router  # type: Any
         self.owner = owner
         self.receive = self.decode
+        # What sends, writes and reads on it: `send`, `flush` and `ready`; ``bulk`` once that is there.
+        self.transport = self  # type: Any
         self.lock = allocate_lock()
         self.out = -1
         self.queue = []
         self.writing = allocate_lock()
         self.decoder = Decoder(
-            lambda *header: router.accepts(self, *header))
+            lambda *header: self.admission.accepts(self, *header))
 
     def open(self, fd, out):
         # type: (int, int) -> None
@@ -275,8 +280,9 @@ class Link(Reader):
             return
         self.writing.acquire()
         try:
-            self.flush()
-            if not self.queue:
+            self.transport.flush()
+            # Another one is asked itself from now on.
+            if not self.queue and self.transport is self:
                 self.loop.forget(fd)
         finally:
             self.writing.release()
@@ -298,7 +304,7 @@ class Link(Reader):
             waits = len(self.queue)
             self.queue.extend(buffers)
             if not (waits and buffers):
-                self.flush()
+                self.transport.flush()
         finally:
             self.writing.release()
 

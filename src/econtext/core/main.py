@@ -3,7 +3,8 @@ A child's life begins.
 
 Its link arrives as standard input and output.  Behind the preamble come
 frames: modules, and calls.  The first call is a *cast*, answered to nobody and
-given this Child: ``life.settle``, which furnishes what a first step does not need.
+given this Child: ``life.settle``, which furnishes what a first step does not need,
+and carries out the calls that follow.
 
 Invariants:
 
@@ -29,7 +30,7 @@ from econtext.core.wire import CALL, MARK, MODULE
 
 
 class Child(object):
-    """What a context consists of; `preamble` is the text that started it."""
+    """What a context begins with; `preamble` is the text that started it.  What follows is of ``life.Life``."""
 
     def __init__(self, preamble):
         # type: (bytes) -> None
@@ -53,18 +54,7 @@ class Child(object):
         self.link.decode(first)
         # Not earlier: it reads what follows, and a decoder takes one at a time.
         start_new_thread(self.loop.spare, ())
-        try:
-            self.dispatcher.serve()
-        finally:
-            self.link.owner.leave()
-
-    def restore(self, value):
-        # type: (Any) -> Any
-        """Return `value` with what marshal could not carry made again."""
-        if type(value) is tuple and Ellipsis in value[:1]:
-            from econtext.core import rich
-            value = rich.restore(self, value[1])
-        return value
+        self.dispatcher.serve()
 
     def lost(self, link, reason):
         # type: (Link, str) -> None

@@ -31,7 +31,7 @@ class Gate(object):
         # type: () -> None
         os.write(self.write, '.'.encode())
 
-    def park(self):
+    def stand(self):
         # type: () -> None
         """Wait. A thread may be called away from here, see ``interruption``."""
         while 1:
@@ -43,21 +43,25 @@ class Gate(object):
                     raise
 
 
-def settle(child):
-    # type: (Child) -> None
-    """From its next wait on, have the main thread, which calls this, wait where signals reach it."""
-    loop, main, others = child.loop, get_ident(), child.loop.park
+class Pipes(object):
+    """Parks the main thread, which makes it, at a pipe; all others as the loop does."""
 
-    def wait(waiter):
+    def __init__(self, loop):
+        # type: (Loop) -> None
+        self.loop = loop
+        self.main = get_ident()
+
+    def park(self, waiter):
         # type: (Any) -> None
-        if get_ident() != main:
-            others(waiter)
+        loop = self.loop
+        if get_ident() != self.main:
+            loop.park(waiter)
             return
         try:
             gate = Gate()
         except OSError:
             # No descriptor is left: signals are heard later.
-            others(waiter)
+            loop.park(waiter)
             return
         try:
             loop.lock.acquire()
@@ -66,11 +70,16 @@ def settle(child):
                 waiter.gate = gate
             loop.lock.release()
             if parks:
-                gate.park()
+                gate.stand()
         finally:
             loop.lock.acquire()
             loop.parked.pop(waiter, None)
             os.close(gate.read)
             os.close(gate.write)
             loop.lock.release()
-    loop.park = wait
+
+
+def settle(home):
+    # type: (Life) -> None
+    """From its next wait on, have the main thread, which calls this, wait where signals reach it."""
+    home.watch.parking = Pipes(home.loop)

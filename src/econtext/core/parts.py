@@ -223,8 +223,8 @@ class Parts(object):
         if not data:
             link = self.router.links.get(src, self.router.up)
             self.able[src] = True
-            if hasattr(link, 'bulk'):
-                link.bulk.grant(src, handle)
+            if getattr(link, 'transport', link) is not link:
+                link.transport.grant(src, handle)
             return
         begun = self.begun.get(src)
         if begun is None:
@@ -233,7 +233,9 @@ class Parts(object):
             kind, size = struct.unpack(OPENING, data[:OPENING_SIZE])
             data = data[OPENING_SIZE:]
             link = self.router.links.get(src, self.router.up)
-            if kind not in ORDERED or not self.router.accepts(
+            # There is none if it was lost just now.
+            admission = getattr(link, 'admission', self.router)
+            if kind not in ORDERED or not admission.accepts(
                     link, kind, self.router.me, src, handle, size):
                 raise BadFrame('parts of a frame of kind %d and %d bytes' % (kind, size))
             begun = self.begun[src] = Begun(kind, handle, size, self.keeps(src, kind))
@@ -274,6 +276,6 @@ class Parts(object):
         """Context `who`, behind `link`, is gone. Any thread."""
         self.able.pop(who, None)
         self.begun.pop(who, None)
-        if hasattr(link, 'bulk'):
-            link.bulk.forget(who)
+        if getattr(link, 'transport', link) is not link:
+            link.transport.forget(who)
 

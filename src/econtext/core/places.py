@@ -40,37 +40,33 @@ class Place(object):
         return resources.iter_modules(None, self.package, prefix)
 
 
-def furnish(module):
-    # type: (Any) -> None
-    """`module` was imported just now: have it find what was sent."""
+class Folders(object):
+    """Gives packages their paths."""
+
+    def fill(self, module):
+        # type: (Any) -> None
+        """Name the place of a package in its path."""
+        if getattr(module, '__path__', None) == []:
+            module.__path__.append(PREFIX + module.__name__)
+
+
+def furnish(loader, module):
+    # type: (Any, Any) -> None
+    """`module` was imported just now: have it find what was sent, by `loader`."""
     if module.__name__ == 'pkgutil':
-        install()
+        install(loader)
     elif sys.version_info[:2] == (3, 9):
         mend(module)
 
 
-def install():
-    # type: () -> None
-    if Place in sys.path_hooks:
-        return
-    sys.path_hooks.insert(0, Place)
-    execute = Importer.exec_module
-
-    def exec_module(importer, module):
-        # type: (Importer, Any) -> None
-        fill(module)
-        execute(importer, module)
-    Importer.exec_module = exec_module  # type: ignore[method-assign, assignment]
+def install(loader):
+    # type: (Any) -> None
+    if Place not in sys.path_hooks:
+        sys.path_hooks.insert(0, Place)
+    loader.folders = Folders()
     for module in list(sys.modules.values()):
         if isinstance(getattr(module, '__loader__', None), Importer):
-            fill(module)
-
-
-def fill(module):
-    # type: (Any) -> None
-    """Name the place of a package in its path."""
-    if getattr(module, '__path__', None) == []:
-        module.__path__.append(PREFIX + module.__name__)
+            loader.folders.fill(module)
 
 
 def mend(module):
@@ -81,7 +77,8 @@ def mend(module):
     def files(package):
         # type: (Any) -> Any
         spec = package.__spec__
-        if isinstance(spec.loader, Importer):
-            return spec.loader.get_resource_reader(spec.name).files()
+        read = getattr(spec.loader, 'get_resource_reader', None)
+        if read and isinstance(spec.loader, Importer):
+            return read(spec.name).files()
         return from_package(package)
     module.from_package = files

@@ -21,7 +21,6 @@ class Pool(object):
     def __init__(self, supervisor, threads):
         # type: (Any, int) -> None
         self.supervisor = supervisor
-        self.dispatcher = supervisor.dispatcher
         self.lock = allocate_lock()
         self.queue = []  # type: list[tuple[int, int, bytes]]
         # Threads that may still be started; those that have nothing to do.
@@ -31,10 +30,8 @@ class Pool(object):
 
     def take_over(self):
         # type: () -> None
-        """Distribute what is here, and from now on what comes."""
-        calls, self.dispatcher.calls[:] = list(self.dispatcher.calls), []
-        self.supervisor.give = self.give
-        self.dispatcher.answer = self.answer
+        """Distribute what is here, as from now on what comes."""
+        calls, self.supervisor.calls[:] = list(self.supervisor.calls), []
         for call in calls:
             self.give(*call)
 
@@ -43,13 +40,13 @@ class Pool(object):
         """Find somebody to carry out a call."""
         call = src, handle, body
         if not handle:
-            self.dispatcher.receive(*call)
+            self.supervisor.give(*call)
             return
         self.lock.acquire()
         try:
             if self.main_is_idle:
                 self.main_is_idle = False
-                self.dispatcher.receive(*call)
+                self.supervisor.give(*call)
             elif self.idle:
                 self.idle.pop().take(call)
             elif not self.startable or not self.start(call):
@@ -76,7 +73,7 @@ class Pool(object):
         if handle:
             self.lock.acquire()
             if self.queue:
-                self.dispatcher.receive(*self.queue.pop(0))
+                self.supervisor.give(*self.queue.pop(0))
             else:
                 self.main_is_idle = True
             self.lock.release()
@@ -94,7 +91,7 @@ class Worker(object):
     def take(self, call):
         # type: (tuple[int, int, bytes]) -> None
         self.call = call
-        self.pool.supervisor.child.loop.finish(self.waiter)
+        self.pool.supervisor.home.loop.finish(self.waiter)
 
     def work(self):
         # type: () -> None
@@ -104,10 +101,10 @@ class Worker(object):
             pool.lock.acquire()
             waits = not pool.queue
             if waits:
-                self.waiter = Waiter(pool.supervisor.child.loop)
+                self.waiter = Waiter(pool.supervisor.home.loop)
                 pool.idle.append(self)
             else:
                 self.call = pool.queue.pop(0)
             pool.lock.release()
             if waits:
-                pool.supervisor.child.loop.wait(self.waiter)
+                pool.supervisor.home.loop.wait(self.waiter)

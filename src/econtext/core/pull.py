@@ -39,6 +39,7 @@ except ImportError:
     lock_held = bool  # type: ignore[assignment]
 
 from econtext.core.codec import encode
+from econtext.core.importer import Importer
 from econtext.core.loop import Waiter
 from econtext.core.wire import RESULT, WANT
 
@@ -47,19 +48,71 @@ from econtext.core.wire import RESULT, WANT
 # Pythons lack.  Nobody is asked for them, least of all by who holds a lock or leads.
 NEWER = (
     '_thread', '_signal', '_imp', '_frozen_importlib_external', '_collections', 'ctypes',
-    'faulthandler', 'io', 'zoneinfo')
+    'faulthandler', 'hashlib', 'io', 'zoneinfo')
+
+
+class Loader(Importer):
+    """The importer of a context that is furnished, with all that a loader has; of its `home`."""
+    # What gives packages their paths, see ``places``.
+    folders = None  # type: Any
+    # Whether this process reaches nobody, see ``forks``.
+    cut_off = False
+
+    def __init__(self, importer, home):
+        # type: (Importer, Any) -> None
+        """Take the place of `importer`."""
+        self.units = importer.units
+        self.home = home
+        sys.meta_path[sys.meta_path.index(importer)] = self
+        # For who looks for the lines of what was imported by then.
+        for name in list(self.units):
+            module = sys.modules.get(name)
+            if getattr(module, '__loader__', None) is importer:
+                module.__loader__ = self
+                if hasattr(module, '__spec__'):
+                    module.__spec__.loader = self
+
+    def exec_module(self, module):
+        # type: (Any) -> None
+        if self.folders:
+            self.folders.fill(module)
+        Importer.exec_module(self, module)
+
+    def __getattr__(self, name):
+        # type: (str) -> Any
+        # The rest of a loader, such as get_source, is seldom asked for.
+        from econtext.core import resources
+        return resources.bind(self, name)
+
+
+class Hooked(object):
+    """Loads a module as `loader` does, then calls the hook for it."""
+
+    def __init__(self, loader, hooks):
+        # type: (Any, dict[str, Callable[[Any], Any]]) -> None
+        self.loader = loader
+        self.hooks = hooks
+
+    def exec_module(self, module):
+        # type: (Any) -> None
+        module.__loader__ = module.__spec__.loader = self.loader
+        self.loader.exec_module(module)
+        self.hooks.get(module.__name__, bool)(module)
+
+    def __getattr__(self, name):
+        # type: (str) -> Any
+        return getattr(self.loader, name)
 
 
 class Pull(object):
     """A finder behind the importer's and before all others."""
 
-    def __init__(self, child, hooks):
-        # type: (Child, dict[str, Callable[[Any], Any]]) -> None
-        self.child = child
-        self.importer = child.importer
+    def __init__(self, home, hooks):
+        # type: (Life, dict[str, Callable[[Any], Any]]) -> None
+        self.home = home
         # Called with modules of these names, once they are there.
         self.hooks = dict(hooks)
-        self.hooks.update({'pkgutil': furnish, 'importlib._common': furnish})
+        self.hooks.update({'pkgutil': self.furnish, 'importlib._common': self.furnish})
         # (thread, name) that other finders are being asked for.
         self.asking = {}  # type: dict[tuple[int, str], bool]
         # Installed packages lie behind the standard library's own folders.
@@ -68,6 +121,12 @@ class Pull(object):
             if '-packages' in folder:
                 break
             self.standard.append(folder)
+
+    def furnish(self, module):
+        # type: (Any) -> None
+        """`module` was imported just now: have it find what was sent."""
+        from econtext.core import places
+        places.furnish(self.home.importer, module)
 
     def is_standard(self, origin):
         # type: (Optional[str]) -> bool
@@ -82,29 +141,30 @@ class Pull(object):
     def may_have(self, name, origin):
         # type: (str, Optional[str]) -> bool
         """Shall the controller be asked for `name`, found here at `origin`?"""
-        if name in self.importer.units or name in NEWER:
+        importer = self.home.importer
+        if importer.cut_off or name in importer.units or name in NEWER:
             return False
         dot = name.rfind('.')
         if dot < 0:
             return not self.is_standard(origin)
-        package = self.importer.units.get(name[:dot])
+        package = importer.units.get(name[:dot])
         return bool(package) and (
             package[0] is True or bool(package[0]) and name[dot + 1:] in package[0])
 
     def ask(self, name, here):
         # type: (str, bool) -> None
         """Have the controller send what it has for `name`."""
-        waiter = Waiter(self.child.loop)
+        waiter = Waiter(self.home.loop)
         depth = let_go()
         try:
-            self.child.router.ask(WANT, 0, encode((name, here)), waiter.settle)
-            self.child.loop.wait(waiter)
+            self.home.router.ask(WANT, 0, encode((name, here)), waiter.settle)
+            self.home.loop.wait(waiter)
         finally:
             for _ in range(depth):
                 acquire_lock()
         if waiter.kind != RESULT:
             raise ImportError('%s: the link to the controller broke' % name)
-        self.importer.receive(0, 0, waiter.body)
+        self.home.importer.receive(0, 0, waiter.body)
 
     def find_spec(self, name, path=None, target=None):
         # type: (str, Any, Any) -> Any
@@ -119,7 +179,7 @@ class Pull(object):
                 for finder in sys.meta_path:
                     if not spec and finder is not self and hasattr(finder, 'find_spec'):
                         spec = finder.find_spec(name, path)
-                        if spec and finder is not self.importer and self.importer.units.get(
+                        if spec and finder is not self.home.importer and self.home.importer.units.get(
                                 getattr(finder, '__module__', None)):
                             # Of a package that was sent: what it makes, it makes here.
                             return spec
@@ -128,15 +188,9 @@ class Pull(object):
         if self.may_have(name, spec and (spec.origin or '/')):
             self.ask(name, spec is not None)
         # Also where it came just after the importer had looked.
-        spec = self.importer.find_spec(name) or spec
+        spec = self.home.importer.find_spec(name) or spec
         if spec and name in self.hooks:
-            load = spec.loader.exec_module
-
-            def exec_module(module):
-                # type: (Any) -> None
-                load(module)
-                self.hooks.get(module.__name__, bool)(module)
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+            spec.loader = Hooked(spec.loader, self.hooks)
         return spec
 
     def find_module(self, name, path=None):
@@ -157,7 +211,7 @@ class Pull(object):
                 pass
         if self.may_have(name, origin):
             self.ask(name, origin is not None)
-        return self.importer.find_module(name)
+        return self.home.importer.find_module(name)
 
     def load_module(self, name):
         # type: (str) -> Any
@@ -170,12 +224,6 @@ class Pull(object):
             del self.asking[asking]
         self.hooks[name](module)
         return module
-
-
-def furnish(module):
-    # type: (Any) -> None
-    from econtext.core import places
-    places.furnish(module)
 
 
 def let_go():

@@ -51,10 +51,10 @@ def number(value):
 class Records(object):
     """The records of one context."""
 
-    def __init__(self, child):
-        # type: (Child) -> None
-        self.child = child
-        self.flow = child.flow
+    def __init__(self, home):
+        # type: (Life) -> None
+        self.home = home
+        self.flow = home.flow
         # Those of a thread that could not wait.
         self.later = []  # type: list[bytes]
         self.kept = self.lost = 0
@@ -62,7 +62,7 @@ class Records(object):
     def log(self, body):
         # type: (bytes) -> None
         """Send a record behind what was printed before it."""
-        if self.child.link.writing.locked() and is_busy(WAITING):
+        if self.home.link.writing.locked() and is_busy(WAITING):
             self.keep(body)
             return
         self.flow.flush()
@@ -100,7 +100,7 @@ class Records(object):
                 return self.flow.gone
         finally:
             self.flow.leave()
-        self.child.router.send(LOG, 0, 0, body)
+        self.home.router.send(LOG, 0, 0, body)
         return True
 
     def catch_up(self):
@@ -109,7 +109,7 @@ class Records(object):
         while self.later and self.flow.credit.spend(len(self.later[0])):
             body = self.later.pop(0)
             self.kept -= len(body) + COST
-            self.child.router.send(LOG, 0, 0, body)
+            self.home.router.send(LOG, 0, 0, body)
         if self.lost and not self.later:
             lost, self.lost = self.lost, 0
             self.keep(encode((
@@ -119,8 +119,8 @@ class Records(object):
             self.catch_up()
 
 
-def hook(child, logging, level):
-    # type: (Child, Any, int) -> Any
+def hook(home, logging, level):
+    # type: (Life, Any, int) -> Any
     """Send what the root logger receives from `level` on; return that logger.
 
     What was printed before a record is sent before it.
@@ -148,7 +148,7 @@ def hook(child, logging, level):
                 records.log(body)
 
     # Another one, where `logging` is loaded anew, would not know what was kept.
-    records = child.flow.records = child.flow.records or Records(child)
+    records = home.flow.records = home.flow.records or Records(home)
     root = logging.getLogger()
     root.addHandler(Forwarder())
     root.setLevel(level)

@@ -20,7 +20,6 @@ from econtext.core.importer import Importer
 from econtext.core.loop import Waiter
 from econtext.core.wire import RESULT, WANT
 
-CUT_OFF = []  # type: list[Importer]     # those of a process that reaches nobody
 LISTS = {}  # type: dict[tuple[str, str], Any]
 METADATA = {}  # type: dict[str, list[dict[str, str]]]
 
@@ -67,15 +66,15 @@ def ask(importer, package, resource):
     # type: (Any, str, str) -> Any
     """Have the controller send a file, or what else goes by such a name; None if it sends nothing."""
     for finder in sys.meta_path:
-        if isinstance(finder, Importer):
+        if isinstance(finder, Importer) and hasattr(finder, 'home'):
             # In a copy of a context it is another one than what loaded the package.
             importer = finder
-    if importer in CUT_OFF:
+    if importer.cut_off:
         return None
-    child = importer.child
-    waiter = Waiter(child.loop)
-    child.router.ask(WANT, 0, encode((package, resource)), waiter.settle)
-    child.loop.wait(waiter)
+    home = importer.home
+    waiter = Waiter(home.loop)
+    home.router.ask(WANT, 0, encode((package, resource)), waiter.settle)
+    home.loop.wait(waiter)
     if waiter.kind == RESULT and waiter.body:
         return waiter.body[1:]
 

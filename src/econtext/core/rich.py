@@ -487,3 +487,6 @@ def make(owner, name, args):
     if name in ('context', 'channel'):
         return owner.make(name, *args)
     return MAKERS[name](*args)
+
+
+ENCODERS[None] = encode

@@ -1,7 +1,7 @@
 """
 Decide where each frame goes, and who may speak for whom.
 
-A link is anything with ``send(kind, dst, src, handle, body)``.
+A link is anything whose ``transport`` has ``send(kind, dst, src, handle, body)``.
 
 Invariants:
 
@@ -69,11 +69,11 @@ class Router(object):
         elif src not in self.links:
             return
         if out:
-            out.send(kind, dst, src, handle, body)
+            out.transport.send(kind, dst, src, handle, body)
         elif START not in self.handlers:
             self.early.append((kind, dst, src, handle, body))
         elif kind in EXPECTANT and handle:
-            link.send(DEAD, src, dst, handle, EMPTY)
+            link.transport.send(DEAD, src, dst, handle, EMPTY)
 
     def handle(self, handlers):
         # type: (dict[int, Callable[[int, int, bytes], Any]]) -> None
@@ -92,7 +92,7 @@ class Router(object):
         # What goes down only does so, also where the way there was just lost.
         link = self.links.get(dst, kind >= UP and self.up)
         if link:
-            link.send(kind, dst, self.me, handle, body)
+            link.transport.send(kind, dst, self.me, handle, body)
         return bool(link)
 
     def ask(self, kind, dst, body, func):

@@ -18,6 +18,7 @@ import sys
 import zlib
 
 from econtext.core import face, forks
+from econtext.core.pull import Loader
 
 # Run in the new process, with `preamble`, `units` and `path`.
 BOOT = '''
@@ -37,35 +38,39 @@ econtext.core.spawning.arrive(importer, preamble)
 class Baggage(list):  # type: ignore[type-arg]
     """The folders of modules, which take the modules along when they are pickled."""
 
+    def __init__(self, folders, preamble, units):
+        # type: (Any, bytes, bytes) -> None
+        list.__init__(self, folders)
+        self.preamble = preamble
+        self.units = units
+
     def __reduce_ex__(self, protocol):
         # type: (Any) -> Any
         return eval, ('exec(boot, space) or path', {
             'boot': BOOT, 'path': list(self),
-            'space': {'preamble': self.child.preamble, 'units': self.units}})  # type: ignore[attr-defined]
+            'space': {'preamble': self.preamble, 'units': self.units}})
 
 
 class Stranger(object):
-    """Stands for the child of ``core.main`` in a process that is no context."""
+    """Stands for ``life`` in a process that is no context."""
 
     def __init__(self, importer, preamble):
         # type: (Any, bytes) -> None
-        self.importer = importer
+        self.importer = Loader(importer, self)
         self.preamble = preamble
 
 
-def hook(child, spawn):
+def hook(home, spawn):
     # type: (Any, Any) -> None
-    """Have what `spawn`, the module, starts get what `child` was sent by then."""
+    """Have what `spawn`, the module, starts get what the context of `home` was sent by then."""
     prepare = spawn.get_preparation_data
 
     def get_preparation_data(name):
         # type: (Any) -> Any
         data = prepare(name)
-        baggage = Baggage(data.get('sys_path', sys.path))
-        baggage.child = child  # type: ignore[attr-defined]
-        units = dict([(key, unit) for key, unit in list(child.importer.units.items()) if unit])
-        baggage.units = zlib.compress(marshal.dumps(units, 2), 1)  # type: ignore[attr-defined]
-        data['sys_path'] = baggage
+        units = dict([(key, unit) for key, unit in list(home.importer.units.items()) if unit])
+        data['sys_path'] = Baggage(
+            data.get('sys_path', sys.path), home.preamble, zlib.compress(marshal.dumps(units, 2), 1))
         return data
     spawn.get_preparation_data = get_preparation_data
 
@@ -75,7 +80,7 @@ def arrive(importer, preamble):
     """In the new process: be what a forked process is."""
     sys.dont_write_bytecode = True
     face.furnish(sys.modules['econtext'])
-    stranger = importer.child = Stranger(importer, preamble)
+    stranger = Stranger(importer, preamble)
     sys.modules['econtext'].program = face.Context(stranger, 0, 'program')  # type: ignore[attr-defined]
     forks.cut_off()
     hook(stranger, sys.modules['multiprocessing.spawn'])

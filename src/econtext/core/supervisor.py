@@ -1,16 +1,18 @@
 """
-Which calls run, and which are not to begin.
+Carry out calls, one after the other in the main thread: which run, and which are not to begin.
 
 Invariants:
 
-* A call is answered once: by what its function did, or by DEAD if it was given up
-  before it began; then its function never runs.
+* A call is answered once: by what its function did, whatever that is, or by DEAD if it was
+  given up before it began; then its function never runs.
+* What a call printed or logged is sent before its answer: `before_answer` is run then, in order.
 * A call is in ``waiting`` until it begins, which only one of both can end.
 * ``running`` holds a call exactly while its function may be interrupted.
 
-Follows the preamble.  ``answer`` is entered by whoever carries out calls,
-``interrupt`` by the thread that leads.
+Follows the preamble.  ``serve`` is entered by the main thread, ``answer`` by whoever carries
+out calls, ``receive`` and ``interrupt`` by the thread that leads, ``give`` by any.
 """
+import marshal
 import sys
 try:
     import _signal as signal
@@ -21,47 +23,66 @@ try:
 except ImportError:
     from thread import allocate_lock, get_ident, start_new_thread
 
-from econtext.core.codec import encode
+from econtext.core.calls import find
+from econtext.core.codec import encode, native
 from econtext.core.kinds import BEGUN, WITHDRAW
 from econtext.core.wire import CALL, DEAD, EMPTY, ERROR, RESULT
 
 
 class Supervisor(object):
-    def __init__(self, child):
-        # type: (Child) -> None
-        self.child = child
-        child.supervisor = self
-        self.dispatcher = child.dispatcher
+    def __init__(self, home, dispatcher):
+        # type: (Life, Dispatcher) -> None
+        self.home = home
+        self.calls = dispatcher.calls
+        self.waiter = dispatcher.waiter
+        self.functions = {}  # type: dict[tuple[Any, Any], Any]
+        self.ended = False
         self.lock = allocate_lock()
         # (who asked, handle) -> the thread that carries it out.
         self.running = {}  # type: dict[tuple[int, int], int]
         # Those that have come and not begun.
         self.waiting = {}  # type: dict[tuple[int, int], bool]
         self.main = get_ident()
-        # Called before each call; who is given what comes.
-        self.before = int  # type: Callable[[], Any]
-        self.give = self.dispatcher.receive
+        self.before_answer = [home.flow.flush]
+        # Who distributes what comes, and answers what falls to the main thread.
+        self.desk = self  # type: Any
         # What the main thread is to be called away from, see ``interruption``.
         self.aim = None  # type: Any
-        self.dispatcher.answer = self.answer
         signal.signal(signal.SIGURG, self.on_signal)
 
     def take_over(self):
         # type: () -> None
         """See to the calls that are here, and to those that come."""
-        for call in self.dispatcher.calls:
+        for call in self.calls:
             self.waiting[call[:2]] = True
-        self.child.router.handlers[CALL] = self.receive
-        threads = self.child.settings.get('threads', 1)
+        self.home.router.handlers[CALL] = self.receive
+        threads = self.home.settings.get('threads', 1)
         if threads > 1:
             # Sent ahead of this.
             from econtext.core import pool
-            pool.Pool(self, threads).take_over()
+            self.desk = pool.Pool(self, threads)
+            self.desk.take_over()
 
     def receive(self, src, handle, body):
         # type: (int, int, bytes) -> None
         self.waiting[src, handle] = True
-        self.give(src, handle, body)
+        self.desk.give(src, handle, body)
+
+    def give(self, src, handle, body):
+        # type: (int, int, bytes) -> None
+        """Have the main thread carry out a call."""
+        self.calls.append((src, handle, body))
+        self.home.loop.finish(self.waiter)
+
+    def serve(self):
+        # type: () -> None
+        """Carry out calls till the context ends."""
+        while not self.ended:
+            self.waiter.done = self.ended
+            if self.calls:
+                self.desk.answer(*self.calls.pop(0))
+            else:
+                self.home.loop.wait(self.waiter)
 
     def begin(self, call):
         # type: (tuple[int, int]) -> bool
@@ -70,7 +91,7 @@ class Supervisor(object):
         try:
             self.running[call] = get_ident()
             # In this order: at the end of the context nothing else would call it away.
-            if self.waiting.pop(call, not call[1]) and not self.dispatcher.ended:
+            if self.waiting.pop(call, not call[1]) and not self.ended:
                 return True
             del self.running[call]
             return False
@@ -84,24 +105,37 @@ class Supervisor(object):
         if not self.begin(call):
             return
         kind = RESULT
-        self.before()
+        self.home.watch.before()
         try:
             try:
-                value = self.dispatcher.perform(handle, body)
+                value = self.perform(handle, body)
                 if self.aim and self.aim.calls.pop(call, None):
                     raise self.aim.error('the call was given up as it returned')
             finally:
                 self.running.pop(call, None)
             value = encode(value)
         except:
-            if self.dispatcher.ended:
+            if self.ended:
                 raise
             from econtext.core import failure
             kind = ERROR
             value = failure.describe(*sys.exc_info())
         if handle or kind == ERROR:
-            self.child.logs.flush()
-            self.child.router.send(kind, src, handle, value)
+            for each in self.before_answer:
+                each()
+            self.home.router.send(kind, src, handle, value)
+
+    def perform(self, handle, body):
+        # type: (int, bytes) -> Any
+        """Call a function; that of a cast is given our home as well."""
+        module, name, args, kwargs = self.home.restore(marshal.loads(body))
+        if (module, name) not in self.functions:
+            self.functions[module, name] = find(native(module), native(name))
+        if kwargs:
+            kwargs = dict([(native(key), kwargs[key]) for key in kwargs])
+        if not handle:
+            args = (self.home,) + args
+        return self.functions[module, name](*args, **kwargs)
 
     def interrupt(self, src, handle, body):
         # type: (int, int, bytes) -> None
@@ -112,12 +146,12 @@ class Supervisor(object):
         runs = call in self.running
         self.lock.release()
         if dropped:
-            self.child.router.send(DEAD, src, handle, EMPTY)
+            self.home.router.send(DEAD, src, handle, EMPTY)
         elif not runs:
             # Its answer is on its way.
             pass
         elif body == WITHDRAW:
-            self.child.router.send(BEGUN, src, handle, EMPTY)
+            self.home.router.send(BEGUN, src, handle, EMPTY)
         else:
             try:
                 # A thread of its own: it imports, which the leader must never do.

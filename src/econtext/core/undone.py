@@ -16,8 +16,8 @@ import os
 KEPT = 'C:econtext:'
 
 
-def undo(child):
-    # type: (Child) -> None
+def undo(home):
+    # type: (Life) -> None
     """Give LANGUAGE the value that it had, unless somebody else gave it one. A cast."""
     value = os.environ.get('LANGUAGE', '')
     if value[:len(KEPT)] == KEPT:

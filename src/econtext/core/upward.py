@@ -31,25 +31,25 @@ CALL_IT = '__call__'    # Python 3.0 and 3.1 have no callable()
 MADE = {}       # type: dict[Any, Any]
 
 
-def call(child, function, args, kwargs):
+def call(home, function, args, kwargs):
     # type: (Any, Any, tuple[Any, ...], dict[str, Any]) -> Any
     """Run `function`, or what has that dotted name, in the program; return its result."""
     module, name = place(function)
     # The controller tells by it whether calls would wait for each other.
-    holds = get_ident() in list(child.supervisor.running.values())
+    holds = get_ident() in list(home.supervisor.running.values())
     try:
         body = encode((module, name, args, kwargs, holds))
     except RuntimeError:
         # RecursionError, which is one of these.
         raise ValueError('%s.%s: an argument %s' % (module, name, TOO_DEEP))
-    waiter = Waiter(child.loop)
-    child.router.ask(ASKED, 0, body, waiter.settle)
-    child.loop.wait(waiter)
+    waiter = Waiter(home.loop)
+    home.router.ask(ASKED, 0, body, waiter.settle)
+    home.loop.wait(waiter)
     if waiter.kind == RESULT:
-        return child.restore(marshal.loads(waiter.body))  # type: ignore[arg-type]
+        return home.restore(marshal.loads(waiter.body))  # type: ignore[arg-type]
     package = sys.modules['econtext']  # type: Any
     if waiter.kind == ERROR:
-        refused, text, types, arguments, attributes = child.restore(
+        refused, text, types, arguments, attributes = home.restore(
             marshal.loads(waiter.body))     # type: ignore[arg-type]
         if refused:
             raise package.NotAllowed(own(text))

@@ -79,16 +79,18 @@ class Pulse(object):
 
 
 class Watch(object):
-    def __init__(self, child, supervisor, settings):
-        # type: (Child, Any, dict[str, Any]) -> None
-        self.child = child
-        self.loop = child.loop
-        self.running = supervisor.running
+    def __init__(self, home):
+        # type: (Life) -> None
+        self.home = home
+        self.loop = home.loop
+        self.running = home.supervisor.running
         self.stirred = {}  # type: dict[int, bool]
         self.pulses = {}  # type: dict[int, Pulse]
         self.limit = 0.0
         if TIMER is not None:
-            self.limit = settings.get('gil_limit') or 0.0
+            self.limit = home.settings.get('gil_limit') or 0.0
+        # Who parks others than the one that leads, see ``older``.
+        self.parking = self.loop  # type: Any
         self.armed = False
         self.set_at = 0.0
         self.turns = 0
@@ -99,19 +101,28 @@ class Watch(object):
         self.seldom = self.loop.patience
         if self.limit:
             self.often = self.pause(min(OFTEN, max(0.02, self.limit * (0.5 / processors()))))
-            supervisor.before = self.before
-            if settings.get('threads', 1) == 1:
+            if home.settings.get('threads', 1) == 1:
                 self.tell_the_line()
+
+    def begin(self):
+        # type: () -> None
+        """From now on whoever leads waits here."""
+        settings = self.home.settings
         if settings.get('heartbeat'):
             # Later than the other end, which then has nothing to ask.
-            self.attend(settings['parent'], child.link, 1.25 * settings['heartbeat'])
-        child.attend = self.attend
-        child.watch = self
-        self.loop.turn = self.turn
-        # Whoever leads waits in another turn than this: standard input, at its end,
+            self.attend(settings['parent'], self.home.link, 1.25 * settings['heartbeat'])
+        self.loop.ways = self
+        # Whoever leads now waits in another turn than this: standard input, at its end,
         # calls it away, and once.
-        self.ready = self.loop.forget
         self.loop.watch(0, self)
+
+    def ready(self, fd):
+        # type: (int) -> None
+        self.loop.forget(fd)
+
+    def park(self, waiter):
+        # type: (Any) -> None
+        self.parking.park(waiter)
 
     def attend(self, who, link, interval):
         # type: (int, Any, float) -> None
@@ -174,20 +185,22 @@ class Watch(object):
 
     def ask(self, who):
         # type: (int) -> None
-        self.child.router.send(BEAT, who, 1, EMPTY)
+        self.home.router.send(BEAT, who, 1, EMPTY)
 
     def beat(self, src, asks, body):
         # type: (int, int, bytes) -> None
-        link = self.child.router.links.get(src, self.child.link)
+        link = self.home.router.links.get(src, self.home.link)
         # Who has yet to read what it was sent hears from us by that.
         if asks and not link.queue:
-            self.child.router.send(BEAT, src, 0, EMPTY)
+            self.home.router.send(BEAT, src, 0, EMPTY)
 
     # The switch.
 
     def before(self):
         # type: () -> None
         """A call begins."""
+        if not self.limit:
+            return
         now = clock()
         if not 0 <= now - self.set_at < AGAIN or not self.armed:
             self.set_at = now
@@ -213,7 +226,7 @@ class Watch(object):
         try:
             import faulthandler
             faulthandler.register(
-                signal.SIGPROF, file=self.child.link.out, all_threads=False, chain=True)
+                signal.SIGPROF, file=self.home.link.out, all_threads=False, chain=True)
         except (ImportError, AttributeError, RuntimeError, ValueError, OSError):
             # Python before 3.3, or one without: it ends without a word.
             pass

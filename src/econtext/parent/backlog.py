@@ -34,17 +34,17 @@ SHARE = 1 << 18     # bytes
 class Backlog(object):
     """The way up of one context, and those that are not listened to meanwhile."""
 
-    def __init__(self, child):
+    def __init__(self, home):
         # type: (Any) -> None
-        self.loop = child.loop
-        self.watch = child.watch
-        self.up = child.link
+        self.loop = home.loop
+        self.watch = home.watch
+        self.up = home.link
         self.lock = allocate_lock()
         # What came of each since the way up was last empty.
         self.came = {}  # type: dict[Any, int]
         self.paused = {}  # type: dict[Any, bool]
-        bulk.quicken(child)
-        self.up.bulk.outlet = self
+        bulk.quicken(home)
+        self.up.transport.outlet = self
 
     def consider(self, link, size):
         # type: (Any, int) -> None
@@ -76,7 +76,7 @@ class Backlog(object):
                 link = self.paused.popitem()[0]
                 link.paused = False
                 if link.fd is not None:
-                    self.loop.watch(link.fd, link)
+                    self.loop.watch(link.fd, getattr(link, 'transport', link))
             self.watch.mask = SELDOM
         finally:
             self.lock.release()

@@ -7,7 +7,7 @@ has, for a Context that it was handed as an argument.
 Invariants:
 
 * Only what lies below is called: nothing is sent that the parent would refuse.
-* An answer is decoded as hostile, as everywhere above a child.
+* An answer is decoded as hostile, as everywhere above a home.
 """
 import marshal
 import sys
@@ -20,11 +20,11 @@ from econtext.core.wire import CALL, EMPTY, ERROR, RESULT, BadFrame
 from econtext.parent.values import Unusable, decode
 
 
-def call(child, who, name, function, args, kwargs):
+def call(home, who, name, function, args, kwargs):
     # type: (Any, int, str, Any, tuple[Any, ...], dict[str, Any]) -> Any
     """Run `function` in context `who`, called `name`; return its result."""
     package = sys.modules['econtext']
-    if who not in child.router.links:
+    if who not in home.router.links:
         raise package.ContextLost(
             '%s: it is not below this context, or not any more' % name)
     module = function.__module__
@@ -39,14 +39,14 @@ def call(child, who, name, function, args, kwargs):
     except RuntimeError:
         # RecursionError, which is one of these.
         raise ValueError('%s.%s: an argument %s' % (module, path, TOO_DEEP))
-    waiter = Waiter(child.loop)
-    child.router.ask(CALL, who, body, waiter.settle)
-    child.loop.wait(waiter)
+    waiter = Waiter(home.loop)
+    home.router.ask(CALL, who, body, waiter.settle)
+    home.loop.wait(waiter)
     try:
         if waiter.kind == RESULT:
-            return decode(waiter.body or EMPTY, child)
+            return decode(waiter.body or EMPTY, home)
         if waiter.kind == ERROR:
-            raise raised(package, name, decode(waiter.body or EMPTY, child))
+            raise raised(package, name, decode(waiter.body or EMPTY, home))
     except Unusable:
         error = sys.exc_info()[1]
         raise package.CallError('%s: the result %s' % (name, error))

@@ -12,8 +12,8 @@ Invariants:
   that does not end by itself is made to.  A child that has contexts below it has a second
   more for each level of them: it has to do the same.
 
-``Child`` objects of ``core.main`` and the controller's broker are *homes*: they
-have ``loop``, ``router``, ``preamble`` and ``height()``.  A Birth is entered by the thread that
+A context's ``nursery`` and the controller's broker are *homes*: they
+have ``loop``, ``router``, ``preamble``, ``height()`` and ``attend()``.  A Birth is entered by the thread that
 leads and by threads of its own; ``lock`` keeps them apart.
 """
 import errno
@@ -221,8 +221,7 @@ class Birth(object):
                 self.link.receive = self.link.decode
                 self.judge = self.link.decoder.accepts
                 self.link.close = self.close_link
-                bulk.accelerate(self.link)
-                self.link.bulk.backlog = getattr(self.home, 'backlog', None)
+                bulk.accelerate(self.link, getattr(self.home, 'backlog', None))
                 self.report('ready')
                 if self.heartbeat:
                     self.home.attend(self.who, self.link, self.heartbeat)
@@ -276,7 +275,7 @@ class Birth(object):
                 # As if it had come in one piece.
                 reason = reason[:-1] + repr(self.words)[len(repr(EMPTY)) - 1:]
             self.parting = reason
-            self.cut = link.bulk.within()
+            self.cut = link.transport.within()
             if not self.end(None):
                 # Somebody was about to end it anyway.
                 self.report('lost', reason, None, self.cut)

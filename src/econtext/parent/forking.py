@@ -70,18 +70,18 @@ REQUESTS = {}  # type: dict[int, Request]
 KEPT = []  # type: list[Any]
 
 
-def fork(child):
-    # type: (Child) -> Any
+def fork(home):
+    # type: (Life) -> Any
     """Return the process that is a copy of this one, or raise OSError."""
     request = Request()
     try:
         for _ in range(3):
             request.fds.extend(process.pipe())
         REQUESTS[id(request)] = request
-        child.dispatcher.receive(0, 0, marshal.dumps(
+        home.supervisor.give(0, 0, marshal.dumps(
             (Text(__name__), Text('carry_out'), (id(request),), {}), 2))
-        wake(child.loop)
-        if child.dispatcher.ended:
+        wake(home.loop)
+        if home.supervisor.ended:
             # It looked for requests before this one was there.
             give_up()
         request.gate.acquire()
@@ -113,14 +113,14 @@ def wake(loop):
     Reader(loop, end_of_file, lambda data: None)
 
 
-def carry_out(child, number):
-    # type: (Child, int) -> None
+def carry_out(home, number):
+    # type: (Life, int) -> None
     """Fork, for the request of that number."""
     request = REQUESTS.pop(number, None)
     if request is None:
         # It was given up.
         return
-    child.logs.flush()
+    home.flow.flush()
     try:
         try:
             request.pid = quiet_fork()

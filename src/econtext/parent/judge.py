@@ -42,30 +42,31 @@ LIMITS = {
 FOR_A_HOP = ANSWERS + (BEAT, BEGUN, PART)
 
 
-def guard(router):
-    # type: (Any) -> Callable[..., bool]
-    """Return what judges headers for the `router` of a hop, in the place of its accepts()."""
-    accepts = router.accepts
+class Admission(object):
+    """Judges the headers that come in on links from below to the `router` of a hop."""
 
-    def judge(link, kind, dst, src, handle, size):
+    def __init__(self, router):
+        # type: (Any) -> None
+        self.router = router
+
+    def accepts(self, link, kind, dst, src, handle, size):
         # type: (Any, int, int, int, int, int) -> bool
-        if link is not router.up:
-            if size > LIMITS.get(kind, -1):
+        router = self.router
+        if size > LIMITS.get(kind, -1):
+            return False
+        if dst == router.me:
+            if kind not in FOR_A_HOP:
                 return False
-            if dst == router.me:
-                if kind not in FOR_A_HOP:
-                    return False
-                late = kind == DEAD and src not in router.links
-                if kind in ANSWERS and not late and router.asked.get(handle, (None,))[0] != src:
-                    return False
-            elif kind == BEAT:
-                # Between neighbours alone: who answered it for others would keep the answers.
+            late = kind == DEAD and src not in router.links
+            if kind in ANSWERS and not late and router.asked.get(handle, (None,))[0] != src:
                 return False
-            elif kind == REPORT and router.links.get(handle, link) is not link:
-                # Of one that is reached by another way.
-                return False
-        return accepts(link, kind, dst, src, handle, size)
-    return judge
+        elif kind == BEAT:
+            # Between neighbours alone: who answered it for others would keep the answers.
+            return False
+        elif kind == REPORT and router.links.get(handle, link) is not link:
+            # Of one that is reached by another way.
+            return False
+        return bool(router.accepts(link, kind, dst, src, handle, size))
 
 
 MOST_UNREAD = 1 << 26   # bytes
@@ -101,22 +102,20 @@ class Unread(object):
         self.size += size + BRIEF
 
 
-def restrain(link):
-    # type: (Any) -> None
-    """Have the `link` of a hop to its child end the child where it asks and does not read."""
-    send, unread = link.send, Unread()
+class Restraint(Unread):
+    """Ends the child of a hop that asks, and does not read what it is given."""
 
-    def give(kind, dst, src, handle, body, *tag):
-        # type: (int, int, int, int, bytes, bytes) -> None
+    def refuses(self, link, kind, body):
+        # type: (Any, int, bytes) -> bool
+        """Note what is sent on `link`; end it, and tell so, where that is more than it may leave unread."""
         asked = kind in (RESULT, ERROR, MODULE)
         if asked or kind in OWED and (kind != PART or not body):
-            if unread.grows(link):
+            if self.grows(link):
                 link.hang_up()
                 link.owner.lost(link, UNREAD)
-                return
+                return True
             if asked:
-                unread.add(len(body))
+                self.add(len(body))
             else:
-                unread.note(len(body))
-        send(kind, dst, src, handle, body, *tag)
-    link.send = give
+                self.note(len(body))
+        return False

@@ -46,27 +46,29 @@ def lose(router, link, reason=EMPTY):
 
 
 class Nursery(object):
-    """The children of a context that is not the controller."""
+    """The children of a context that is not the controller; the home of their births."""
 
-    def __init__(self, child):
-        # type: (Child) -> None
-        self.child = child
+    def __init__(self, home):
+        # type: (Life) -> None
+        self.home = home
+        self.loop = home.loop
+        self.router = home.router
+        self.preamble = home.preamble
         self.births = {}
         # Those to be stopped before they were begun.
         self.stopped = []  # type: list[int]
-        child.backlog = Backlog(child)
+        self.backlog = Backlog(home)
         self.closed = False
         self.deadline = 0.0
-        child.router.accepts = judge.guard(child.router)
-        self.pass_route = child.router.handlers[ROUTE]
+        self.admission = judge.Admission(self.router)
+        self.pass_route = self.router.handlers[ROUTE]
         # Who started whom, below our children.
         self.parents = {}  # type: dict[int, int]
-        child.height = self.height
-        child.link.owner.below = self.end
-        child.router.handle({STOP: self.stop, TYPED: self.typed, ROUTE: self.route})
+        self.router.handle({STOP: self.stop, TYPED: self.typed, ROUTE: self.route})
 
     def start(self, link, src, who, body):
         # type: (Link, int, int, bytes) -> None
+        """Start context `who`, whose link will be `link`; what becomes of it is reported to `src`."""
         name, options, answers, asked, heartbeat = marshal.loads(body)
         for key in asked:
             answers[key] = ASK
@@ -74,17 +76,18 @@ class Nursery(object):
         def report(event, *details):
             # type: (str, Any) -> None
             if event == 'ready':
-                judge.restrain(link)
+                link.transport.restraint = judge.Restraint()
             if event in ('failed', 'lost', 'silent', 'buried'):
-                lose(self.child.router, link)
+                lose(self.router, link)
             if event == 'buried':
                 self.births.pop(who, None)
-            self.child.router.send(REPORT, src, who, encode((event,) + details))
-        birth = Birth(self.child, link, connector(native(name)), options, answers, report)
+            self.router.send(REPORT, src, who, encode((event,) + details))
+        link.admission = self.admission
+        birth = Birth(self, link, connector(native(name)), options, answers, report)
         birth.who, birth.heartbeat = who, heartbeat
-        self.child.link.lock.acquire()
+        self.home.link.lock.acquire()
         self.births[who] = birth
-        self.child.link.lock.release()
+        self.home.link.lock.release()
         if who in self.stopped:
             self.stopped.remove(who)
             birth.stop()
@@ -93,17 +96,34 @@ class Nursery(object):
             birth.stop()
         birth.begin()
 
+    def call(self, *request):
+        # type: (Any) -> Any
+        """Call a function in a context below, see ``caller``."""
+        from econtext.parent import caller
+        return caller.call(self.home, *request)
+
+    def fork(self):
+        # type: () -> Any
+        """Return the process of a child that is a copy of this context."""
+        from econtext.parent import forking
+        return forking.fork(self.home)
+
+    def attend(self, who, link, interval):
+        # type: (int, Link, float) -> None
+        """Ask context `who`, at the other end of `link`, whenever it is silent for so long."""
+        self.home.watch.attend(who, link, interval)
+
     def stop(self, src, who, body):
         # type: (int, int, bytes) -> None
         if who in self.births:
             self.births[who].stop()
-        elif who in self.child.router.links:
+        elif who in self.router.links:
             self.stopped.append(who)
 
     def route(self, src, who, body):
         # type: (int, int, bytes) -> None
         """Context `who` is reached through that in `body`, or no more."""
-        router = self.child.router
+        router = self.router
         self.parents.pop(who, None)
         if body and int(body) in router.links:
             self.parents[who] = int(body)
@@ -174,20 +194,14 @@ def connector(name):
     return sys.modules[name]
 
 
-def start(child, *request):
-    # type: (Child, Any) -> None
-    """Start a child of `child`."""
+def of(home):
+    # type: (Life) -> Nursery
+    """Return the children of the context of `home`."""
     # What comes from above meanwhile waits, and so does another start.
-    child.link.lock.acquire()
+    home.link.lock.acquire()
     try:
-        if not hasattr(child, 'nursery'):
-            child.nursery = Nursery(child)
+        if not home.nursery:
+            home.nursery = Nursery(home)
+        return home.nursery  # type: ignore[no-any-return]
     finally:
-        child.link.lock.release()
-    try:
-        child.nursery.start(*request)
-    except:
-        error = sys.exc_info()
-        detail = '%s: %s' % (error[0].__name__, error[1])
-        for report in ('failed', 'ended', detail), ('buried', None):
-            child.router.send(REPORT, request[1], request[2], encode(report))
+        home.link.lock.release()

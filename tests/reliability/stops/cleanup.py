@@ -164,7 +164,7 @@ class Struck(object):
 
 def with_a_lock_in_hand(channel, path):
     """Wait for a value; the signal comes where econtext has the lock of its loop."""
-    loop = channel.child.loop
+    loop = channel.home.loop
     tell()
     ours = {'__name__': 'econtext.core.loop', 'os': os, 'signal': signal, 'get_ident': get_ident}
     exec(STRUCK, ours)
@@ -179,7 +179,7 @@ def with_a_lock_in_hand(channel, path):
 def interrupted_as_it_ends(channel, path):
     """The signal that ends the context comes between the request to interrupt this call and its signal."""
     from econtext.core import interruption
-    supervisor = channel.child.supervisor
+    supervisor = channel.home.supervisor
     supervisor.aim = interruption.Aim(supervisor)
     supervisor.aim.calls.update(dict.fromkeys(supervisor.running, True))
     try:

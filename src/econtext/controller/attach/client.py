@@ -33,6 +33,7 @@ from econtext.controller.runtime import signals
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.controller.session.futures import Future
+from econtext.controller.session.states import END, GREET, LAUNCH
 from econtext.core.codec import encode
 from econtext.core.kinds import BEGUN
 from econtext.core.labels import seen
@@ -90,7 +91,7 @@ class Attachment(Names):
     It ends with its block, and the contexts go on.
     """
 
-    unborn = None
+    deferred = None
     # Calls from here are never made by a function that a context has called.
     running = ()
 
@@ -151,8 +152,10 @@ class Attachment(Names):
         context = self.known.get(number)
         if context is None or context.error is not None:
             context = self.known[number] = Attached(cast('Owner', self), number, name, None)
+            context.advance(LAUNCH)
             self.router.links[number] = self.link
-        context.ready = ready
+        if ready and not context.ready:
+            context.advance(GREET)
         context.python_version = tuple(version)
         context.marshal_version = values.version_for(context.python_version)
         context.executable, context.pid = executable, pid
@@ -192,7 +195,7 @@ class Attachment(Names):
         asked = self.router.asked.get(handle)
         future = getattr(asked[1], '__self__', None) if asked else None
         if isinstance(future, Future):
-            future.settle(BEGUN, body)
+            future.set_answer(BEGUN, body)
 
     def request(self, kind: int, number: int, body: bytes) -> bytes:
         """Ask the broker for what it can answer at once."""
@@ -223,21 +226,20 @@ class Attachment(Names):
             if unit is not None and isinstance(unit[2], tuple):
                 unit = None
             self.link.send(RESULT, src, 0, handle, encode(unit))
-        self.loop.delegate(answer)
+        self.loop.call_soon(answer)
 
     def lost(self, link: Any, reason: str) -> None:
         """The other program is gone."""
         self.router.links.clear()
         self.loop.finish(self.greeted)
         for context in list(self.known.values()):
-            if context.error is None:
-                context.error = context.lost('the program that has it is gone')
+            context.advance(END, context.lost('the program that has it is gone'))
         for handle, asked in list(self.router.asked.items()):
             self.router.answer(asked[0], handle, DEAD, b'')
 
     def stop(self, context: Context, error: Callable[[], EcontextError]) -> None:
         """A call was given up in vain: here nobody waits for it any more."""
-        context.error = error
+        context.advance(END, error)
         for handle, asked in list(self.router.asked.items()):
             if asked[0] == context.id:
                 self.router.answer(asked[0], handle, DEAD, b'')
@@ -248,7 +250,7 @@ class Attachment(Names):
     def end(self, context: Context, error: Any = None) -> None:
         raise EcontextError(f'{context.name} {OTHERS}: end it there')
 
-    def beget(self, via: Context | None, wish: Any) -> NoReturn:
+    def start_context(self, via: Context | None, request: Any) -> NoReturn:
         raise EcontextError(f'{getattr(via, "name", "")} {OTHERS}: start contexts from it there')
 
 
@@ -266,8 +268,8 @@ class Inlet(Router):
         context = self.attachment.known.get(src)
         if kind == DEAD and body and context is not None:
             reason = str(decode(body))
-            if reason and context.error is None:
-                context.error = lambda: ContextLost(reason)
+            if reason:
+                context.advance(END, lambda: ContextLost(reason))
         super().answer(src, handle, kind, body)
 
 

@@ -49,7 +49,7 @@ from econtext.parent.values import decode
 if TYPE_CHECKING:
     from econtext.controller.session.interfaces import Owner, Peer
 
-__all__ = ['Reception', 'folder', 'peer']
+__all__ = ['AttachServer', 'folder', 'peer']
 
 log = logging.getLogger('econtext')
 
@@ -80,29 +80,29 @@ class Forwarded:
 
     hears_begun = True
 
-    def __init__(self, guest: Guest, context: Peer, theirs: int) -> None:
-        self.guest, self.context, self.theirs = guest, context, theirs
+    def __init__(self, program: AttachedProgram, context: Peer, theirs: int) -> None:
+        self.program, self.context, self.theirs = program, context, theirs
         self.ours = 0
         self.over = False
 
-    def settle(self, kind: int, body: bytes) -> None:
+    def set_answer(self, kind: int, body: bytes) -> None:
         """The answer is here. Leading."""
         context = self.context
         if kind in ANSWERS:
             self.over = True
-            self.guest.calls.pop(self.theirs, None)
+            self.program.calls.pop(self.theirs, None)
             if context.talked:
                 context.end_of_call()
         if kind == DEAD:
             body = encode(str(context.reason()) if context.error else '')
-        self.guest.link.send(kind, 0, context.id, self.theirs, body)
+        self.program.link.send(kind, 0, context.id, self.theirs, body)
 
 
-class Guest:
+class AttachedProgram:
     """An attached program: the router and the owner of its link."""
 
-    def __init__(self, broker: Owner, reception: Reception, connection: socket.socket) -> None:
-        self.broker, self.reception = broker, reception
+    def __init__(self, broker: Owner, attach_server: AttachServer, connection: socket.socket) -> None:
+        self.broker, self.attach_server = broker, attach_server
         self.calls: dict[int, Forwarded] = {}
         self.contexts: set[int] = set()
         # What it was asked for, by our numbers.
@@ -119,7 +119,7 @@ class Guest:
 
     def route(self, link: Any, kind: int, dst: int, src: int, handle: int, body: bytes) -> None:
         self.inbox.append((kind, dst, handle, body))
-        self.broker.loop.delegate(self.work)
+        self.broker.loop.call_soon(self.work)
 
     def work(self) -> None:
         """Take what has come, in order."""
@@ -130,7 +130,7 @@ class Guest:
                     self.take(kind, dst, handle, body)
                 except BadFrame as error:
                     self.inbox.clear()
-                    self.reception.log(f'an attached program sent what makes no sense ({error}), and was let go')
+                    self.attach_server.log(f'an attached program sent what makes no sense ({error}), and was let go')
                     self.leave()
                 except Exception as error:
                     found = self.broker.loop.fail('a frame of an attached program could not be taken in', error)
@@ -142,7 +142,7 @@ class Guest:
         if kind == RESULT:
             self.supplied(handle, body)
         elif kind == CALL and not dst:
-            self.link.send(RESULT, 0, 0, handle, encode(self.reception.directory()))
+            self.link.send(RESULT, 0, 0, handle, encode(self.attach_server.directory()))
         elif context is None or context.error is not None:
             if kind != INTERRUPT:
                 reason = str(context.reason()) if context else 'there is no such context any more'
@@ -157,16 +157,16 @@ class Guest:
     def call(self, context: Peer, handle: int, body: bytes) -> None:
         self.contexts.add(context.id)
         forwarded = self.calls[handle] = Forwarded(self, context, handle)
-        forwarded.ours = self.broker.router.ask(CALL, context.id, bytes(body), forwarded.settle)
+        forwarded.ours = self.broker.router.ask(CALL, context.id, bytes(body), forwarded.set_answer)
         if forwarded.over:
             self.calls.pop(handle, None)
-        context.bear()
+        context.launch_deferred()
 
     def bring(self, context: Peer, handle: int, body: bytes) -> None:
         """Hand on modules of the program, unless one is known by such a name."""
         units = brought(body)
         for name, unit in units:
-            if self.reception.conflicts(context, name, unit):
+            if self.attach_server.conflicts(context, name, unit):
                 self.link.send(ERROR, 0, context.id, handle, encode(
                     f'{context.name} has another module {name} than this program: give it another name'))
                 return
@@ -183,7 +183,7 @@ class Guest:
 
     def want(self, context: Peer, handle: int, name: str) -> None:
         """Ask the program for a module that `context` lacks and we do not have."""
-        number = self.reception.number()
+        number = self.attach_server.number()
         self.wanted[number] = context.id, handle, name
         self.link.send(WANT, 0, context.id, number, encode(name))
 
@@ -198,7 +198,7 @@ class Guest:
         context = self.broker.contexts.get(number)
         if context is not None:
             if unit is not None:
-                self.reception.conflicts(context, name, unit)
+                self.attach_server.conflicts(context, name, unit)
                 context.sent.add(name)
             context.deliver([(name, unit)], handle)
 
@@ -211,9 +211,9 @@ class Guest:
 
     def lost(self, link: Any, reason: str) -> None:
         """The program is gone."""
-        if self in self.reception.guests:
-            self.reception.guests.remove(self)
-            self.broker.loop.delegate(self.withdraw)
+        if self in self.attach_server.programs:
+            self.attach_server.programs.remove(self)
+            self.broker.loop.call_soon(self.withdraw)
 
     def withdraw(self) -> None:
         for forwarded in list(self.calls.values()):
@@ -225,12 +225,12 @@ class Guest:
                 context.deliver([(name, None)], handle)
 
 
-class Reception:
+class AttachServer:
     """The socket of a broker, and who came in by it."""
 
     def __init__(self, broker: Owner, path: str) -> None:
         self.broker, self.path = broker, path
-        self.guests: list[Guest] = []
+        self.programs: list[AttachedProgram] = []
         self.last = 0
         # (context, name) -> a module that an attached program has brought there.
         self.brought: dict[tuple[int, str], Any] = {}
@@ -248,14 +248,14 @@ class Reception:
                 self.pause(error)
             return
         try:
-            if peer(connection) != os.geteuid() or len(self.guests) >= MOST:
+            if peer(connection) != os.geteuid() or len(self.programs) >= MOST:
                 self.log('a program of another user, or one too many, wanted to attach')
                 return
-            self.guests.append(Guest(self.broker, self, connection))
+            self.programs.append(AttachedProgram(self.broker, self, connection))
         except OSError as error:
             self.pause(error)
         finally:
-            # A guest has taken the descriptor out of it.
+            # A program has taken the descriptor out of it.
             connection.close()
 
     def pause(self, error: OSError) -> None:
@@ -265,7 +265,7 @@ class Reception:
         self.log(
             f'no program can attach now ({error.strerror}): it is tried again in {AGAIN:g} s; '
             'raise the limit of open files (ulimit -n), or close what is not needed')
-        loop.at(time.monotonic() + AGAIN, self.resume)
+        loop.call_at(time.monotonic() + AGAIN, self.resume)
 
     def resume(self) -> None:
         """Listen again. Leading."""
@@ -277,7 +277,7 @@ class Reception:
         return self.last
 
     def log(self, text: str) -> None:
-        self.broker.loop.post(lambda: say(log, logging.WARNING, '%s', harmless(text)))
+        self.broker.loop.call_in_order(lambda: say(log, logging.WARNING, '%s', harmless(text)))
 
     def directory(self) -> list[Any]:
         """Return what there is to be told of all contexts."""
@@ -294,9 +294,9 @@ class Reception:
 
     def supply(self, context: Peer, handle: int, name: str) -> bool:
         """Have a program that calls into `context` answer for module `name`, if there is one."""
-        for guest in list(self.guests):
-            if context.id in guest.contexts:
-                guest.want(context, handle, name)
+        for program in list(self.programs):
+            if context.id in program.contexts:
+                program.want(context, handle, name)
                 return True
         return False
 
@@ -308,8 +308,8 @@ class Reception:
             with contextlib.suppress(OSError):
                 if os.lstat(self.path).st_ino == self.inode:
                     os.unlink(self.path)
-        for guest in list(self.guests):
-            guest.leave()
+        for program in list(self.programs):
+            program.leave()
 
 
 def folder() -> str:

@@ -16,15 +16,17 @@ from types import ModuleType
 from typing import Any, cast
 
 from econtext.controller.connect import registry
-from econtext.controller.connect.containers import Boxes
-from econtext.controller.connect.hosts import Hosts
-from econtext.controller.connect.local import Here
-from econtext.controller.connect.namespaces import Namespaces
-from econtext.controller.connect.options import C, Common, Wish
-from econtext.controller.connect.users import Users
+from econtext.controller.connect.containers import ContainerConnectors
+from econtext.controller.connect.hosts import HostConnectors
+from econtext.controller.connect.local import LocalConnectors
+from econtext.controller.connect.namespaces import NamespaceConnectors
+from econtext.controller.connect.options import C, Common, ConnectRequest
+from econtext.controller.connect.users import UserConnectors
 
 
-class Origin(Here[C], Hosts[C], Users[C], Boxes[C], Namespaces[C]):
+class Connectors(
+    LocalConnectors[C], HostConnectors[C], UserConnectors[C], ContainerConnectors[C], NamespaceConnectors[C],
+):
     """What contexts can be started from."""
 
     #: What a prompt completes, beside the connectors: the names for users.
@@ -54,4 +56,4 @@ class Origin(Here[C], Hosts[C], Users[C], Boxes[C], Namespaces[C]):
         module = registry.find(connector)
         answers = {name: options.pop(name) for name in getattr(module, 'ANSWERS', ()) if name in options}
         common = {name: options.pop(name) for name in Common.__annotations__ if name in options}
-        return self.start(Wish(module, options, answers, cast('Common', common)))
+        return self.start(ConnectRequest(module, options, answers, cast('Common', common)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from econtext.controller.connect.options import Common
 
 
-class Boxes(Starter[C]):
+class ContainerConnectors(Starter[C]):
     """Contexts in containers, pods and instances."""
 
     def docker(

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import Answers, C, Python, Secret, Starter, Wish, answering, words
+from econtext.controller.connect.options import Answers, C, ConnectRequest, Python, Secret, Starter, answering, words
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from econtext.controller.connect.options import Common
 
 
-class Hosts(Starter[C]):
+class HostConnectors(Starter[C]):
     """Contexts on other machines."""
 
     def ssh(
@@ -74,4 +74,4 @@ class Hosts(Starter[C]):
         if one_trip:
             options['one_trip'] = True
         secrets = {'password': password, 'passphrase': passphrase, 'question': answering(answers)}
-        return self.start(Wish('ssh', options, secrets, common, hostname))
+        return self.start(ConnectRequest('ssh', options, secrets, common, hostname))

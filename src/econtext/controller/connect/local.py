@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import C, Python, Secret, Starter, Wish, words
+from econtext.controller.connect.options import C, ConnectRequest, Python, Secret, Starter, words
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from econtext.controller.connect.options import Common
 
 
-class Here(Starter[C]):
+class LocalConnectors(Starter[C]):
     """Contexts beside the one that starts them."""
 
     def local(
@@ -59,7 +59,7 @@ class Here(Starter[C]):
             'nice': nice,
             'cpus': None if cpus is None else list(cpus),
         }
-        return self.start(Wish('local', options, {}, common))
+        return self.start(ConnectRequest('local', options, {}, common))
 
     def fork(self, **common: Unpack[Common]) -> C:
         """
@@ -81,7 +81,7 @@ class Here(Starter[C]):
             base.call(load_everything)
             results = [base.fork().submit(work, job) for job in jobs]
         """
-        return self.start(Wish('fork', {}, {}, common))
+        return self.start(ConnectRequest('fork', {}, {}, common))
 
     def command(
         self,
@@ -128,4 +128,4 @@ class Here(Starter[C]):
             'tty': bool(tty),
         }
         answers = {'password': password, 'passphrase': passphrase, 'question': question}
-        return self.start(Wish('command', options, answers, common))
+        return self.start(ConnectRequest('command', options, answers, common))

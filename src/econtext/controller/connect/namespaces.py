@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Folder = str | os.PathLike[str]
 
 
-class Namespaces(Starter[C]):
+class NamespaceConnectors(Starter[C]):
     """Contexts in namespaces and folders."""
 
     def chroot(

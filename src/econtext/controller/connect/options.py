@@ -18,7 +18,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 from econtext.controller.runtime.deadlines import is_seconds
-from econtext.controller.runtime.signals import safe
+from econtext.controller.runtime.signals import interruptible
 from econtext.controller.secret import Secret as Hidden
 from econtext.core.labels import seen
 
@@ -66,7 +66,7 @@ class Common(TypedDict, total=False):
     output_window: int
 
 
-class Wish(NamedTuple):
+class ConnectRequest(NamedTuple):
     """What a connector was asked for; it is named, or is the module itself."""
 
     connector: str | ModuleType
@@ -83,7 +83,7 @@ class Starter(Generic[C]):
     """What the families of connectors, as methods, stand on: in what broker and context differ."""
 
     @abc.abstractmethod
-    def start(self, wish: Wish) -> C:
+    def start(self, request: ConnectRequest) -> C:
         """Start the context that is wished for; return at once."""
 
     @abc.abstractmethod
@@ -104,7 +104,7 @@ class Starter(Generic[C]):
                 options[option] = list(words(option, options[option]))
         # Another is none, which the connector is to refuse.
         name = f'{self.prefix()}{connector}.{label}' if isinstance(label, str) and label else None
-        return self.start(Wish(connector, options, answers, common, name))
+        return self.start(ConnectRequest(connector, options, answers, common, name))
 
 
 def words(option: str, value: Sequence[str]) -> Sequence[str]:
@@ -124,7 +124,7 @@ def answering(answers: Answers) -> Any:
             'answers= must be a function that gets each question, or a mapping of parts of questions to what to type')
     table = [(part.lower(), answer) for part, answer in answers.items()]
 
-    @safe
+    @interruptible
     def look_up(question: str) -> str | None:
         for part, answer in table:
             if part in question.lower():

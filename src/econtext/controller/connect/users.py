@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from econtext.controller.connect.options import Common
 
 
-class Users(Starter[C]):
+class UserConnectors(Starter[C]):
     """Contexts as another user."""
 
     def sudo(

@@ -24,9 +24,9 @@ from econtext.controller.connect import registry
 from econtext.controller.connect.options import PATIENCE, check_common
 from econtext.controller.context import Context
 from econtext.controller.doctor import network
-from econtext.controller.doctor.network import Obstacle, Worth
+from econtext.controller.doctor.network import Note, StepFailed
 from econtext.controller.doctor.probe import ENTERED, FOUND, PHASES, Startup, Watched
-from econtext.controller.doctor.trials import Exercise
+from econtext.controller.doctor.trials import Trials
 from econtext.controller.errors import CallTimeout, ConnectError, EcontextError
 from econtext.controller.failures import explain
 from econtext.controller.text import harmless, harmless_lines
@@ -284,31 +284,31 @@ class Examination:
 
     def work(self, context: Context, found: str) -> None:
         """Try what a context is for."""
-        exercise = Exercise(context, self.patience)
-        self.step('call', exercise.call)
-        self.step('modules', exercise.modules)
-        self.step('clock', exercise.clock)
+        trials = Trials(context, self.patience)
+        self.step('call', trials.call)
+        self.step('modules', trials.modules)
+        self.step('clock', trials.clock)
         if found:
-            self.step('start-up', lambda: exercise.start_up(found))
-        self.step('output', exercise.output)
-        self.step('round trip', exercise.round_trip)
-        self.step('throughput', exercise.throughput)
+            self.step('start-up', lambda: trials.start_up(found))
+        self.step('output', trials.output)
+        self.step('round trip', trials.round_trip)
+        self.step('throughput', trials.throughput)
 
     # Steps.
 
-    def step(self, name: str, action: Callable[[], str | Worth]) -> None:
+    def step(self, name: str, action: Callable[[], str | Note]) -> None:
         """Take one step; raise Over if it fails."""
         self.progress(Step(name))
         begun = time.monotonic()
         try:
             found = action()
-        except Obstacle as obstacle:
-            self.fail(name, obstacle.kind, obstacle.seen, time.monotonic() - begun)
+        except StepFailed as failure:
+            self.fail(name, failure.kind, failure.seen, time.monotonic() - begun)
         except EcontextError as error:
             self.fail(name, 'ended', str(error), time.monotonic() - begun)
         else:
             seconds = time.monotonic() - begun
-            if isinstance(found, Worth):
+            if isinstance(found, Note):
                 self.add(Step(name, 'note', found.seen, seconds, found.remedy))
             else:
                 self.add(Step(name, 'ok', found, seconds))
@@ -332,10 +332,10 @@ class Planned(Watched):
         super().__init__(via, (), Startup(lambda phase: None))
         self.argv: list[str] = []
 
-    def start(self, wish: Any) -> Any:
-        module = registry.find(wish.connector)
-        check_common(wish.common, getattr(self, module.__name__.rpartition('.')[2], None))
-        self.argv = list(module.plan(wish.options)[0])
+    def start(self, request: Any) -> Any:
+        module = registry.find(request.connector)
+        check_common(request.common, getattr(self, module.__name__.rpartition('.')[2], None))
+        self.argv = list(module.plan(request.options)[0])
 
 
 def noted(step: Step, lines: list[str], remedy: str) -> Step:
@@ -355,6 +355,6 @@ def resolved(settings: dict[str, str], found: list[Any]) -> str:
 
 def end(context: Context) -> str:
     context.close()
-    if context.id in context.broker.unburied:
-        raise Obstacle('ended', 'its program still runs')
+    if context.id in context.broker.unreaped:
+        raise StepFailed('ended', 'its program still runs')
     return 'the context and its connection have ended'

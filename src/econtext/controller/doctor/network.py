@@ -2,7 +2,7 @@
 What can be seen of the way to a host before ssh goes there.
 
 Each function is one step of ``doctor``: it returns what it found, or raises
-Obstacle with the kind of failure that ssh would meet.
+StepFailed with the kind of failure that ssh would meet.
 
 Invariants:
 
@@ -22,7 +22,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from econtext.controller.runtime.signals import safe
+from econtext.controller.runtime.signals import interruptible
 from econtext.controller.text import harmless
 
 BANNER = 200    # characters of what the server says first
@@ -35,7 +35,7 @@ EVIDENCE = (
 )
 
 
-class Obstacle(Exception):
+class StepFailed(Exception):
     """What stands in the way: a `kind` of ConnectError, and what was `seen`."""
 
     def __init__(self, kind: str, seen: str) -> None:
@@ -44,7 +44,7 @@ class Obstacle(Exception):
         self.seen = seen
 
 
-class Worth(NamedTuple):
+class Note(NamedTuple):
     """What works and is worth a word: what was `seen`, and what would better it."""
 
     seen: str
@@ -52,10 +52,10 @@ class Worth(NamedTuple):
 
 
 def program(name: str) -> str:
-    """Return the path of a program; Obstacle if it cannot be executed."""
+    """Return the path of a program; StepFailed if it cannot be executed."""
     path = shutil.which(name)
     if path is None:
-        raise Obstacle('not-found', f'{name}: not on PATH={os.environ.get("PATH", "")}')
+        raise StepFailed('not-found', f'{name}: not on PATH={os.environ.get("PATH", "")}')
     return path
 
 
@@ -76,7 +76,7 @@ def configuration(argv: Sequence[str], patience: float) -> dict[str, str]:
     if done.returncode:
         if 'usage' in done.stderr or 'option' not in done.stderr.lower():
             return {}
-        raise Obstacle('ended', done.stderr.strip())
+        raise StepFailed('ended', done.stderr.strip())
     found: dict[str, str] = {}
     for line in done.stdout.splitlines():
         key, _, value = line.partition(' ')
@@ -93,16 +93,16 @@ def proxy(settings: Mapping[str, str]) -> str:
     return ''
 
 
-@safe
+@interruptible
 def addresses(hostname: str, port: int) -> list[Any]:
     """Return where the name leads to, as getaddrinfo() does."""
     try:
         return socket.getaddrinfo(hostname, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
-        raise Obstacle('no-such-host', f'{hostname}: {error}') from None
+        raise StepFailed('no-such-host', f'{hostname}: {error}') from None
 
 
-@safe
+@interruptible
 def connect(found: Sequence[Any], patience: float) -> str:
     """Return what the first of the servers says that answers."""
     refused: OSError | None = None
@@ -116,11 +116,11 @@ def connect(found: Sequence[Any], patience: float) -> str:
             refused = error
             seen = f'{address[0]} port {address[1]}: {error}'
     if refused is None:
-        raise Obstacle('no-such-host', 'the name has no address')
-    raise Obstacle(kind_of(refused), seen)
+        raise StepFailed('no-such-host', 'the name has no address')
+    raise StepFailed(kind_of(refused), seen)
 
 
-@safe
+@interruptible
 def greeting(link: socket.socket) -> str:
     """Return the first line that a server says."""
     said = b''
@@ -155,13 +155,13 @@ def evidence(argv: Sequence[str], patience: float) -> list[str]:
     words = [argv[0], '-v', '-o', 'BatchMode=yes', '-o', 'ControlPath=none', *argv[1:], 'exit']
     try:
         done = ask(words, patience)
-    except Obstacle:
+    except StepFailed:
         return []
     lines = [line.strip().removeprefix('debug1: ') for line in done.stderr.splitlines()]
     return [line for line in lines if line.startswith(EVIDENCE)][:20]
 
 
-@safe
+@interruptible
 def ask(argv: Sequence[str], patience: float) -> subprocess.CompletedProcess[str]:
     """Run a program that asks nobody."""
     try:
@@ -170,9 +170,9 @@ def ask(argv: Sequence[str], patience: float) -> subprocess.CompletedProcess[str
             text=True, encoding='utf-8', errors='replace', start_new_session=True,
         )
     except OSError as error:
-        raise Obstacle('not-found', f'{argv[0]}: {error.strerror}') from None
+        raise StepFailed('not-found', f'{argv[0]}: {error.strerror}') from None
     except subprocess.TimeoutExpired:
-        raise Obstacle('timeout', f'{argv[0]} did not answer') from None
+        raise StepFailed('timeout', f'{argv[0]} did not answer') from None
 
 
 def first_line(text: str) -> str:

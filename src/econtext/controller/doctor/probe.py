@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from econtext.controller.connect.connectors import Origin
-from econtext.controller.connect.options import Wish
+from econtext.controller.connect.connectors import Connectors
+from econtext.controller.connect.options import ConnectRequest
 from econtext.core.wire import MARK
 from econtext.parent import command
 
@@ -92,7 +92,7 @@ class Startup:
         return [f'stderr: {line}' for line in behind if line.strip()]
 
 
-class Watched(Origin[Any]):
+class Watched(Connectors[Any]):
     """Starts what `via` would start, with the probe in front of it and a Startup that hears it."""
 
     def __init__(self, via: Any, own: Sequence[str], startup: Startup) -> None:
@@ -104,12 +104,12 @@ class Watched(Origin[Any]):
         prefix: str = self.via.prefix()
         return prefix
 
-    def start(self, wish: Wish) -> Any:
+    def start(self, request: ConnectRequest) -> Any:
         """Start the context that is wished for."""
-        options = wish.options
+        options = request.options
         if 'python' in options:
             options = dict(options, python=probe(options['python'], self.own))
-        return self.via.start(wish._replace(options=options, watch=self.startup.hear))
+        return self.via.start(request._replace(options=options, watch=self.startup.hear))
 
 
 def probe(python: Any, own: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """
 What a context is for, tried once: steps of ``doctor``.
 
-Each method returns what it found, or what is worth a word; it raises Obstacle for
+Each method returns what it found, or what is worth a word; it raises StepFailed for
 what does not work, and what a call raises.
 
 Invariants:
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from econtext.controller.doctor.network import Obstacle, Worth
+from econtext.controller.doctor.network import Note, StepFailed
 from econtext.core import checkup
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ P = ParamSpec('P')
 T = TypeVar('T')
 
 
-class Exercise:
+class Trials:
     """The trials of one context."""
 
     def __init__(self, context: Context, patience: float) -> None:
@@ -54,17 +54,17 @@ class Exercise:
         user, directory = self.limited(checkup.whereabouts)
         return f'a module of this program ran as user {user} in {directory}'
 
-    def clock(self) -> str | Worth:
+    def clock(self) -> str | Note:
         """Its clock may be wrong; nothing here depends on it."""
         begun = time.time()
         apart = self.limited(checkup.clock) - (begun + time.time()) / 2
         if abs(apart) > CLOCK:
-            return Worth(
+            return Note(
                 f'{apart:+,.0f} s off',
                 'Set the clock there; econtext does not mind, but certificates and logs do.')
         return f'{apart:+.1f} s off'
 
-    def start_up(self, found: str) -> str | Worth:
+    def start_up(self, found: str) -> str | Note:
         """What was `found` may be a shim, which starts the interpreter late."""
         executable = self.context.executable
         if found == executable:
@@ -72,7 +72,7 @@ class Exercise:
         itself, shim = self.limited(checkup.startup, executable), self.limited(checkup.startup, found)
         text = f'{found} takes {shim:.2f} s, {executable} {itself:.2f} s'
         if shim - itself > SLOW:
-            return Worth(text, f'Give python={executable!r}, which {found} leads to.')
+            return Note(text, f'Give python={executable!r}, which {found} leads to.')
         return text
 
     def output(self) -> str:
@@ -94,7 +94,7 @@ class Exercise:
         missing = [word for word in ('stdout', 'stderr', 'logging')
                    if not any(f'doctor {word}' in line for line in lines)]
         if missing:
-            raise Obstacle('ended', f'nothing arrived of {", ".join(missing)}')
+            raise StepFailed('ended', f'nothing arrived of {", ".join(missing)}')
         return 'stdout, stderr and logging arrive'
 
     def round_trip(self) -> str:

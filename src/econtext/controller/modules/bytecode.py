@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
         id: int
         version: str
-        beginning: tuple[int, str, str] | None
-        kin: bool
+        start_key: tuple[int, str, str] | None
+        same_python: bool
 
         @property
         def via(self) -> Started | None: ...
 
 
-class Kin:
+class SamePython:
     """Which contexts are likely to have our Python."""
 
     def __init__(self) -> None:
@@ -52,15 +52,15 @@ class Kin:
     def expect(self, context: Started, connector: str, python: Any) -> None:
         """`context` is about to be started by a connector for this machine, with that `python`."""
         via = context.via
-        context.beginning = via.id if via else 0, connector, repr(python)
+        context.start_key = via.id if via else 0, connector, repr(python)
         same = connector == 'econtext.connectors.local' and python in (None, sys.executable)
-        context.kin = context.beginning in self.known or (same and (via is None or via.kin))
+        context.same_python = context.start_key in self.known or (same and (via is None or via.same_python))
 
     def learn(self, context: Started) -> None:
         """`context` has told its version."""
-        if context.beginning:
-            context.kin = context.version == sys.version
-            (self.known.add if context.kin else self.known.discard)(context.beginning)
+        if context.start_key:
+            context.same_python = context.version == sys.version
+            (self.known.add if context.same_python else self.known.discard)(context.start_key)
 
 
 @functools.cache

@@ -66,6 +66,13 @@ AFTER_HELLO = full("""
     core.particulars
 """)
 
+#: Of these, those whose `settle` the context is told to call then, the first before Python 3.2 only. The main thread is
+#: to import them: the thread that takes them in must not, and a further one would take memory of its own for that.
+CASTS = full("""
+    core.older
+    core.bulk
+""")
+
 # Before a context starts others.
 FOR_CHILDREN = full("""
     core.undone
@@ -105,16 +112,20 @@ FOR_INTERRUPTIONS = full("""
     core.interruption
 """)
 
-# With the first stream.
-FOR_STREAMS = full("""
+# With the first call, or stream, of one of their functions: as any module of the program.
+WITH_CALLS = full("""
+    core.checkup
+    core.files
+    core.receiving
+    core.sending
     core.streams
+    core.transfer
 """)
 
 # When a context asks for it.
 ON_DEMAND = full("""
     core.ancient
     core.channels
-    core.checkup
     core.fixed
     core.upward
     parent.caller
@@ -137,6 +148,6 @@ SENDINGS = {
     'with `threads=`': FOR_THREADS,
     'where classes are registered': FOR_CLASSES,
     'before a call is interrupted': FOR_INTERRUPTIONS,
-    'with the first stream': FOR_STREAMS,
+    'with a call of its functions': WITH_CALLS,
     'when asked for': ON_DEMAND,
 }

@@ -43,7 +43,16 @@ from typing import Any, Protocol
 
 from econtext.controller.errors import EcontextError, InternalError, internal_error, show_exception
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.signals import MAIN, PENDING, breathe, by_new_handler, by_signal, deliver, look, safe
+from econtext.controller.runtime.signals import (
+    MAIN,
+    PENDING,
+    by_new_handler,
+    by_signal,
+    interruptible,
+    let_signals_run,
+    run_pending,
+    wrap_handlers,
+)
 from econtext.core.loop import TICK, Loop, Reader, Waiter, harden
 
 Action = Callable[[], object]
@@ -131,7 +140,7 @@ class ControllerLoop(Loop):
         """Return when `waiter` is done; raise Expired at its deadline."""
         me = get_ident()
         if me == MAIN and waiter.looks:
-            look()
+            wrap_handlers()
         if me in self.busy:
             self.wait_within(me, waiter)
         elif not waiter.own:
@@ -143,7 +152,7 @@ class ControllerLoop(Loop):
                 if not (waiter.settles and waiter.done):
                     self.hand_on(waiter)
         if PENDING:
-            deliver()
+            run_pending()
 
     def wait_within(self, me: int, waiter: Any) -> None:
         """A handler waits: what its thread is in the middle of is nobody else's to go on with."""
@@ -267,7 +276,7 @@ class ControllerLoop(Loop):
         if waiter is None:
             if not work.posted:
                 work.posted = True
-                self.post(work.turn)
+                self.call_in_order(work.turn)
         elif waiter is chief and self.leader != get_ident():
             self.wake()
 
@@ -288,12 +297,12 @@ class ControllerLoop(Loop):
         if waiter.leads and self.leader != get_ident():
             self.wake()
 
-    def post(self, event: Action) -> None:
+    def call_in_order(self, event: Action) -> None:
         """Have `event` run, in order, by a thread that does not lead. Any thread."""
         self.events.append(event)
         self.ring()
 
-    def delegate(self, chore: Action) -> None:
+    def call_soon(self, chore: Action) -> None:
         """Have `chore` run by a thread that does not lead. Any thread."""
         self.chores.append(chore)
         if self.leader != get_ident():
@@ -309,7 +318,7 @@ class ControllerLoop(Loop):
                 break
             attempt(chore)
 
-    def run_due(self) -> None:
+    def run_callbacks(self) -> None:
         """Run the chores and events that are due. Any thread that does not lead."""
         self.run_chores()
         for _ in range(len(self.events)):
@@ -340,7 +349,7 @@ class ControllerLoop(Loop):
         if nested is not None:
             self.call_up(nested)
         if watch:
-            self.at(time.monotonic() + STUCK, self.look_at_workers)
+            self.call_at(time.monotonic() + STUCK, self.look_at_workers)
 
     def call_up(self, waiter: Any) -> None:
         """There is something for the thread of `waiter`, which may be parked. Any thread."""
@@ -371,13 +380,13 @@ class ControllerLoop(Loop):
         if now - self.failed >= EACH_FAILURE:
             self.failed, number, self.failures = now, self.failures, 0
             more = f' ({number - 1} more since the last that was logged)' if number > 1 else ''
-            self.post(lambda: say_failure(f'{found}{more}'))
+            self.call_in_order(lambda: say_failure(f'{found}{more}'))
         return found
 
-    @safe
+    @interruptible
     def park(self, waiter: Waiter) -> None:
         if PENDING:
-            deliver()
+            run_pending()
         deadline = getattr(waiter, 'deadline', None)
         if deadline is None:
             waiter.gate.acquire()
@@ -433,14 +442,14 @@ class ControllerLoop(Loop):
         patience = min(LONGEST, max(0.0, min(times) - time.monotonic()))
         return patience * 1000 if self.milliseconds else patience
 
-    @safe
+    @interruptible
     def pause(self) -> list[tuple[int, int]]:
         if PENDING:
-            deliver()
+            run_pending()
         events: list[tuple[int, int]] = self.poller.poll(self.patience)
         return events
 
-    def at(self, when: float, action: Action) -> Timer:
+    def call_at(self, when: float, action: Action) -> Timer:
         """Run `action` at `when`, on the monotonic clock, leading. Any thread."""
         timer = Timer(when, next(self.order), action)
         with self.timing:
@@ -541,12 +550,12 @@ class ControllerLoop(Loop):
             if not others:
                 break
             others[0].thread.join(MOMENT)
-            breathe()
+            let_signals_run()
             if self.events and self.is_stuck():
                 self.ring()
         self.parted = True
         if not any(worker.thread is not me for worker in self.workers):
-            self.run_due()
+            self.run_callbacks()
 
     def let_go(self) -> None:
         for watcher in set(self.watched.values()):

@@ -48,14 +48,14 @@ SAFE: set[types.CodeType] = set()
 MAIN = threading.main_thread().ident
 
 
-def safe(function: F) -> F:
+def interruptible(function: F) -> F:
     """Mark a function as one that a handler may leave at any point."""
     SAFE.add(cast('Any', function).__code__)
     return function
 
 
-@safe
-def breathe() -> None:
+@interruptible
+def let_signals_run() -> None:
     """Let a signal come that was put off: for who waits where it may not."""
     time.sleep(2 * AGAIN)
 
@@ -132,7 +132,7 @@ def code_of(handler: Any) -> Any:
     return getattr(found, '__code__', None) or getattr(vars(type(handler)).get('__call__'), '__code__', None)
 
 
-def look() -> None:
+def wrap_handlers() -> None:
     """Put off the signals whose handlers the program has installed by now. The main thread."""
     for number in SIGNALS:
         if type(getsignal(number)) not in SETTLED and OPEN:
@@ -143,7 +143,7 @@ def defer(broker: object) -> None:
     """From now on put signals off where they would do harm."""
     if threading.current_thread() is threading.main_thread():
         OPEN.add(id(broker))
-        look()
+        wrap_handlers()
 
 
 def restore(broker: object) -> None:
@@ -159,7 +159,7 @@ def restore(broker: object) -> None:
                 os.kill(os.getpid(), number)
 
 
-def deliver() -> None:
+def run_pending() -> None:
     """Hand on what was put off, for who may be left here. Any thread; there is something for the main one only."""
     if threading.get_ident() == MAIN:
         for number in list(PENDING):

@@ -3,12 +3,12 @@ What a context may say now: the one place that judges a sender.
 
 A context is LIVE until it has an error: it was closed, refused, was not ready in time,
 or what it is reached by is gone.  From then on it is ENDING, until its link has ended.
-One that sent what no honest context sends is CONVICTED.
+One that sent what no honest context sends is REJECTED.
 
 Invariants:
 
 * What an ENDING context says changes nothing but its own end: its last output, charged
-  as before, and that the programs of its own children are gone.  What a CONVICTED one
+  as before, and that the programs of its own children are gone.  What a REJECTED one
   says changes nothing.
 * All that is said of a child is said by its own parent, the context that started it.
 * The reports of a child follow LIFE.  One that may be late is IGNORED; one that no honest
@@ -23,27 +23,27 @@ from econtext.core.kinds import PART
 from econtext.core.wire import LOG, REPORT, STDIO
 from econtext.parent.judge import LIMITS
 
-LIVE, ENDING, CONVICTED = 'live', 'ending', 'convicted'
+LIVE, ENDING, REJECTED = 'live', 'ending', 'rejected'
 
 #: Of which kinds what a sender says is carried out.
 HEARD: dict[str, frozenset[int]] = {
     LIVE: frozenset(LIMITS),
     ENDING: frozenset((LOG, STDIO, REPORT, PART)),
-    CONVICTED: frozenset(),
+    REJECTED: frozenset(),
 }
 
 #: Of which kinds a large frame in parts is kept.
 KEPT: dict[str, frozenset[int]] = {
     LIVE: HEARD[LIVE],
     ENDING: frozenset((LOG, STDIO)),
-    CONVICTED: frozenset(),
+    REJECTED: frozenset(),
 }
 
 #: Which reports of a child of its own are carried out.
 TOLD: dict[str, frozenset[str]] = {
     LIVE: frozenset(('ready', 'said', 'ask', 'failed', 'lost', 'silent', 'buried')),
     ENDING: frozenset(('buried',)),
-    CONVICTED: frozenset(),
+    REJECTED: frozenset(),
 }
 
 # The life of a child, as its parent tells it.
@@ -87,7 +87,7 @@ def report(standing: str, own: bool, state: str, event: str) -> str:
     `standing` is that of the reporter, `own` whether it is the child's parent, `state`
     the child's as it was told by now.
     """
-    if standing == CONVICTED:
+    if standing == REJECTED:
         return IGNORED
     if not own:
         # From who is given up it changes nothing either way.

@@ -29,7 +29,7 @@ EACH = 1 << 10      # bytes that a small call counts for, with its future
 LARGE = EACH        # bytes of arguments, from which a call counts for what it is
 
 
-class Burden:
+class Backlog:
     """The calls of one context that are unanswered; `pending` are its futures."""
 
     def __init__(self, loop: ControllerLoop, pending: Sized) -> None:
@@ -41,7 +41,7 @@ class Burden:
         self.waits: list[Wait] = []
         self.ended = False
 
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         return self.total + EACH * len(self.pending) >= MOST and not self.ended
 
     def add(self, handle: int, size: int) -> None:
@@ -55,7 +55,7 @@ class Burden:
         if handle in self.sizes:
             with self.lock:
                 self.total -= self.sizes.pop(handle, 0)
-        if self.waits and not self.full():
+        if self.waits and not self.is_full():
             self.relieve()
 
     def relieve(self) -> None:
@@ -71,10 +71,10 @@ class Burden:
 
     def wait(self, deadline: float | None) -> None:
         """Return once there is room for another call; raise Expired at `deadline`."""
-        while self.full():
+        while self.is_full():
             wait = Wait(self.loop, deadline)
             with self.lock:
                 self.waits.append(wait)
             # Whoever makes room from now on sees that somebody waits.
-            if self.full():
+            if self.is_full():
                 self.loop.wait(wait)

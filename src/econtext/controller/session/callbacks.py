@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.protocol import values
 from econtext.controller.runtime.loop import Wait
-from econtext.controller.runtime.signals import safe
+from econtext.controller.runtime.signals import interruptible
 from econtext.controller.session.channels import hand_over
 from econtext.controller.session.charges import CHARGES
 from econtext.core import labels, particulars
@@ -84,7 +84,7 @@ class Program:
     was allowed; in the program it is a plain call.
     """
 
-    @safe
+    @interruptible
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """
         Run ``function(*args, **kwargs)`` in the program and return its result.
@@ -135,20 +135,20 @@ class Callbacks:
 
     def receive(self, src: int, handle: int, body: bytes) -> None:
         context = self.broker.contexts[src]
-        if context.via is None and context.conduct.unread.grows(self.broker.router.links[src]):
+        if context.via is None and context.counters.unread.grows(self.broker.router.links[src]):
             raise BadFrame(UNREAD)
-        context.conduct.unread.add(0)
+        context.counters.unread.add(0)
         asked = Asked(context, len(body))
         with self.lock:
             running = self.running.setdefault(src, [])
-            full = not context.conduct.account.take(ASKED, asked.size)
+            full = not context.counters.account.take(ASKED, asked.size)
             if not full:
                 running.append(asked)
         if full:
             text = f'more than {MOST} calls of the program at a time: wait for some of them'
             self.broker.router.send(ERROR, src, handle, refusal(text))
         else:
-            self.broker.loop.delegate(lambda: self.start(asked, handle, body))
+            self.broker.loop.call_soon(lambda: self.start(asked, handle, body))
 
     def start(self, asked: Asked, handle: int, body: bytes) -> None:
         """Have a thread of its own carry out one call."""
@@ -181,7 +181,7 @@ class Callbacks:
         with self.lock:
             running = self.running[asked.context.id]
             running.remove(asked)
-            asked.context.conduct.account.give_back(ASKED, asked.size)
+            asked.context.counters.account.give_back(ASKED, asked.size)
             if not running:
                 del self.running[asked.context.id]
 
@@ -206,7 +206,7 @@ class Callbacks:
             return ERROR, describe(error, f'{module}.{name}')
 
     def find(self, context: Peer, module: str, name: str) -> Function:
-        places: list[Peer | Owner] = [*context.path(), self.broker]
+        places: list[Peer | Owner] = [*context.route(), self.broker]
         for place in places:
             function = place.allowed.get((module, name))
             if function is not None:

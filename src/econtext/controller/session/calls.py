@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Timer, Wait
-from econtext.controller.runtime.signals import PENDING, deliver, safe
+from econtext.controller.runtime.signals import PENDING, interruptible, run_pending
 from econtext.controller.session.backpressure import MOST
 from econtext.controller.session.cancellation import give_up, label
 from econtext.controller.session.channels import Holding
@@ -60,7 +60,7 @@ class Call(Wait):
             # As that would say.
             self.own = (context.lines,)
 
-    def settle(self, kind: int, body: bytes) -> None:
+    def set_answer(self, kind: int, body: bytes) -> None:
         if self.overdue is not None:
             self.overdue.action = None
         if self.context.talked:
@@ -85,7 +85,7 @@ class Options:
     def __repr__(self) -> str:
         return f'{self.context!r}.options(timeout={seen(self.timeout)}, grace={seen(self.grace)})'
 
-    @safe
+    @interruptible
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """
         Call as Context.call does.
@@ -140,15 +140,15 @@ class Options:
         context = self.context
         body = context.request(function, args, kwargs)
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
-        if context.burden.full():
+        if context.backlog.is_full():
             self.wait_for_room(deadline)
         call = Call(context, deadline, function)
         if context.broker.callbacks.running:
             context.broker.callbacks.enter(context, call)
-        settle = call.settle if type(body) is bytes else Holding(context, call.settle, body).settle
-        handle = context.broker.router.ask(CALL, context.id, body, settle)
-        if context.unborn is not None:
-            context.bear()
+        set_answer = call.set_answer if type(body) is bytes else Holding(context, call.set_answer, body).set_answer
+        handle = context.broker.router.ask(CALL, context.id, body, set_answer)
+        if context.deferred is not None:
+            context.launch_deferred()
         try:
             context.broker.loop.wait(call)
         except BaseException as error:
@@ -175,7 +175,7 @@ class Options:
                 'give it more time with timeout=, or have less sent') from None
         finally:
             if PENDING:
-                deliver()
+                run_pending()
 
     def launch(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any],
@@ -194,22 +194,22 @@ class Options:
             if context.error is None:
                 raise
             # When a start fails is chance: with futures for many hosts, it is one of them that fails.
-            future.settle_by(lambda *_: raise_(context.reason()))
+            future.set_outcome(lambda *_: raise_(context.reason()))
             return future
-        if context.burden.full():
+        if context.backlog.is_full():
             self.wait_for_room(None if self.timeout is None else time.monotonic() + self.timeout)
         context.pending.add(future)
-        settle = future.settle if type(body) is bytes else Holding(context, future.settle, body).settle
-        handle = future.handle = context.broker.router.ask(CALL, context.id, body, settle)
-        if context.unborn is not None:
-            context.bear()
+        set_answer = future.set_answer if type(body) is bytes else Holding(context, future.set_answer, body).set_answer
+        handle = future.handle = context.broker.router.ask(CALL, context.id, body, set_answer)
+        if context.deferred is not None:
+            context.launch_deferred()
         if self.timeout is not None:
             def expire() -> None:
                 if handle in context.broker.router.asked:
                     late = self.late(future, handle, called)
-                    future.settle_by(lambda *_: raise_(late), context.broker.loop.post)
+                    future.set_outcome(lambda *_: raise_(late), context.broker.loop.call_in_order)
 
-            future.timer = context.broker.loop.at(time.monotonic() + self.timeout, expire)
+            future.timer = context.broker.loop.call_at(time.monotonic() + self.timeout, expire)
             if future.done():
                 future.timer.action = None
         return future
@@ -217,7 +217,7 @@ class Options:
     def wait_for_room(self, deadline: float | None) -> None:
         """Wait while too much of what the context was sent is unanswered."""
         try:
-            self.context.burden.wait(deadline)
+            self.context.backlog.wait(deadline)
         except Expired:
             raise CallTimeout(
                 f'{self.context.name}: it answers nothing, and {MOST >> 20} MiB of calls wait for it: '

@@ -53,11 +53,11 @@ def give_up(
             watch()
 
     def watch() -> None:
-        call.overdue = loop.at(time.monotonic() + grace, lambda: loop.delegate(overdue))
+        call.overdue = loop.call_at(time.monotonic() + grace, lambda: loop.call_soon(overdue))
 
     watch()
     # By a thread that does not lead: modules are read from disk.
-    loop.delegate(lambda: send_interrupt(context, handle))
+    loop.call_soon(lambda: send_interrupt(context, handle))
 
 
 def send_interrupt(context: Peer, handle: int) -> None:

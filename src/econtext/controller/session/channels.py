@@ -27,7 +27,7 @@ from econtext.controller.protocol import messages, values
 from econtext.controller.protocol.values import Handing
 from econtext.controller.runtime.deadlines import Expired, is_seconds
 from econtext.controller.runtime.loop import Wait
-from econtext.controller.runtime.signals import MAIN, look
+from econtext.controller.runtime.signals import MAIN, wrap_handlers
 from econtext.controller.session.results import clock
 from econtext.controller.text import harmless
 from econtext.core.channels import FREE, KEEP, WINDOW, End
@@ -162,7 +162,7 @@ class Channel:
             channel.send({'path': '/var/log/messages'})
         """
         if get_ident() == MAIN:
-            look()
+            wrap_handlers()
         body = values.encode(value, 'channel', self.holder)
         if not self.handed and self.end.credit <= 0:
             raise EcontextError(
@@ -387,7 +387,7 @@ class Holding:
                 for each in channel.carried:
                     self.take(each)
 
-    def settle(self, kind: int, body: bytes) -> None:
+    def set_answer(self, kind: int, body: bytes) -> None:
         """Take what is said to the call. As its context's answer, leading."""
         if kind != BEGUN:
             self.end()

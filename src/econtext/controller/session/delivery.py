@@ -38,7 +38,7 @@ class Delivery:
     via: Peer | None
     lines: Lines
     level: int
-    kin: bool
+    same_python: bool
 
     def __init__(self) -> None:
         #: What was sent.
@@ -84,7 +84,7 @@ class Delivery:
 
     def send_code(self, names: tuple[str, ...]) -> None:
         """Send the code of those of `names` that are ours, ahead of their sources if it is likely to be taken."""
-        if self.kin and (code := bytecode.units(names)):
+        if self.same_python and (code := bytecode.units(names)):
             self.broker.router.send(MODULE, self.id, 0, code)
 
     def keep(self, units: Sequence[tuple[str, Unit | None]]) -> None:

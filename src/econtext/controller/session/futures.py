@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from econtext.controller.errors import stays
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Timer, Wait
-from econtext.controller.runtime.signals import PENDING, deliver, safe
+from econtext.controller.runtime.signals import PENDING, interruptible, run_pending
 from econtext.controller.session.cancellation import give_up, label
 from econtext.controller.session.results import outcome
 from econtext.core.kinds import BEGUN, INTERRUPT, WITHDRAW
@@ -99,7 +99,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._context.lines.put(self._tell)
             return watch
 
-    def settle(self, kind: int, body: bytes) -> None:
+    def set_answer(self, kind: int, body: bytes) -> None:
         """The answer is here. Leading."""
         context = self._context
         if kind == BEGUN:
@@ -116,11 +116,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._mark = lines.mark()
         if kind == DEAD and self._given_up and context.error is None:
             self._dropped = True
-            self.settle_by(drop)
+            self.set_outcome(drop)
             return
-        self.settle_by(functools.partial(outcome, context, kind, body))
+        self.set_outcome(functools.partial(outcome, context, kind, body))
 
-    def settle_by(
+    def set_outcome(
         self, compute: Callable[..., Any], tell: Callable[[Callable[[], object]], None] | None = None
     ) -> None:
         """The answer is what `compute` returns or raises; it may be given a deadline. Leading."""
@@ -150,7 +150,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         for wait in askers:
             self._context.broker.loop.finish(wait)
 
-    @safe
+    @interruptible
     def _tell(self) -> None:
         """Settle before those who watch."""
         self._open()
@@ -309,7 +309,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if self._compute is not None:
             self._open(deadline)
         if PENDING:
-            deliver()
+            run_pending()
         if self._exception is not None:
             try:
                 raise self._exception
@@ -332,7 +332,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         self._lead(deadline)
         self._open(deadline)
         if PENDING:
-            deliver()
+            run_pending()
         if self._dropped:
             raise concurrent.futures.CancelledError
         return self._exception

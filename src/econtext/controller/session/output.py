@@ -43,7 +43,7 @@ from econtext.controller.errors import show_exception
 from econtext.controller.runtime import loggers
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.log import say
-from econtext.controller.runtime.signals import breathe, by_signal, safe
+from econtext.controller.runtime.signals import by_signal, interruptible, let_signals_run
 from econtext.controller.session.charges import CHARGES
 from econtext.controller.text import MARGIN, harmless, indented
 from econtext.core.flow import COST, WINDOW, weight
@@ -259,7 +259,7 @@ class Lines:
         self.wanted += 1
         try:
             while not self.lock.acquire(timeout=MOMENT):
-                breathe()
+                let_signals_run()
                 if seen != (self.begun, len(self.lines)):
                     since, seen = time.monotonic(), (self.begun, len(self.lines))
                 if self.loop.parted or (nested and time.monotonic() - since > NESTED):
@@ -420,14 +420,14 @@ class Lines:
                     '%d bytes of what the program that starts it prints were left out', untold)
         self.put(action)
 
-    @safe
+    @interruptible
     def emit(self, stream: int, line: bytes) -> None:
         name = STREAMS.get(stream, 'output')
         if line.endswith(b'\r'):
             line = line[:-1]
         self.logger.info('%s: %s', name, harmless(line.decode('utf-8', 'backslashreplace')))
 
-    @safe
+    @interruptible
     def logged(self, value: tuple[str, int, float, str, str]) -> None:
         """Take in a record that was logged there, as ``messages.record`` read it."""
         name, level, created, text, trace = value

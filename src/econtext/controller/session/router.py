@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         def channels(self) -> Channels: ...
 
 
-class Gate(Router):
+class ControllerRouter(Router):
     """The controller's router."""
 
     def __init__(self, broker: Started) -> None:
@@ -86,11 +86,11 @@ class Gate(Router):
             handle = self.count() & 0xFFFFFFFF
         context = self.broker.contexts.get(dst)
         if context is not None and len(body) >= LARGE:
-            context.burden.add(handle, len(body))
+            context.backlog.add(handle, len(body))
         self.asked[handle] = dst, func
         link = self.links.get(dst)
         if link is not None:
-            link.send(kind, dst, 0, handle, body)
+            link.transport.send(kind, dst, 0, handle, body)
         if link is None or context is None or context.error is not None:
             # It may have been lost since: who noted that looked too early to see this.
             self.answer(dst, handle, DEAD, b'')
@@ -105,7 +105,7 @@ class Gate(Router):
         """Context `dst` is to be sent what its own frames gave rise to: end it if it reads none of that."""
         context, link = self.broker.contexts.get(dst), self.links.get(dst)
         if context is not None and link is not None and context.via is None:
-            unread = context.conduct.unread
+            unread = context.counters.unread
             unread.note(size)
             if unread.grows(link):
                 self.give_up(context, UNREAD)
@@ -119,7 +119,7 @@ class Gate(Router):
         if size > LIMITS.get(kind, -1) or self.links.get(src, kind == DEAD and link) is not link:
             return False
         context = self.broker.contexts.get(src)
-        if context is None or ((context.error is not None or context.conduct.guilty) and not is_heard(
+        if context is None or ((context.error is not None or context.counters.rejected) and not is_heard(
                 context.standing(), kind)):
             # It has been given up: what it still says ends nobody, and is not carried out.
             return size <= MOST_UNHEARD or context is None or context.via is not None
@@ -129,7 +129,7 @@ class Gate(Router):
             judge = self.judges.get(kind)
             fault = judge(context, kind, handle, size) if judge else ''
         if fault:
-            self.convict(context, fault)
+            self.reject(context, fault)
         return True
 
     def keeps(self, src: int, kind: int) -> bool:
@@ -137,7 +137,7 @@ class Gate(Router):
         context = self.broker.contexts.get(src)
         return context is not None and is_kept(context.standing(), kind)
 
-    def convict(self, context: Peer, fault: str) -> None:
+    def reject(self, context: Peer, fault: str) -> None:
         """End `context`; if others are reached by the same link, let them go on."""
         if context.via is None:
             raise BadFrame(fault)
@@ -145,15 +145,15 @@ class Gate(Router):
 
     def give_up(self, context: Peer, fault: str) -> None:
         """Believe nothing of `context` any more, and end it. Any thread."""
-        if not context.conduct.guilty:
-            context.conduct.guilty = True
-            self.broker.loop.delegate(lambda: self.broker.corrupt(context, fault))
+        if not context.counters.rejected:
+            context.counters.rejected = True
+            self.broker.loop.call_soon(lambda: self.broker.corrupt(context, fault))
 
     def route(self, link: Any, kind: int, dst: int, src: int, handle: int, body: bytes) -> None:
         context = self.broker.contexts.get(src)
         if context is None or dst:
             return
-        if (context.error is not None or context.conduct.guilty) and not is_heard(context.standing(), kind):
+        if (context.error is not None or context.counters.rejected) and not is_heard(context.standing(), kind):
             return
         try:
             if kind in self.handlers:
@@ -161,7 +161,7 @@ class Gate(Router):
             elif kind in ANSWERS:
                 self.answer(src, handle, kind, body)
         except BadFrame as error:
-            self.convict(context, str(error))
+            self.reject(context, str(error))
         except Exception as error:
             self.failed(context, kind, error)
 
@@ -170,7 +170,7 @@ class Gate(Router):
         found = self.broker.loop.fail(f'{context.name}: a frame of kind {kind} could not be taken in', error)
         if (kind in VITAL and not context.ready) or kind == PART:
             # Nothing that comes later makes up for it.
-            self.broker.loop.delegate(lambda: self.broker.stop(context, lambda: found))
+            self.broker.loop.call_soon(lambda: self.broker.stop(context, lambda: found))
 
     def answer(self, src: int, handle: int, kind: int, body: bytes) -> None:
         asked = self.asked.get(handle)
@@ -182,8 +182,8 @@ class Gate(Router):
             if asked is not None and asked[0] == src:
                 asked[1](FAILED, found)
         context = self.broker.contexts.get(src)
-        if context is not None and (context.burden.sizes or context.burden.waits):
-            context.burden.remove(handle)
+        if context is not None and (context.backlog.sizes or context.backlog.waits):
+            context.backlog.remove(handle)
 
     # What is wrong with a header, in words; nothing if nothing is.
 
@@ -203,7 +203,7 @@ class Gate(Router):
         return '' if context.via is None else 'a heartbeat, which is for its neighbours alone'
 
     def judge_want(self, context: Peer, kind: int, handle: int, size: int) -> str:
-        if not context.conduct.account.has_room(WANT):
+        if not context.counters.account.has_room(WANT):
             return 'it wants too many modules at a time'
         return ''
 
@@ -211,7 +211,7 @@ class Gate(Router):
         return '' if handle in (1, 2) else 'output of a third stream'
 
     def judge_report(self, context: Peer, kind: int, handle: int, size: int) -> str:
-        child = self.broker.unburied.get(handle)
+        child = self.broker.unreaped.get(handle)
         if child is None:
             return '' if handle <= self.broker.last_number else 'a report of nobody'
         # Before its body comes; ``Broker.on_report`` asks again, when it is carried out.

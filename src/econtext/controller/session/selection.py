@@ -6,13 +6,16 @@ Any thread may enter.
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Wait
+from econtext.controller.runtime.signals import interruptible
 from econtext.controller.session.channels import Channel, check_timeout, forget
 from econtext.controller.session.streams import Stream
 
@@ -65,34 +68,101 @@ def events(waiting: list[S], timeout: float | None) -> Iterator[tuple[S, Any]]:
     while waiting:
         came = False
         for source in list(waiting):
-            channel = ways(source)
-            # One at a time: what was taken and not looked at would be lost with this loop.
-            body = channel.end.take()
-            if body is not None:
+            for event in looked_at(source, waiting):
                 came = True
-                yield source, channel.decode(body)
-                continue
-            over = not (channel.end.inbox or channel.open())
-            if isinstance(source, Stream):
-                over, error = source.ended(over)
-            else:
-                error = channel.lost() if over and channel.end.reason is not None else None
-            if over:
-                waiting.remove(source)
-            if error is not None:
-                came = True
-                yield source, error
+                yield event
         if waiting and not came:
             pause(waiting, timeout)
 
 
-def pause(sources: Sequence[Channel | Stream[Any]], timeout: float | None) -> None:
-    """Return once something has happened on one of `sources`."""
+def looked_at(source: S, waiting: list[S]) -> Iterator[tuple[S, Any]]:
+    """Yield what there is of `source`, one value at most; take it out of `waiting` if it has ended."""
+    channel = ways(source)
+    # One at a time: what was taken and not looked at would be lost with the loop of the reader.
+    body = channel.end.take()
+    if body is not None:
+        yield source, channel.decode(body)
+        return
+    over = not (channel.end.inbox or channel.open())
+    if isinstance(source, Stream):
+        over, error = source.ended(over)
+    else:
+        error = channel.lost() if over and channel.end.reason is not None else None
+    if over:
+        waiting.remove(source)
+    if error is not None:
+        yield source, error
+
+
+class Selection(Generic[S]):
+    """
+    Sources that become more while somebody waits for them: select() for who does not know them all yet.
+
+    Any thread may add; one at a time may read.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.added: collections.deque[S] = collections.deque()
+        self.waiting: list[S] = []
+        self.waiter: Wait | None = None
+        # Rings while there is nothing to wait on.
+        self.bell = threading.Semaphore(0)
+
+    def add(self, source: S) -> None:
+        """Have what comes of `source` read, too. Any thread."""
+        self.added.append(source)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the reader return from look(). Any thread."""
+        with self.lock:
+            waiter = self.waiter
+            self.bell.release()
+        if waiter is not None:
+            waiter.loop.finish(waiter)
+
+    def look(self, timeout: float | None = None) -> Iterator[tuple[S, Any]]:
+        """Yield what has come, as select() does; if nothing has, nor ended, wait: until wake(), or `timeout`."""
+        came = False
+        while self.added:
+            self.waiting.append(self.added.popleft())
+        before = len(self.waiting)
+        for source in list(self.waiting):
+            for event in looked_at(source, self.waiting):
+                came = True
+                yield event
+        if not came and len(self.waiting) == before:
+            self.wait(timeout)
+
+    @interruptible
+    def wait(self, timeout: float | None) -> None:
+        if self.bell.acquire(blocking=not self.waiting, timeout=None if self.waiting else timeout):
+            return
+        if not self.waiting:
+            return
+        waiter = Wait(ways(self.waiting[0]).channels.loop)
+        with self.lock:
+            self.waiter = waiter
+        try:
+            # Who rings from now on ends the wait; who did before is heard here.
+            if not self.bell.acquire(blocking=False):
+                pause(self.waiting, timeout, waiter)
+        except TimeoutError:
+            pass
+        finally:
+            with self.lock:
+                self.waiter = None
+
+
+def pause(sources: Sequence[Channel | Stream[Any]], timeout: float | None, waiter: Wait | None = None) -> None:
+    """Return once something has happened on one of `sources`, or `waiter` is done."""
     channels = [ways(source) for source in sources]
     loop = channels[0].channels.loop
     limit = None if timeout is None else time.monotonic() + timeout
     deadlines = [source.deadline for source in sources if isinstance(source, Stream)]
-    waiter = Wait(loop, min((each for each in [limit, *deadlines] if each is not None), default=None))
+    waiter = waiter or Wait(loop)
+    waiter.deadline = min((each for each in [limit, *deadlines] if each is not None), default=None)
     for channel in channels:
         channel.end.waiters.append(waiter)
     try:

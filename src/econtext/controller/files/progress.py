@@ -1,0 +1,118 @@
+"""
+How far a transfer of files is, for a callback or a bar.
+
+Invariants:
+
+* The callback is called in the thread of the transfer, at most ten times a second, and once at the end.
+* Numbers never run back; `total` grows while files are still being compared, and says so.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from econtext.controller.errors import EcontextError
+from econtext.core.transfer import Watch
+
+EVERY = 0.1     # seconds
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a transfer of files is."""
+
+    #: The file that goes now.
+    path: str
+    #: Bytes and files that have gone.
+    bytes: int
+    files: int
+    #: Bytes that are to go, so far as is known yet, and whether that is all.
+    total: int
+    complete: bool
+    #: Seconds since the transfer began.
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second."""
+        return self.bytes / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds that are left at this rate, None while nobody can tell."""
+        if not self.complete or (not self.rate and self.bytes < self.total):
+            return None
+        return max(self.total - self.bytes, 0) / self.rate if self.rate else 0.0
+
+
+Callback = Callable[[Progress], object]
+
+
+class Reporter(Watch):
+    """Counts for a callback; `size` is the number of bytes, where it is known beforehand."""
+
+    def __init__(self, callback: Callback, size: int = 0) -> None:
+        self.callback = callback
+        self.total = self.size = size
+        self.bytes = self.files = 0
+        self.complete = False
+        self.path = ''
+        self.begun = self.told = time.monotonic()
+
+    def wanted(self, size: int) -> None:
+        self.total += size
+
+    def listed(self) -> None:
+        self.complete = True
+
+    def began(self, path: bytes) -> None:
+        self.files += 1
+        self.path = os.fsdecode(path)
+
+    def moved(self, size: int) -> None:
+        self.bytes += size
+        now = time.monotonic()
+        if now - self.told >= EVERY:
+            self.told = now
+            self.tell()
+
+    def tell(self) -> None:
+        self.callback(Progress(
+            self.path, self.bytes, self.files, max(self.total, self.bytes), self.complete,
+            time.monotonic() - self.begun))
+
+    def end(self) -> None:
+        """All has gone."""
+        self.complete = True
+        self.total = self.bytes
+        self.tell()
+
+
+class Bar:
+    """A bar of rich on standard error, a callback."""
+
+    def __init__(self, title: str) -> None:
+        try:
+            progress: Any = importlib.import_module('rich.progress')
+            console: Any = importlib.import_module('rich.console')
+        except ImportError:
+            raise EcontextError(
+                "progress=True draws a bar by the package rich, which is not installed: run pip install "
+                "'econtext[progress]', or pass a function") from None
+        self.bar = progress.Progress(
+            progress.TextColumn('{task.description}', markup=False), progress.BarColumn(), progress.DownloadColumn(),
+            progress.TransferSpeedColumn(), progress.TimeRemainingColumn(), console=console.Console(stderr=True))
+        self.task = self.bar.add_task(title, total=None)
+        self.bar.start()
+
+    def __call__(self, progress: Progress) -> None:
+        self.bar.update(
+            self.task, completed=progress.bytes, total=progress.total if progress.complete else None)
+
+    def stop(self) -> None:
+        self.bar.stop()

@@ -1,0 +1,498 @@
+"""
+A fleet, as the program sees it.
+
+The strategy: a fleet is a list of members and the options of work on them, and never changes; what
+changes stands in the pool of members, which all fleets that come of one share.  So slices, sets and
+options cost nothing, and a host is connected once for all of them.
+
+Invariants:
+
+* No host holds up another; no thread is kept for a host.
+* Ctrl-C, or an error in the block of a fleet, ends what runs there.
+
+Any thread may enter.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from econtext.controller.connect.connectors import Connectors
+from econtext.controller.errors import stays
+from econtext.controller.fleet.executor import FleetExecutor
+from econtext.controller.fleet.fanout import FanOut
+from econtext.controller.fleet.futures import Futures, HostFuture
+from econtext.controller.fleet.hosts import Host
+from econtext.controller.fleet.members import Member, Pool, end_all
+from econtext.controller.fleet.options import WorkOptions
+from econtext.controller.fleet.progress import Wanted, check_wanted, display_of
+from econtext.controller.fleet.requests import below, check, request_for
+from econtext.controller.fleet.schedule import Amount, Schedule, check_amount
+from econtext.controller.fleet.streams import FleetStream
+from econtext.controller.runtime.deadlines import is_seconds
+from econtext.controller.runtime.signals import interruptible
+from econtext.core.labels import seen
+
+if TYPE_CHECKING:
+    from econtext.controller.connect.options import ConnectRequest
+    from econtext.controller.context import Context
+    from econtext.controller.fleet.fanout import Operation
+    from econtext.controller.fleet.requests import Connector
+    from econtext.controller.fleet.results import Results
+
+P = ParamSpec('P')
+T = TypeVar('T')
+A = TypeVar('A')
+CONNECT_LIMIT = 64
+
+
+class Fleet(Connectors['Fleet'], Sequence[str]):
+    """
+    Many hosts, on which the same is done.
+
+    Made by ``broker.fleet()``.  What a context starts, a fleet starts on each: ``fleet.sudo()`` is a
+    fleet again.  It is a sequence of the names of its hosts; ``fleet[:10]``, ``fleet['web*']`` and
+    ``fleet['@group']`` are fleets of some of them, as are ``|``, ``&``, ``-`` and ``^`` with another fleet or
+    any names.  Hosts are connected when there is work for them, and connected again when they were
+    lost since.  As a context manager it ends its contexts with its block.
+    """
+
+    __reduce_ex__ = stays
+    offered = (
+        *Connectors.offered,
+        *('call', 'close', 'connect_all', 'context', 'executor', 'filter'),
+        *('hosts', 'map', 'options', 'shutdown', 'stream', 'submit'),
+    )
+
+    def __init__(self, pool: Pool, members: Iterable[Member], check_function: Callable[[Any], object],
+                 work_options: WorkOptions) -> None:
+        self.pool = pool
+        self._members = {member.host.name: member for member in members}
+        self._names = tuple(self._members)
+        self.check_function = check_function
+        self.work_options = work_options
+
+    def __repr__(self) -> str:
+        return f'<econtext.Fleet of {len(self)} hosts>'
+
+    # What it consists of.
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The hosts, each with its options, groups and variables."""
+        return tuple(member.host for member in self._members.values())
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice | str) -> Fleet: ...
+    def __getitem__(self, index: int | slice | str) -> str | Fleet:
+        if isinstance(index, slice):
+            return self._of(self._names[index])
+        if isinstance(index, str):
+            found = self.filter(index)
+            if not found:
+                raise KeyError(f'no host of the fleet is called {seen(index)}, or matches that')
+            return found
+        return self._names[index]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Fleet):
+            return NotImplemented
+        return list(self._members.values()) == list(other._members.values())
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._members.values()))
+
+    def filter(self, wanted: str | Callable[[Host], object]) -> Fleet:
+        """
+        Return the fleet of those hosts that `wanted` selects.
+
+        `wanted` is a pattern of names, a group's as ``'@web'``, or a function that gets each Host and
+        tells whether it is wanted.  Raises what that function raises.
+
+        Example::
+
+            fleet.filter('web*').filter(lambda host: host.variables.get('rack') == 7)
+        """
+        if callable(wanted):
+            return self._of([name for name, member in self._members.items() if wanted(member.host)])
+        if not isinstance(wanted, str):
+            raise TypeError(f'filter() takes a pattern or a function, not {seen(wanted)}')
+        if wanted in self._members:
+            return self._of([wanted])
+        return self._of([name for name, member in self._members.items() if member.host.matches(wanted)])
+
+    def _of(self, names: Iterable[str], more: Mapping[str, Member] | None = None) -> Fleet:
+        members = {**(more or {}), **self._members}
+        return Fleet(self.pool, [members[name] for name in names], self.check_function, self.work_options)
+
+    def __or__(self, other: Fleet) -> Fleet:
+        if not isinstance(other, Fleet):
+            return NotImplemented
+        if other.pool.origin is not self.pool.origin:
+            raise ValueError('two fleets of different brokers cannot be one')
+        clash = [name for name in self if other._members.get(name, self._members[name]) is not self._members[name]]
+        if clash:
+            raise ValueError(f'both fleets have a host called {clash[0]}, and it is not the same context: '
+                             'make both from one fleet')
+        return self._of([*self, *(name for name in other if name not in self)], other._members)
+
+    def __and__(self, other: Iterable[str]) -> Fleet:
+        names = names_of(other)
+        return self._of([name for name in self if name in names])
+
+    def __sub__(self, other: Iterable[str]) -> Fleet:
+        names = names_of(other)
+        return self._of([name for name in self if name not in names])
+
+    def __xor__(self, other: Fleet) -> Fleet:
+        if not isinstance(other, Fleet):
+            return NotImplemented
+        return (self | other) - (self & other)
+
+    def options(
+        self, *, timeout: float | None = None, grace: float | None = None, limit: int | None = None,
+        batch: Amount | Sequence[Amount] | None = None, stop_after: Amount | None = None,
+        progress: Wanted = None,
+    ) -> Fleet:
+        """
+        Return the same fleet with these options for what it does; those that are None stay as they are.
+
+        `timeout` is how many seconds the work may take on each host, from when it is sent there;
+        then it fails with CallTimeout, and is interrupted as Context.options() says, where `grace`
+        is explained.  `limit` is on how many hosts it runs at a time.  `batch` is how many hosts are
+        one batch: all of it end before the next one begins.  It is a number, a share such as
+        ``'10%'``, or a list of these, whose last holds for the rest.  `stop_after` is a number or share of
+        hosts: once as many have failed, it is begun on no other, and these are skipped.
+
+        `progress` shows how many hosts connect, run, are done and have failed, while somebody waits for them:
+        True on the standard error, as a bar by the package rich on a terminal and as plain lines elsewhere, a
+        function by being called with each Progress, False nothing.
+
+        Raises ValueError or TypeError for what makes no sense, EcontextError if rich is wanted and missing.
+
+        Example::
+
+            rolling = fleet.options(batch=[1, '10%', '25%'], stop_after='5%', timeout=300)
+            rolling.call(deploy, '2.1').raise_for_failures()
+        """
+        changes: dict[str, Any] = {}
+        if timeout is not None:
+            changes['timeout'] = timeout
+        if grace is not None:
+            changes['grace'] = grace
+        for option in 'timeout', 'grace':
+            if option in changes and not is_seconds(changes[option]):
+                raise ValueError(f'{option}= must be a number of seconds, not {seen(changes[option])}')
+        if limit is not None:
+            check_limit('limit', limit)
+            changes['limit'] = limit
+        if batch is not None:
+            sizes = (batch,) if isinstance(batch, (int, str)) else tuple(batch)
+            for size in sizes:
+                check_amount('batch', size)
+            changes['batch'] = sizes
+        if stop_after is not None:
+            check_amount('stop_after', stop_after)
+            changes['stop_after'] = stop_after
+        if progress is not None:
+            check_wanted(progress)
+            changes['progress'] = progress
+        return Fleet(self.pool, self._members.values(), self.check_function, replace(self.work_options, **changes))
+
+    # What each starts.
+
+    def start(self, request: ConnectRequest) -> Fleet:
+        check(request)
+        members = [
+            Member(member.host, functools.partial(start_below, request), member, request.common.get('threads', 1))
+            for member in self._members.values()
+        ]
+        return Fleet(self.pool, members, self.check_function, self.work_options)
+
+    def prefix(self) -> str:
+        return ''
+
+    # Work.
+
+    def launch(self, operation: Operation, occupies: bool = True) -> Futures[Any]:
+        """Begin `operation` on each host."""
+        options = self.work_options
+        schedule = Schedule(self._names, limit=options.limit, batch=options.batch, stop_after=options.stop_after)
+        work = FanOut(self.pool, list(self._members.values()), operation, schedule, occupies)
+        display = display_of(options.progress, schedule.counts)
+        work.start()
+        return Futures(work.futures, display)
+
+    def _calling(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Operation:
+        """Return what calls `function` at each; `args` is a list, or a function that returns one for a host."""
+        self.check_function(function)
+        timeout, grace = self.work_options.timeout, self.work_options.grace
+
+        def operation(context: Context, host: str) -> concurrent.futures.Future[Any]:
+            given = args(host) if callable(args) else args
+            return context.options(timeout=timeout, grace=grace).submit(function, *given, **kwargs)
+
+        return operation
+
+    @interruptible
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Results[T]:
+        """
+        Run ``function(*args, **kwargs)`` on each host, and return the Results once all have ended.
+
+        `function`, `args` and `kwargs` are as for Context.call().  What fails on a host, or that it
+        cannot be connected, is among the failures of the Results.  Raises TypeError for what cannot
+        be called.  Ctrl-C leaves at once, and the functions are interrupted.
+
+        Example::
+
+            results = fleet.call(os.getloadavg)
+            for host, load in results.successes.items():
+                print(host, load)
+        """
+        return wait_for(self.launch(self._calling(function, args, kwargs)))
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Futures[T]:
+        """
+        Begin to run ``function(*args, **kwargs)`` on each host, and return Futures at once.
+
+        `function`, `args` and `kwargs` are as for call().  Raises TypeError for what cannot be called;
+        all else is raised by the future of the host.
+
+        Example::
+
+            for host, future in fleet.submit(os.getloadavg).as_completed():
+                print(host, future.exception() or future.result())
+        """
+        return self.launch(self._calling(function, args, kwargs))
+
+    def stream(
+        self, function: Callable[P, Iterable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> FleetStream[T]:
+        """
+        Iterate over what ``function(*args, **kwargs)`` yields on all hosts: (host, value) as values come.
+
+        `function`, `args` and `kwargs` are as for Context.stream().  A host that fails yields its exception
+        in place of a value, once, and the others go on.  If you stop reading, the functions wait;
+        if you leave the loop or the block of the stream, they are ended.  Raises TypeError
+        for what cannot be called.
+
+        Example::
+
+            with fleet.stream(follow, '/var/log/messages') as lines:
+                for host, line in lines:
+                    print(host, line)
+        """
+        return FleetStream(self, function, args, kwargs)
+
+    @interruptible
+    def map(self, function: Callable[[A], T], arguments: Mapping[str, A] | Iterable[A]) -> Results[T]:
+        """
+        Run `function` with one argument each: ``function(argument)``; return the Results once all have ended.
+
+        `arguments` are as many as there are hosts, in their order; or a mapping from names of hosts to
+        arguments, where those that it does not name are left out.  The rest is as for call().
+        Raises ValueError if there are more or fewer, and for names that no host has.
+
+        Example::
+
+            fleet.map(set_hostname, {'web1': 'alpha', 'web2': 'beta'})
+        """
+        if isinstance(arguments, Mapping):
+            given: dict[str, Any] = dict(arguments)
+            strange = [name for name in given if name not in self]
+            if strange:
+                raise ValueError(f'map() was given an argument for {seen(strange[0])}, which is no host of the fleet')
+        else:
+            values = list(arguments)
+            if len(values) != len(self):
+                raise ValueError(f'map() was given {len(values)} arguments for {len(self)} hosts: give one each')
+            given = dict(zip(self, values, strict=True))
+        fleet = self & given
+        return wait_for(fleet.launch(fleet._calling(function, lambda host: (given[host],), {})))
+
+    def executor(self, *, retries: int = 0) -> FleetExecutor:
+        """
+        Return a ``concurrent.futures.Executor``: each piece of work goes to one host, whichever is free.
+
+        Work whose context was lost is begun again, elsewhere if another is free, as often as
+        `retries` says; it may then have run twice.  Options that count are `timeout` and `grace`.
+        Raises ValueError for another number.
+
+        Example::
+
+            with fleet.executor(retries=2) as executor:
+                sizes = list(executor.map(os.path.getsize, paths))
+        """
+        if type(retries) is not int or retries < 0:
+            raise ValueError(f'retries= must be a number of attempts, not {seen(retries)}')
+        return FleetExecutor(
+            self.pool, self._members.values(), retries, self.work_options.timeout, self.work_options.grace,
+            self.check_function)
+
+    @interruptible
+    def connect_all(self) -> Results[Context]:
+        """
+        Connect all hosts, and return the Results: the context of each.
+
+        Nobody need do this: the first work does.  Raises nothing; what could not be connected is
+        among the failures.
+
+        Example::
+
+            reachable = fleet & fleet.connect_all().successes
+        """
+        return wait_for(self.launch(got, occupies=False))
+
+    @interruptible
+    def context(self, host: str) -> Context:
+        """
+        Return the context of the `host` of that name, connected if it was not.
+
+        Raises KeyError for another name, and what kept it from being connected.
+
+        Example::
+
+            web = fleet.context('web1')
+        """
+        if host not in self._members:
+            raise KeyError(f'no host of the fleet is called {seen(host)}')
+        context: Context = wait_for(self._of([host]).launch(got, occupies=False))[host]
+        return context
+
+    # End.
+
+    @interruptible
+    def shutdown(self, wait: bool = True) -> None:
+        """
+        Wait for what was begun here, unless not to `wait`; then end the contexts, and take no more work.
+
+        Those started from them end as well.  Raises nothing.
+
+        Example::
+
+            fleet.shutdown()
+        """
+        if wait:
+            wait_for_work(self.pool, self._names)
+        ended: concurrent.futures.Future[list[Context]] = concurrent.futures.Future()
+
+        def close_members() -> None:
+            ended.set_result(self.pool.close_members(self._members.values()))
+
+        if self.pool.post(close_members):
+            end_all(ended_members(ended), wait=True)
+
+    def close(self) -> None:
+        """
+        End the contexts at once; what runs there fails with ContextLost. Raises nothing.
+
+        Example::
+
+            fleet.close()
+        """
+        self.shutdown(wait=False)
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.shutdown(wait=exc_info[0] is None)
+
+
+def names_of(other: Iterable[str]) -> set[str]:
+    """Return the names in `other`, a fleet or any collection of them."""
+    if isinstance(other, str):
+        raise TypeError('give a list of names, not a text')
+    return set(other)
+
+
+def check_limit(option: str, limit: int) -> None:
+    """Raise ValueError for what is no number of hosts."""
+    if type(limit) is not int or limit < 1:
+        raise ValueError(f'{option}= must be a number of hosts, not {seen(limit)}')
+
+
+def start_below(request: ConnectRequest, above: Any) -> Context:
+    context: Context = above.start(below(request, above))
+    return context
+
+
+def start_from(request: ConnectRequest, origin: Any) -> Context:
+    context: Context = origin.start(request)
+    return context
+
+
+def got(context: Context, host: str) -> concurrent.futures.Future[Context]:
+    """The work of connect_all(): there is none."""
+    done: concurrent.futures.Future[Context] = concurrent.futures.Future()
+    done.set_result(context)
+    return done
+
+
+@interruptible
+def wait_for(futures: Futures[T]) -> Results[T]:
+    """Return the results; whoever leaves before that has the work interrupted."""
+    try:
+        return futures.results()
+    except BaseException:
+        futures.interrupt()
+        raise
+
+
+@interruptible
+def ended_members(future: concurrent.futures.Future[list[Context]]) -> list[Context]:
+    return future.result()
+
+
+@interruptible
+def wait_for_work(pool: Pool, names: Iterable[str]) -> None:
+    """Return once no work is left on hosts of these `names`."""
+    wanted = set(names)
+    futures: list[HostFuture[Any]] = [
+        future for work in list(pool.work) if isinstance(work, FanOut)
+        for name, future in work.futures.items() if name in wanted
+    ]
+    concurrent.futures.wait(futures)
+
+
+def make(
+    origin: Connectors[Context], hosts: Iterable[Host], check_function: Callable[[Any], object], connector: Connector,
+    connect_limit: int, connect_retries: int, retry_delay: float, options: Mapping[str, Any],
+) -> Fleet:
+    """Return the fleet of `hosts`, connected from `origin`: what ``broker.fleet()`` does."""
+    check_limit('connect_limit', connect_limit)
+    if type(connect_retries) is not int or connect_retries < 0:
+        raise ValueError(f'connect_retries= must be a number of attempts, not {seen(connect_retries)}')
+    if not is_seconds(retry_delay):
+        raise ValueError(f'retry_delay= must be a number of seconds, not {seen(retry_delay)}')
+    pool = Pool(origin, connect_limit, connect_retries, retry_delay)
+    members = []
+    for host in hosts:
+        way = host.connector or connector
+        if callable(way):
+            if options:
+                raise TypeError('a function as connector= gives the options itself')
+            members.append(Member(host, functools.partial(call_connector, way, host)))
+        else:
+            request = request_for(host, way, options)
+            members.append(Member(host, functools.partial(start_from, request), None, request.common.get('threads', 1)))
+    return Fleet(pool, members, check_function, WorkOptions())
+
+
+def call_connector(connector: Callable[[Any, Host], Context], host: Host, origin: Any) -> Context:
+    return connector(origin, host)

@@ -1,0 +1,235 @@
+"""
+What comes of some work on each host, as futures.
+
+Invariants:
+
+* A future ends once, and whatever becomes of its host: with a result, an exception, or cancelled.
+* Callbacks that the application adds run in a thread of their own: the fleet waits for none.
+
+Any thread may enter.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import queue
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures._base import PENDING, RUNNING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from econtext.controller.errors import CallTimeout, stays
+from econtext.controller.fleet.results import Results
+from econtext.controller.runtime.signals import interruptible
+
+if TYPE_CHECKING:
+    from econtext.controller.fleet.coordinator import Coordinator
+    from econtext.controller.fleet.progress import Display
+
+T = TypeVar('T')
+GRACE = 1.0     # seconds that an interrupted function has to stop
+
+
+class HostFuture(concurrent.futures.Future[T], Generic[T]):
+    """
+    A ``concurrent.futures.Future`` for the work on one host.
+
+    `host` is its name; '' for work of an executor that no host has taken yet.
+    """
+
+    __reduce_ex__ = stays
+
+    def __init__(self, host: str, callbacks: Coordinator) -> None:
+        super().__init__()
+        self.host = host
+        self._thread_of_callbacks = callbacks
+        self._call: concurrent.futures.Future[Any] | None = None
+        self._given_up: float | None = None
+        self._listeners: list[Callable[[HostFuture[T]], object]] = []
+
+    def listen(self, listener: Callable[[HostFuture[T]], object]) -> None:
+        """Have `listener` called at the end, or now if that has come: code of ours, which waits for nothing."""
+        with self._condition:
+            if not self.done_unlocked():
+                self._listeners.append(listener)
+                return
+        listener(self)
+
+    def done_unlocked(self) -> bool:
+        """Tell whether it is over, for who has its condition."""
+        return bool(self._state not in (PENDING, RUNNING))
+
+    def _invoke_callbacks(self) -> None:
+        # Of the base: it has just been settled. Not by who settles it: callbacks may take long, or wait for us.
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener(self)
+        invoke: Callable[[], None] = super()._invoke_callbacks  # type: ignore[misc]  # a private part of the base
+        if vars(self)['_done_callbacks'] and not self._thread_of_callbacks.post(invoke):
+            invoke()
+
+    @property
+    def given_up(self) -> bool:
+        """Was it interrupted?"""
+        return self._given_up is not None
+
+    def began(self, call: concurrent.futures.Future[Any]) -> None:
+        """It is sent to its host, as `call`."""
+        self._call = call
+        if self._given_up is not None:
+            interrupt(call, self._given_up)
+
+    def interrupt(self, grace: float = GRACE) -> bool:
+        """
+        Stop the work there: cancel it if it was not sent, else interrupt the function where it stands.
+
+        `grace` is as for Future.interrupt(). Returns at once; False if it is over already.
+        Raises nothing.
+
+        Example::
+
+            fleet.submit(install_app)['web1'].interrupt()
+        """
+        if self.done():
+            return False
+        self._given_up = grace
+        call = self._call
+        if not self.cancel() and call is not None:
+            interrupt(call, grace)
+        return True
+
+
+def interrupt(call: concurrent.futures.Future[Any], grace: float) -> None:
+    """Stop `call`, by the means that its kind of future has."""
+    stop: Callable[[float], object] | None = getattr(call, 'interrupt', None)
+    if stop is not None:
+        stop(grace)
+    else:
+        call.cancel()
+
+
+class Futures(Mapping[str, HostFuture[T]], Generic[T]):
+    """
+    Work on each host of a fleet, under way: a mapping from names of hosts to futures.
+
+    Made by ``fleet.submit()``.  As a context manager it interrupts what is not over when the
+    block is left.
+    """
+
+    __reduce_ex__ = stays
+
+    def __init__(self, futures: Mapping[str, HostFuture[T]], display: Display | None = None) -> None:
+        self._futures = dict(futures)
+        self.display = display
+
+    def __repr__(self) -> str:
+        done = sum(future.done() for future in self._futures.values())
+        return f'<econtext.Futures: {done} of {len(self._futures)} done>'
+
+    def __getitem__(self, host: str) -> HostFuture[T]:
+        return self._futures[host]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._futures)
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def as_completed(self, timeout: float | None = None) -> Iterator[tuple[str, HostFuture[T]]]:
+        """
+        Yield (host, future) as the hosts' work ends; skipped hosts' futures are cancelled.
+
+        Raises CallTimeout if not all have ended after `timeout` seconds.
+
+        Example::
+
+            for host, future in fleet.submit(os.getloadavg).as_completed():
+                print(host, future.exception() or future.result())
+        """
+        for future in self._ends(timeout):
+            yield future.host, future
+
+    def results(self, timeout: float | None = None) -> Results[T]:
+        """
+        Wait until the work on all hosts has ended, and return the Results.
+
+        Raises CallTimeout if it has not after `timeout` seconds; it goes on then.
+
+        Example::
+
+            futures = fleet.submit(install_app)
+            print(futures.results().failures)
+        """
+        for _ in self._ends(timeout):
+            pass
+        successes: dict[str, T] = {}
+        failures: dict[str, Exception] = {}
+        for host, future in self._futures.items():
+            if future.cancelled():
+                continue
+            error = future.exception()
+            if error is None:
+                successes[host] = future.result()
+            elif isinstance(error, Exception):
+                failures[host] = error
+            else:
+                raise error
+        return Results(list(self._futures), successes, failures)
+
+    def _ends(self, timeout: float | None) -> Iterator[HostFuture[T]]:
+        """Yield the futures as they end, and show the progress meanwhile."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ended: queue.SimpleQueue[HostFuture[T]] = queue.SimpleQueue()
+        for future in self._futures.values():
+            future.listen(ended.put)
+        try:
+            for number in range(len(self._futures)):
+                future = self._end(ended, deadline, timeout, len(self._futures) - number)
+                if number == len(self._futures) - 1 and self.display is not None:
+                    # The end shows before the caller prints of it.
+                    self.display.finish()
+                yield future
+        finally:
+            if self.display is not None:
+                self.display.finish()
+
+    @interruptible
+    def _end(
+        self, ended: queue.SimpleQueue[HostFuture[T]], deadline: float | None, timeout: float | None, left: int,
+    ) -> HostFuture[T]:
+        while True:
+            seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if self.display is not None:
+                tick = self.display.show()
+                seconds = tick if seconds is None else min(tick, seconds)
+            try:
+                return ended.get(timeout=seconds)
+            except queue.Empty:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise CallTimeout(
+                        f'{left} of {len(self)} hosts did not end within {timeout:g} s: '
+                        'give them more time with timeout=, or interrupt() them') from None
+
+    def interrupt(self, grace: float = GRACE) -> None:
+        """
+        Stop all that is not over: cancel what was not sent, interrupt what runs.
+
+        `grace` is as for Future.interrupt(). Returns at once. Raises nothing.
+
+        Example::
+
+            futures = fleet.submit(install_app)
+            if not wanted():
+                futures.interrupt()
+        """
+        # The last first: none of those before is begun meanwhile for nothing.
+        for future in reversed(list(self._futures.values())):
+            future.interrupt(grace)
+        if self.display is not None:
+            self.display.finish()
+
+    def __enter__(self) -> Futures[T]:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.interrupt()

@@ -1,0 +1,67 @@
+"""
+What is to be started for each host, checked before anything is.
+
+Invariants:
+
+* Options that make no sense are refused as the fleet is made, for every host of it.
+
+Pure; any thread may enter.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from econtext.controller.connect import registry
+from econtext.controller.connect.connectors import Connectors
+from econtext.controller.connect.options import ConnectRequest, check_common, plain
+from econtext.core.labels import seen
+
+if TYPE_CHECKING:
+    from econtext.controller.context import Context
+    from econtext.controller.fleet.hosts import Host
+
+    #: A function that starts the context of a host, from a broker or a context.
+    Connector = str | Callable[[Any, Host], Context]
+
+
+class Asked(Connectors[ConnectRequest]):
+    """Connectors that start nothing, and return what is to be started."""
+
+    def start(self, request: ConnectRequest) -> ConnectRequest:
+        return request
+
+    def prefix(self) -> str:
+        return ''
+
+
+def check(request: ConnectRequest) -> ConnectRequest:
+    """Return `request`; raise TypeError or ValueError if it makes no sense."""
+    module = registry.find(request.connector)
+    check_common(request.common, getattr(Asked, module.__name__.rpartition('.')[2], None))
+    module.plan(plain(request.options))
+    return request
+
+
+def request_for(host: Host, connector: str, options: Mapping[str, Any]) -> ConnectRequest:
+    """Return what is to be started for `host`; raise TypeError or ValueError for options that make no sense."""
+    given = {'name': host.name, **options, **host.options}
+    if not isinstance(connector, str):
+        raise TypeError(f'connector= must be a name or a function, not {seen(connector)}')
+    method = getattr(Asked(), connector, None) if connector in registry.ours() else None
+    if method is None:
+        return check(Asked().connect(connector, **given))
+    first = next(iter(inspect.signature(method).parameters.values()))
+    words: list[Any] = []
+    if first.kind is first.POSITIONAL_OR_KEYWORD:
+        # The host's own address: its name, unless its options say another.
+        words = [given.pop(first.name, host.name)]
+    return check(method(*words, **given))
+
+
+def below(request: ConnectRequest, above: Context) -> ConnectRequest:
+    """Return `request` for one context of many, which gets a name of its own."""
+    name = request.common.get('name') or request.name or str(request.connector)
+    return request._replace(common={**request.common, 'name': f'{above.name}.{name}'})

@@ -1,0 +1,274 @@
+"""
+What both ends of a transfer of files share: its messages, its checksums, its errors.
+
+One end is the sender (``core.sending``), the other the receiver (``core.receiving``): here and in a
+context, or in two contexts.  A message is bytes, of which the first tells the kind:
+
+    G  to the receiver   the checksums that the sender knows, once
+    L  to the receiver   a batch of entries; an entry has a name without a folder
+    N  to the sender     which files of the oldest batch are wanted, and from where on
+    S  to the receiver   small files, whole, each with its checksum
+    B, C, Z, F           begin a large file; its bytes; a run of zeros; finish it, with its checksum
+    V  to the receiver   a file that was listed is gone
+    K  to the receiver   that was all of the oldest batch
+    E  to the receiver   that was the last batch
+
+A folder is listed as DIR, its entries in ascending order of their names, and LEAVE.
+
+Invariants:
+
+* Names are bytes on both ends, so that each name arrives as it was, whatever it is encoded in.
+* What does not follow these rules raises Nonsense before anything is done for it.
+
+Pure, but for the checksums of files.  Fetched with the first transfer; runs in the controller too.
+"""
+import errno
+import os
+import struct
+import sys
+
+from econtext.core.wire import EMPTY
+try:
+    from hashlib import md5, sha256
+    SUMS = {'sha256': sha256, 'md5': md5}  # type: dict[str, Any]
+except ImportError:
+    # Python 2.4.
+    from md5 import new as _md5  # type: ignore[import-not-found]
+    SUMS = {'md5': _md5}
+BEST = ('sha256', 'md5')    # the best first
+KNOWN = [name for name in BEST if name in SUMS]
+
+GREETING, LIST, NEED, SMALL, BEGIN, CHUNK, ZEROS, FINISH, VANISHED, KEPT, END = [
+    letter.encode('ascii') for letter in 'G L N S B C Z F V K E'.split()]
+FILE, DIR, LINK, LEAVE, SPECIAL = range(1, 6)
+
+# kind, lengths of name, extra and checksum, mode, size, time of change in nanoseconds
+ENTRY = '>BHHBIqq'
+ENTRY_SIZE = struct.calcsize(ENTRY)
+WANTED = '>IqB'         # index in the batch, bytes that are there, length of their checksum
+WANTED_SIZE = struct.calcsize(WANTED)
+PIECE = '>IIB'          # index, size, length of the checksum
+PIECE_SIZE = struct.calcsize(PIECE)
+START = '>Iq'           # index, where it starts
+START_SIZE = struct.calcsize(START)
+RUN = '>q'
+INDEX = '>I'
+
+BLOCK = (1 << 18) - 64  # bytes of a file in a message: with what is before them, one part of the link
+LITTLE = 1 << 16        # bytes of a file that goes with others in one message
+BATCH = 1024            # entries
+AHEAD = 4               # batches that were listed and are not answered
+MANY = 64               # batches, beyond which a sender is no honest one
+NOTHING = '\0'.encode('ascii') * BLOCK
+SEPARATOR = '/'.encode('ascii')
+BAD_NAMES = (EMPTY, '.'.encode('ascii'), '..'.encode('ascii'))
+NUL = '\0'.encode('ascii')
+
+
+class Nonsense(ValueError):
+    """The other end of a transfer says what makes no sense."""
+
+
+class Broken(Exception):
+    """The other end of a transfer is gone."""
+
+
+class Entry(object):
+    """A file, folder or link of a listing."""
+
+    # Set by the receiver: where it goes; what is there of it already, and its running checksum.
+    path = EMPTY
+    offset = 0
+    partial = None  # type: Any
+    # What its folder was, to see that it still is; of LEAVE also what was there before.
+    folder = None   # type: Any
+
+    def __init__(self, kind, name, mode=0, size=0, time=0, extra=EMPTY, digest=EMPTY):
+        # type: (int, bytes, int, int, int, bytes, bytes) -> None
+        self.kind = kind
+        self.name = name
+        self.mode = mode
+        self.size = size
+        self.time = time
+        self.extra = extra      # of a link its target, else who owns it
+        self.digest = digest
+
+
+def pack_entry(entry):
+    # type: (Entry) -> bytes
+    return struct.pack(
+        ENTRY, entry.kind, len(entry.name), len(entry.extra), len(entry.digest), entry.mode, entry.size,
+        entry.time) + entry.name + entry.extra + entry.digest
+
+
+def unpack_entries(data, at):
+    # type: (bytes, int) -> list[Entry]
+    """Return the entries of a batch; raise Nonsense for others than such."""
+    found = []
+    end = len(data)
+    while at < end:
+        if end - at < ENTRY_SIZE:
+            raise Nonsense('an entry that is cut off')
+        kind, name_size, extra_size, sum_size, mode, size, time = struct.unpack(ENTRY, data[at:at + ENTRY_SIZE])
+        at += ENTRY_SIZE
+        middle, last, after = at + name_size, at + name_size + extra_size, at + name_size + extra_size + sum_size
+        if after > end or not FILE <= kind <= SPECIAL:
+            raise Nonsense('an entry that is none')
+        found.append(Entry(kind, data[at:middle], mode, size, time, data[middle:last], data[last:after]))
+        at = after
+    if len(found) > BATCH:
+        raise Nonsense('a batch of too many entries')
+    return found
+
+
+def check_name(name):
+    # type: (bytes) -> None
+    """Raise Nonsense for what is not the name of an entry of a folder."""
+    if name in BAD_NAMES or SEPARATOR in name or NUL in name:
+        raise Nonsense('the name of an entry that leads elsewhere')
+
+
+def pack_needs(algorithm, needs):
+    # type: (str, list[tuple[int, int, bytes]]) -> bytes
+    """Return which files are wanted: index, bytes that are there, their checksum."""
+    parts = [NEED, struct.pack('>B', len(algorithm)), algorithm.encode('ascii')]
+    for index, offset, digest in needs:
+        parts.append(struct.pack(WANTED, index, offset, len(digest)) + digest)
+    return EMPTY.join(parts)
+
+
+def unpack_needs(data):
+    # type: (bytes) -> tuple[str, list[tuple[int, int, bytes]]]
+    size = struct.unpack('>B', data[1:2])[0]
+    algorithm = str(data[2:2 + size].decode('ascii'))
+    if algorithm not in SUMS:
+        raise Nonsense('a checksum of no kind')
+    at = 2 + size
+    needs = []
+    while at < len(data):
+        index, offset, length = struct.unpack(WANTED, data[at:at + WANTED_SIZE])
+        at += WANTED_SIZE
+        needs.append((index, offset, data[at:at + length]))
+        at += length
+    return algorithm, needs
+
+
+def close_in_time(one, other):
+    # type: (int, int) -> bool
+    """Are two times the same, to what the oldest Python can set?"""
+    return abs(one - other) < 2000
+
+
+def time_of(status):
+    # type: (Any) -> int
+    """Return when a file was changed, in nanoseconds."""
+    try:
+        return int(status.st_mtime_ns)
+    except AttributeError:
+        # Before Python 3.3.
+        return int(round(status.st_mtime * 1e6)) * 1000
+
+
+def sum_of(fd, size, algorithm):
+    # type: (int, int, str) -> Any
+    """Return the running checksum of the first `size` bytes of a file, from where it stands; -1 for all."""
+    digest = SUMS[algorithm]()
+    while size:
+        limit = BLOCK
+        if 0 <= size < limit:
+            limit = size
+        data = os.read(fd, limit)
+        if not data:
+            break
+        digest.update(data)
+        if size > 0:
+            size -= len(data)
+    return digest
+
+
+def join(folder, name):
+    # type: (bytes, bytes) -> bytes
+    if folder[-1:] == SEPARATOR:
+        return folder + name
+    return folder + SEPARATOR + name
+
+
+def failed(number, text, path=None):
+    # type: (int, str, Any) -> Any
+    """Return the OSError of our own that says `text`."""
+    return OSError(number, text, path)
+
+
+def as_bytes(value):
+    # type: (Any) -> Any
+    """Return a path or an answer as bytes, also where Python 2 takes bytes for text."""
+    if isinstance(value, type(EMPTY)) or value is None:
+        return value
+    try:
+        return value.encode('utf-8', 'surrogateescape')
+    except LookupError:
+        return value.encode('utf-8')
+
+
+def failure(error):
+    # type: (Any) -> tuple[Any, ...]
+    """Return an OSError in values that cross."""
+    path = getattr(error, 'filename', None)
+    if path is not None:
+        path = as_bytes(path)
+    text = getattr(error, 'strerror', None)
+    if text is None:
+        text = str(error)
+    return 'error', errno.errorcode.get(error.errno, 'EIO'), text, path
+
+
+def attempt(function, *args):
+    # type: (Any, Any) -> tuple[Any, ...]
+    """Return ('done', what the function returns), or what went wrong, in values."""
+    try:
+        return 'done', function(*args)
+    except EnvironmentError:
+        return failure(sys.exc_info()[1])
+    except Broken:
+        return ('broken',)
+
+
+class Far(object):
+    """A channel, in a context, as a transfer uses it."""
+
+    def __init__(self, channel):
+        # type: (Any) -> None
+        self.channel = channel
+
+    def send(self, data):
+        # type: (bytes) -> None
+        try:
+            self.channel.send(data)
+        except sys.modules['econtext'].EcontextError:
+            raise Broken
+
+    def get(self):
+        # type: () -> bytes
+        for data in self.channel:
+            return data  # type: ignore[no-any-return]
+        raise Broken
+
+
+class Watch(object):
+    """Hears how far a transfer is."""
+
+    def wanted(self, size):
+        # type: (int) -> None
+        """A file of so many bytes is to go."""
+
+    def listed(self):
+        # type: () -> None
+        """No more files will come than were wanted."""
+
+    def began(self, path):
+        # type: (bytes) -> None
+        """A file begins."""
+
+    def moved(self, size):
+        # type: (int) -> None
+        """So many bytes have gone."""

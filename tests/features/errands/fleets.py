@@ -1,0 +1,76 @@
+"""Work for fleets: it tells through files what ran, and when."""
+
+import os
+import time
+
+
+def hold(folder):
+    """Run until interrupted; leave a file when that has come."""
+    name = os.path.join(folder, '%d' % os.getpid())
+    open(name + '.begun', 'w').close()
+    try:
+        while True:
+            time.sleep(0.01)
+    finally:
+        open(name + '.ended', 'w').close()
+
+
+def overlap(folder, seconds):
+    """Return how many of these ran at a time with this one, itself included, at most."""
+    name = os.path.join(folder, '%d' % os.getpid())
+    open(name, 'w').close()
+    most = 0
+    end = time.time() + seconds
+    while time.time() < end:
+        most = max(most, len(os.listdir(folder)))
+        time.sleep(0.005)
+    os.unlink(name)
+    return most
+
+
+def numbers(count):
+    for number in range(count):
+        yield number
+
+
+def endless(folder):
+    try:
+        number = 0
+        while True:
+            yield number
+            number += 1
+    finally:
+        open(os.path.join(folder, '%d.ended' % os.getpid()), 'w').close()
+
+
+def fails_behind(count):
+    for number in range(count):
+        yield number
+    raise ValueError('behind %d' % count)
+
+
+def leave_once(path):
+    """End the context the first time that this runs anywhere."""
+    try:
+        os.mkdir(path)
+    except OSError:
+        return os.getpid()
+    os._exit(3)
+
+
+def wait_for(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def hold_stream(folder):
+    name = os.path.join(folder, '%d' % os.getpid())
+    open(name + '.begun', 'w').close()
+    try:
+        while True:
+            time.sleep(0.01)
+            if folder is None:
+                yield
+    finally:
+        open(name + '.ended', 'w').close()
