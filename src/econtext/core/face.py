@@ -12,11 +12,13 @@ from econtext.core.wire import EMPTY
 
 ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
           'NotAllowed', 'CorruptStream', 'InternalError', 'FleetError')
+# Written by scripts/public_names.py, up to END.
 ELSEWHERE = (
-    'Attachment Broker Fleet FleetExecutor FleetStream Future Futures Host HostFuture Progress '
-    'Report Results Step Stream attach doctor inventory select testing '
-    'bubblewrap chroot command doas docker fork incus jail kubectl local lxc lxd machinectl '
-    'nsenter podman ssh su sudo systemd_nspawn unshare').split()
+    'Attachment Broker Fleet FleetExecutor FleetStream Future Futures Host HostFuture Progress Report '
+    'Results Step Stream attach bubblewrap chroot command doas docker doctor fork incus inventory jail '
+    'kubectl local lxc lxd machinectl nsenter podman select ssh su sudo systemd_nspawn testing unshare'
+).split()
+# END
 
 
 class EcontextError(Exception):
