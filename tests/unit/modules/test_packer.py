@@ -243,12 +243,76 @@ def test_preamble_holds_the_core() -> None:
 
 def test_squeezed_knows_packages_and_modules() -> None:
     assert packer.squeezed('econtext.core').strip() == ''
-    assert packer.squeezed('econtext.core.wire') == packer.squeeze((PACKAGE / 'core' / 'wire.py').read_text('utf-8'))
+    text = (PACKAGE / 'core' / 'wire.py').read_text('utf-8')
+    assert packer.squeezed('econtext.core.wire') == packer.squeeze(packer.untyped(text))
 
 
 def test_no_source_is_an_error_that_names_the_module() -> None:
     with pytest.raises(ImportError, match=r'no source of econtext\.core\.nothing'):
         packer.squeezed('econtext.core.nothing')
+
+
+# -- what type checkers read ---------------------------------------------------------
+
+BLOCK = """\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from b import Link
+
+    class Owner(Protocol):
+        '''Has a link.'''
+        def lost(self, link: Link) -> None: ...
+
+    Table = dict[str, Any]  # within the block
+"""
+
+
+def test_untyped_keeps_lines() -> None:
+    before, after = '"""What."""\n\n', 'import os  # here\n\n\ndef f():\n    raise OSError\n'
+    assert packer.untyped(before + BLOCK + after) == before + '\n' * BLOCK.count('\n') + after
+    squeezed = packer.travelling(before + BLOCK + after)
+    assert squeezed == '\n' * (2 + BLOCK.count('\n')) + 'import os\n\n\ndef f():\n raise OSError\n'
+
+
+def test_nothing_but_the_block_is_untyped() -> None:
+    assert packer.untyped('a = 1\nif a:\n    b = 2\n') == 'a = 1\nif a:\n    b = 2\n'
+    assert packer.untyped("a = 'TYPE_CHECKING'  # TYPE_CHECKING\n") == "a = 'TYPE_CHECKING'  # TYPE_CHECKING\n"
+
+
+def test_a_block_in_one_line_or_at_the_end() -> None:
+    assert packer.untyped('TYPE_CHECKING = False\nif TYPE_CHECKING: import a; import b  # x\nc = 1\n') == '\n\nc = 1\n'
+    assert packer.travelling(BLOCK) == '\n'
+    assert packer.travelling(BLOCK.rstrip('\n')) == '\n'
+
+
+def test_the_block_costs_next_to_nothing() -> None:
+    """It only makes a run of line feeds longer."""
+    source = packer.untyped((PACKAGE / 'core' / 'life.py').read_text('utf-8'))
+    _, doc, rest = source.split('"""', 2)
+    plain, typed = (packer.travelling(f'"""{doc}"""\n{block}{rest}') for block in ('', BLOCK))
+    assert len(packer.deflate(typed.encode())) - len(packer.deflate(plain.encode())) <= 3
+
+
+@pytest.mark.parametrize(
+    'source',
+    [
+        'if TYPE_CHECKING:\n    import a\nelse:\n    import b\n',
+        'if TYPE_CHECKING:\n    import a\nelif c:\n    import b\n',
+        'if not TYPE_CHECKING:\n    import a\n',
+        'if TYPE_CHECKING and b:\n    import a\n',
+        'if TYPE_CHECKING:\n    if TYPE_CHECKING:\n        import a\n',
+        'def f():\n    if TYPE_CHECKING:\n        import a\n',
+        'class A:\n    TYPE_CHECKING = False\n',
+        'TYPE_CHECKING = True\n', 'TYPE_CHECKING = 0\n', 'TYPE_CHECKING = a = False\n',
+        'a = 1; TYPE_CHECKING = False\n', 'TYPE_CHECKING = False; a = 1\n',
+        'print(TYPE_CHECKING)\n', 'try:\n    TYPE_CHECKING = False\nfinally:\n    a()\n',
+    ],
+)  # fmt: skip
+def test_the_switch_is_refused_elsewhere(source: str) -> None:
+    with pytest.raises(ValueError, match='may stand only in'):
+        packer.untyped(source)
 
 
 # -- where the preamble comes from -------------------------------------------------
@@ -298,5 +362,5 @@ def test_a_wheel_holds_the_preamble(tmp_path: Path, repository: Path) -> None:
     expected = {path for ring in manifest.RINGS for path in (PACKAGE / ring).glob('*.py')}
     assert len(sources) == len(expected)
     for name, source in sources.items():
-        assert source == packer.squeeze(packer.read_source(name))
+        assert source == packer.travelling(packer.read_source(name))
     assert sorted(PACKAGE.rglob('*.bin')) == before == [], 'nothing is built into the sources'
