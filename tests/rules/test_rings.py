@@ -150,7 +150,7 @@ def test_standard_library_of_every_version(path: Path) -> None:
 def test_order_within_the_core(path: Path) -> None:
     """A module of the preamble is made before those to its right: at its top it can import only to its left."""
     name = module(path).removeprefix('core.')
-    for found in imports(path):
+    for found in running(path):
         other = (own(found) or '').removeprefix('core.')
         if name in ORDER and (own(found) or '').startswith('core.') and not found.late:
             assert other in ORDER[: ORDER.index(name)], 'line %d: %s does not precede %s' % (found.line, other, name)
@@ -169,7 +169,7 @@ def test_following_modules_import_no_circle(path: Path) -> None:
 
 
 def top_imports(path: Path) -> set[str]:
-    return {own(found) or '' for found in imports(path) if not found.late}
+    return {own(found) or '' for found in running(path) if not found.late}
 
 
 @pytest.mark.parametrize('path', [path for path in POLYGLOT if module(path).startswith(PURE)], ids=module)

@@ -273,7 +273,8 @@ class Broker(Names, Lifecycle, Allows):
 
     def on_beat(self, src: int, asks: int, body: bytes) -> None:
         # Who has yet to read what it was sent hears from us by that.
-        if asks and not self.router.links[src].queue:
+        link = self.router.links[src]
+        if asks and link is not None and not link.queue:
             self.router.send(BEAT, src, 0, b'')
 
     def on_begun(self, src: int, handle: int, body: bytes) -> None:

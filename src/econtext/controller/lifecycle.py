@@ -244,7 +244,8 @@ class Lifecycle(Connectors[Context]):
             if pulse.check(now, self.loop.stirred, lambda: self.router.send(BEAT, who, 1, b'')):
                 self.loop.call_at(now + interval, look)
             else:
-                link.owner.silent(link, interval)
+                # A birth, as that of every link that is watched.
+                link.owner.silent(link, interval)  # type: ignore[attr-defined]
 
         self.loop.call_at(time.monotonic() + interval, look)
 

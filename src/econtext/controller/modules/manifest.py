@@ -28,8 +28,8 @@ def full(names: str) -> tuple[str, ...]:
 PREAMBLE = full("""
     core.wire
     core.codec
-    core.router
     core.loop
+    core.router
     core.calls
     core.importer
     core.logs
@@ -133,6 +133,11 @@ ON_DEMAND = full("""
     parent.values
 """)
 
+# Never: what type checkers alone read.
+NEVER = full("""
+    core.interfaces
+""")
+
 # What is in the preamble or the first write by itself: the packages around those modules.
 PACKAGES = ('econtext', 'econtext.core')
 
@@ -150,4 +155,5 @@ SENDINGS = {
     'before a call is interrupted': FOR_INTERRUPTIONS,
     'with a call of its functions': WITH_CALLS,
     'when asked for': ON_DEMAND,
+    'never': NEVER,
 }

@@ -58,7 +58,8 @@ FACES = {
 }
 # What every child is sent in the first write, the preamble included.
 PUSHED = manifest.PACKAGES + manifest.FIRST_WRITE
-GIVEN = frozenset(manifest.PREAMBLE + manifest.FIRST_WRITE)
+# What is named to nobody as something to ask for.
+GIVEN = frozenset(manifest.PREAMBLE + manifest.FIRST_WRITE + manifest.NEVER)
 
 
 class Modules:
