@@ -25,11 +25,12 @@ class PreambleHook(BuildHookInterface[BuilderConfig]):
         if version == 'editable':
             return
         source = Path(self.root, 'src')
-        packer = load(source / 'econtext' / 'controller' / 'modules' / 'packer.py')
-        paths = [path for ring in packer.TRAVELLING for path in sorted((source / 'econtext' / ring).glob('*.py'))]
+        modules = source / 'econtext' / 'controller' / 'modules'
+        packer, manifest = load(modules / 'packer.py'), load(modules / 'manifest.py')
+        paths = [path for ring in manifest.RINGS for path in sorted((source / 'econtext' / ring).glob('*.py'))]
         texts = {name_of(path.relative_to(source)): path.read_text('utf-8') for path in paths}
         self.folder = tempfile.TemporaryDirectory()
-        for name, content in packer.built_files(list(texts), texts.__getitem__).items():
+        for name, content in packer.built_files(manifest.PREAMBLE, list(texts), texts.__getitem__).items():
             built = Path(self.folder.name, name)
             built.write_bytes(content)
             build_data['force_include'][str(built)] = 'econtext/' + name

@@ -17,16 +17,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / 'src'))
 
 from econtext.connectors import ssh  # noqa: E402  # found through the line above
-from econtext.controller.modules import packer  # noqa: E402
+from econtext.controller.modules import manifest, packer  # noqa: E402
 
 # Ring 2, as far as a context needs it to start a first child over ssh.
-FIRST_HOP = tuple(
-    'econtext.' + name
-    for name in (
-        'parent parent.values parent.command parent.process parent.handshake parent.children parent.backlog '
-        'parent.nursery connectors connectors.ssh'
-    ).split()
-)
+FIRST_HOP = (
+    'econtext.parent', *manifest.FOR_CHILDREN, 'econtext.connectors', 'econtext.connectors.ssh',
+)  # fmt: skip
 
 
 def ssh_command(host: str) -> str:
@@ -42,8 +38,8 @@ def master() -> bytes:
 
 def travelling() -> Iterable[str]:
     """Return the names of all modules of rings 1 and 2, the preamble's first."""
-    names = ['econtext.core.' + name for name in packer.ORDER]
-    for ring in ('core', 'parent', 'connectors'):
+    names = list(manifest.PREAMBLE)
+    for ring in manifest.RINGS:
         folder = Path(packer.__file__).parents[2] / ring
         found = sorted(path.stem for path in folder.glob('*.py') if path.stem != '__init__')
         names += ['econtext.%s.%s' % (ring, name) for name in found]
@@ -56,7 +52,7 @@ def kib(size: int) -> str:
 
 def main() -> None:
     print('SSH command size: %d' % len(ssh_command('foo')))
-    print('Preamble size: %s' % kib(len(packer.preamble())))
+    print('Preamble size: %s' % kib(len(packer.preamble(manifest.PREAMBLE))))
     print('econtext.master size: %s' % kib(len(master())))
     print()
     print('%-32s %8s %8s %8s' % ('module', 'written', 'squeezed', 'alone'))

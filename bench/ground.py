@@ -76,17 +76,18 @@ class Maker:
         if not path.exists():
             # A tree of before the controller had layers.
             path = package / 'controller' / 'packer.py'
-        spec = importlib.util.spec_from_file_location('packer', path)
-        assert spec is not None
-        assert spec.loader is not None
-        packer = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(packer)
+        packer = load(path)
+        order, rings = [], getattr(packer, 'TRAVELLING', ())
+        if path.with_name('manifest.py').exists():
+            # In a tree of before there was one, the packer says what travels.
+            manifest = load(path.with_name('manifest.py'))
+            order, rings = [manifest.PREAMBLE], manifest.RINGS
         texts = {}
-        for ring in packer.TRAVELLING:
+        for ring in rings:
             for path in sorted((package / ring).glob('*.py')):
                 words = path.relative_to(target).with_suffix('').parts
                 texts['.'.join(word for word in words if word != '__init__')] = path.read_text('utf-8')
-        for name, content in packer.built_files(list(texts), texts.__getitem__).items():
+        for name, content in packer.built_files(*order, list(texts), texts.__getitem__).items():
             (package / name).write_bytes(content)
         return target
 
@@ -187,6 +188,16 @@ def generate(folder: Path, count: int) -> None:
     (folder / f'own_{count}.py').write_text(
         f'"""A program\'s own module."""\n\n{imports}\n\ndef work():\n    return sum([{names}])\n'
     )
+
+
+def load(path: Path) -> Any:
+    """Import the module at `path` without the package around it."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def environment() -> dict[str, str]:

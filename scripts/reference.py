@@ -29,6 +29,7 @@ from econtext.controller.connect import (  # noqa: E402
     hosts,
     local,
     namespaces,
+    registry,
     users,
 )
 from econtext.controller.files.methods import Files  # noqa: E402
@@ -48,16 +49,20 @@ CONTENTS
 
 """
 
+
+def connectors_of(family: type) -> tuple[str, ...]:
+    """Return the names of the connectors whose methods the class `family` defines."""
+    return tuple(name for name in vars(family) if name in registry.ours())
+
+
 # Each class with its public methods. Those that a Broker and a Context have in common come once.
 CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (econtext.Broker, 'econtext.Broker', ('fleet', 'listen', 'close')),
-    (local.LocalConnectors, 'Connectors: methods of Broker and of Context', ('local', 'fork', 'command')),
-    (hosts.HostConnectors, 'Connectors to other machines', ('ssh',)),
-    (users.UserConnectors, 'Connectors to other users', ('sudo', 'su', 'doas')),
-    (containers.ContainerConnectors, 'Connectors into containers',
-     ('docker', 'podman', 'kubectl', 'lxc', 'lxd', 'incus')),
-    (namespaces.NamespaceConnectors, 'Connectors into namespaces',
-     ('chroot', 'nsenter', 'bubblewrap', 'unshare', 'systemd_nspawn', 'machinectl', 'jail')),
+    (local.LocalConnectors, 'Connectors: methods of Broker and of Context', connectors_of(local.LocalConnectors)),
+    (hosts.HostConnectors, 'Connectors to other machines', connectors_of(hosts.HostConnectors)),
+    (users.UserConnectors, 'Connectors to other users', connectors_of(users.UserConnectors)),
+    (containers.ContainerConnectors, 'Connectors into containers', connectors_of(containers.ContainerConnectors)),
+    (namespaces.NamespaceConnectors, 'Connectors into namespaces', connectors_of(namespaces.NamespaceConnectors)),
     (connectors.Connectors, 'Connectors by name', ('connect',)),
     (
         econtext.Context,

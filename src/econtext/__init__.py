@@ -21,6 +21,55 @@ import importlib
 # Not from `typing`, which takes longer to import than all the rest of this.
 TYPE_CHECKING = False
 
+__version__ = '0.1.0'
+
+#: True in a context, False in the program that started it.
+slave = False
+
+# The one list of public names: each name, and the module that has it, which is imported when the name is first used.
+# Connectors need no line here. After a change, run scripts/public_names.py.
+HOMES = {
+    'Attachment': 'controller.attach.client',
+    'attach': 'controller.attach.client',
+    'Broker': 'controller.broker',
+    'Context': 'controller.context',
+    'Report': 'controller.doctor.examination',
+    'Step': 'controller.doctor.examination',
+    'doctor': 'controller.doctor.examination',
+    'CallTimeout': 'controller.errors',
+    'ConnectError': 'controller.errors',
+    'ContextLost': 'controller.errors',
+    'CorruptStream': 'controller.errors',
+    'EcontextError': 'controller.errors',
+    'InternalError': 'controller.errors',
+    'Interrupted': 'controller.errors',
+    'NotAllowed': 'controller.errors',
+    'FleetExecutor': 'controller.fleet.executor',
+    'Fleet': 'controller.fleet.fleet',
+    'Futures': 'controller.fleet.futures',
+    'HostFuture': 'controller.fleet.futures',
+    'Host': 'controller.fleet.hosts',
+    'Progress': 'controller.fleet.progress',
+    'FleetError': 'controller.fleet.results',
+    'Results': 'controller.fleet.results',
+    'FleetStream': 'controller.fleet.streams',
+    'register': 'controller.protocol.classes',
+    'CallError': 'controller.raised',
+    'Secret': 'controller.secret',
+    'program': 'controller.session.callbacks',
+    'Channel': 'controller.session.channels',
+    'Future': 'controller.session.futures',
+    'select': 'controller.session.selection',
+    'Stream': 'controller.session.streams',
+    'inventory': '',
+    'local': '',
+    'ssh': '',
+    'sudo': '',
+    'testing': '',
+    'utils': '',
+}
+
+# Written by scripts/public_names.py, up to END.
 if TYPE_CHECKING:
     from typing import Any
 
@@ -82,64 +131,12 @@ if TYPE_CHECKING:
     systemd_nspawn: Way
     unshare: Way
 
-__version__ = '0.1.0'
-
-#: True in a context, False in the program that started it.
-slave = False
-
-# Each name and its home, imported when it is first used.
-HOMES = {
-    'attach': 'controller.attach.client',
-    'Attachment': 'controller.attach.client',
-    'Broker': 'controller.broker',
-    'CallError': 'controller.raised',
-    'Channel': 'controller.session.channels',
-    'Context': 'controller.context',
-    'Future': 'controller.session.futures',
-    'Stream': 'controller.session.streams',
-    'Fleet': 'controller.fleet.fleet',
-    'FleetExecutor': 'controller.fleet.executor',
-    'FleetError': 'controller.fleet.results',
-    'FleetStream': 'controller.fleet.streams',
-    'Futures': 'controller.fleet.futures',
-    'Host': 'controller.fleet.hosts',
-    'HostFuture': 'controller.fleet.futures',
-    'Progress': 'controller.fleet.progress',
-    'Results': 'controller.fleet.results',
-    'Report': 'controller.doctor.examination',
-    'Secret': 'controller.secret',
-    'Step': 'controller.doctor.examination',
-    'doctor': 'controller.doctor.examination',
-    'program': 'controller.session.callbacks',
-    'register': 'controller.protocol.classes',
-    'select': 'controller.session.selection',
-    'inventory': '',
-    'local': '',
-    'ssh': '',
-    'sudo': '',
-    'testing': '',
-    'utils': '',
-    **dict.fromkeys(
-        (
-            'CallTimeout',
-            'ConnectError',
-            'ContextLost',
-            'CorruptStream',
-            'EcontextError',
-            'InternalError',
-            'Interrupted',
-            'NotAllowed',
-        ),
-        'controller.errors',
-    ),
-}
-
 # Connectors that have no module of their own here: `econtext.NAME.connect(via, …)` is `via.NAME(…)`.
-WAYS: tuple[str, ...] = (
-    'command', 'doas', 'fork', 'su',
-    *('docker', 'incus', 'kubectl', 'lxc', 'lxd', 'podman'),
-    *('bubblewrap', 'chroot', 'jail', 'machinectl', 'nsenter', 'systemd_nspawn', 'unshare'),
-)
+WAYS: tuple[str, ...] = tuple((
+    'bubblewrap chroot command doas docker fork incus jail kubectl lxc lxd machinectl nsenter podman su '
+    'systemd_nspawn unshare'
+).split())
+# END
 
 __all__ = [*sorted([*HOMES, *WAYS]), 'slave']
 

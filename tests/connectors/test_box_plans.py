@@ -23,10 +23,10 @@ from econtext.connectors import (
     unshare,
 )
 from econtext.controller import failures
+from econtext.controller.connect import registry
 from econtext.parent import command, handshake
 
-BOXES = [bubblewrap, chroot, docker, incus, jail, kubectl, lxc, lxd, machinectl, nsenter, podman, systemd_nspawn,
-         unshare]  # fmt: skip
+BOXES = [module for module in map(registry.find, registry.ours()) if hasattr(module, 'boxes')]
 SEARCH = command.argv(command.PYTHONS)
 NAMED = ['nice', '/opt/python', '-Ec', command.CODE]
 

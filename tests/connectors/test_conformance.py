@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import pathlib
 import sys
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import econtext
 from econtext.controller.connect import registry
 from econtext.testing import check_connector
 from lab import require
@@ -49,12 +51,38 @@ CASES = {
     'ssh': Case({'hostname': 'lab'}, ({}, {'hostname': '-x'}), 'ssh_path'),
 }
 
+
+def case(name: str) -> Case:
+    """Return what to try a connector of ours with: what stands above, or what its method and its options say."""
+    return CASES.get(name) or guessed(name)
+
+
+def guessed(name: str) -> Case:
+    parameters = inspect.signature(getattr(econtext.Broker, name)).parameters.values()
+    needed = [each.name for each in parameters
+              if each.name != 'self' and each.default is each.empty and each.kind is not each.VAR_KEYWORD]
+    programs = [each.name for each in parameters if each.name.endswith('_path')]
+    nonsense = [{**dict.fromkeys(needed, 'x'), each: ''} for each in needed]
+    if any(each.name == 'python' for each in parameters):
+        nonsense.append({**dict.fromkeys(needed, 'x'), 'python': ['']})
+    return Case(dict.fromkeys(needed, 'x'), tuple(nonsense), programs[0] if programs else None, start=False)
+
+
+@pytest.mark.parametrize('name', [name for name in registry.ours() if name != 'command'])
+def test_a_new_one_needs_no_row_here(name: str) -> None:
+    guess = guessed(name)
+    assert guess.nonsense or name == 'fork'
+    assert CASES[name].program in (None, guess.program)
+    options = guess.options or CASES[name].options
+    check_connector(name, options, nonsense=guess.nonsense, program=guess.program, start=False)
+
+
 @pytest.mark.parametrize('name', [name for name in registry.ours() if name not in ('ssh', 'su', 'sudo', 'doas')])
 def test_ours(name: str) -> None:
-    case = CASES[name]
-    if case.program and case.start:
+    tried = case(name)
+    if tried.program and tried.start:
         require('bubblewrap' if name == 'bubblewrap' else 'roots')
-    check_connector(name, case.options, nonsense=case.nonsense, program=case.program, start=case.start)
+    check_connector(name, tried.options, nonsense=tried.nonsense, program=tried.program, start=tried.start)
 
 
 @pytest.mark.parametrize('name', ['su', 'sudo', 'doas'])

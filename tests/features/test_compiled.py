@@ -9,7 +9,7 @@ import pytest
 from travel import facts
 
 import econtext
-from econtext.controller.modules import bytecode, repository
+from econtext.controller.modules import bytecode, manifest
 from lab import pythons
 from lab.pythons import Interpreter
 
@@ -71,7 +71,7 @@ def test_what_has_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bytecode.units(('econtext', 'json')) == b''
     monkeypatch.setattr(sys.modules['econtext.core.wire'], '__spec__', None)
     assert bytecode.code_of('econtext.core.wire') == b''
-    assert all(bytecode.code_of(name) for name in repository.NURSERY)
+    assert all(bytecode.code_of(name) for name in manifest.FOR_CHILDREN)
 
 
 @pytest.mark.parametrize('error', [None, OSError('gone'), ImportError('gone')], ids=repr)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from test_layers import GRAPH, circles
 
-from econtext.controller.modules.packer import ORDER
+from econtext.controller.modules import manifest
 
-RINGS = ('core', 'parent', 'connectors')
+RINGS = manifest.RINGS
 
 
 def short(name: str) -> str:
@@ -36,7 +36,7 @@ def leading_back(graph: dict[str, list[str]]) -> dict[str, str]:
 
 def to_what_follows(graph: dict[str, list[str]]) -> dict[str, str]:
     """Return what each module of the preamble imports that is not to its left in it."""
-    names = ['core.' + name for name in ORDER]
+    names = [short(name) for name in manifest.PREAMBLE]
     found = {
         name: ' '.join(sorted(set(graph[name]) - {'core', *names[:place]})) for place, name in enumerate(names)
     }  # fmt: skip

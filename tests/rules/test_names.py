@@ -7,7 +7,7 @@ from pathlib import Path
 
 import names
 import pytest
-from test_polyglot import FILES
+from test_polyglot import FILES, travels
 
 from lab import pythons
 
@@ -24,7 +24,7 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: '%s/%s' % (path.parent.name, path.name))
 def test_file(path: Path) -> None:
-    assert names.unknown(path.read_text('utf-8')) == []
+    assert names.unknown(travels(path)) == []
 
 
 @pytest.mark.parametrize(

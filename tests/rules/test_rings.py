@@ -16,20 +16,12 @@ from typing import NamedTuple
 import polyglot
 import pytest
 
-from econtext.controller.modules.packer import ORDER
+from econtext.controller.modules import manifest, packer
 
 ROOT = Path(__file__).parents[2] / 'src'
-FOLDERS = ('core', 'parent', 'connectors')  # each may import from itself and those before it
-
-# Ring 1 that follows the preamble: any of it may import the preamble's modules and these.
-FOLLOWING = tuple('failure fixed bulk face life pull records resources rich channels title checkup upward'.split())
-# Those of the life of a context.
-FOLLOWING += tuple('flow streams kinds parts supervisor interruption older watch pool forks named'.split())
-FOLLOWING += tuple('registry labels particulars places ancient ending spawning undone'.split())
-# Those of files.
-FOLLOWING += tuple('transfer sending receiving files'.split())
-# That of commands.
-FOLLOWING += ('running',)
+FOLDERS = manifest.RINGS  # each may import from itself and those before it
+# The preamble's modules: each may import those before it at its top.
+ORDER = tuple(name.removeprefix('econtext.core.') for name in manifest.PREAMBLE)
 
 # No descriptors, threads or clocks: a test feeds them by hand.
 PURE = tuple(
@@ -72,6 +64,12 @@ class Import(NamedTuple):
 def imports(path: Path) -> list[Import]:
     """Return what the file at `path` imports, also within functions."""
     return list(find_imports(polyglot.Source(path.read_text('utf-8'))))
+
+
+@functools.cache
+def running(path: Path) -> list[Import]:
+    """Return what the file at `path` imports where it runs: all but what type checkers alone read."""
+    return list(find_imports(polyglot.Source(packer.untyped(path.read_text('utf-8')))))
 
 
 def find_imports(source: polyglot.Source) -> Iterator[Import]:
@@ -142,7 +140,7 @@ def test_imports_point_inwards(path: Path) -> None:
 @pytest.mark.parametrize('path', POLYGLOT, ids=module)
 def test_standard_library_of_every_version(path: Path) -> None:
     """Within a function it may be newer: what restores a path may import pathlib there."""
-    for found in imports(path):
+    for found in running(path):
         if own(found) is None and not found.guarded and not found.late:
             top = found.name.split('.')[0]
             assert top in polyglot.MODULES, 'line %d: some version has no %s: import it in a try' % (found.line, top)
@@ -152,12 +150,9 @@ def test_standard_library_of_every_version(path: Path) -> None:
 def test_order_within_the_core(path: Path) -> None:
     """A module of the preamble is made before those to its right: at its top it can import only to its left."""
     name = module(path).removeprefix('core.')
-    assert name in ORDER + FOLLOWING, 'say in this file where %s stands' % name
-    for found in imports(path):
+    for found in running(path):
         other = (own(found) or '').removeprefix('core.')
-        if other not in ORDER + FOLLOWING or found.late:
-            continue
-        if name in ORDER:
+        if name in ORDER and (own(found) or '').startswith('core.') and not found.late:
             assert other in ORDER[: ORDER.index(name)], 'line %d: %s does not precede %s' % (found.line, other, name)
 
 
@@ -174,13 +169,13 @@ def test_following_modules_import_no_circle(path: Path) -> None:
 
 
 def top_imports(path: Path) -> set[str]:
-    return {own(found) or '' for found in imports(path) if not found.late}
+    return {own(found) or '' for found in running(path) if not found.late}
 
 
 @pytest.mark.parametrize('path', [path for path in POLYGLOT if module(path).startswith(PURE)], ids=module)
 def test_pure(path: Path) -> None:
     allowed = set().union(*(names for start, names in ALLOWED.items() if module(path).startswith(start)))
-    for found in imports(path):
+    for found in running(path):
         assert found.name.split('.')[0] not in IMPURE - allowed, 'line %d: %s' % (found.line, found.name)
 
 
@@ -205,9 +200,10 @@ def test_imports_nothing_but_the_standard_library() -> None:
     assert {name.split('.')[0] for name in found.split()} - STANDARD == {'econtext'}
 
 
-def test_packer_stands_alone() -> None:
+@pytest.mark.parametrize('name', ['packer', 'manifest'])
+def test_packer_stands_alone(name: str) -> None:
     """The build loads it by its path, before there is a package."""
-    path = ROOT / 'econtext' / 'controller' / 'modules' / 'packer.py'
+    path = ROOT / 'econtext' / 'controller' / 'modules' / f'{name}.py'
     assert not [found for found in imports(path) if own(found) is not None]
 
 

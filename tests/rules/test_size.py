@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 import econtext
-from econtext.controller.modules import packer
+from econtext.controller.modules import manifest, packer
 
 COMMAND_LIMIT = 411
 PREAMBLE_LIMIT = 4845
@@ -77,7 +77,7 @@ def test_command(record: Record) -> None:
 
 def test_preamble(record: Record) -> None:
     assert len(record.preamble) <= PREAMBLE_LIMIT
-    assert record.preamble == packer.preamble(), 'a constant: nothing of a connection is in it'
+    assert record.preamble == packer.preamble(manifest.PREAMBLE), 'a constant: nothing of a connection is in it'
 
 
 def test_first_write(record: Record) -> None:
@@ -95,5 +95,5 @@ def test_the_program_tells_the_truth(record: Record, repository: Path) -> None:
     assert found[2] == '%.2f' % (len(record.preamble) / 1024)
     assert re.fullmatch('econtext.master size: (\\d+)' + kib, lines[2])
     named = {line.split()[0] for line in lines[4:]}
-    assert {'econtext.core.' + name for name in (*packer.ORDER, 'life')} <= named
+    assert {*manifest.PREAMBLE, 'econtext.core.life'} <= named
     assert {'econtext.parent.nursery', 'econtext.connectors.ssh'} <= named

@@ -104,7 +104,7 @@ class FakeLink:
 
     def __init__(self) -> None:
         self.frames: list[tuple[int, int, int, int, bytes]] = []
-        self.transport = self
+        self.transport, self.bulk = self, None
         #: What the other end did not read.
         self.queue: list[bytes] = []
 

@@ -6,6 +6,10 @@ Invariants:
 * Unless told otherwise it sees all files but can change none, has a /tmp and
   processes of its own, and no network.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import boxes
 
 OPTIONS = 'python',

@@ -10,6 +10,10 @@ Invariants:
   every login shell where ``shell`` says that one reads it.
 * What it asks a person it asks on a terminal that is ours.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.core.labels import seen, type_name
 from econtext.parent import command
 

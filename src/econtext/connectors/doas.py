@@ -6,6 +6,10 @@ Invariants:
 * A password is typed on the terminal only, which doas insists on.
 * What is to be a user name cannot become an option.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import command, users
 
 OPTIONS = users.OPTIONS

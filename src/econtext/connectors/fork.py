@@ -3,6 +3,12 @@ A child that is a copy of the context that starts it, which is forked.
 
 No program is started: see ``parent.forking``.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.parent.nursery import Nursery
+
 from econtext.parent import command
 
 OPTIONS = ()
@@ -19,6 +25,6 @@ def plan(options):
 
 
 def begin(home):
-    # type: (Any) -> Any
+    # type: (Nursery) -> Any
     """Return the process of a new child of `home`, the children of a context."""
     return home.fork()

@@ -5,6 +5,10 @@ Invariants:
 
 * What is to be an instance or a project cannot become an option.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import boxes
 
 OPTIONS = boxes.INSTANCE_OPTIONS

@@ -5,6 +5,10 @@ Invariants:
 
 * What is to be a jail or a user cannot become an option.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import boxes, command
 
 OPTIONS = 'jail', 'user', 'python'

@@ -5,6 +5,10 @@ Invariants:
 
 * What is to be a name cannot become an option.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import boxes, command
 
 OPTIONS = 'pod', 'container', 'namespace', 'kube_context', 'python'

@@ -12,6 +12,10 @@ Invariants:
   interpreter starts anew, and nothing of root's is left in the process.
 * What cannot be had is said on standard error as ``econtext KIND: ...``, and ends it.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import sys
 
 from econtext.core.labels import seen

@@ -6,6 +6,10 @@ Invariants:
 * It gets the container's environment, not ours.
 * What is to be a container cannot become an option.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import boxes, command
 
 OPTIONS = 'container', 'user', 'python'

@@ -8,6 +8,10 @@ Invariants:
 
 * What is to be a machine or a user cannot become an option.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import boxes, command
 
 OPTIONS = 'machine', 'user', 'python'

@@ -9,6 +9,10 @@ Invariants:
 
 * What is to be a container cannot become an option, nor part of the script.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.core.labels import seen
 from econtext.parent import boxes, command
 

@@ -6,6 +6,10 @@ Invariants:
 * A new container lasts as long as the child, whichever end dies first.
 * What is to be a container, an image or a user cannot become an option.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import boxes
 
 OPTIONS = boxes.ENGINE_OPTIONS

@@ -14,6 +14,10 @@ Invariants:
   configuration alone.
 * The remote command is one line that every login shell understands.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import os
 
 from econtext.core.labels import seen

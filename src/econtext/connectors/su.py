@@ -13,6 +13,10 @@ Invariants:
 * The other user's login shell is not needed, only one that is no restricted one
   (root's su does not even mind that).
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import command, users
 
 OPTIONS = users.OPTIONS + ('login',)

@@ -8,6 +8,11 @@ Invariants:
 * What is to be a user name cannot become an option.
 * sudo speaks English, whatever the locale; the child's locale is untouched.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 from econtext.core.labels import seen
 from econtext.parent import command, users
 

@@ -6,6 +6,10 @@ Invariants:
 * It is not the first process of the container, for that one takes no signals.
 * What is to be a folder or a user cannot become an option.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import boxes
 
 OPTIONS = 'directory', 'user', 'python'

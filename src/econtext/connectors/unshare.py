@@ -6,6 +6,10 @@ Invariants:
 * With processes of its own it has a /proc of its own, and none of its processes
   outlives it.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.parent import boxes
 
 OPTIONS = 'namespaces', 'map_root', 'python'

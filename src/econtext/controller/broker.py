@@ -30,8 +30,8 @@ from econtext.controller.connect.options import ConnectRequest
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.lifecycle import CLOSING, LAST, Lifecycle
-from econtext.controller.modules import packer
-from econtext.controller.modules.repository import CASTS, LATER, Modules, pack_units
+from econtext.controller.modules import manifest, packer
+from econtext.controller.modules.repository import Modules, pack_units
 from econtext.controller.protocol import messages, values
 from econtext.controller.protocol.names import Names
 from econtext.controller.runtime import signals
@@ -100,7 +100,7 @@ class Broker(Names, Lifecycle, Allows):
     ) -> None:
         super().__init__()
         self.modules = Modules(forward, installed, allow_modules, deny_modules)
-        self.preamble = packer.preamble()
+        self.preamble = packer.preamble(manifest.PREAMBLE)
         self.loop = ControllerLoop()
         self.router = ControllerRouter(self)
         self.names: dict[Any, tuple[str, str]] = {}
@@ -199,9 +199,9 @@ class Broker(Names, Lifecycle, Allows):
             context.lines.put(lambda: say(
                 logger, logging.INFO, 'it shows in ps under another name: %s', said.trouble))
         self.same_python.learn(context)
-        context.counters.account.cast(len(LATER))
-        self.hand(context, LATER)
-        for name in CASTS[said.numbers >= (3, 2):]:
+        context.counters.account.cast(len(manifest.AFTER_HELLO))
+        self.hand(context, manifest.AFTER_HELLO)
+        for name in manifest.CASTS[said.numbers >= (3, 2):]:
             self.router.send(CALL, src, 0, values.encode_call(name, 'settle', (), {}))
         context.became_ready()
 
@@ -273,7 +273,8 @@ class Broker(Names, Lifecycle, Allows):
 
     def on_beat(self, src: int, asks: int, body: bytes) -> None:
         # Who has yet to read what it was sent hears from us by that.
-        if asks and not self.router.links[src].queue:
+        link = self.router.links[src]
+        if asks and link is not None and not link.queue:
             self.router.send(BEAT, src, 0, b'')
 
     def on_begun(self, src: int, handle: int, body: bytes) -> None:

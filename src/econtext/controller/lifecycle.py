@@ -26,8 +26,8 @@ from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import GIL_LIMIT, HEARTBEAT, PATIENCE, ConnectRequest, check_common, plain
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
-from econtext.controller.modules import bytecode
-from econtext.controller.modules.repository import LATER, NURSERY, PREAMBLE, PUSHED, Modules, pushed
+from econtext.controller.modules import bytecode, manifest
+from econtext.controller.modules.repository import PUSHED, Modules, pushed
 from econtext.controller.protocol import values
 from econtext.controller.runtime import loggers, signals
 from econtext.controller.runtime.deadlines import Expired
@@ -154,7 +154,7 @@ class Lifecycle(Connectors[Context]):
             # While the program starts.
             self.send_bootstrap(context)
             if context.same_python:
-                self.get_ready(LATER)
+                self.get_ready(manifest.AFTER_HELLO)
         else:
             self.send_through(via, context, module.__name__, options, given)
             self.send_bootstrap(context)
@@ -178,7 +178,7 @@ class Lifecycle(Connectors[Context]):
         for hop in via.route()[:-1]:
             self.router.send(ROUTE, hop.id, context.id, b'%d' % via.id)
         via.launch_deferred()
-        via.push(*NURSERY, connector)
+        via.push(*manifest.FOR_CHILDREN, connector)
         plain = {key: revealed(value) for key, value in answers.items() if not callable(value)}
         asked = [key for key, value in answers.items() if callable(value)]
         self.router.send(
@@ -201,11 +201,11 @@ class Lifecycle(Connectors[Context]):
 
     def send_bootstrap(self, context: Context) -> None:
         """Send what follows the preamble, and the cast that makes use of it."""
-        context.sent.update(PUSHED + LATER + PREAMBLE)
+        context.sent.update(PUSHED + manifest.AFTER_HELLO + manifest.PREAMBLE)
         self.hand(context, PUSHED)
         common = context.common
         if context.threads > 1:
-            context.push('econtext.core.pool')
+            context.push(*manifest.FOR_THREADS)
         argv0 = common.get('argv0')
         title = (self.title if argv0 is None else argv0).encode('utf-8', 'surrogateescape')
         argv = [word.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
@@ -222,7 +222,7 @@ class Lifecycle(Connectors[Context]):
         self.router.send(CALL, context.id, 0, values.encode_call(
             'econtext.core.life', 'settle', (settings,), {}))
         if context.to_undo:
-            context.push('econtext.core.undone')
+            context.push(*manifest.FOR_ENGLISH)
             self.router.send(CALL, context.id, 0, values.encode_call('econtext.core.undone', 'undo', (), {}))
 
     def height(self, who: int) -> int:
@@ -244,7 +244,8 @@ class Lifecycle(Connectors[Context]):
             if pulse.check(now, self.loop.stirred, lambda: self.router.send(BEAT, who, 1, b'')):
                 self.loop.call_at(now + interval, look)
             else:
-                link.owner.silent(link, interval)
+                # A birth, as that of every link that is watched.
+                link.owner.silent(link, interval)  # type: ignore[attr-defined]
 
         self.loop.call_at(time.monotonic() + interval, look)
 

@@ -15,6 +15,13 @@ Invariants:
 
 Fetched by these Pythons alone, before HELLO.  ``install`` is entered by the main thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+    from econtext.core.loop import Link
+
 import os
 import select
 import signal
@@ -31,7 +38,7 @@ MOST = 1024     # descriptors: those that were open when the context began
 
 
 def install(home, group):
-    # type: (Life, int) -> None
+    # type: (Home, int) -> None
     """Furnish a context; `group` is what os.kill calls its process group."""
     if sys.version_info < (2, 5):
         codec.ENCODERS[float] = lambda value: codec.sized('f', pack(value))
@@ -82,7 +89,7 @@ class Marking(Loader):
 
 
 def guard(link, whom):
-    # type: (Any, int) -> None
+    # type: (Link, int) -> None
     """Have a process of its own see to it that `whom`, our group, ends with the link."""
     read, write = os.pipe()
     harden(write)   # open as long as this process lives
@@ -94,7 +101,7 @@ def guard(link, whom):
     try:
         # Twice, so that no wait() of the application's finds it.
         if fork() == 0:
-            keep(link.fd, read, whom)
+            keep(link.fd, read, whom)  # type: ignore[arg-type]
     finally:
         os._exit(0)
 

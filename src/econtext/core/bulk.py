@@ -21,6 +21,19 @@ Invariants:
 Sent behind HELLO.  ``send`` is entered by any thread, the reading by the
 thread that leads, holding the link's lock.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from econtext.core.interfaces import Home
+    from econtext.core.loop import Link, Outlet, Restraint
+    from econtext.core.router import Large, Router
+
+    class Filling(Protocol):
+        """Told of what was read: ``parent.backlog.Backlog``."""
+
+        def consider(self, link: Any, size: int) -> None: ...
+
 import os
 import select
 import struct
@@ -54,9 +67,11 @@ LARGE = 1 << 15     # bytes still to come, from which it is worth a buffer of it
 class Bulk(object):
     """The transport of one link."""
 
-    def __init__(self, link, backlog=None):
-        # type: (Link, Any) -> None
+    def __init__(self, link, router, parts, backlog=None):
+        # type: (Link, Router, Large, Filling | None) -> None
         self.link = link
+        self.router = router
+        self.parts = parts
         # Its own by now, for it is open.
         self.lock = link.lock
         self.lanes = Lanes()
@@ -69,9 +84,9 @@ class Bulk(object):
         self.left = 0
         # Told of what was read here, for the way on may be full; and when that is empty.
         self.backlog = backlog
-        self.outlet = None  # type: Any
+        self.outlet = None  # type: Outlet | None
         # Asked before each frame whether the other end is to be given it still, see ``judge``.
-        self.restraint = None  # type: Any
+        self.restraint = None  # type: Restraint | None
         # Bytes to read at a time: behind a large frame comes another, as a rule.
         self.most = CHUNK
 
@@ -111,9 +126,8 @@ class Bulk(object):
         # type: (int, int, int, int, bytes, Any) -> bool
         """Have a frame wait for its turn, if it must; and see that it comes."""
         link = self.link
-        router = link.router
-        cuts = len(data) > PIECE and src == router.me and (
-            link is router.up or dst in router.parts.able)
+        cuts = len(data) > PIECE and src == self.router.me and (
+            link is self.router.up or dst in self.parts.able)
         link.writing.acquire()
         try:
             waits = self.lanes.put(kind, dst, src, handle, tag, data, cuts)
@@ -126,7 +140,7 @@ class Bulk(object):
         # type: (int, int) -> None
         """Context `dst` has taken a step of what we are sending it."""
         self.link.writing.acquire()
-        self.lanes.grant(dst, self.link.router.me, handle)
+        self.lanes.grant(dst, self.router.me, handle)
         self.link.writing.release()
         self.go_on()
 
@@ -166,7 +180,7 @@ class Bulk(object):
                 self.step(queue)
         except:
             interrupted = by_handler()
-            if interrupted or sys.exc_info()[1].errno in TRANSIENT:
+            if interrupted or sys.exc_info()[1].errno in TRANSIENT:  # type: ignore[union-attr]
                 if queue and link.out not in link.loop.watched:
                     link.loop.watch(link.out, self, select.POLLOUT)
                 if interrupted:
@@ -233,11 +247,11 @@ class Bulk(object):
         """Read once, and route what is whole; return how much was read."""
         link = self.link
         try:
-            data = os.read(link.fd, self.most)
+            data = os.read(link.fd, self.most)  # type: ignore[arg-type]
         except OSError:
             if by_handler():
                 raise
-            if sys.exc_info()[1].errno in TRANSIENT:
+            if sys.exc_info()[1].errno in TRANSIENT:  # type: ignore[union-attr]
                 return 0
             data = EMPTY
         self.most = CHUNK
@@ -280,7 +294,7 @@ class Bulk(object):
     def begin(self):
         # type: () -> int
         """Take over from the decoder, if it is at the beginning of a large frame; return how much was read."""
-        decoder, router = self.link.decoder, self.link.router
+        decoder, router, parts = self.link.decoder, self.router, self.parts
         left = decoder.need - decoder.have
         if not (io and view and left > LARGE and decoder.parts):
             return 0
@@ -291,8 +305,8 @@ class Bulk(object):
                 return 0
             # What is here of the part is a part as well; the rest is read into place.
             self.route(header, begun[HEADER_SIZE:])
-            self.buffer = router.parts.rest(header[3], left)
-            self.finish = lambda: router.parts.filled(header[3], left)
+            self.buffer = parts.rest(header[3], left)
+            self.finish = lambda: parts.filled(header[3], left)
             if self.buffer is None:
                 self.buffer = view(block(left))
                 self.finish = lambda: self.route(header, self.buffer)
@@ -312,7 +326,7 @@ class Bulk(object):
             self.finish = lambda: self.route(header, self.buffer[HEADER_SIZE:])
         decoder.parts = []
         if not self.file:
-            self.file = io.FileIO(self.link.fd, 'r', closefd=False)
+            self.file = io.FileIO(self.link.fd, 'r', closefd=False)  # type: ignore[arg-type]
         # Most of it is here by now.
         return self.fill()
 
@@ -333,7 +347,7 @@ class Bulk(object):
         except (IOError, OSError):
             if by_handler():
                 raise
-            if sys.exc_info()[1].errno in TRANSIENT:
+            if sys.exc_info()[1].errno in TRANSIENT:  # type: ignore[union-attr]
                 return 0
             size = 0
         if size is None:
@@ -380,34 +394,34 @@ def send(router, kind, dst, handle, tag, data):
     # type: (Router, int, int, int, bytes, bytes) -> None
     """Send the large `data` behind its tag, without a copy of both. Any thread."""
     link = router.links.get(dst, router.up)
-    if link and link.transport is not link:
-        link.transport.send(kind, dst, router.me, handle, data, tag)
+    if link and link.bulk:
+        link.bulk.send(kind, dst, router.me, handle, data, tag)
     elif link:
         size = len(tag) + len(data)
         link.write(pack(kind, dst, router.me, handle, size) + tag, data)
 
 
-def accelerate(link, backlog=None):
-    # type: (Link, Any) -> None
-    """Have `link` take and send large frames in this way from now on; tell `backlog` what comes.
+def accelerate(link, router, backlog=None):
+    # type: (Link, Router, Filling | None) -> None
+    """Have `link` of `router` take and send large frames in this way from now on; tell `backlog` what comes.
 
     For who holds the lock of the link, so that no other thread reads from it.
     """
-    if not hasattr(link.router, 'parts'):
-        link.router.parts = Parts(link.router)
-    bulk = Bulk(link, backlog)
+    if not router.parts:
+        router.parts = Parts(router)
+    bulk = Bulk(link, router, router.parts, backlog)
     watched = link.loop.watched
     # So nobody writes, nor begins or ends to wait for room.
     link.writing.acquire()
-    link.transport = bulk
+    link.transport = link.bulk = bulk
     for fd in link.fd, link.out:
-        if watched.get(fd) is link:
+        if fd is not None and watched.get(fd) is link:
             watched[fd] = bulk
     link.writing.release()
 
 
 def settle(home):
-    # type: (Life) -> None
+    # type: (Home) -> None
     """From now on be quick, and let the controller know. A cast; any thread."""
     from econtext.core import ending
     ending.settle(home)
@@ -420,8 +434,8 @@ def settle(home):
 
 
 def quicken(home):
-    # type: (Life) -> None
+    # type: (Home) -> None
     """Do that; for who holds the lock of the link."""
     if home.link.transport is home.link:
-        accelerate(home.link)
+        accelerate(home.link, home.router)
         home.router.send(PART, 0, 0, EMPTY)

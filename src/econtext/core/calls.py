@@ -12,6 +12,23 @@ Invariants:
 
 ``receive`` is entered by the thread that leads, all else by the main thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from econtext.core.loop import Link, Loop, Owner
+    from econtext.core.router import Router
+
+    class Child(Owner, Protocol):
+        """What a context begins with: ``main.Child``."""
+
+        @property
+        def loop(self) -> Loop: ...
+        @property
+        def router(self) -> Router: ...
+        @property
+        def link(self) -> Link: ...
+
 import marshal
 import sys
 
@@ -26,7 +43,7 @@ class Dispatcher(object):
     def __init__(self, child):
         # type: (Child) -> None
         self.child = child
-        self.calls = []
+        self.calls = []  # type: list[tuple[int, int, bytes]]
         self.waiter = Waiter(child.loop)
 
     def receive(self, src, handle, body):

@@ -20,6 +20,13 @@ Invariants:
 
 Fetched when the first channel comes.  ``receive`` is entered by the thread that leads, the rest by any.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+
 import sys
 try:
     from _thread import allocate_lock
@@ -220,7 +227,7 @@ class Holders(object):
     """The ends that a context holds."""
 
     def __init__(self, home):
-        # type: (Life) -> None
+        # type: (Home) -> None
         self.loop = home.loop
         self.router = home.router
         # (owner, handle) -> our end, and frames that came before it was made.
@@ -305,7 +312,7 @@ class Holders(object):
 
 
 def hold(home, owner, handle, window):
-    # type: (Life, int, int, int) -> Any
+    # type: (Home, int, int, int) -> Any
     """Make the channel that an argument speaks of."""
     BEGINNING.acquire()
     try:

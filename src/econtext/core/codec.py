@@ -14,13 +14,18 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
 import struct
 
 from econtext.core.wire import EMPTY
 
 Text = type(EMPTY.decode('ascii'))  # type: Any
 try:
-    Long = long
+    Long = long  # type: ignore[name-defined]
     BYTES = 's'     # to whoever wrote it, a Python 2 str is text
     native = lambda text: text.encode('utf-8')  # type: Any
 except NameError:

@@ -12,6 +12,12 @@ Invariants:
 Sent behind HELLO, and loaded then: in the end there may be no time for that.  ``leave`` is
 entered by the main thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+
 import os
 import sys
 import time
@@ -45,7 +51,7 @@ class Ending(object):
     """How one context ends."""
 
     def __init__(self, life):
-        # type: (Life) -> None
+        # type: (Home) -> None
         self.life = life
 
     def farewell(self):
@@ -76,7 +82,7 @@ class Ending(object):
 
 
 def settle(life):
-    # type: (Life) -> None
+    # type: (Home) -> None
     """Be there."""
     life.ending = Ending(life)
 
@@ -89,7 +95,7 @@ def may_leave(frame):
 
 
 def leave(life):
-    # type: (Any) -> None
+    # type: (Home) -> None
     """Have all end that ends with `life`, in the order in which Python has it; then this process, if it may."""
     import atexit
     if not life.supervisor.ended and sys.exc_info()[0]:
@@ -134,7 +140,7 @@ def let_go_of_helpers():
 
 
 def linger(life):
-    # type: (Any) -> None
+    # type: (Home) -> None
     """Return once nothing else of ours runs here; when its time is over, ``life.fade`` ends this process."""
     pause = PAUSE
     reap()

@@ -5,6 +5,13 @@ The names of the controller's own package are all here, so that a program's
 modules import the same on both ends.  Exceptions are real; what works on the
 controller alone says so when it is used.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from econtext.core.channels import End
+    from econtext.core.interfaces import Home
 
 from econtext.core.loop import CHUNK
 from econtext.core.registry import register
@@ -12,11 +19,13 @@ from econtext.core.wire import EMPTY
 
 ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
           'NotAllowed', 'CorruptStream', 'InternalError', 'FleetError')
+# Written by scripts/public_names.py, up to END.
 ELSEWHERE = (
-    'Attachment Broker Fleet FleetExecutor FleetStream Future Futures Host HostFuture Progress '
-    'Report Results Step Stream attach doctor inventory select testing '
-    'bubblewrap chroot command doas docker fork incus jail kubectl local lxc lxd machinectl '
-    'nsenter podman ssh su sudo systemd_nspawn unshare').split()
+    'Attachment Broker Fleet FleetExecutor FleetStream Future Futures Host HostFuture Progress Report '
+    'Results Step Stream attach bubblewrap chroot command doas docker doctor fork incus inventory jail '
+    'kubectl local lxc lxd machinectl nsenter podman select ssh su sudo systemd_nspawn testing unshare'
+).split()
+# END
 
 
 class EcontextError(Exception):
@@ -29,9 +38,10 @@ class Interrupted(KeyboardInterrupt):
 
 class Context(object):
     """Another context, as an argument speaks of it."""
+    crosses_as = 'econtext'
 
     def __init__(self, home, number, name):
-        # type: (Any, int, str) -> None
+        # type: (Home, int, str) -> None
         self.home = home
         self.id = number
         self.name = name
@@ -57,6 +67,7 @@ class Context(object):
 
 class Secret(object):
     """A text that shows nowhere."""
+    crosses_as = 'econtext'
 
     def __init__(self, text):
         # type: (Any) -> None
@@ -89,9 +100,10 @@ class Secret(object):
 
 class Channel(object):
     """The far end of a stream of values, handed to a function as an argument."""
+    crosses_as = 'econtext'
 
     def begin(self, home, end):
-        # type: (Life, End) -> None
+        # type: (Home, End) -> None
         self.home = home
         self.end = end
 
@@ -146,7 +158,7 @@ class Channel(object):
     def __del__(self):
         # type: () -> None
         # Not closed at once: we may be inside of anything.
-        self.home.holders.dropped.append(self.end)
+        self.home.holders.dropped.append(self.end)  # type: ignore[union-attr]
 
 
 class Elsewhere(object):
@@ -178,8 +190,6 @@ class Elsewhere(object):
 def furnish(package):
     # type: (Any) -> None
     """Give `package`, the child's econtext, its names."""
-    for kind in Context, Channel, Secret:
-        kind.crosses_as = 'econtext'
     EcontextError.__module__ = Interrupted.__module__ = 'econtext'
     package.EcontextError = EcontextError
     package.Interrupted = Interrupted

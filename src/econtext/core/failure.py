@@ -12,6 +12,10 @@ Invariants:
 
 Any thread may enter.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import traceback
 
 from econtext.core.codec import encode

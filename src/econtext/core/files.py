@@ -9,6 +9,10 @@ Invariants:
 
 Fetched with the first open file or path.  Entered by whoever carries out calls.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import errno
 import fnmatch
 import os
@@ -196,7 +200,7 @@ def make_folder(path, mode, parents, exists):
     try:
         os.mkdir(path, mode)
     except OSError:
-        number = sys.exc_info()[1].errno
+        number = sys.exc_info()[1].errno  # type: ignore[union-attr]
         above = os.path.dirname(path.rstrip(transfer.SEPARATOR))
         if number == errno.ENOENT and parents and above not in (path, EMPTY):
             make_folder(above, int('777', 8), True, True)
@@ -210,7 +214,7 @@ def unlink(path, missing):
     try:
         os.unlink(path)
     except OSError:
-        if not missing or sys.exc_info()[1].errno != errno.ENOENT:
+        if not missing or sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
             raise
 
 
@@ -224,7 +228,7 @@ def touch(path, mode, exists):
             os.utime(path, None)
             return
         except OSError:
-            if sys.exc_info()[1].errno != errno.ENOENT:
+            if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
                 raise
     os.close(os.open(path, flags, mode))
 
@@ -236,7 +240,7 @@ def read_brief(path):
     try:
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             raise failed(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        parts = []
+        parts = []  # type: list[bytes]
         left = BRIEF + 1
         while left > 0:
             data = os.read(fd, left)

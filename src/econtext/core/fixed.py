@@ -1,4 +1,8 @@
 """A time zone of fixed offset, for Pythons whose ``datetime`` has none (< 3.2)."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import datetime
 
 

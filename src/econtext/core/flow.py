@@ -17,6 +17,14 @@ Invariants:
 Follows the preamble.  ``ready`` and ``granted`` are entered by the thread that
 leads, the rest by any.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+    from econtext.core.logs import Logs
+
 import select
 import sys
 try:
@@ -67,7 +75,7 @@ class Flow(object):
     """The output of one context."""
 
     def __init__(self, home, logs):
-        # type: (Life, Logs) -> None
+        # type: (Home, Logs) -> None
         self.home = home
         self.credit = Credit(home.settings.get('window', WINDOW))
         self.lock = allocate_lock()

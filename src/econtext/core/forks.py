@@ -14,6 +14,13 @@ Invariants:
 
 Sent behind HELLO; loaded before the first fork.  Entered by the thread that forks.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+    from econtext.core.loop import Link
+
 import os
 import sys
 try:
@@ -80,7 +87,7 @@ def called_away(*event):
 
 
 def forked(home):
-    # type: (Life) -> None
+    # type: (Home) -> None
     """This process was just forked off the context of `home`."""
     home.forked_off = home.supervisor.ended = True
     for number in signal.SIGTERM, signal.SIGHUP:
@@ -93,9 +100,9 @@ def forked(home):
             # Others have no descriptor.
             poller.close()
     home.loop.watched.clear()
-    home.loop.wait = refuse
-    home.router.send = ignore
-    for link in [home.link] + list(home.router.links.values()):
+    home.loop.wait = refuse  # type: ignore[method-assign,assignment]
+    home.router.send = ignore  # type: ignore[method-assign,assignment]
+    for link in [home.link] + [each for each in home.router.links.values() if each]:
         # One that is paused is not among those that are watched.
         close([link.out, link.fd])
         link.out, link.fd = -1, None

@@ -17,6 +17,10 @@ Invariants:
 
 Entered by whichever thread imports; ``receive`` by the thread that leads.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import marshal
 import sys
 import zlib
@@ -29,7 +33,7 @@ class Importer(object):
 
     def __init__(self):
         # type: () -> None
-        self.units = {}
+        self.units = {}  # type: dict[Any, Any]
 
     def receive(self, src, handle, body):
         # type: (int, int, bytes) -> None

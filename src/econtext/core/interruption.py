@@ -17,6 +17,12 @@ Invariants:
 Sent ahead of the first INTERRUPT.  ``strike`` runs in a thread of its own,
 ``Aim.on_signal`` in the main thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Calls
+
 import os
 import signal
 import sys
@@ -32,7 +38,7 @@ class Aim(object):
     """What the main thread is to be called away from."""
 
     def __init__(self, supervisor):
-        # type: (Supervisor) -> None
+        # type: (Calls) -> None
         self.supervisor = supervisor
         self.error = sys.modules['econtext'].Interrupted
         self.calls = {}  # type: dict[Any, bool]
@@ -52,19 +58,17 @@ class Aim(object):
 
 
 def strike(supervisor, call):
-    # type: (Supervisor, tuple[int, int]) -> None
+    # type: (Calls, tuple[int, int]) -> None
     """Interrupt `call`, unless it has ended meanwhile."""
-    if supervisor.aim is None:
-        supervisor.aim = Aim(supervisor)
+    aim = supervisor.aim = supervisor.aim or Aim(supervisor)
     thread = supervisor.running.get(call)
-    aim = supervisor.aim
     if thread == supervisor.main:
         # Before its programs end: it may return as soon as they have.
         aim.calls[call] = True
     if len(supervisor.running) == 1:
         tell_others()
     if thread != supervisor.main:
-        strike_thread(supervisor, call, thread)
+        strike_thread(supervisor, call, thread, aim.error)
         return
     pause = PAUSE
     while call in aim.calls and call in supervisor.running:
@@ -77,9 +81,9 @@ def strike(supervisor, call):
     aim.calls.pop(call, None)
 
 
-def strike_thread(supervisor, call, thread):
-    # type: (Supervisor, tuple[int, int], Any) -> None
-    """Interrupt a call in a thread of its own, if this Python can."""
+def strike_thread(supervisor, call, thread, error):
+    # type: (Calls, tuple[int, int], Any, Any) -> None
+    """Interrupt a call in a thread of its own by an `error`, if this Python can."""
     try:
         import ctypes
         raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -93,7 +97,7 @@ def strike_thread(supervisor, call, thread):
         # Between the look and the exception that thread cannot run.
         frame = getattr(sys, '_current_frames', dict)().get(thread)
         if frame and may_leave(frame):
-            raise_in(number(thread), ctypes.py_object(supervisor.aim.error))
+            raise_in(number(thread), ctypes.py_object(error))
             return
         time.sleep(pause)
         pause = min(2 * pause, LONGEST)

@@ -9,6 +9,10 @@ Invariants:
 
 Sent behind HELLO, beside what needs it.  Pure.  Any thread may enter.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import sys
 
 from econtext.core.codec import Long, Text

@@ -19,6 +19,15 @@ Invariants:
 ``lost`` is entered by the thread that leads, ``fade`` by one of its own, ``end`` by
 that and the main thread, the rest by the main thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from econtext.core.interfaces import Below, Call, Holding, Leaving, Loading
+
+    from econtext.core.main import Child
+
 import marshal
 import os
 import sys
@@ -127,16 +136,20 @@ def furnish(child, settings):
 class Life(object):
     """The home of what follows the preamble: one for each context."""
     # What comes later: contexts below, how to end in good order, ends of channels.
-    nursery = ending = holders = None  # type: Any
+    nursery = None  # type: Below | None
+    ending = None  # type: Leaving | None
+    holders = None  # type: Holding | None
     # Whether this is a process that the application forked off.
     forked_off = False
     # Which signal ends it; the call that the main thread was called away from; the root logger, once
     # it is hooked.
-    number = away = root = None  # type: Any
+    number = None  # type: tuple[int, Any] | None
+    away = None  # type: Call | None
+    root = None  # type: Any
     # Whether the main thread stood where nothing may be raised when the signal came.
-    deaf = False  # type: Any
+    deaf = False
     # Of the end, where no thread is to be had that sees to it.
-    deadline = None  # type: Any
+    deadline = None  # type: float | None
 
     def __init__(self, child, settings):
         # type: (Child, dict[str, Any]) -> None
@@ -145,7 +158,7 @@ class Life(object):
         self.loop = child.loop
         self.router = child.router
         self.link = child.link
-        self.importer = Loader(child.importer, self)
+        self.importer = Loader(child.importer, self)  # type: Loading
         self.level = settings['level']
         self.flow = Flow(self, child.logs)
         self.supervisor = Supervisor(self, child.dispatcher)
@@ -221,7 +234,7 @@ class Life(object):
     def start(self, src, handle, body):
         # type: (int, int, bytes) -> None
         """Start a child of ours, `handle` its id."""
-        link = Link(self.loop, self.router, None)
+        link = Link(self.loop, self.router, self)
         link.queue.append(self.preamble)
         self.router.links[handle] = link
         try:
@@ -247,8 +260,9 @@ class Life(object):
         kind = MODULE
         if handle:
             kind = RESULT
-        if who in self.router.links:
-            self.router.links[who].transport.send(
+        link = self.router.links.get(who)
+        if link:
+            link.transport.send(
                 kind, who, src, handle, zlib.compress(marshal.dumps(units, 0)))
 
     def beget(self, link, src, who, body):
@@ -259,7 +273,7 @@ class Life(object):
             self.miscarry(src, who)
 
     def children(self):
-        # type: () -> Any
+        # type: () -> Below
         """Return the contexts below this one, which so becomes a parent: the one way out of this ring."""
         from econtext.parent import nursery
         return nursery.of(self)
@@ -269,7 +283,7 @@ class Life(object):
         """Tell why, by the exception that is being handled, there will be no child."""
         error = sys.exc_info()
         self.router.send(REPORT, src, who, encode((
-            'failed', 'ended', '%s: %s' % (error[0].__name__, error[1]))))
+            'failed', 'ended', '%s: %s' % (error[0].__name__, error[1]))))  # type: ignore[union-attr]
         self.router.send(REPORT, src, who, encode(('buried', None)))
 
     def stop(self, *signal):
@@ -280,17 +294,18 @@ class Life(object):
             self.begin_to_end()
         call = self.call_to_leave()
         if call:
-            self.deaf = self.ending and not self.ending.may_leave(signal[1])
+            self.deaf = bool(self.ending and not self.ending.may_leave(signal[1]))
             if not self.deaf:
                 self.away = call
                 sys.exit(1)
 
     def call_to_leave(self):
-        # type: () -> Any
+        # type: () -> Call | None
         """Return the call that the main thread carries out, unless it was called away from that."""
         for call, thread in list(self.supervisor.running.items()):
             if thread == self.supervisor.main and call[1] and call != self.away:
                 return call
+        return None
 
     def begin_to_end(self):
         # type: () -> None

@@ -12,6 +12,17 @@ Invariants:
 The readers are entered by the thread that leads.  What is logged goes the same
 way, see ``records``.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from econtext.core.loop import Loop
+
+    class Sender(Protocol):
+        """What sends output: the router, or ``flow.Flow``."""
+
+        def send(self, kind: int, dst: int, handle: int, body: bytes) -> Any: ...
+
 import os
 import sys
 
@@ -22,15 +33,15 @@ from econtext.core.wire import STDIO
 
 class Logs(object):
     def __init__(self, loop, router):
-        # type: (Loop, Router) -> None
-        self.readers = {}
-        self.sender = router
+        # type: (Loop, Sender) -> None
+        self.readers = {}  # type: dict[int, Reader]
+        self.sender = router  # type: Sender
         for fd in 1, 2:
             read, write = os.pipe()
             os.dup2(write, fd)
             os.close(write)
             self.readers[read] = Reader(
-                loop, read, lambda data, fd=fd: self.sender.send(STDIO, 0, fd, data))
+                loop, read, lambda data, fd=fd: self.sender.send(STDIO, 0, fd, data))  # type: ignore[misc]
         sys.stdout = printer(1, 'surrogateescape')
         sys.stderr = printer(2, 'backslashreplace')
 

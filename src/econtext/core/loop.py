@@ -24,6 +24,65 @@ Invariants:
 Any thread may enter ``wait``, ``finish`` and ``Link.send``.  All else
 is for the thread that leads.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    class Watcher(Protocol):
+        """Told that something can be done with a descriptor."""
+
+        def ready(self, fd: int) -> None: ...
+
+    class Ways(Protocol):
+        """How threads wait: the one that leads, and others."""
+
+        def turn(self, waiter: 'Waiter') -> None: ...
+        def park(self, waiter: 'Waiter') -> None: ...
+
+    class Owner(Protocol):
+        """Whom the end of a link concerns."""
+
+        def lost(self, link: Any, reason: str) -> None: ...
+
+    class Admission(Protocol):
+        """Judges the headers of frames that come in."""
+
+        def accepts(self, link: Any, kind: int, dst: int, src: int, handle: int, size: int) -> bool: ...
+
+    class Routing(Admission, Protocol):
+        """Where frames go."""
+
+        def route(self, link: Any, kind: int, dst: int, src: int, handle: int, body: bytes) -> None: ...
+
+    class Transport(Protocol):
+        """How frames are sent on a link, written to it and read from it."""
+
+        def send(self, kind: int, dst: int, src: int, handle: int, body: Any) -> None: ...
+        def flush(self) -> None: ...
+        def ready(self, fd: int) -> None: ...
+
+    class Restraint(Protocol):
+        """Asked before each frame whether the other end is to be given it still."""
+
+        def refuses(self, link: Any, kind: int, body: Any) -> bool: ...
+
+    class Outlet(Protocol):
+        """Told that all that waited was taken."""
+
+        def emptied(self) -> None: ...
+
+    class Quick(Transport, Protocol):
+        """A transport for large frames too: ``bulk.Bulk``."""
+
+        restraint: Restraint | None
+        outlet: Outlet | None
+
+        def send(self, kind: int, dst: int, src: int, handle: int, body: Any, tag: bytes = ...) -> None: ...
+        def grant(self, dst: int, handle: int) -> None: ...
+        def forget(self, who: int) -> None: ...
+        def within(self) -> bool: ...
+
 import errno
 import fcntl
 import os
@@ -37,7 +96,7 @@ except ImportError:
 try:
     view = memoryview  # type: Any
 except NameError:
-    view = buffer
+    view = buffer  # type: ignore[name-defined]
 
 from econtext.core.wire import EMPTY, BadFrame, Decoder, pack
 
@@ -51,7 +110,7 @@ class Waiter(object):
     done = leads = False
     gate = None  # type: Any
     kind = None  # type: int | None
-    body = None  # type: bytes | None
+    body = EMPTY
 
     def __init__(self, loop):
         # type: (Loop) -> None
@@ -68,14 +127,14 @@ class Loop(object):
     def __init__(self):
         # type: () -> None
         self.poller, self.patience = make_poller()  # type: tuple[Any, float]
-        self.watched = {}  # type: dict[int, Any]
+        self.watched = {}  # type: dict[int, Watcher]
         self.lock = allocate_lock()
         self.led = False
-        self.parked = {}  # type: dict[Any, bool]
+        self.parked = {}  # type: dict[Waiter, bool]
         self.turns = 0
         self.relief = Waiter(self)
         # How whoever leads waits, and all others: `turn` and `park`; a ``watch`` once there is one.
-        self.ways = self  # type: Any
+        self.ways = self  # type: Ways
 
     def wait(self, waiter):
         # type: (Waiter) -> None
@@ -136,7 +195,7 @@ class Loop(object):
         try:
             events = self.poller.poll(self.patience)
         except (OSError, IOError, select.error):
-            if sys.exc_info()[1].args[0] != errno.EINTR:
+            if sys.exc_info()[1].args[0] != errno.EINTR:  # type: ignore[union-attr]
                 raise
             events = []
         for fd, _ in events:
@@ -155,7 +214,7 @@ class Loop(object):
                 self.wait(self.relief)
 
     def watch(self, fd, watcher, events=select.POLLIN):
-        # type: (int, Reader, int) -> None
+        # type: (int, Watcher, int) -> None
         self.watched[fd] = watcher
         self.poller.register(fd, events)
 
@@ -187,7 +246,7 @@ def harden(fd):
 
 class Reader(object):
     """Watch a descriptor and hand what arrives to `receive`; empty is the end."""
-    fd = None
+    fd = None  # type: int | None
 
     def __init__(self, loop, fd, receive):
         # type: (Loop, int, Callable[[bytes], Any]) -> None
@@ -208,10 +267,10 @@ class Reader(object):
             try:
                 data = os.read(self.fd, CHUNK)
             except OSError:
-                if not sys.exc_info()[1].errno:
+                if not sys.exc_info()[1].errno:  # type: ignore[union-attr]
                     # A signal handler's.
                     raise
-                if sys.exc_info()[1].errno in TRANSIENT:
+                if sys.exc_info()[1].errno in TRANSIENT:  # type: ignore[union-attr]
                     return
                 data = EMPTY
             if not data:
@@ -236,18 +295,22 @@ class Link(Reader):
     not fit.  `owner.lost(link, reason)` is called once, when nothing more will come.
     """
 
+    # The transport as what else it can do, if it is a ``bulk``.
+    bulk = None  # type: Quick | None
+
     def __init__(self, loop, router, owner):
-        # type: (Loop, Router, Owner) -> None
+        # type: (Loop, Routing, Owner) -> None
         self.loop = loop
         # Who judges the headers that come in, until another is to: before it is opened.
-        self.router = self.admission = router  # type: Any
+        self.router = router
+        self.admission = router  # type: Admission
         self.owner = owner
         self.receive = self.decode
         # What sends, writes and reads on it: `send`, `flush` and `ready`; ``bulk`` once that is there.
-        self.transport = self  # type: Any
+        self.transport = self  # type: Transport
         self.lock = allocate_lock()
         self.out = -1
-        self.queue = []
+        self.queue = []  # type: list[Any]
         self.writing = allocate_lock()
         self.decoder = Decoder(
             lambda *header: self.admission.accepts(self, *header))
@@ -319,7 +382,7 @@ class Link(Reader):
                 else:
                     queue.pop(0)
         except OSError:
-            if sys.exc_info()[1].args[0] not in TRANSIENT:
+            if sys.exc_info()[1].args[0] not in TRANSIENT:  # type: ignore[union-attr]
                 # Nobody reads any more; what they still have to say may come.
                 del queue[:]
             elif self.out not in self.loop.watched:

@@ -13,6 +13,10 @@ Invariants:
 * The main thread carries out calls; a second one leads the loop meanwhile.
 * When the link ends, the process ends.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import fcntl
 import os
 import sys

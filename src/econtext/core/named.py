@@ -15,6 +15,10 @@ Invariants:
 
 Pure.  Sent ahead where the program has registered a class.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.core.codec import Text, native
 from econtext.core.registry import TYPES
 

@@ -11,6 +11,13 @@ Invariants:
 
 Sent once the context has settled down.  Entered by the main thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+    from econtext.core.loop import Loop
+
 import errno
 import os
 import sys
@@ -39,7 +46,7 @@ class Gate(object):
                 os.read(self.read, 1)
                 return
             except OSError:
-                if sys.exc_info()[1].args[0] != errno.EINTR:
+                if sys.exc_info()[1].args[0] != errno.EINTR:  # type: ignore[union-attr]
                     raise
 
 
@@ -80,6 +87,6 @@ class Pipes(object):
 
 
 def settle(home):
-    # type: (Life) -> None
+    # type: (Home) -> None
     """From its next wait on, have the main thread, which calls this, wait where signals reach it."""
     home.watch.parking = Pipes(home.loop)

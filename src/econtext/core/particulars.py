@@ -14,6 +14,10 @@ Invariants:
 
 Follows the preamble; imported when the first call fails.  Any thread may enter.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 from econtext.core.codec import Long, Text, encode
 from econtext.core.labels import MESSAGE, NAME, TOO_DEEP, cut, exact, message, of_class, place, type_name
 from econtext.core.wire import EMPTY

@@ -39,13 +39,21 @@ gone, so is the lane.  No lane waits for another.
 Sent behind HELLO.  Pure: no descriptors, threads or clocks.  ``Lanes`` is
 entered with the link's ``writing`` held, ``Parts`` by the thread that leads.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from econtext.core.loop import Link
+    from econtext.core.router import Router
+
 import struct
 try:
     view = window = memoryview  # type: Any
     block = bytearray  # type: Any
 except NameError:
     view = block = None
-    window = buffer
+    window = buffer  # type: ignore[name-defined]
 try:
     import mmap
     # Pages that nobody filled cost nothing, however much was announced.  Private
@@ -223,8 +231,8 @@ class Parts(object):
         if not data:
             link = self.router.links.get(src, self.router.up)
             self.able[src] = True
-            if getattr(link, 'transport', link) is not link:
-                link.transport.grant(src, handle)
+            if link and link.bulk:
+                link.bulk.grant(src, handle)
             return
         begun = self.begun.get(src)
         if begun is None:
@@ -272,10 +280,10 @@ class Parts(object):
                 link, begun.kind, self.router.me, src, begun.handle, begun.body())
 
     def forget(self, link, who):
-        # type: (Any, int) -> None
+        # type: (Link | None, int) -> None
         """Context `who`, behind `link`, is gone. Any thread."""
         self.able.pop(who, None)
         self.begun.pop(who, None)
-        if getattr(link, 'transport', link) is not link:
-            link.transport.forget(who)
+        if link and link.bulk:
+            link.bulk.forget(who)
 

@@ -8,6 +8,12 @@ Invariants:
 
 * The path of a package that was sent names no folder here: nothing is looked for in one.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Loading
+
 import sys
 
 from econtext.core.importer import Importer
@@ -51,7 +57,7 @@ class Folders(object):
 
 
 def furnish(loader, module):
-    # type: (Any, Any) -> None
+    # type: (Loading, Any) -> None
     """`module` was imported just now: have it find what was sent, by `loader`."""
     if module.__name__ == 'pkgutil':
         install(loader)
@@ -60,13 +66,13 @@ def furnish(loader, module):
 
 
 def install(loader):
-    # type: (Any) -> None
+    # type: (Loading) -> None
     if Place not in sys.path_hooks:
         sys.path_hooks.insert(0, Place)
-    loader.folders = Folders()
+    folders = loader.folders = Folders()
     for module in list(sys.modules.values()):
         if isinstance(getattr(module, '__loader__', None), Importer):
-            loader.folders.fill(module)
+            folders.fill(module)
 
 
 def mend(module):

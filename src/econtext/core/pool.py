@@ -9,6 +9,12 @@ Invariants:
 
 Sent ahead of the first cast.  ``give`` is entered by the thread that leads.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Calls
+
 try:
     from _thread import allocate_lock, start_new_thread
 except ImportError:
@@ -19,7 +25,7 @@ from econtext.core.loop import Waiter
 
 class Pool(object):
     def __init__(self, supervisor, threads):
-        # type: (Any, int) -> None
+        # type: (Calls, int) -> None
         self.supervisor = supervisor
         self.lock = allocate_lock()
         self.queue = []  # type: list[tuple[int, int, bytes]]

@@ -24,6 +24,13 @@ Invariants:
 
 Follows the preamble.  Entered by whichever thread imports.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from econtext.core.interfaces import Folders, Home
+
 import sys
 if not hasattr(sys, '__spec__'):
     # Python before 3.4, where find_spec() is not asked for.
@@ -54,19 +61,19 @@ NEWER = (
 class Loader(Importer):
     """The importer of a context that is furnished, with all that a loader has; of its `home`."""
     # What gives packages their paths, see ``places``.
-    folders = None  # type: Any
+    folders = None  # type: Folders | None
     # Whether this process reaches nobody, see ``forks``.
     cut_off = False
 
     def __init__(self, importer, home):
-        # type: (Importer, Any) -> None
+        # type: (Importer, Home) -> None
         """Take the place of `importer`."""
         self.units = importer.units
         self.home = home
         sys.meta_path[sys.meta_path.index(importer)] = self
         # For who looks for the lines of what was imported by then.
         for name in list(self.units):
-            module = sys.modules.get(name)
+            module = sys.modules.get(name)  # type: Any
             if getattr(module, '__loader__', None) is importer:
                 module.__loader__ = self
                 if hasattr(module, '__spec__'):
@@ -108,7 +115,7 @@ class Pull(object):
     """A finder behind the importer's and before all others."""
 
     def __init__(self, home, hooks):
-        # type: (Life, dict[str, Callable[[Any], Any]]) -> None
+        # type: (Home, dict[str, Callable[[Any], Any]]) -> None
         self.home = home
         # Called with modules of these names, once they are there.
         self.hooks = dict(hooks)
@@ -129,7 +136,7 @@ class Pull(object):
         places.furnish(self.home.importer, module)
 
     def is_standard(self, origin):
-        # type: (Optional[str]) -> bool
+        # type: (str | None) -> bool
         """Is `origin` a file of the standard library, or no file at all?"""
         if origin is None or '-packages' in origin:
             return False
@@ -139,7 +146,7 @@ class Pull(object):
         return False
 
     def may_have(self, name, origin):
-        # type: (str, Optional[str]) -> bool
+        # type: (str, str | None) -> bool
         """Shall the controller be asked for `name`, found here at `origin`?"""
         importer = self.home.importer
         if importer.cut_off or name in importer.units or name in NEWER:
@@ -147,7 +154,7 @@ class Pull(object):
         dot = name.rfind('.')
         if dot < 0:
             return not self.is_standard(origin)
-        package = importer.units.get(name[:dot])
+        package = importer.units.get(name[:dot])  # type: Any
         return bool(package) and (
             package[0] is True or bool(package[0]) and name[dot + 1:] in package[0])
 
@@ -168,7 +175,7 @@ class Pull(object):
 
     def find_spec(self, name, path=None, target=None):
         # type: (str, Any, Any) -> Any
-        spec = None
+        spec = None  # type: Any
         if '.' not in name or name in self.hooks:
             asking = get_ident(), name
             if asking in self.asking:
@@ -179,8 +186,9 @@ class Pull(object):
                 for finder in sys.meta_path:
                     if not spec and finder is not self and hasattr(finder, 'find_spec'):
                         spec = finder.find_spec(name, path)
-                        if spec and finder is not self.home.importer and self.home.importer.units.get(
-                                getattr(finder, '__module__', None)):
+                        units = self.home.importer.units
+                        ours = finder is self.home.importer  # type: ignore[comparison-overlap]
+                        if spec and not ours and units.get(getattr(finder, '__module__', None)):
                             # Of a package that was sent: what it makes, it makes here.
                             return spec
             finally:

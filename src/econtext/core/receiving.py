@@ -17,6 +17,12 @@ Invariants:
 
 Fetched with the first transfer; runs in the controller too.  One thread for each Receiver.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.transfer import Entry
+
 import atexit
 import errno
 import os
@@ -237,7 +243,7 @@ class Receiver(object):
         try:
             status = os.stat(path)
         except OSError:
-            if sys.exc_info()[1].errno == errno.ENOENT:
+            if sys.exc_info()[1].errno == errno.ENOENT:  # type: ignore[union-attr]
                 return path
             raise
         if stat.S_ISDIR(status.st_mode):
@@ -261,7 +267,7 @@ class Receiver(object):
             status = os.lstat(path)
             kind = stat.S_IFMT(status.st_mode)
         except OSError:
-            if sys.exc_info()[1].errno != errno.ENOENT:
+            if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
                 raise
             status = kind = None    # type: ignore[assignment]
         if entry.kind == DIR:
@@ -473,7 +479,7 @@ class Receiver(object):
                 os.close(self.fd)
                 self.fd = None
             except OSError:
-                if sys.exc_info()[1].errno != errno.EEXIST:
+                if sys.exc_info()[1].errno != errno.EEXIST:  # type: ignore[union-attr]
                     raise
         self.beside = name_beside(entry.path)
         mode = PRIVATE
@@ -643,7 +649,7 @@ class Receiver(object):
     def own(self, path, extra, link):
         # type: (bytes, bytes, bool) -> None
         """Give `path` the owner that was asked for, or the one that it has at the sender, where that is allowed."""
-        asked = self.owner
+        asked = self.owner  # type: Any
         if asked is True:
             if link:
                 return

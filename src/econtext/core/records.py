@@ -13,6 +13,12 @@ Invariants:
 Sent behind HELLO; imported when the application first imports ``logging``.  Any thread
 may enter; ``catch_up`` with the lock of ``flow`` held.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+
 import time
 
 from econtext.core.codec import Text, encode
@@ -52,7 +58,7 @@ class Records(object):
     """The records of one context."""
 
     def __init__(self, home):
-        # type: (Life) -> None
+        # type: (Home) -> None
         self.home = home
         self.flow = home.flow
         # Those of a thread that could not wait.
@@ -120,7 +126,7 @@ class Records(object):
 
 
 def hook(home, logging, level):
-    # type: (Life, Any, int) -> Any
+    # type: (Home, Any, int) -> Any
     """Send what the root logger receives from `level` on; return that logger.
 
     What was printed before a record is sent before it.

@@ -8,6 +8,10 @@ Invariants:
 
 Follows the preamble.  Any thread may enter.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import sys
 
 # Classes that the application registered, by themselves and by (module, name):

@@ -11,6 +11,12 @@ Invariants:
 
 Entered by whichever thread asks.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+
 import marshal
 import os
 import sys
@@ -71,7 +77,7 @@ def ask(importer, package, resource):
             importer = finder
     if importer.cut_off:
         return None
-    home = importer.home
+    home = importer.home  # type: Home
     waiter = Waiter(home.loop)
     home.router.ask(WANT, 0, encode((package, resource)), waiter.settle)
     home.loop.wait(waiter)

@@ -18,6 +18,11 @@ Invariants:
 
 Sent behind HELLO; imported when the first rich value comes or goes.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
 import sys
 
 from econtext.core import codec
@@ -26,7 +31,7 @@ from econtext.core.registry import TYPES
 from econtext.core.wire import EMPTY
 
 try:
-    Range = xrange
+    Range = xrange  # type: ignore[name-defined]
 except NameError:
     Range = range
 

@@ -18,6 +18,24 @@ Invariants:
 Pure: no descriptors, threads or clocks.  Entered by the thread that leads the
 loop, and by any thread for what it sends itself.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from econtext.core.loop import Link
+
+    class Large(Protocol):
+        """Large frames on their way to this context: ``parts.Parts``."""
+
+        @property
+        def able(self) -> dict[int, bool]: ...
+        @property
+        def begun(self) -> dict[int, Any]: ...
+        def rest(self, src: int, size: int) -> Any: ...
+        def filled(self, src: int, size: int) -> None: ...
+        def forget(self, link: Link | None, who: int) -> None: ...
+
 import itertools
 
 from econtext.core.wire import ANSWERS, DEAD, EMPTY, EXPECTANT, START, UP
@@ -26,34 +44,36 @@ LIMIT = 1 << 30     # bytes in one frame
 
 
 class Router(object):
-    """The frames of one context: `me`, None until the first frame tells."""
+    """The frames of one context: `me`, below 0 until the first frame tells."""
+    # What puts together large frames, once there is a ``bulk``.
+    parts = None  # type: Large | None
 
-    def __init__(self, me=None):
-        # type: (Optional[int]) -> None
+    def __init__(self, me=-1):
+        # type: (int) -> None
         self.me = me
         # The link to our parent while there is one; the controller has none.
-        self.up = None  # type: Any
+        self.up = None  # type: Link | None
         # Context below us -> the link that leads to it.
-        self.links = {}  # type: dict[int, Any]
+        self.links = {}  # type: dict[int, Link | None]
         # Kind -> func(src, handle, body).
         self.handlers = {}  # type: dict[int, Callable[[int, int, bytes], Any]]
         # Frames from above whose handler is yet to come.
-        self.early = []  # type: list[Any]
+        self.early = []  # type: list[tuple[int, int, int, int, bytes]]
         # Handle -> (who is to answer, func(kind, body)).
-        self.asked = {}  # type: dict[int, Any]
+        self.asked = {}  # type: dict[int, tuple[int, Callable[[int, bytes], Any]]]
         count = itertools.count(1)  # type: Any
         self.count = getattr(count, '__next__', None) or count.next
 
     def accepts(self, link, kind, dst, src, handle, size):
-        # type: (Link, int, int, int, int, int) -> bool
+        # type: (Link | None, int, int, int, int, int) -> bool
         """Judge the header of a frame that comes in on `link`."""
         return size <= LIMIT and (link is self.up or (
             kind >= UP and self.links.get(src, kind == DEAD and link) is link))
 
     def route(self, link, kind, dst, src, handle, body):
-        # type: (Link, int, int, int, int, bytes) -> None
+        # type: (Link | None, int, int, int, int, bytes) -> None
         """Deliver or pass on a frame that `link` accepted."""
-        if self.me is None:
+        if self.me < 0:
             self.me = dst
         if dst == self.me:
             if kind in self.handlers:
@@ -73,7 +93,7 @@ class Router(object):
         elif START not in self.handlers:
             self.early.append((kind, dst, src, handle, body))
         elif kind in EXPECTANT and handle:
-            link.transport.send(DEAD, src, dst, handle, EMPTY)
+            link.transport.send(DEAD, src, dst, handle, EMPTY)  # type: ignore[union-attr]
 
     def handle(self, handlers):
         # type: (dict[int, Callable[[int, int, bytes], Any]]) -> None

@@ -14,6 +14,10 @@ Invariants:
 
 Fetched with the first transfer; runs in the controller too.  One thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import errno
 import os
 import stat
@@ -115,7 +119,7 @@ class Sender(object):
                     else:
                         names = names_in(path)
             except OSError:
-                if sys.exc_info()[1].errno not in GONE:
+                if sys.exc_info()[1].errno not in GONE:  # type: ignore[union-attr]
                     raise
                 self.note(path)
                 continue
@@ -219,7 +223,7 @@ class Sender(object):
         try:
             fd = os.open(path, flags)
         except OSError:
-            if sys.exc_info()[1].errno not in GONE or path == self.path:
+            if sys.exc_info()[1].errno not in GONE or path == self.path:  # type: ignore[union-attr]
                 raise
             self.vanished(index, path)
             return
@@ -295,7 +299,7 @@ class Sender(object):
             try:
                 data = os.lseek(fd, at, SEEK_DATA)
             except OSError:
-                if sys.exc_info()[1].errno != errno.ENXIO:
+                if sys.exc_info()[1].errno != errno.ENXIO:  # type: ignore[union-attr]
                     # A file system that knows of none.
                     break
                 data = size

@@ -13,6 +13,12 @@ Invariants:
 
 Sent behind HELLO; imported when ``multiprocessing.spawn`` is.  Python 3.4 and later.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+
 import marshal
 import sys
 import zlib
@@ -56,12 +62,13 @@ class Stranger(object):
 
     def __init__(self, importer, preamble):
         # type: (Any, bytes) -> None
-        self.importer = Loader(importer, self)
+        # Nobody is asked there for what only a home can have.
+        self.importer = Loader(importer, self)  # type: ignore[arg-type]
         self.preamble = preamble
 
 
 def hook(home, spawn):
-    # type: (Any, Any) -> None
+    # type: (Home | Stranger, Any) -> None
     """Have what `spawn`, the module, starts get what the context of `home` was sent by then."""
     prepare = spawn.get_preparation_data
 
@@ -81,6 +88,6 @@ def arrive(importer, preamble):
     sys.dont_write_bytecode = True
     face.furnish(sys.modules['econtext'])
     stranger = Stranger(importer, preamble)
-    sys.modules['econtext'].program = face.Context(stranger, 0, 'program')  # type: ignore[attr-defined]
+    sys.modules['econtext'].program = face.Context(stranger, 0, 'program')  # type: ignore[attr-defined,arg-type]
     forks.cut_off()
     hook(stranger, sys.modules['multiprocessing.spawn'])

@@ -9,6 +9,12 @@ Invariants:
 
 Sent with the first stream.  Entered by whoever carries out calls.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.face import Channel
+
 import sys
 
 from econtext.core.calls import find
@@ -16,7 +22,7 @@ from econtext.core.codec import native
 
 
 def pour(channel, module, name, args, kwargs):
-    # type: (Any, str, str, Any, dict[Any, Any]) -> None
+    # type: (Channel, str, str, Any, dict[Any, Any]) -> None
     """Iterate over what function `name` of `module` returns."""
     kwargs = dict([(native(key), kwargs[key]) for key in kwargs])
     values = find(native(module), native(name))(*args, **kwargs)

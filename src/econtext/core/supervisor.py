@@ -12,6 +12,13 @@ Invariants:
 Follows the preamble.  ``serve`` is entered by the main thread, ``answer`` by whoever carries
 out calls, ``receive`` and ``interrupt`` by the thread that leads, ``give`` by any.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.calls import Dispatcher
+    from econtext.core.interfaces import Aim, Desk, Home
+
 import marshal
 import sys
 try:
@@ -31,7 +38,7 @@ from econtext.core.wire import CALL, DEAD, EMPTY, ERROR, RESULT
 
 class Supervisor(object):
     def __init__(self, home, dispatcher):
-        # type: (Life, Dispatcher) -> None
+        # type: (Home, Dispatcher) -> None
         self.home = home
         self.calls = dispatcher.calls
         self.waiter = dispatcher.waiter
@@ -45,9 +52,9 @@ class Supervisor(object):
         self.main = get_ident()
         self.before_answer = [home.flow.flush]
         # Who distributes what comes, and answers what falls to the main thread.
-        self.desk = self  # type: Any
+        self.desk = self  # type: Desk
         # What the main thread is to be called away from, see ``interruption``.
-        self.aim = None  # type: Any
+        self.aim = None  # type: Aim | None
         signal.signal(signal.SIGURG, self.on_signal)
 
     def take_over(self):

@@ -22,6 +22,10 @@ Invariants:
 
 Pure, but for the checksums of files.  Fetched with the first transfer; runs in the controller too.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import errno
 import os
 import struct

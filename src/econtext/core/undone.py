@@ -11,13 +11,17 @@ Invariants:
 
 Sent ahead of the first call where there is something to take back.  Entered by the main thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from econtext.core.interfaces import Home
+
 import os
 
 KEPT = 'C:econtext:'
 
 
 def undo(home):
-    # type: (Life) -> None
+    # type: (Home) -> None
     """Give LANGUAGE the value that it had, unless somebody else gave it one. A cast."""
     value = os.environ.get('LANGUAGE', '')
     if value[:len(KEPT)] == KEPT:

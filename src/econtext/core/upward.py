@@ -10,6 +10,12 @@ Invariants:
 
 Fetched when first used.  Any thread may enter.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+
 import marshal
 import sys
 try:
@@ -32,7 +38,7 @@ MADE = {}       # type: dict[Any, Any]
 
 
 def call(home, function, args, kwargs):
-    # type: (Any, Any, tuple[Any, ...], dict[str, Any]) -> Any
+    # type: (Home, Any, tuple[Any, ...], dict[str, Any]) -> Any
     """Run `function`, or what has that dotted name, in the program; return its result."""
     module, name = place(function)
     # The controller tells by it whether calls would wait for each other.

@@ -23,6 +23,14 @@ Invariants:
 Follows the preamble.  ``turn`` is entered by the thread that leads, ``arm`` by
 any.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from econtext.core.interfaces import Home, Parking
+    from econtext.core.loop import Link, Waiter
+
 import os
 import select
 import sys
@@ -49,7 +57,7 @@ class Pulse(object):
     """One link, and what was heard of it."""
 
     def __init__(self, link, interval):
-        # type: (Any, float) -> None
+        # type: (Link, float) -> None
         self.link = link
         self.interval = interval
         self.due = clock() + interval
@@ -80,7 +88,7 @@ class Pulse(object):
 
 class Watch(object):
     def __init__(self, home):
-        # type: (Life) -> None
+        # type: (Home) -> None
         self.home = home
         self.loop = home.loop
         self.running = home.supervisor.running
@@ -90,7 +98,7 @@ class Watch(object):
         if TIMER is not None:
             self.limit = home.settings.get('gil_limit') or 0.0
         # Who parks others than the one that leads, see ``older``.
-        self.parking = self.loop  # type: Any
+        self.parking = self.loop  # type: Parking
         self.armed = False
         self.set_at = 0.0
         self.turns = 0
@@ -121,11 +129,11 @@ class Watch(object):
         self.loop.forget(fd)
 
     def park(self, waiter):
-        # type: (Any) -> None
+        # type: (Waiter) -> None
         self.parking.park(waiter)
 
     def attend(self, who, link, interval):
-        # type: (int, Any, float) -> None
+        # type: (int, Link, float) -> None
         """Ask context `who`, at the other end of `link`, whenever it is silent for so long."""
         self.pulses[who] = Pulse(link, interval)
         pause = self.pause(interval)
@@ -142,7 +150,7 @@ class Watch(object):
         return min(patience, seconds * 1000)
 
     def turn(self, waiter):
-        # type: (Any) -> None
+        # type: (Waiter) -> None
         """Wait for something to happen, and do what it asks for."""
         pause = self.seldom
         if self.running:
@@ -154,7 +162,7 @@ class Watch(object):
             events = self.loop.poller.poll(pause)
         except (OSError, IOError, select.error):
             # Python 2 has no `errno` in a select.error; what a signal handler raises may have no `args`.
-            if not sys.exc_info()[1].args[:1] or sys.exc_info()[1].args[0] not in TRANSIENT:
+            if not sys.exc_info()[1].args[:1] or sys.exc_info()[1].args[0] not in TRANSIENT:  # type: ignore[union-attr]
                 raise
             return
         watched = self.loop.watched
@@ -177,9 +185,10 @@ class Watch(object):
             if pulse.link.fd is None:
                 self.pulses.pop(who, None)
             elif now >= pulse.due and not pulse.check(
-                    now, self.stirred, lambda who=who: self.ask(who)):
+                    now, self.stirred, lambda who=who: self.ask(who)):  # type: ignore[misc]
                 self.pulses.pop(who, None)
-                pulse.link.owner.silent(pulse.link, pulse.interval)
+                # Whoever has its links watched hears of it.
+                pulse.link.owner.silent(pulse.link, pulse.interval)  # type: ignore[attr-defined]
 
     # Beats.
 
@@ -191,7 +200,7 @@ class Watch(object):
         # type: (int, int, bytes) -> None
         link = self.home.router.links.get(src, self.home.link)
         # Who has yet to read what it was sent hears from us by that.
-        if asks and not link.queue:
+        if asks and link and not link.queue:
             self.home.router.send(BEAT, src, 0, EMPTY)
 
     # The switch.

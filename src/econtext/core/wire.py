@@ -13,6 +13,13 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    #: Kind, destination, source, handle, body.
+    Frame = tuple[int, int, int, int, bytes]
+
 import struct
 
 MAGIC = 0xEC01
@@ -64,7 +71,7 @@ class Decoder(object):
     def feed(self, data):
         # type: (bytes) -> list[Frame]
         """Return the frames that `data` completes; raise BadFrame."""
-        frames = []
+        frames = []  # type: list[Frame]
         self.have += len(data)
         if self.parts:
             self.parts.append(data)

@@ -20,6 +20,12 @@ emptied it before.  So one of both sees the other.
 ``consider`` is entered by who reads from a link, holding its lock, ``emptied`` by any
 thread, which holds that of the way up; nothing else is waited for within ``lock``.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+
 try:
     from _thread import allocate_lock
 except ImportError:
@@ -35,7 +41,7 @@ class Backlog(object):
     """The way up of one context, and those that are not listened to meanwhile."""
 
     def __init__(self, home):
-        # type: (Any) -> None
+        # type: (Home) -> None
         self.loop = home.loop
         self.watch = home.watch
         self.up = home.link
@@ -44,7 +50,7 @@ class Backlog(object):
         self.came = {}  # type: dict[Any, int]
         self.paused = {}  # type: dict[Any, bool]
         bulk.quicken(home)
-        self.up.transport.outlet = self
+        self.up.bulk.outlet = self  # type: ignore[union-attr]
 
     def consider(self, link, size):
         # type: (Any, int) -> None

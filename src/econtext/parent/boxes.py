@@ -14,6 +14,11 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 from econtext.core.labels import seen
 from econtext.parent import command
 

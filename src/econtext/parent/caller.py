@@ -9,6 +9,12 @@ Invariants:
 * Only what lies below is called: nothing is sent that the parent would refuse.
 * An answer is decoded as hostile, as everywhere above a home.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+
 import marshal
 import sys
 
@@ -21,7 +27,7 @@ from econtext.parent.values import Unusable, decode
 
 
 def call(home, who, name, function, args, kwargs):
-    # type: (Any, int, str, Any, tuple[Any, ...], dict[str, Any]) -> Any
+    # type: (Home, int, str, Any, tuple[Any, ...], dict[str, Any]) -> Any
     """Run `function` in context `who`, called `name`; return its result."""
     package = sys.modules['econtext']
     if who not in home.router.links:

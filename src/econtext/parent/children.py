@@ -16,6 +16,26 @@ A context's ``nursery`` and the controller's broker are *homes*: they
 have ``loop``, ``router``, ``preamble``, ``height()`` and ``attend()``.  A Birth is entered by the thread that
 leads and by threads of its own; ``lock`` keeps them apart.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    from econtext.core.loop import Link, Loop
+    from econtext.core.router import Router
+
+    class Home(Protocol):
+        """Whose children they are: a ``nursery``, or the controller's broker."""
+
+        @property
+        def loop(self) -> Loop: ...
+        @property
+        def router(self) -> Router: ...
+        @property
+        def preamble(self) -> bytes: ...
+        def height(self, who: int) -> int: ...
+        def attend(self, who: int, link: Link, interval: float) -> None: ...
+
 import errno
 import fcntl
 import os
@@ -58,7 +78,7 @@ class Birth(object):
     """One child, from the start of a program to its end."""
 
     def __init__(self, home, link, connector, options, answers, report):
-        # type: (Any, Link, Any, dict[str, Any], dict[str, Any], Callable[..., Any]) -> None
+        # type: (Home, Link, Any, dict[str, Any], dict[str, Any], Callable[..., Any]) -> None
         self.home = home
         self.link = link
         self.connector = connector
@@ -73,7 +93,7 @@ class Birth(object):
         self.process = None  # type: Any
         self.ready = False
         self.over = self.ending = self.begun = False
-        self.signum = None  # type: Optional[int]
+        self.signum = None  # type: int | None
         self.patience, self.firmness = PATIENCE, FIRMNESS
         # Levels of contexts below the child.
         self.levels = 0
@@ -81,7 +101,7 @@ class Birth(object):
         self.who, self.heartbeat = 0, 0.0
         # Why the link ended, to be told with the status of the program.
         self.words = EMPTY
-        self.parting = None  # type: Optional[str]
+        self.parting = None  # type: str | None
         # Did it end within a frame?
         self.cut = False
         self.heard = 0
@@ -121,11 +141,11 @@ class Birth(object):
         except OSError:
             error = sys.exc_info()[1]
             kind = 'ended'
-            if error.errno in ABSENT:
+            if error.errno in ABSENT:  # type: ignore[union-attr]
                 kind = self.connector.MISSING
-            elif error.errno in FULL:
+            elif error.errno in FULL:  # type: ignore[union-attr]
                 kind = 'limits'
-            detail = '%s: %s' % (argv[0], error.strerror)
+            detail = '%s: %s' % (argv[0], error.strerror)  # type: ignore[union-attr]
             if kind != 'limits' and '/' not in argv[0]:
                 detail += ' on PATH=%s' % os.environ.get('PATH', os.defpath)
             self.fail(kind, detail)
@@ -220,8 +240,8 @@ class Birth(object):
                 self.ready = True
                 self.link.receive = self.link.decode
                 self.judge = self.link.decoder.accepts
-                self.link.close = self.close_link
-                bulk.accelerate(self.link, getattr(self.home, 'backlog', None))
+                self.link.close = self.close_link  # type: ignore[method-assign]
+                bulk.accelerate(self.link, self.home.router, getattr(self.home, 'backlog', None))
                 self.report('ready')
                 if self.heartbeat:
                     self.home.attend(self.who, self.link, self.heartbeat)
@@ -275,7 +295,7 @@ class Birth(object):
                 # As if it had come in one piece.
                 reason = reason[:-1] + repr(self.words)[len(repr(EMPTY)) - 1:]
             self.parting = reason
-            self.cut = link.transport.within()
+            self.cut = link.bulk is not None and link.bulk.within()
             if not self.end(None):
                 # Somebody was about to end it anyway.
                 self.report('lost', reason, None, self.cut)
@@ -290,7 +310,7 @@ class Birth(object):
             try:
                 data = os.read(link.fd, MOST_WORDS)
             except OSError:
-                if sys.exc_info()[1].args[0] not in TRANSIENT or clock() > deadline:
+                if sys.exc_info()[1].args[0] not in TRANSIENT or clock() > deadline:  # type: ignore[union-attr]
                     break
                 time.sleep(0.001)
                 continue
@@ -318,7 +338,7 @@ class Birth(object):
             self.fail('ended', 'closed while it was starting')
 
     def end(self, signum):
-        # type: (Optional[int]) -> bool
+        # type: (int | None) -> bool
         """See to it, in a thread of its own, that the program ends; False if one does."""
         # Now, for soon nobody knows any more what is below.
         self.levels = self.levels or min(MOST_LEVELS, self.home.height(self.who))
@@ -355,7 +375,7 @@ class Birth(object):
         return self.patience + self.levels
 
     def bury(self, signum):
-        # type: (Optional[int]) -> None
+        # type: (int | None) -> None
         """Wait for the program; make it end if it does not; let go of all."""
         status = None
         program = self.process

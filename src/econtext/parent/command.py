@@ -23,6 +23,11 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 from econtext.core.labels import seen
 
 CODE = (
@@ -164,7 +169,7 @@ def argv(pythons, data=None):
             # gives the program the name as it was, by which it does not find its own files.
             return ['sh', '-c', 'exec %s -Ec "$0" "$@"' % ' '.join([expanded(word) for word in words])] + stage
         return words + ['-Ec'] + stage
-    return ['sh', '-c', FINDER % ' '.join([quote(p) for p in pythons])] + stage
+    return ['sh', '-c', FINDER % ' '.join([quote(p) for p in pythons])] + stage  # type: ignore[arg-type]
 
 
 def shell(pythons, data=None):
@@ -207,7 +212,7 @@ def words_of(value):
     """Return `value` as a list of words, be it one or several."""
     if isinstance(value, (list, tuple)):
         return list(value)
-    return [value]
+    return [value]  # type: ignore[list-item]
 
 
 def check_word(name, word):

@@ -24,6 +24,13 @@ Invariants:
 
 ``fork`` is entered by any thread but the main one, the rest by the main thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Home
+    from econtext.core.loop import Loop
+
 import atexit
 import errno
 import fcntl
@@ -71,7 +78,7 @@ KEPT = []  # type: list[Any]
 
 
 def fork(home):
-    # type: (Life) -> Any
+    # type: (Home) -> Any
     """Return the process that is a copy of this one, or raise OSError."""
     request = Request()
     try:
@@ -114,7 +121,7 @@ def wake(loop):
 
 
 def carry_out(home, number):
-    # type: (Life, int) -> None
+    # type: (Home, int) -> None
     """Fork, for the request of that number."""
     request = REQUESTS.pop(number, None)
     if request is None:

@@ -24,6 +24,14 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.  One thread at a time may enter.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    #: Rows of texts: a part of what is seen, and what it means.
+    Table = Sequence[tuple[str, str]]
+
 from econtext.parent.command import encoded
 
 # Said by the owner in place of an answer: the controller must be asked.

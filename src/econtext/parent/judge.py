@@ -13,6 +13,13 @@ Invariants:
 
 Pure; entered by the thread that leads.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.loop import Link
+    from econtext.core.router import Router
+
 from econtext.core.kinds import ASKED, BEAT, BEGUN, GRANT, PART
 from econtext.core.parts import LARGEST
 from econtext.core.router import LIMIT
@@ -46,7 +53,7 @@ class Admission(object):
     """Judges the headers that come in on links from below to the `router` of a hop."""
 
     def __init__(self, router):
-        # type: (Any) -> None
+        # type: (Router) -> None
         self.router = router
 
     def accepts(self, link, kind, dst, src, handle, size):
@@ -86,9 +93,9 @@ class Unread(object):
         self.size = 0
 
     def grows(self, link):
-        # type: (Any) -> bool
+        # type: (Link | None) -> bool
         """Is it more than an honest context leaves unread?"""
-        if not link.queue:
+        if not (link and link.queue):
             self.size = 0
         return self.size > MOST_UNREAD
 
@@ -106,7 +113,7 @@ class Restraint(Unread):
     """Ends the child of a hop that asks, and does not read what it is given."""
 
     def refuses(self, link, kind, body):
-        # type: (Any, int, bytes) -> bool
+        # type: (Link, int, bytes) -> bool
         """Note what is sent on `link`; end it, and tell so, where that is more than it may leave unread."""
         asked = kind in (RESULT, ERROR, MODULE)
         if asked or kind in OWED and (kind != PART or not body):

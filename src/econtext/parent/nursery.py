@@ -12,6 +12,14 @@ Invariants:
 Entered by the thread that leads, ``start`` by a thread of its own for each child,
 ``close`` and ``wait`` by those that end this context.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.core.interfaces import Below, Home
+    from econtext.core.loop import Link
+    from econtext.core.router import Router
+
 import marshal
 import sys
 import time
@@ -37,7 +45,7 @@ def lose(router, link, reason=EMPTY):
     gone = [who for who in list(router.links) if router.links[who] is link]
     for who in gone:
         router.links.pop(who, None)
-        if hasattr(router, 'parts'):
+        if router.parts:
             router.parts.forget(link, who)
     for handle, asked in list(router.asked.items()):
         if asked[0] in gone:
@@ -49,12 +57,12 @@ class Nursery(object):
     """The children of a context that is not the controller; the home of their births."""
 
     def __init__(self, home):
-        # type: (Life) -> None
+        # type: (Home) -> None
         self.home = home
         self.loop = home.loop
         self.router = home.router
         self.preamble = home.preamble
-        self.births = {}
+        self.births = {}  # type: dict[int, Birth]
         # Those to be stopped before they were begun.
         self.stopped = []  # type: list[int]
         self.backlog = Backlog(home)
@@ -76,7 +84,7 @@ class Nursery(object):
         def report(event, *details):
             # type: (str, Any) -> None
             if event == 'ready':
-                link.transport.restraint = judge.Restraint()
+                link.bulk.restraint = judge.Restraint()  # type: ignore[union-attr]
             if event in ('failed', 'lost', 'silent', 'buried'):
                 lose(self.router, link)
             if event == 'buried':
@@ -133,7 +141,7 @@ class Nursery(object):
         for number, asked in list(router.asked.items()):
             if asked[0] == who:
                 router.answer(who, number, DEAD, EMPTY)
-        if hasattr(router, 'parts'):
+        if router.parts:
             router.parts.forget(link, who)
 
     def height(self, who):
@@ -195,13 +203,13 @@ def connector(name):
 
 
 def of(home):
-    # type: (Life) -> Nursery
+    # type: (Home) -> Below
     """Return the children of the context of `home`."""
     # What comes from above meanwhile waits, and so does another start.
     home.link.lock.acquire()
     try:
         if not home.nursery:
             home.nursery = Nursery(home)
-        return home.nursery  # type: ignore[no-any-return]
+        return home.nursery
     finally:
         home.link.lock.release()

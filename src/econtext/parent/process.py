@@ -21,6 +21,11 @@ Invariants:
 
 One thread at a time may enter a Process; ``spawn()`` may run in any.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
 import errno
 import fcntl
 import os
@@ -364,7 +369,7 @@ inherited = getattr(os, 'get_inheritable', inherited)
 def read(fd):
     # type: (int) -> bytes
     """Return all that comes until end of file."""
-    parts = []
+    parts = []  # type: list[bytes]
     while True:
         try:
             part = os.read(fd, 4096)

@@ -11,6 +11,10 @@ Invariants:
 
 Any thread may enter.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 import errno
 import fcntl
 import os

@@ -10,6 +10,11 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 import os
 import sys
 

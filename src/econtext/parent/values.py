@@ -15,6 +15,11 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 import struct
 import sys
 

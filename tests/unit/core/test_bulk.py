@@ -37,7 +37,7 @@ class End:
             self.router.handlers[kind] = self.handler(kind)
         self.link = Link(self.loop, self.router, self)
         self.router.links[peer] = self.link
-        bulk.accelerate(self.link)
+        bulk.accelerate(self.link, self.router)
         self.router.parts.able[peer] = True
         self.link.open(read, write)
 

@@ -36,7 +36,7 @@ class Link:
 
     def __init__(self, lanes: Lanes | None = None) -> None:
         self.lanes = lanes
-        self.transport = self
+        self.transport, self.bulk = self, None
 
     def send(self, kind: int, dst: int, src: int, handle: int, body: bytes) -> None:
         assert (kind, body) == (PART, b'')

@@ -26,7 +26,7 @@ class Wire:
         self.far: Wire
         self.frames: deque[tuple[int, int, int, int, bytes]] = deque()
         self.broken = False
-        self.transport = self
+        self.transport, self.bulk = self, None
 
     def send(self, kind: int, dst: int, src: int, handle: int, body: bytes) -> None:
         assert 0 <= src < 1 << 32

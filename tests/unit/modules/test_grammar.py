@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.controller.modules import grammar
+from econtext.controller.modules import grammar, packer
 from lab import pythons
 
 # What brought it, and a source that has it and nothing newer.
@@ -207,7 +207,8 @@ def test_own_sources_are_as_old_as_they_say() -> None:
         paths = list((root / ring).rglob('*.py'))
         assert len(paths) > 5, ring
         for path in paths:
-            assert grammar.newer(path.read_bytes(), version) == [], path
+            text = path.read_text('utf-8')
+            assert grammar.newer(text if ring == 'controller' else packer.untyped(text), version) == [], path
 
 
 PIECES = st.sampled_from([*'f" f\' f\'\'\' rf" " \' \'\'\' { } {{ }} x = : !r \\ # ( )'.split(), ' ', '\n'])

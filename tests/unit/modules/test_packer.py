@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from econtext.controller.modules import packer
+from econtext.controller.modules import manifest, packer
 from lab.pythons import Interpreter
 
 PACKAGE = Path(packer.__file__).parents[2]
@@ -212,14 +212,15 @@ def test_the_first_stage_ends_with_its_input() -> None:
 
 
 def test_pack_is_a_function_of_its_units() -> None:
-    program = 'from econtext.controller.modules import packer; import sys; sys.stdout.buffer.write(packer.preamble())'
+    program = 'import sys; from econtext.controller.modules import manifest, packer; ' + (
+        'sys.stdout.buffer.write(packer.preamble(manifest.PREAMBLE))')
     outputs = set()
     for seed in ('0', '1'):
         environ = dict(os.environ, PYTHONPATH=str(PACKAGE.parent), PYTHONHASHSEED=seed)
         outputs.add(
             subprocess.run([sys.executable, '-c', program], env=environ, capture_output=True, check=True).stdout
         )
-    assert outputs == {packer.preamble()}
+    assert outputs == {packer.preamble(manifest.PREAMBLE)}
 
 
 def test_a_form_feed_is_refused() -> None:
@@ -233,16 +234,17 @@ def test_quote(text: str) -> None:
 
 
 def test_preamble_holds_the_core() -> None:
-    program = zlib.decompress(packer.preamble()).decode('ascii')
-    for name in packer.ORDER:
-        assert 'econtext.core.%s\n' % name in program
+    program = zlib.decompress(packer.preamble(manifest.PREAMBLE)).decode('ascii')
+    for name in manifest.PREAMBLE:
+        assert '%s\n' % name in program
     assert '# type:' not in program
     assert '    ' not in program.replace('\n    ', '\n'), 'indentation of one space'
 
 
 def test_squeezed_knows_packages_and_modules() -> None:
     assert packer.squeezed('econtext.core').strip() == ''
-    assert packer.squeezed('econtext.core.wire') == packer.squeeze((PACKAGE / 'core' / 'wire.py').read_text('utf-8'))
+    text = (PACKAGE / 'core' / 'wire.py').read_text('utf-8')
+    assert packer.squeezed('econtext.core.wire') == packer.squeeze(packer.untyped(text))
 
 
 def test_no_source_is_an_error_that_names_the_module() -> None:
@@ -250,12 +252,75 @@ def test_no_source_is_an_error_that_names_the_module() -> None:
         packer.squeezed('econtext.core.nothing')
 
 
+# -- what type checkers read ---------------------------------------------------------
+
+BLOCK = """\
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from b import Link
+
+    class Owner(Protocol):
+        '''Has a link.'''
+        def lost(self, link: Link) -> None: ...
+
+    Table = dict[str, Any]  # within the block
+"""
+
+
+def test_untyped_keeps_lines() -> None:
+    before, after = '"""What."""\n\n', 'import os  # here\n\n\ndef f():\n    raise OSError\n'
+    assert packer.untyped(before + BLOCK + after) == before + '\n' * BLOCK.count('\n') + after
+    squeezed = packer.travelling(before + BLOCK + after)
+    assert squeezed == '\n' * (2 + BLOCK.count('\n')) + 'import os\n\n\ndef f():\n raise OSError\n'
+
+
+def test_nothing_but_the_block_is_untyped() -> None:
+    assert packer.untyped('a = 1\nif a:\n    b = 2\n') == 'a = 1\nif a:\n    b = 2\n'
+    assert packer.untyped("a = 'TYPE_CHECKING'  # TYPE_CHECKING\n") == "a = 'TYPE_CHECKING'  # TYPE_CHECKING\n"
+
+
+def test_a_block_in_one_line_or_at_the_end() -> None:
+    assert packer.untyped('TYPE_CHECKING = False\nif TYPE_CHECKING: import a; import b  # x\nc = 1\n') == '\n\nc = 1\n'
+    assert packer.travelling(BLOCK) == '\n'
+    assert packer.travelling(BLOCK.rstrip('\n')) == '\n'
+
+
+def test_the_block_costs_next_to_nothing() -> None:
+    """It only makes a run of line feeds longer."""
+    source = packer.untyped((PACKAGE / 'core' / 'life.py').read_text('utf-8'))
+    _, doc, rest = source.split('"""', 2)
+    plain, typed = (packer.travelling(f'"""{doc}"""\n{block}{rest}') for block in ('', BLOCK))
+    assert len(packer.deflate(typed.encode())) - len(packer.deflate(plain.encode())) <= 3
+
+
+@pytest.mark.parametrize(
+    'source',
+    [
+        'if TYPE_CHECKING:\n    import a\nelse:\n    import b\n',
+        'if TYPE_CHECKING:\n    import a\nelif c:\n    import b\n',
+        'if not TYPE_CHECKING:\n    import a\n',
+        'if TYPE_CHECKING and b:\n    import a\n',
+        'if TYPE_CHECKING:\n    if TYPE_CHECKING:\n        import a\n',
+        'def f():\n    if TYPE_CHECKING:\n        import a\n',
+        'class A:\n    TYPE_CHECKING = False\n',
+        'TYPE_CHECKING = True\n', 'TYPE_CHECKING = 0\n', 'TYPE_CHECKING = a = False\n',
+        'a = 1; TYPE_CHECKING = False\n', 'TYPE_CHECKING = False; a = 1\n',
+        'print(TYPE_CHECKING)\n', 'try:\n    TYPE_CHECKING = False\nfinally:\n    a()\n',
+    ],
+)  # fmt: skip
+def test_the_switch_is_refused_elsewhere(source: str) -> None:
+    with pytest.raises(ValueError, match='may stand only in'):
+        packer.untyped(source)
+
+
 # -- where the preamble comes from -------------------------------------------------
 
 
-def ask(path: Path, what: str = 'packer.preamble()') -> bytes:
+def ask(path: Path, what: str = 'packer.preamble(manifest.PREAMBLE)') -> bytes:
     """Return what the econtext at `path` of sys.path answers."""
-    program = 'import sys; from econtext.controller.modules import packer; sys.stdout.buffer.write(%s)' % what
+    program = 'import sys; from econtext.controller.modules import manifest, packer; sys.stdout.buffer.write(%s)' % what
     environ = dict(os.environ, PYTHONPATH=str(path))
     return subprocess.run([sys.executable, '-c', program], env=environ, capture_output=True, check=True).stdout
 
@@ -270,7 +335,7 @@ def test_out_of_an_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, 'w') as made:
         for path, name in sources():
             made.write(path, name)
-    assert ask(archive) == packer.preamble()
+    assert ask(archive) == packer.preamble(manifest.PREAMBLE)
 
 
 def test_out_of_a_built_package(tmp_path: Path) -> None:
@@ -290,11 +355,12 @@ def test_a_wheel_holds_the_preamble(tmp_path: Path, repository: Path) -> None:
     subprocess.run(command, cwd=repository, check=True, capture_output=True)
     (wheel,) = tmp_path.glob('*.whl')
     with zipfile.ZipFile(wheel) as made:
-        assert made.read('econtext/' + packer.BUILT) == packer.pack(packer.preamble_units(packer.read_source))
+        assert made.read('econtext/' + packer.BUILT) == packer.pack(
+            packer.preamble_units(manifest.PREAMBLE, packer.read_source))
         sources = marshal.loads(made.read('econtext/' + packer.BUILT_SOURCES))
         assert 'econtext/py.typed' in made.namelist()
-    expected = {path for ring in packer.TRAVELLING for path in (PACKAGE / ring).glob('*.py')}
+    expected = {path for ring in manifest.RINGS for path in (PACKAGE / ring).glob('*.py')}
     assert len(sources) == len(expected)
     for name, source in sources.items():
-        assert source == packer.squeeze(packer.read_source(name))
+        assert source == packer.travelling(packer.read_source(name))
     assert sorted(PACKAGE.rglob('*.bin')) == before == [], 'nothing is built into the sources'

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.controller.modules import packer
+from econtext.controller.modules import manifest, packer
 from econtext.controller.modules.repository import FACES, own_children, own_unit
 from econtext.controller.modules.source import imports_in, naming_main, own_imports, read_imports, statements
 
 FOLDER = pathlib.Path(packer.__file__).parents[2]
-OURS = [f'econtext.{ring}.{module}' for ring in packer.TRAVELLING for module in own_children(str(FOLDER / ring))]
+OURS = [f'econtext.{ring}.{module}' for ring in manifest.RINGS for module in own_children(str(FOLDER / ring))]
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=3).map(lambda name: f'm_{name}')
 IMPORTS = st.one_of(
     NAMES.map(lambda name: f'import {name}'),

@@ -100,7 +100,7 @@ class Hop:
         link.admission = self.admission
         back = os.open(os.devnull, os.O_WRONLY)
         link.open(fd, back)
-        bulk.accelerate(link, self.backlog)
+        bulk.accelerate(link, self.router, self.backlog)
         return link
 
     def waiting(self) -> int:
@@ -116,7 +116,7 @@ class Tree:
         self.hops: dict[int, Hop] = {}
         self.read = -1
         self.decoder = Decoder(lambda *header: True)
-        self.transport = self
+        self.transport, self.bulk = self, None
         self.top = Router(0)
         self.top.links = dict.fromkeys(PARENTS, self)
         self.top.handle({kind: lambda src, handle, body: self.heard[src].append(bytes(body))

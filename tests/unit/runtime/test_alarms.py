@@ -44,7 +44,7 @@ def ends() -> Iterator[tuple[Link, int]]:
     read, here = os.pipe()
     link = Link(loop, Router(0), None)  # type: ignore[arg-type]
     link.open(read, out)
-    bulk.accelerate(link)
+    bulk.accelerate(link, link.router)  # type: ignore[arg-type]
     yield link, there
     for fd in (there, out, read, here):
         os.close(fd)

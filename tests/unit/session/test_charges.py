@@ -68,7 +68,7 @@ class Unread:
     def __init__(self) -> None:
         self.queue: list[bytes] = []
         self.fd, self.out = None, -1
-        self.transport = self
+        self.transport, self.bulk = self, None
 
     def send(self, kind: int, dst: int, src: int, handle: int, body: bytes) -> None:
         self.queue.append(b'header of 19 bytes.' + bytes(body))

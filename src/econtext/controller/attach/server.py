@@ -36,6 +36,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, cast
 
 from econtext.controller.errors import EcontextError
+from econtext.controller.modules import manifest
 from econtext.controller.runtime.log import say
 from econtext.controller.session.cancellation import send_interrupt
 from econtext.controller.text import harmless
@@ -178,7 +179,7 @@ class AttachedProgram:
     def give_up(self, forwarded: Forwarded, body: bytes) -> None:
         context = forwarded.context
         if body:
-            context.push('econtext.core.interruption')
+            context.push(*manifest.FOR_INTERRUPTIONS)
             self.broker.router.send(INTERRUPT, context.id, forwarded.ours, bytes(body))
         else:
             send_interrupt(context, forwarded.ours)

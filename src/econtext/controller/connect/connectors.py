@@ -5,9 +5,10 @@ The connectors, as the program calls them.
 or a context from which the new one is started.
 
 A family of connectors has a module of its own beside this one, with a class in which
-each connector is a method: documented and typed.  A new one of ours is a module in
-``connectors``, a method here, its name in ``econtext.WAYS``, and a line in
-``scripts/reference.py``; a test misses what is forgotten.
+each connector is a method: documented and typed.  To add a connector
+of ours, write a module in ``connectors`` and a method in the class of its family. Then
+run ``scripts/public_names.py`` and ``scripts/reference.py``, which write its name wherever
+else it has to stand.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """
 Make sources small enough to travel, and pack the preamble.
 
-``squeeze`` takes out of a source what only people read.  ``pack`` turns named
+``squeeze`` takes out of a source what only people read, ``untyped`` what only type
+checkers read.  ``pack`` turns named
 sources into the preamble: one zlib stream of a program for Python 2.4 to 3.15
 that makes each of them a real module and then runs the last one.
 
@@ -37,16 +38,9 @@ from collections.abc import Callable, Iterator, Sequence
 Unit = tuple[str, str]
 Place = tuple[int, int]  # line and column, as tokens have them
 
-# The modules of `econtext.core` in the preamble. Each imports only those to its
-# left; the last one is run.
-ORDER = tuple('wire codec router loop calls importer logs main'.split())
-
 # The child's own `econtext`: whoever asks whether it is a slave must not fetch
 # the controller's package for the answer.
 FACE = 'slave = True\n'
-
-# Rings 1 and 2, the folders of what travels.
-TRAVELLING = ('core', 'parent', 'connectors')
 
 # Files of an installed package, put there by hatch_build.py: a checkout has none.
 BUILT = 'preamble.bin'
@@ -74,6 +68,8 @@ SEPARATOR = '\f'
 LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT)
 WORDS = (tokenize.NAME, tokenize.NUMBER)
 QUOTES = ('"', "'")
+# What type checkers take for true, and no Python that runs the module.
+FOR_CHECKERS = 'TYPE_CHECKING'
 COOKIE = re.compile(r'[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+')
 
 
@@ -93,6 +89,59 @@ def parse(source: bytes | str, mode: str = 'exec') -> ast.AST:
                 raise
             time.sleep(0.001 * attempt)
     raise AssertionError('the last attempt returns or raises')
+
+
+def untyped(source: str) -> str:
+    """
+    Return `source` without what it says to type checkers alone, each line where it was.
+
+    That is the statement ``TYPE_CHECKING = False`` of the module's own body, and ``if TYPE_CHECKING:``
+    with what is below.  No Python that runs the module needs to understand it.  Raises ValueError
+    where the name stands otherwise.
+    """
+    if FOR_CHECKERS not in source:
+        return source
+    tree = parse(source)
+    assert isinstance(tree, ast.Module)
+    lines = source.split('\n')
+    left = sum(map(is_for_checkers, ast.walk(tree)))
+    for node in tree.body:
+        if says_to_checkers(node) and alone_on_its_lines(node, lines):
+            left -= 1
+            assert node.end_lineno is not None, 'a parsed statement ends somewhere'
+            lines[node.lineno - 1 : node.end_lineno] = [''] * (node.end_lineno - node.lineno + 1)
+    if left:
+        raise ValueError(
+            f'{FOR_CHECKERS} may stand only in "{FOR_CHECKERS} = False" and "if {FOR_CHECKERS}:" without else, '
+            'each on lines of its own, outside of functions and classes')
+    return '\n'.join(lines)
+
+
+def says_to_checkers(node: ast.stmt) -> bool:
+    """Is `node` one of the two statements that tell type checkers something?"""
+    if isinstance(node, ast.If):
+        names = [each for each in ast.walk(node) if is_for_checkers(each)]
+        return names == [node.test] and not node.orelse
+    return (
+        isinstance(node, ast.Assign) and len(node.targets) == 1 and is_for_checkers(node.targets[0])
+        and isinstance(node.value, ast.Constant) and node.value.value is False
+    )
+
+
+def alone_on_its_lines(node: ast.stmt, lines: list[str]) -> bool:
+    assert node.end_lineno is not None, 'a parsed statement ends somewhere'
+    assert node.end_col_offset is not None
+    line, column = place(node.end_lineno, node.end_col_offset, lines)
+    return not node.col_offset and lines[line - 1][column:].strip()[:1] in ('', '#')
+
+
+def is_for_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == FOR_CHECKERS
+
+
+def travelling(source: str) -> str:
+    """Return `source`, of a module of ring 1 or 2, as it travels."""
+    return squeeze(untyped(source))
 
 
 def squeeze(source: str) -> str:
@@ -244,10 +293,15 @@ def deflate(data: bytes) -> bytes:
     return min(streams, key=len)
 
 
-def preamble_units(read: Callable[[str], str]) -> list[Unit]:
-    """Return the units of the preamble; `read` maps a module's name to its source."""
-    names = ['econtext.core'] + ['econtext.core.' + name for name in ORDER]
-    return [('econtext', squeeze(FACE))] + [(name, squeeze(read(name))) for name in names]
+def preamble_units(order: Sequence[str], read: Callable[[str], str]) -> list[Unit]:
+    """
+    Return the units of the preamble.
+
+    `order` names its modules, each of which imports only those before it; `read` maps
+    a module's name to its source.
+    """
+    names = ['econtext.core', *order]
+    return [('econtext', squeeze(FACE))] + [(name, travelling(read(name))) for name in names]
 
 
 def read_source(name: str) -> str:
@@ -263,13 +317,13 @@ def read_source(name: str) -> str:
 @functools.cache
 def squeezed(name: str) -> str:
     """Return the squeezed source of the module `name` of ring 1 or 2."""
-    return built_sources().get(name) or squeeze(read_source(name))
+    return built_sources().get(name) or travelling(read_source(name))
 
 
 @functools.cache
-def preamble() -> bytes:
-    """Return the preamble: what was built, or in a checkout, made here and now."""
-    return read_built(BUILT) or pack(preamble_units(read_source))
+def preamble(order: tuple[str, ...]) -> bytes:
+    """Return the preamble of the modules `order`: what was built, or in a checkout, made here and now."""
+    return read_built(BUILT) or pack(preamble_units(order, read_source))
 
 
 @functools.cache
@@ -286,10 +340,14 @@ def read_built(name: str) -> bytes | None:
         return None
 
 
-def built_files(names: Sequence[str], read: Callable[[str], str]) -> dict[str, bytes]:
-    """Return name -> content of what a built package holds; `names` are all that travels."""
-    sources = {name: squeeze(read(name)) for name in names}
+def built_files(order: Sequence[str], names: Sequence[str], read: Callable[[str], str]) -> dict[str, bytes]:
+    """
+    Return name -> content of what a built package holds.
+
+    `order` names the modules of the preamble, `names` all that travels.
+    """
+    sources = {name: travelling(read(name)) for name in names}
     return {
-        BUILT: pack(preamble_units(read)),
+        BUILT: pack(preamble_units(order, read)),
         BUILT_SOURCES: marshal.dumps(sources, 2),
     }

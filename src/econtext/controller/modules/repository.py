@@ -31,7 +31,7 @@ import threading
 import zlib
 from collections.abc import Iterable
 
-from econtext.controller.modules import packer
+from econtext.controller.modules import manifest, packer
 from econtext.controller.modules.policy import Policy
 from econtext.controller.modules.resources import Resources, below
 from econtext.controller.modules.source import Unit, main_unit, naming_main, read_imports, unit_of
@@ -45,28 +45,7 @@ Spec = importlib.machinery.ModuleSpec
 LONGEST = 1000      # characters of the name of a module or a file
 DEEPEST = 50        # parts of one
 MOST_ABSENT = 10000     # names of which it is remembered that there is no such module
-RINGS = ('econtext.core', 'econtext.parent', 'econtext.connectors')
-# What every child is sent with its first call, beside the preamble.
-PUSHED = (
-    'econtext',
-    'econtext.core',
-    *('econtext.core.' + name for name in ('life', 'flow', 'kinds', 'supervisor', 'watch')),
-    *('econtext.core.' + name for name in ('registry', 'face', 'pull', 'title')),
-    'econtext.core.failure',
-)
-#: What it is sent once it has said HELLO: less to send, and to compile, before that.
-LATER = tuple('econtext.core.' + name for name in (
-    'older', 'ending', 'labels', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk',
-    'particulars'))
-#: Of these, those whose `settle` it is told to call then, the first before Python 3.2 only.  The main thread is to
-#: import them: the one that takes them in must not, and another one would take memory of its own for that.
-CASTS = 'econtext.core.older', 'econtext.core.bulk'
-#: What a context needs before it can start others.
-NURSERY = (
-    'econtext.core.undone',
-    *('econtext.parent.' + name for name in (
-        'command', 'handshake', 'judge', 'terminal', 'process', 'children', 'backlog', 'nursery')),
-)
+RINGS = tuple('econtext.' + ring for ring in manifest.RINGS)
 # What the program is there if it was not read from a file.
 NO_MAIN = (b"raise ImportError('__main__ of the program has no source here, for it was started from no file: '\n"
            b"                  'move what is wanted of it to a module')\n")
@@ -77,9 +56,10 @@ FACES = {
     'econtext.ssh': ('connect',),
     'econtext.sudo': ('connect',),
 }
-#: What a child has from the start.
-PREAMBLE = tuple('econtext.core.' + name for name in packer.ORDER)
-GIVEN = frozenset(PREAMBLE + PUSHED[2:])
+# What every child is sent in the first write, the preamble included.
+PUSHED = manifest.PACKAGES + manifest.FIRST_WRITE
+# What is named to nobody as something to ask for.
+GIVEN = frozenset(manifest.PREAMBLE + manifest.FIRST_WRITE + manifest.NEVER)
 
 
 class Modules:

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from econtext.controller.modules import manifest
 from econtext.controller.raised import of_c
 from econtext.core import named, rich
 from econtext.core.labels import seen
@@ -120,7 +121,7 @@ def travelling(module: str) -> str:
 
 def carriers() -> tuple[str, ...]:
     """Return the modules of ours that a context needs for values of registered classes."""
-    return ('econtext.core.named',) if TYPES else ()
+    return manifest.FOR_CLASSES if TYPES else ()
 
 
 def provide(context: Receiver | None, kind: type) -> None:

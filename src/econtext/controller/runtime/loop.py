@@ -53,6 +53,7 @@ from econtext.controller.runtime.signals import (
     run_pending,
     wrap_handlers,
 )
+from econtext.core.bulk import Bulk
 from econtext.core.loop import TICK, Loop, Reader, Waiter, harden
 
 Action = Callable[[], object]
@@ -122,6 +123,7 @@ class ControllerLoop(Loop):
         self.relief: Any = Wait(self)
         # Descriptors on which something happened since somebody looked.
         self.stirred: dict[int, bool] = {}
+        self.parked: dict[Any, bool] = {}   # waiters of ours
         self.milliseconds = not hasattr(select, 'epoll')
         read, self.waker = os.pipe()
         harden(self.waker)
@@ -559,7 +561,10 @@ class ControllerLoop(Loop):
 
     def let_go(self) -> None:
         for watcher in set(self.watched.values()):
-            watcher.close()
+            if isinstance(watcher, Bulk):
+                watcher.link.close()
+            elif isinstance(watcher, Reader):
+                watcher.close()
         with self.timing:
             waker, self.waker = self.waker, -1
             os.close(waker)

@@ -10,6 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from econtext.controller.modules import manifest
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import Timer
 from econtext.core.kinds import INTERRUPT
@@ -63,5 +64,5 @@ def send_interrupt(context: Peer, handle: int) -> None:
     """Tell a context to give up a call."""
     if handle in context.broker.router.asked:
         context.lines.put(lambda: say(context.lines.logger, logging.DEBUG, '> interrupt'))
-        context.push('econtext.core.interruption')
+        context.push(*manifest.FOR_INTERRUPTIONS)
         context.broker.router.send(INTERRUPT, context.id, handle, b'')

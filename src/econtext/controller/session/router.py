@@ -68,7 +68,8 @@ class ControllerRouter(Router):
     def __init__(self, broker: Started) -> None:
         super().__init__(0)
         self.broker = broker
-        self.parts = Parts(self)
+        # Never None here.
+        self.parts: Parts = Parts(self)
         self.parts.keeps = self.keeps
         self.judges = {
             HELLO: self.judge_hello,
@@ -180,7 +181,7 @@ class ControllerRouter(Router):
             self.asked.pop(handle, None)
             found = self.broker.loop.fail(f'the answer to call {handle} could not be taken in', error)
             if asked is not None and asked[0] == src:
-                asked[1](FAILED, found)
+                asked[1](FAILED, found)  # type: ignore[arg-type]  # of this kind alone no bytes
         context = self.broker.contexts.get(src)
         if context is not None and (context.backlog.sizes or context.backlog.waits):
             context.backlog.remove(handle)
