@@ -41,7 +41,8 @@ MARKERS = (
 
 _stderr = pytest.StashKey[int]()
 
-EXAMPLES = 500 if os.environ.get('CI') == 'true' else 200  # of each property
+# Of each property. scripts/mutation and scripts/quick ask for fewer.
+EXAMPLES = int(os.environ.get('ECONTEXT_EXAMPLES') or (500 if os.environ.get('CI') == 'true' else 200))
 hypothesis.settings.register_profile(
     'econtext', max_examples=EXAMPLES, deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])  # no_leaks: around all examples
