@@ -280,11 +280,13 @@ def test_what_is_behind_a_failure_tells_the_cause(
     hop = broker.local(python=python, name='hop')
     hop.wait_ready(30)
     slow = tmp_path / 'slow'
-    slow.write_text('#!/bin/sh\nread line\nexit 1\n')     # fails after all have been started
+    os.mkfifo(tmp_path / 'go')
+    slow.write_text(f'#!/bin/sh\nread line < {tmp_path}/go\nexit 1\n')     # fails after all have been started
     slow.chmod(0o755)
     bad = hop.local(python=str(slow), name='bad')
     below = bad.local(name='below')
     last = below.local(name='last')
+    (tmp_path / 'go').write_text('\n')
     with pytest.raises(econtext.ConnectError) as caught:
         last.call(os.getpid)
     error = caught.value
@@ -546,6 +548,7 @@ def test_one_trip_holds_all_that_the_first_call_needs(
     fake.chmod(0o755)
     child = broker.ssh('foo', ssh_path=str(fake), python=sys.executable, one_trip=True)
     assert child.call(calls.echo, 'from the command line') == 'from the command line'
+    eventually(record.exists)  # cat, beside it, may be the last to begin
     assert record.read_bytes() == b''
 
 

@@ -448,12 +448,14 @@ def test_a_channel_of_two_calls_ends_with_the_last(
     child = broker.local(threads=threads)
     child.call(os.getpid)
     channel = child.channel()
-    first = child.submit(streams.in_a_global, channel)
-    second = child.submit(streams.wait_for_file, channel, str(tmp_path / 'go'))
+    # The first ends only when the second was handed the channel, too.
+    first = child.submit(streams.wait_for_file, channel, str(tmp_path / 'first'))
+    second = child.submit(streams.wait_for_file, channel, str(tmp_path / 'second'))
+    (tmp_path / 'first').touch()
     first.result(10)
-    assert channel.get(10) == 1
+    assert channel.get(10) == 'it is there'
     assert channel.open()
-    (tmp_path / 'go').touch()
+    (tmp_path / 'second').touch()
     assert list(channel) == ['it is there']
     assert second.result(10) is None
 

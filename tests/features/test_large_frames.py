@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from travel import calls, heavy
@@ -14,6 +16,8 @@ from lab import eventually
 from lab.pythons import Interpreter
 
 matrix = pytest.mark.controller_matrix
+PROXY = str(Path(__file__).parents[1] / 'reliability' / 'stops' / 'proxy.py')
+
 
 def settled(context: econtext.Context) -> econtext.Context:
     """Return `context` once it has said that it takes parts; what is sent there before goes whole."""
@@ -103,10 +107,12 @@ def test_a_large_frame_holds_up_nobody_else(broker: econtext.Broker) -> None:
 def test_a_context_that_ends_in_the_middle(broker: econtext.Broker) -> None:
     """Its parts are let go of, on both sides; who waits is told; others go on."""
     hop = broker.local()
-    lost, kept = settled(hop.local()), settled(hop.local())
-    future = lost.submit(heavy.echo, bytes(32 << 20))
-    lost.close()
-    with pytest.raises(econtext.ContextLost):
-        future.result(30)
-    assert kept.call(heavy.echo, b'still here') == b'still here'
-    assert not broker.router.parts.begun
+    # The link ends in the middle of the large value, on its way there or back.
+    for down, up in (8 << 20, -1), (-1, 8 << 20):
+        python = [sys.executable, PROXY, str(down), str(up), '--', sys.executable]
+        lost, kept = settled(hop.local(python=python)), settled(hop.local())
+        future = lost.submit(heavy.echo, bytes(32 << 20))
+        with pytest.raises(econtext.ContextLost):
+            future.result(30)
+        assert kept.call(heavy.echo, b'still here') == b'still here'
+        assert not broker.router.parts.begun

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.core import particulars
+from econtext.core import labels
 
 SECRET = 'the-secret-of-this-object'
 
@@ -132,13 +132,13 @@ def test_the_value_of_a_variable_is_not_shown(broker: econtext.Broker) -> None:
 
 
 def test_what_is_said_of_a_value() -> None:
-    assert particulars.seen(3) == '3'
-    assert particulars.seen('x') == "'x'"
-    assert particulars.seen(None) == 'None'
-    assert particulars.seen(10 ** 5000) == 'a int'
-    assert particulars.seen('x' * 10000) == 'a str'
-    assert particulars.seen(os.environ) == 'a os._Environ'
-    assert particulars.seen(Private) == f'the class {__name__}.Private'
-    assert particulars.seen(Private().method) == f'a bound method of {__name__}.Private'
-    assert particulars.seen([].append) == 'a bound method of list'
-    assert particulars.seen(len) == 'a builtin_function_or_method'
+    assert labels.seen(3) == '3'
+    assert labels.seen('x') == "'x'"
+    assert labels.seen(None) == 'None'
+    assert labels.seen(10 ** 5000) == 'a int'
+    assert labels.seen('x' * 10000) == 'a str'
+    assert labels.seen(os.environ) == 'a os._Environ'
+    assert labels.seen(Private) == f'the class {__name__}.Private'
+    assert labels.seen(Private().method) == f'a bound method of {__name__}.Private'
+    assert labels.seen([].append) == 'a bound method of list'
+    assert labels.seen(len) == 'a builtin_function_or_method'

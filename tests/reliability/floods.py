@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 WORD = 'x' * 60
 log = logging.getLogger('errands.floods')
@@ -74,11 +73,11 @@ def large_record(size):
     return 'done'
 
 
-def break_off(text):
-    """Print what is no line yet, and die a moment later."""
+def break_off(text, channel):
+    """Print what is no line yet, and die once it was heard: SIGKILL loses what is in the pipe."""
     say(text)
-    time.sleep(0.5)  # what is in the pipe is taken within milliseconds; SIGKILL would lose it
-    os.kill(os.getpid(), 9)
+    for _ in channel:
+        os.kill(os.getpid(), 9)
 
 
 def memory():

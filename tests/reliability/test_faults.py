@@ -46,7 +46,9 @@ class Program:
         for name, pid in self.pids.items():
             if name.endswith('hold'):
                 before = ticks(pid)
-                eventually(lambda pid=pid, before=before: ticks(pid) > before + 20, 20, 'it holds the lock')
+                # Where this is slow the limit may be over before we look.
+                eventually(lambda pid=pid, before=before: ticks(pid) > before + 20 or not leaks.alive(pid), 20,
+                           'it holds the lock')
         self.all = {found.key: leaks.command_line(pid) for pid in below if (found := leaks.process(pid))}
 
     def remaining(self) -> dict[tuple[int, int], str]:
@@ -75,8 +77,11 @@ class Program:
 
 
 def ticks(pid: int) -> int:
-    """The processor time that a process has used, in hundredths of a second."""
-    return int(Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[11])
+    """The processor time that a process has used, in hundredths of a second; 0 where there is none any more."""
+    try:
+        return int(Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[11])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 @pytest.fixture
@@ -143,8 +148,7 @@ def test_by_default_code_that_holds_the_lock_is_gone_in_time(start: Any) -> None
     before = ticks(pid)
     program.process.kill()
     while leaks.alive(pid):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            assert ticks(pid) - before < 100 * SECONDS
+        assert ticks(pid) - before < 100 * SECONDS
         time.sleep(0.02)
     program.assert_gone()
 

@@ -255,8 +255,12 @@ def test_the_last_line_of_one_that_dies(broker: econtext.Broker, gate: Gate) -> 
     context = broker.local(name='source')
     gate.open.set()
     context.call(floods.say, '')
+    channel = context.channel()
+    breaking = context.submit(floods.break_off, 'one\ntw', channel)
+    eventually(lambda: gate.texts == ['stdout: one'], 20, 'the line is here, and with it what was written at once')
+    channel.send('now')
     with pytest.raises(econtext.ContextLost):
-        context.call(floods.break_off, 'one\ntw')
+        breaking.result(20)
     eventually(lambda: gate.texts == ['stdout: one', 'stdout: tw'], 10, 'what it said last is here')
 
 

@@ -111,7 +111,7 @@ def test_targets_that_allow_nothing(name: str, caplog: pytest.LogCaptureFixture)
         future.result(20)
         child.call(work.say, 'printed there')
         with pytest.raises(econtext.CallTimeout):
-            child.options(timeout=0.2, grace=10).call(work.sleep)
+            child.options(timeout=1, grace=10).call(work.sleep)  # long enough to begin
         assert child.options(timeout=20).call(work.cleaned) == ['sleep']
     assert 'stdout: printed there' in [record.getMessage() for record in caplog.records]
 

@@ -95,16 +95,17 @@ def test_a_handler_that_never_returns_holds_up_its_own_context_alone(broker: eco
 @pytest.mark.parametrize('how', ['call', 'result'])
 def test_a_deadline_holds_whatever_handlers_do(broker: econtext.Broker, slow: Slow, how: str) -> None:
     context = broker.local()
-    context.call(os.getpid)
+    context.call(floods.say, '')
     slow.seconds = 60
     began = time.monotonic()
+    # Long enough for the answer to be there, and to wait for what was printed before it.
     ask = {
-        'call': lambda: context.options(timeout=1).call(floods.answer, 'mine'),
-        'result': lambda: context.submit(floods.answer, 'mine').result(1),
+        'call': lambda: context.options(timeout=2).call(floods.answer, 'mine'),
+        'result': lambda: context.submit(floods.answer, 'mine').result(2),
     }[how]
     with pytest.raises(TimeoutError, match='handlers of logging'):
         ask()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 6
     slow.let_go.set()
     eventually(lambda: slow.texts == ['stdout: mine'], 10, 'nothing is lost')
     assert context.options(timeout=10).call(os.getpid) == context.pid

@@ -189,16 +189,16 @@ def test_closing_opens_no_lock_that_another_thread_holds(broker: econtext.Broker
     thread.start()
     assert held.wait(20)
     closing = threading.Timer(0.2, let_go.set)
-    closing.start()
     try:
         broker.recover()
         assert not lock.acquire(blocking=False)
         # What waits for that lock goes on in a moment.
+        closing.start()
         closed.close()
+        closing.join()
     finally:
         let_go.set()
         thread.join()
-        closing.join()
     assert wrong == []
     assert broker.loop.helper.is_alive()
     assert kept.options(timeout=10).call(os.getpid) == kept.pid

@@ -42,6 +42,7 @@ def test_a_lock_that_a_handler_left_closed_holds_up_no_closing(
     assert not leaks.alive(pid)
 
 
+@pytest.mark.deadline(240)  # it starts forty interpreters
 def test_sigterm_at_any_moment_ends_a_program_that_leaves_then() -> None:
     for _ in range(20):
         with subprocess.Popen([sys.executable, '-c', PROGRAM], stdout=subprocess.PIPE) as program:

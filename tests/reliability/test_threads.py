@@ -70,7 +70,7 @@ def test_a_thread_that_cannot_be_interrupted_ends_the_context(child: econtext.Co
     child.submit(work.meet, holding)
     next(holding)
     with pytest.raises(econtext.CallTimeout):
-        child.options(timeout=0.3, grace=0.3).call(time.sleep, 900)
+        child.options(timeout=1, grace=0.3).call(time.sleep, 900)  # long enough to begin
     eventually(lambda: child.error is not None, 5)
     with pytest.raises(econtext.ContextLost, match='sleep did not end'):
         child.options(timeout=10).call(os.getpid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -18,8 +19,8 @@ from lab.sshd import Sshd
 
 VERSIONS = ('2.7', '3.6', '3.13')
 PROXY = str(Path(__file__).with_name('stops') / 'proxy.py')
-BEAT = 0.2  # seconds
-LOST = 4 * 1.25 * BEAT + 2  # seconds until both ends have noticed, and some for a loaded machine
+BEAT = 0.5  # seconds; four of them is longer than a loaded machine has a process wait for its turn
+LOST = 4 * 1.25 * BEAT + 8  # seconds until both ends have noticed, and some for a loaded machine
 
 
 def behind_proxy(version: str, down: int = -1, up: int = -1) -> list[str]:
@@ -37,6 +38,7 @@ def test_a_silent_link_is_noticed_by_both_ends(broker: econtext.Broker, version:
     waiting = child.submit(work.sleep)
     proxy = leaks.process(pid)
     assert proxy is not None
+    assert PROXY in leaks.command_line(proxy.parent)
     os.kill(proxy.parent, signal.SIGUSR1)
     with pytest.raises(econtext.ContextLost, match=r'web: nothing was heard of it .*heartbeat='):
         waiting.result(LOST)
@@ -87,13 +89,13 @@ def test_silence_that_is_none(broker: econtext.Broker, version: str) -> None:
 
 def test_a_stop_of_any_length_is_one_question(broker: econtext.Broker) -> None:
     """The child was stopped for longer than the bound: it asks before it gives up."""
-    child = broker.local(heartbeat=4 * BEAT)
-    hop = child.local(heartbeat=BEAT / 2)
+    child = broker.local(heartbeat=2.0)
+    hop = child.local(heartbeat=0.25)
     pid = child.call(os.getpid)
     below = hop.call(os.getpid)
     os.kill(pid, signal.SIGSTOP)
     os.kill(below, signal.SIGSTOP)
-    time.sleep(5 * BEAT / 2)
+    time.sleep(1.25)
     os.kill(below, signal.SIGCONT)
     os.kill(pid, signal.SIGCONT)
     assert child.call(os.getpid) == pid
@@ -103,13 +105,16 @@ def test_a_stop_of_any_length_is_one_question(broker: econtext.Broker) -> None:
 def test_beats_cost_nothing_while_there_is_traffic(broker: econtext.Broker) -> None:
     child = broker.local(heartbeat=1.0)
     child.call(os.getpid)
-    pulses: list[int] = []
+    pulses: list[float] = []
     beat = broker.router.handlers[27]
-    broker.router.handlers[27] = lambda *frame: (pulses.append(1), beat(*frame))[1]
-    end = time.monotonic() + 2.2
-    while time.monotonic() < end:
+    broker.router.handlers[27] = lambda *frame: (pulses.append(time.monotonic()), beat(*frame))[1]
+    ends = [time.monotonic()]
+    while ends[-1] < ends[0] + 2.2:
         child.call(os.getpid)
-    assert pulses == []
+        ends.append(time.monotonic())
+    # A loaded machine may have held both up for an interval: then there was none.
+    quiet = [(began, end) for began, end in itertools.pairwise(ends) if end - began >= 1.0]
+    assert [pulse for pulse in pulses if not any(began <= pulse <= end for began, end in quiet)] == []
 
 
 @pytest.mark.parametrize('option', ['heartbeat', 'gil_limit'])

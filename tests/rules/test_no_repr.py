@@ -32,7 +32,7 @@ ALLOWED = {
     ('core/bulk.py', 'data[at:at + 500]'): 'bytes that are no frame',
     ('core/wire.py', 'data[start:start + 500]'): 'bytes that are no frame',
     ('parent/children.py', 'EMPTY'): 'our own', ('parent/children.py', 'self.words'): 'bytes that are no frame',
-    ('core/particulars.py', 'value'): 'a number or a short text, by their exact types',
+    ('core/labels.py', 'value'): 'a number or a short text, by their exact types',
     ('parent/values.py', "(module + '.' + name)[:200]"): 'a text of exact type',
 }  # fmt: skip
 # The conformance kit speaks to the author of a connector of what that connector returned.
@@ -73,7 +73,7 @@ def test_nothing_of_the_application_is_shown_by_repr(path: Path) -> None:
     if name in EXEMPT:
         return
     found = [(line, what) for line, what in shown(ast.parse(path.read_text('utf-8'))) if (name, what) not in ALLOWED]
-    assert found == [], 'show its type and name by particulars.seen(), or say in ALLOWED why this is no such object'
+    assert found == [], 'show its type and name by labels.seen(), or say in ALLOWED why this is no such object'
 
 
 def test_every_exception_of_the_rule_is_used() -> None:

@@ -57,3 +57,20 @@ def test_wire_tells_the_header() -> None:
     assert f'A header of {wire.HEADER_SIZE} bytes' in WIRE
     assert f'`{wire.FORMAT}`' in WIRE
     assert f'`0x{wire.MAGIC:X}`' in WIRE
+
+
+# -- the figures of the README -------------------------------------------------
+
+FIGURES = re.findall(
+    r'^\| (.+?) \| (\S+ \S+ \| \S.*?) \|$', (ROOT / 'README.md').read_text().partition('## Why not another')[2],
+    re.MULTILINE)  # fmt: skip
+MEASURED = (ROOT / 'docs' / 'performance.md').read_text()
+
+
+@pytest.mark.parametrize(('what', 'figures'), FIGURES)
+def test_the_readme_s_figures_are_those_that_were_measured(what: str, figures: str) -> None:
+    assert f'| {figures} |' in MEASURED.replace(' ! |', ' |'), f'{what}: python -m bench --docs wrote other figures'
+
+
+def test_the_readme_compares() -> None:
+    assert len(FIGURES) >= 5

@@ -25,7 +25,7 @@ FOLDERS = ('core', 'parent', 'connectors')  # each may import from itself and th
 FOLLOWING = tuple('failure fixed bulk face life pull records resources rich channels title checkup upward'.split())
 # Those of the life of a context.
 FOLLOWING += tuple('flow streams kinds parts supervisor interruption older watch pool forks named'.split())
-FOLLOWING += tuple('particulars places ancient ending spawning undone'.split())
+FOLLOWING += tuple('registry labels particulars places ancient ending spawning undone'.split())
 
 # No descriptors, threads or clocks: a test feeds them by hand.
 PURE = tuple(

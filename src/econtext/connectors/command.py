@@ -10,7 +10,7 @@ Invariants:
   every login shell where ``shell`` says that one reads it.
 * What it asks a person it asks on a terminal that is ours.
 """
-from econtext.core.particulars import seen, type_name
+from econtext.core.labels import seen, type_name
 from econtext.parent import command
 
 OPTIONS = 'argv', 'python', 'shell', 'env', 'tty'

@@ -14,7 +14,7 @@ Invariants:
 """
 import sys
 
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.parent import command
 
 OPTIONS = 'python', 'env', 'cwd', 'user', 'nice', 'cpus'

@@ -9,7 +9,7 @@ Invariants:
 
 * What is to be a container cannot become an option, nor part of the script.
 """
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.parent import boxes, command
 
 OPTIONS = 'pid', 'container', 'engine', 'namespaces', 'python'

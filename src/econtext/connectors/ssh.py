@@ -16,7 +16,7 @@ Invariants:
 """
 import os
 
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.parent import command
 
 OPTIONS = ('hostname', 'username', 'port', 'identity_file', 'python',

@@ -8,7 +8,7 @@ Invariants:
 * What is to be a user name cannot become an option.
 * sudo speaks English, whatever the locale; the child's locale is untouched.
 """
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.parent import command, users
 
 OPTIONS = users.OPTIONS + ('login', 'preserve_env', 'own_prompt')

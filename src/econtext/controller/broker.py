@@ -45,7 +45,7 @@ from econtext.controller.session.router import Gate
 from econtext.controller.text import harmless, indented
 from econtext.core.flow import COST, NEWLINE, weight
 from econtext.core.kinds import ASKED, BEAT, BEGUN
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.core.wire import (
     ERROR,
     HELLO,

@@ -49,7 +49,7 @@ from econtext.controller.text import harmless, harmless_lines, shown
 from econtext.core import flow
 from econtext.core.channels import WINDOW
 from econtext.core.kinds import GRANT
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.core.wire import LEVEL
 
 if TYPE_CHECKING:

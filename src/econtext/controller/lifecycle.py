@@ -35,7 +35,7 @@ from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.controller.secret import hidden, revealed
 from econtext.controller.text import harmless, shown
-from econtext.core import flow, particulars
+from econtext.core import flow, labels
 from econtext.core.kinds import BEAT
 from econtext.core.loop import Link
 from econtext.core.watch import Pulse
@@ -308,7 +308,7 @@ class Family(Origin[Context]):
         try:
             text = revealed(secret(question)) if callable(secret) else None
         except BaseException as error:
-            told = f'{type(error).__name__}: {particulars.message(error)}'
+            told = f'{type(error).__name__}: {labels.message(error)}'
             self.end(context, context.failed(
                 'password-required', f'the function that is to answer raised {shown(told)}'))
             if not isinstance(error, Exception):

@@ -33,8 +33,9 @@ from typing import Any
 
 from econtext.controller.errors import EcontextError
 from econtext.controller.text import harmless_lines
-from econtext.core.face import TYPES
-from econtext.core.particulars import MOST, of_class, usable
+from econtext.core.labels import of_class
+from econtext.core.particulars import MOST, usable
+from econtext.core.registry import TYPES
 
 
 class CallError(EcontextError):

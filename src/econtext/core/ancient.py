@@ -23,19 +23,19 @@ import sys
 from posix import fork     # not as `life` has it: this one is to keep the link
 
 from econtext.core import codec
-from econtext.core.life import everybody
 from econtext.core.loop import harden
 
 GRACE = 3       # seconds
 MOST = 1024     # descriptors: those that were open when the context began
 
 
-def install(child):
-    # type: (Child) -> None
+def install(child, group):
+    # type: (Child, int) -> None
+    """Furnish `child`; `group` is what os.kill calls its process group."""
     if sys.version_info < (2, 5):
         codec.ENCODERS[float] = lambda value: codec.sized('f', pack(value))
     if not hasattr(signal, 'setitimer'):
-        guard(child.link)
+        guard(child.link, group)
     if sys.version_info[:2] == (3, 3):
         child.importer.load_module = marked(  # type: ignore[method-assign]
             child.importer.load_module)
@@ -82,12 +82,11 @@ def marked(load):
 # The guard.
 
 
-def guard(link):
-    # type: (Any) -> None
-    """Have a process of its own see to it that our group ends with the link."""
+def guard(link, whom):
+    # type: (Any, int) -> None
+    """Have a process of its own see to it that `whom`, our group, ends with the link."""
     read, write = os.pipe()
     harden(write)   # open as long as this process lives
-    whom = everybody()
     pid = fork()
     if pid:
         os.close(read)

@@ -5,9 +5,9 @@ The names of the controller's own package are all here, so that a program's
 modules import the same on both ends.  Exceptions are real; what works on the
 controller alone says so when it is used.
 """
-import sys
 
 from econtext.core.loop import CHUNK
+from econtext.core.registry import register
 from econtext.core.wire import EMPTY
 
 ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
@@ -16,22 +16,6 @@ ELSEWHERE = (
     'Attachment Broker Future Report Step Stream attach doctor select testing '
     'bubblewrap chroot command doas docker fork incus jail kubectl local lxc lxd machinectl '
     'nsenter podman ssh su sudo systemd_nspawn unshare').split()
-# Classes that the application registered, by themselves and by (module, name):
-# (class, module, name, the module that registers it, reduce, restore).
-TYPES = {}  # type: dict[Any, Any]
-
-
-def register(kind, reduce=None, restore=None):
-    # type: (Any, Any, Any) -> Any
-    """Let values of the class `kind` cross; what it may be the program has judged."""
-    enter(kind, kind.__module__, sys._getframe(1).f_globals['__name__'], reduce, restore)
-    return kind
-
-
-def enter(kind, module, home, reduce, restore):
-    # type: (Any, str, str, Any, Any) -> None
-    name = getattr(kind, '__qualname__', kind.__name__)
-    TYPES[kind] = TYPES[module, name] = kind, module, name, home, reduce, restore
 
 
 class EcontextError(Exception):

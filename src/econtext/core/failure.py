@@ -34,7 +34,7 @@ def describe(kind, error, trace):
 def whole(kind, error, trace):
     # type: (Any, Any, Any) -> bytes
     from econtext.core import particulars
-    return particulars.describe(kind, error, trace)
+    return particulars.describe(kind, error, trace, entries(kind, error, trace))
 
 
 def bare(kind, error, trace):

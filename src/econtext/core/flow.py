@@ -4,18 +4,14 @@ Hold what is printed and logged here to what the controller takes.
 Each context has a window of bytes that it may have on the way; the controller
 grants them again as it has handled them.  Without credit the pipes behind
 descriptors 1 and 2 are not read, so that whoever prints waits in its own
-write, and whoever logs waits in its own call.  All other frames go on.
+write, and whoever logs waits in its own call, see ``records``.  All other frames go on.
 
 Invariants:
 
 * Output is sent while there is credit, and the last piece may be larger than it:
   on the way is less than the window and one piece.
-* What was printed before ``flush``, and before ``log`` by the same thread, is on
-  its way when it returns, or was sent before.
+* What was printed before ``flush`` is on its way when it returns, or was sent before.
 * A thread that leads never waits here: it alone could take the grant.
-* What is logged while this very thread is sending, by the handler of a signal or by
-  what Python calls as it collects garbage, is kept, and sent before the next answer;
-  no more than KEPT bytes are, and behind them goes how many records were lost.
 * Once the link is gone nobody waits.
 
 Follows the preamble.  ``ready`` and ``granted`` are entered by the thread that
@@ -23,26 +19,21 @@ leads, the rest by any.
 """
 import select
 import sys
-import time
 try:
     from _thread import allocate_lock, get_ident
 except ImportError:
     from thread import allocate_lock, get_ident
 
-from econtext.core.codec import encode
 from econtext.core.kinds import GRANT
 from econtext.core.loop import Waiter, make_poller
-from econtext.core.wire import EMPTY, LOG
+from econtext.core.wire import EMPTY
 
 WINDOW = 1 << 20    # bytes, unless the settings say otherwise
-KEPT = 4 << 20      # bytes of records that could not be sent yet
-WARNING = 30        # the level, as `logging` has it
 COST = 128          # bytes that a piece counts for beyond its own: what it takes to hold it
 LINE = 32           # bytes that a line counts for beyond its own: what it takes to handle it
 NEWLINE = '\n'.encode()
-# Where a thread waits for others, or holds what it may not want twice; that it only waits there.
+# Where a thread waits for others, or holds what it may not want twice.
 BUSY = ['econtext.core.' + name for name in ('loop', 'watch', 'bulk')]
-WAITING = 'spare', 'wait', 'enter', 'park', 'turn'
 
 
 def weight(data):
@@ -86,9 +77,8 @@ class Flow(object):
         self.waiters = []  # type: list[Waiter]
         # Pipes that are not watched for lack of credit.
         self.held = []  # type: list[int]
-        # Records of a thread that could not wait.
-        self.later = []  # type: list[bytes]
-        self.kept = self.lost = 0
+        # What sends log records, once the application has imported ``logging``.
+        self.records = None  # type: Any
         self.pipes = make_poller()[0]
         # Only of epoll may two threads ask at a time.
         self.shared = hasattr(self.pipes, 'close')
@@ -144,7 +134,8 @@ class Flow(object):
             except Exception:
                 # The application's own stream, closed or broken: its affair.
                 pass
-        self.send_later()
+        if self.records:
+            self.records.send_later()
         if self.shared and not self.pipes.poll(0) and self.holder is None:
             # In this order: whoever had read something by then has sent it.  Without the lock,
             # for this stands before each answer.
@@ -177,50 +168,6 @@ class Flow(object):
         finally:
             self.leave()
 
-    def log(self, body):
-        # type: (bytes) -> None
-        """Send a record behind what was printed before it."""
-        if self.child.link.writing.locked() and is_busy(WAITING):
-            self.keep(body)
-            return
-        self.flush()
-        while not self.spend(body):
-            if not self.wait():
-                self.keep(body)
-                # A grant may have come before that was there.
-                self.send_later()
-                return
-
-    def keep(self, body):
-        # type: (bytes) -> None
-        """Keep a record until there is credit, or it is safe to send it."""
-        if self.kept >= KEPT:
-            self.lost += 1
-            return
-        self.kept += len(body) + COST
-        self.later.append(body)
-
-    def send_later(self):
-        # type: () -> None
-        if self.later and self.enter():
-            try:
-                self.catch_up()
-            finally:
-                self.leave()
-
-    def spend(self, body):
-        # type: (bytes) -> bool
-        if not self.enter():
-            self.keep(body)
-            return True
-        try:
-            if not self.credit.spend(len(body)):
-                return self.gone
-        finally:
-            self.leave()
-        self.child.router.send(LOG, 0, 0, body)
-        return True
-
     def wait(self):
         # type: () -> bool
         """Return once there may be credit; False if this thread cannot wait."""
@@ -234,28 +181,14 @@ class Flow(object):
             self.child.loop.wait(waiter)
         return True
 
-    def catch_up(self):
-        # type: () -> None
-        """Send what was kept, as far as there is credit. Whoever holds the lock."""
-        while self.later and self.credit.spend(len(self.later[0])):
-            body = self.later.pop(0)
-            self.kept -= len(body) + COST
-            self.child.router.send(LOG, 0, 0, body)
-        if self.lost and not self.later:
-            lost, self.lost = self.lost, 0
-            self.keep(encode((
-                'econtext', WARNING, time.time(),
-                '%d records were lost, logged by signal handlers or garbage while none could be '
-                'sent: log less there' % lost, None)))
-            self.catch_up()
-
     def granted(self, src, size, body):
         # type: (int, int, bytes) -> None
         """The controller has handled `size` bytes."""
         self.enter()
         waiters = []  # type: list[Waiter]
         if self.credit.grant(size) or self.gone:
-            self.catch_up()
+            if self.records:
+                self.records.catch_up()
             while self.held:
                 fd = self.held.pop()
                 if self.readers[fd].fd is not None:

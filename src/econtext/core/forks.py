@@ -106,13 +106,6 @@ def forked(child):
             if type(handler).__module__ != 'econtext.core.records']
 
 
-def hook(child, spawn):
-    # type: (Child, Any) -> None
-    """`multiprocessing` is about to start processes by `spawn`, its module."""
-    from econtext.core import spawning
-    spawning.hook(child, spawn)
-
-
 def cut_off():
     # type: () -> None
     """Whoever wants what is not here hears why."""

@@ -91,7 +91,7 @@ def settle(child, settings):
     sys.meta_path.insert(1, Pull(child, {'logging': life.hook, 'multiprocessing.spawn': life.see_spawn}))
     if sys.version_info < (2, 6) or sys.version_info[:2] == (3, 3):
         from econtext.core import ancient
-        ancient.install(child)
+        ancient.install(child, everybody())
     child.link.lock.acquire()
     try:
         supervisor.take_over()
@@ -189,7 +189,9 @@ class Life(object):
 
     def see_spawn(self, spawn):
         # type: (Any) -> None
-        self.forks().hook(self.child, spawn)
+        """`multiprocessing` is about to start processes by `spawn`, its module."""
+        from econtext.core import spawning
+        spawning.hook(self.child, spawn)
 
     def set_level(self, src, level, body):
         # type: (int, int, bytes) -> None

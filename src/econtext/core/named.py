@@ -1,7 +1,7 @@
 """
 Values of classes that the application registered: taken apart, and made again.
 
-``econtext.register`` enters a class in ``face.TYPES``, by itself and by its name.
+``econtext.register`` enters a class in ``registry.TYPES``, by itself and by its name.
 On the wire such a value is its module, its name and its *state*: a dict of the
 constructor's arguments, a tuple of them, or the name of a member of an Enum.
 
@@ -16,7 +16,7 @@ Invariants:
 Pure.  Sent ahead where the program has registered a class.
 """
 from econtext.core.codec import Text, native
-from econtext.core.face import TYPES
+from econtext.core.registry import TYPES
 
 VARIABLE = 12   # in the flags of a function's code: it takes *args or **kwargs
 REMEDY = 'give econtext.register() a reduce= and a restore= for it'
@@ -106,9 +106,9 @@ class Pair(object):
         # type: (Any) -> tuple[Any, ...]
         state = self.reduce(value)
         if type(state) is not tuple:
-            from econtext.core import particulars
+            from econtext.core import labels
             raise TypeError('reduce= of %s must return a tuple of arguments, not %s' % (
-                label(self.kind), particulars.seen(state)))
+                label(self.kind), labels.seen(state)))
         return state
 
     def build(self, state):

@@ -14,9 +14,8 @@ Invariants:
 
 Follows the preamble; imported when the first call fails.  Any thread may enter.
 """
-import sys
-
 from econtext.core.codec import Long, Text, encode
+from econtext.core.labels import MESSAGE, NAME, TOO_DEEP, cut, exact, message, of_class, place, type_name
 from econtext.core.wire import EMPTY
 
 try:
@@ -24,16 +23,11 @@ try:
 except NameError:
     ARGUMENTS = None
 
-BUILTINS = len.__module__
 ENCODER = 'econtext.core.codec'
-DEEPEST = 200       # levels of nesting of a value that crosses, see ``parent.values``
-MESSAGE = 1 << 20   # characters of the text of an exception
-TRACE = 1 << 18     # of a traceback
+TRACE = 1 << 18     # characters of a traceback
 ENTRY = 4000        # of a line in a traceback, or of the text at its end
 FIRST, LAST = 30, 70    # frames of a traceback: those between are left out
-NAME = 200          # characters of the name of a class
 TYPES = 50          # classes of which one is made
-TOO_DEEP = 'is nested too deeply (more than %d levels), or contains itself: send it in parts' % DEEPEST
 ONE, ALL = 1 << 20, 1 << 22     # bytes
 MOST = 100      # attributes
 ITEMS = 10000   # in one value
@@ -51,14 +45,16 @@ STORED = 'member_descriptor', 'getset_descriptor'
 APART = 'args', 'message', 'obj', 'name_from'
 
 
-def describe(kind, error, trace):
-    # type: (Any, Any, Any) -> bytes
-    """Encode (type name, message, traceback, types, arguments, attributes)."""
-    # Here, for it imports `traceback`, which a hop that just starts a context is to do without: while one thread
-    # first imports `collections.abc` on 3.13 another gets an empty one.
-    from econtext.core import failure
+def describe(kind, error, trace, lines):
+    # type: (Any, Any, Any, list[Any]) -> bytes
+    """Encode (type name, message, traceback, types, arguments, attributes).
+
+    `lines` is the traceback, as the module of that name has it.  This module does not import that one, for a hop
+    that just starts a context is to do without: while one thread first imports `collections.abc` on 3.13 another
+    gets an empty one.
+    """
     name, text = type_name(kind), cut(message(error), MESSAGE)
-    lines = written(failure.entries(kind, error, trace))
+    lines = written(lines)
     if not is_refusal(trace):
         return encode((name, text, lines, types_of(kind)) + plainly(kind, error, text))
     # Ours: no TypeError or RecursionError of the function.
@@ -72,84 +68,6 @@ def is_refusal(trace):
     """Did the function return, and its result could not be encoded?"""
     inner = trace and trace.tb_next
     return bool(inner) and inner.tb_frame.f_globals.get('__name__') == ENCODER
-
-
-def of_class(kind, name):
-    # type: (Any, str) -> Any
-    """Return an attribute that every class has: as it is, not as a metaclass says."""
-    found = type.__dict__.get(name)
-    if found is not None and isinstance(kind, type):
-        return found.__get__(kind)
-    return getattr(kind, name, None)
-
-
-def place(kind):
-    # type: (Any) -> tuple[Any, Any]
-    """Return the module of a class, '' for the built-in ones, None for no class, and its name there."""
-    name, module = of_class(kind, '__qualname__') or of_class(kind, '__name__'), of_class(kind, '__module__')
-    if not isinstance(name, (str, Text)):
-        name = str(kind)
-    if not isinstance(module, (str, Text)):
-        return None, exact(name)[:NAME]
-    if module in (BUILTINS, 'exceptions'):
-        module = ''
-    return exact(module)[:NAME], exact(name)[:NAME]
-
-
-def type_name(kind):
-    # type: (Any) -> str
-    try:
-        module, name = place(kind)
-    except:
-        return 'Exception'
-    name = name.split('.')[-1]
-    if module:
-        name = '%s.%s' % (module, name)
-    return name
-
-
-def sole(error):
-    # type: (Any) -> Any
-    """Return the text of the one argument of `error`."""
-    argument, = error.args
-    return Text(argument)
-
-
-# To the text of an exception.
-WAYS = [Text, str, repr]  # type: list[Any]
-if sys.version_info < (2, 6):
-    # ``unicode()`` gives no such text there.
-    WAYS = [str, sole, repr]
-
-
-def message(error):
-    # type: (Any) -> Any
-    for convert in WAYS:
-        try:
-            return exact(convert(error))
-        except:
-            pass
-    return '<no message: __str__ and __repr__ fail>'
-
-
-def exact(text):
-    # type: (Any) -> Any
-    """Return a text that is of no subclass, whose methods could be anything."""
-    for kind in str, Text:
-        if isinstance(text, kind):
-            return kind.__getitem__(text, slice(None)) + kind()
-    raise TypeError('no text')
-
-
-def cut(text, most):
-    # type: (Any, int) -> Any
-    """Return `text` without its middle if it is longer than `most`, and so much said in its place."""
-    if len(text) <= most:
-        return text
-    note = ' ... (%d characters are left out) ... ' % (len(text) - most)
-    if not isinstance(text, (str, Text)):
-        note = note.encode('ascii')     # type: ignore[assignment]
-    return text[:most - most // 4] + note + text[-(most // 4):]
 
 
 def written(lines):
@@ -192,29 +110,6 @@ def lineage(kind):
     for base in getattr(kind, '__bases__', ()):
         found += lineage(base)
     return found
-
-
-def seen(value):
-    # type: (Any) -> str
-    """
-    Say for an error what `value` is, which may be anything: its type, and its name if it has one.
-
-    What it holds is not shown: a secret may be in it, and its own code would run.  Numbers
-    and short texts, of no subclass, are shown, and are not to be given where they are secret.
-    """
-    kind = type(value)
-    if kind in (int, Long, float, bool, type(None)) and not (kind in (int, Long) and abs(value) >> 64):
-        return repr(value)
-    if kind in (str, Text) and len(value) <= NAME:
-        return repr(value)
-    name = type_name(kind)
-    if name in ('type', 'classobj'):
-        return 'the class ' + type_name(value)
-    if name in ('method', 'instancemethod', 'builtin_function_or_method', 'method-wrapper'):
-        owner = type(value).__dict__['__self__'].__get__(value)
-        if owner is not None and type(owner).__name__ not in ('module', 'type'):
-            return 'a bound method of ' + type_name(type(owner))
-    return 'a ' + name
 
 
 def plainly(kind, error, text):

@@ -1,10 +1,28 @@
 """
-The handler that sends log records to the controller.
+Log records on their way to the controller, and the handler that takes them.
 
-Sent behind HELLO; imported when the application first imports ``logging``.
+Invariants:
+
+* What was printed before ``log`` by the same thread is on its way when it returns,
+  or was sent before.
+* A thread that leads never waits here: it alone could take the grant.
+* What is logged while this very thread is sending, by the handler of a signal or by
+  what Python calls as it collects garbage, is kept, and sent before the next answer;
+  no more than KEPT bytes are, and behind them goes how many records were lost.
+
+Sent behind HELLO; imported when the application first imports ``logging``.  Any thread
+may enter; ``catch_up`` with the lock of ``flow`` held.
 """
-from econtext.core.codec import Text, encode
+import time
 
+from econtext.core.codec import Text, encode
+from econtext.core.flow import COST, is_busy
+from econtext.core.wire import LOG
+
+KEPT = 4 << 20      # bytes of records that could not be sent yet
+WARNING = 30        # the level, as `logging` has it
+# Where a thread that sends only waits for others.
+WAITING = 'spare', 'wait', 'enter', 'park', 'turn'
 MOST = 1 << 17      # characters of a text that is sent
 LONGEST = 1000      # of the name of a logger
 MOST_LEVEL = 1 << 60    # that no level or time reaches
@@ -28,6 +46,77 @@ def number(value):
     if isinstance(value, int) and -MOST_LEVEL < value < MOST_LEVEL:
         return int(value)
     return 0
+
+
+class Records(object):
+    """The records of one context."""
+
+    def __init__(self, child):
+        # type: (Child) -> None
+        self.child = child
+        self.flow = child.flow
+        # Those of a thread that could not wait.
+        self.later = []  # type: list[bytes]
+        self.kept = self.lost = 0
+
+    def log(self, body):
+        # type: (bytes) -> None
+        """Send a record behind what was printed before it."""
+        if self.child.link.writing.locked() and is_busy(WAITING):
+            self.keep(body)
+            return
+        self.flow.flush()
+        while not self.spend(body):
+            if not self.flow.wait():
+                self.keep(body)
+                # A grant may have come before that was there.
+                self.send_later()
+                return
+
+    def keep(self, body):
+        # type: (bytes) -> None
+        """Keep a record until there is credit, or it is safe to send it."""
+        if self.kept >= KEPT:
+            self.lost += 1
+            return
+        self.kept += len(body) + COST
+        self.later.append(body)
+
+    def send_later(self):
+        # type: () -> None
+        if self.later and self.flow.enter():
+            try:
+                self.catch_up()
+            finally:
+                self.flow.leave()
+
+    def spend(self, body):
+        # type: (bytes) -> bool
+        if not self.flow.enter():
+            self.keep(body)
+            return True
+        try:
+            if not self.flow.credit.spend(len(body)):
+                return self.flow.gone
+        finally:
+            self.flow.leave()
+        self.child.router.send(LOG, 0, 0, body)
+        return True
+
+    def catch_up(self):
+        # type: () -> None
+        """Send what was kept, as far as there is credit. Whoever holds the lock."""
+        while self.later and self.flow.credit.spend(len(self.later[0])):
+            body = self.later.pop(0)
+            self.kept -= len(body) + COST
+            self.child.router.send(LOG, 0, 0, body)
+        if self.lost and not self.later:
+            lost, self.lost = self.lost, 0
+            self.keep(encode((
+                'econtext', WARNING, time.time(),
+                '%d records were lost, logged by signal handlers or garbage while none could be '
+                'sent: log less there' % lost, None)))
+            self.catch_up()
 
 
 def hook(child, logging, level):
@@ -56,8 +145,10 @@ def hook(child, logging, level):
             except Exception:
                 self.handleError(record)
             else:
-                child.flow.log(body)
+                records.log(body)
 
+    # Another one, where `logging` is loaded anew, would not know what was kept.
+    records = child.flow.records = child.flow.records or Records(child)
     root = logging.getLogger()
     root.addHandler(Forwarder())
     root.setLevel(level)

@@ -22,7 +22,7 @@ import sys
 
 from econtext.core import codec
 from econtext.core.codec import ENCODERS, native, series, sized
-from econtext.core.face import TYPES
+from econtext.core.registry import TYPES
 from econtext.core.wire import EMPTY
 
 try:
@@ -269,9 +269,9 @@ for _name in 'method', 'instancemethod', 'builtin_function_or_method', 'method-w
 
 def refusal(value):
     # type: (Any) -> TypeError
-    from econtext.core import particulars
+    from econtext.core import labels
     kind = class_of(value)
-    name = particulars.place(kind)
+    name = labels.place(kind)
     name = name[0] or len.__module__, name[1]
     remedy = 'send a dict, a list or another plain value made from it'
     if name[0] != len.__module__:

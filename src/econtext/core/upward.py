@@ -18,8 +18,8 @@ except ImportError:
     from thread import get_ident
 
 from econtext.core.codec import encode, native
-from econtext.core.face import TYPES
-from econtext.core.particulars import TOO_DEEP
+from econtext.core.registry import TYPES
+from econtext.core.labels import TOO_DEEP
 from econtext.core.kinds import ASKED
 from econtext.core.loop import Waiter
 from econtext.core.wire import ERROR, RESULT

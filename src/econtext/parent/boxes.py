@@ -14,7 +14,7 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.parent import command
 
 # What runs the command says, in whichever place.  Rows of a connector's own come

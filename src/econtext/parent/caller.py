@@ -14,7 +14,7 @@ import sys
 
 from econtext.core import rich, upward
 from econtext.core.codec import BYTES, Text
-from econtext.core.particulars import DEEPEST, TOO_DEEP
+from econtext.core.labels import DEEPEST, TOO_DEEP
 from econtext.core.loop import Waiter
 from econtext.core.wire import CALL, EMPTY, ERROR, RESULT, BadFrame
 from econtext.parent.values import Unusable, decode

@@ -23,7 +23,7 @@ Invariants:
 
 Pure: no descriptors, threads or clocks.
 """
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 CODE = (
     r'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();'

@@ -20,8 +20,8 @@ import sys
 
 from econtext.core import named, rich
 from econtext.core.codec import NONE, Long
-from econtext.core.face import TYPES
-from econtext.core.particulars import DEEPEST, message
+from econtext.core.registry import TYPES
+from econtext.core.labels import DEEPEST, message
 from econtext.core.wire import EMPTY, BadFrame
 
 LONGEST = 1000  # characters of an address; the name of a link may be in it

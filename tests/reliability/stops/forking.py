@@ -11,6 +11,15 @@ def wait_for(pid):
     return os.WEXITSTATUS(status)
 
 
+def state_of(pid):
+    """Return what the kernel calls the state of a process: 'S' sleeps."""
+    file = open('/proc/%d/stat' % pid)
+    try:
+        return file.read().split(')')[-1].split()[0]
+    finally:
+        file.close()
+
+
 def statuses():
     """Return with what status forked processes end, by each way there is; one falls off the end."""
     found = []
@@ -70,17 +79,23 @@ def leave():
     """Leave two forked processes behind, the second a daemon."""
     found = [os.getpid()]
     for daemon in False, True:
+        read, write = os.pipe()
         pid = os.fork()
         if not pid:
+            os.close(read)
             if daemon:
                 os.setsid()
                 null = os.open(os.devnull, os.O_RDWR)
                 for fd in 0, 1, 2:
                     os.dup2(null, fd)
+            os.close(write)
             time.sleep(900)
             os._exit(0)
+        os.close(write)
+        # It has let go of its end: it is what it is to be.
+        os.read(read, 1)
+        os.close(read)
         found.append(pid)
-    time.sleep(0.1)
     return found
 
 
@@ -166,13 +181,22 @@ def terminated():
     found = []
 
     def fork_and_end():
+        read, write = os.pipe()
         pid = os.fork()
         if not pid:
             try:
+                os.close(read)
+                os.close(write)
                 time.sleep(900)
             finally:
                 os._exit(7)
-        time.sleep(0.1)
+        os.close(write)
+        # It has let go of its end: the cleanup is before it.
+        os.read(read, 1)
+        os.close(read)
+        # Python hears of no signal that comes in the moment before it sleeps.
+        while state_of(pid) != 'S':
+            time.sleep(0.001)
         os.kill(pid, 15)
         found.append(wait_for(pid))
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.core import ancient, particulars, rich
+from econtext.core import ancient, labels, rich
 
 
 @given(st.floats())
@@ -22,7 +22,7 @@ def test_floats_are_as_everywhere(value: float) -> None:
 
 @given(st.text())
 def test_the_text_of_an_exception_is_that_of_its_one_argument(text: str) -> None:
-    assert particulars.sole(ValueError(text)) == text
+    assert labels.sole(ValueError(text)) == text
 
 
 def test_a_module_bears_the_mark_while_it_is_executed() -> None:

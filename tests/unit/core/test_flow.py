@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import types
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.core import flow
+from econtext.core import records
+from econtext.core.flow import COST
 from econtext.core.wire import LOG
 from econtext.parent.values import decode
 
@@ -25,23 +25,21 @@ class Credit:
 @given(st.lists(st.integers(0, 3000), max_size=60), st.integers(1, 40_000))
 def test_each_record_is_sent_or_counted_among_the_lost(sizes: list[int], most: int) -> None:
     sent: list[bytes] = []
-    held: Any = flow.Flow.__new__(flow.Flow)
-    held.kept = held.lost = 0
-    held.later = []
-    held.credit = Credit()
+    credit = Credit()
     router = types.SimpleNamespace(send=lambda kind, dst, handle, body: sent.append(body) if kind == LOG else None)
-    held.child = types.SimpleNamespace(router=router)
-    before, flow.KEPT = flow.KEPT, most
+    flow = types.SimpleNamespace(credit=credit)
+    held = records.Records(types.SimpleNamespace(router=router, flow=flow))
+    before, records.KEPT = records.KEPT, most
     try:
         for number, size in enumerate(sizes):
             held.keep(b'%d:' % number + b'x' * size)
-            assert held.kept <= most + 3000 + 10 + flow.COST
+            assert held.kept <= most + 3000 + 10 + COST
         held.catch_up()
         assert not sent
-        held.credit.given = True
+        credit.given = True
         held.catch_up()
     finally:
-        flow.KEPT = before
+        records.KEPT = before
     lost = 0
     if len(sent) < len(sizes) or (sent and sent[-1].startswith(b't')):
         lost = int(decode(sent.pop())[3].split()[0])

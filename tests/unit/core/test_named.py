@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import econtext
 from econtext.controller.protocol.values import encode as encode_down
 from econtext.core.codec import encode
-from econtext.core.face import TYPES
+from econtext.core.registry import TYPES
 from econtext.core.wire import BadFrame
 from econtext.parent.values import DEEPEST, Refused, TooDeep, decode
 from unit.both_ways import OWNER, WAYS, down, up

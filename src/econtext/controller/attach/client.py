@@ -35,8 +35,8 @@ from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.controller.session.futures import Future
 from econtext.core.codec import encode
 from econtext.core.kinds import BEGUN
+from econtext.core.labels import seen
 from econtext.core.loop import Link
-from econtext.core.particulars import seen
 from econtext.core.router import Router
 from econtext.core.wire import CALL, DEAD, ERROR, HELLO, MODULE, RESULT, UP, WANT
 from econtext.parent.values import decode

@@ -20,7 +20,7 @@ from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import safe
 from econtext.controller.secret import Secret as Hidden
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 # What is started: the context that a user holds.
 C = TypeVar('C')

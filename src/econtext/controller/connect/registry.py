@@ -19,7 +19,7 @@ import sys
 from types import ModuleType
 
 from econtext import connectors
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 __all__ = ['GROUP', 'NEEDED', 'find', 'ours']
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable
 
 from econtext.controller.errors import NotAllowed
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 MOST = 10000    # verdicts that are remembered
 

@@ -51,12 +51,13 @@ PUSHED = (
     'econtext',
     'econtext.core',
     *('econtext.core.' + name for name in ('life', 'flow', 'kinds', 'supervisor', 'watch')),
-    *('econtext.core.' + name for name in ('face', 'pull', 'title')),
+    *('econtext.core.' + name for name in ('registry', 'face', 'pull', 'title')),
     'econtext.core.failure',
 )
 #: What it is sent once it has said HELLO: less to send, and to compile, before that.
 LATER = tuple('econtext.core.' + name for name in (
-    'older', 'ending', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk', 'particulars'))
+    'older', 'ending', 'labels', 'rich', 'records', 'resources', 'places', 'forks', 'spawning', 'parts', 'bulk',
+    'particulars'))
 #: What a context needs before it can start others.
 NURSERY = (
     'econtext.core.undone',

@@ -2,8 +2,8 @@
 Classes of the application whose values cross, once it has registered them.
 
 One decorator in the module that both ends import: here it judges the class and
-enters it in ``face.TYPES``, the one table of the process; in a context, where that
-module is imported, ``core.face.register`` enters it there.
+enters it in ``registry.TYPES``, the one table of the process; in a context, where that
+module is imported, ``core.registry.register`` enters it there.
 
 Invariants:
 
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from econtext.controller.raised import of_c
 from econtext.core import named, rich
-from econtext.core.face import TYPES, enter
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
+from econtext.core.registry import TYPES, enter
 
 if TYPE_CHECKING:
     class Receiver(Protocol):

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from econtext.controller.modules.repository import Modules
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 # Homes that differ between systems and versions -> where they are public.
 PUBLIC = {

@@ -23,8 +23,8 @@ from typing import Any
 
 from econtext.controller.protocol import classes
 from econtext.core import rich
-from econtext.core.face import TYPES
-from econtext.core.particulars import DEEPEST, TOO_DEEP
+from econtext.core.labels import DEEPEST, TOO_DEEP
+from econtext.core.registry import TYPES
 
 CODE = b'c'
 FIRST = 1   # version of marshal that every Python reads

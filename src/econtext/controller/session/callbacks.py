@@ -37,7 +37,7 @@ from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import safe
 from econtext.controller.session.channels import hand_over
 from econtext.controller.session.charges import CHARGES
-from econtext.core import particulars
+from econtext.core import labels, particulars
 from econtext.core.kinds import ASKED
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.judge import UNREAD
@@ -191,7 +191,7 @@ class Callbacks:
         try:
             request = decode(body, context)
         except Unusable as error:
-            return ERROR, told(False, f'{error.kind}: an argument {particulars.message(error)}', [error.kind], None, {})
+            return ERROR, told(False, f'{error.kind}: an argument {labels.message(error)}', [error.kind], None, {})
         if type(request) is not tuple or len(request) != 5:
             raise BadFrame('a call of another form')
         module, name, args, kwargs, holds = request
@@ -263,12 +263,12 @@ def hanging(ring: list[Peer]) -> EcontextError:
 def describe(error: BaseException, what: str) -> bytes:
     """Return the answer that tells of `error`, which `what` has raised; never fails."""
     try:
-        text = particulars.cut(particulars.message(error), particulars.MESSAGE)
+        text = labels.cut(labels.message(error), labels.MESSAGE)
         if isinstance(error, NotAllowed):
             return refusal(text)
         types = particulars.types_of(type(error))
         told_of = particulars.plainly(type(error), error, text)
-        return told(False, f'{particulars.type_name(type(error)).rpartition(".")[2]}: {text}', types, *told_of)
+        return told(False, f'{labels.type_name(type(error)).rpartition(".")[2]}: {text}', types, *told_of)
     except BaseException:
         # Memory is out, or somebody calls this thread away: that much can be told.
         return UNTOLD

@@ -29,7 +29,7 @@ from econtext.controller.session.channels import Holding
 from econtext.controller.session.futures import Future
 from econtext.controller.session.results import outcome
 from econtext.controller.session.streams import Stream
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.core.wire import CALL
 
 if TYPE_CHECKING:

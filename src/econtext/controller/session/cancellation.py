@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import Timer
 from econtext.core.kinds import INTERRUPT
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.session.interfaces import Peer

@@ -32,7 +32,7 @@ from econtext.controller.session.results import clock
 from econtext.controller.text import harmless
 from econtext.core.channels import FREE, KEEP, WINDOW, End
 from econtext.core.kinds import BEGUN
-from econtext.core.particulars import seen
+from econtext.core.labels import seen
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
 from econtext.parent.values import Unusable, decode
 
