@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -226,3 +227,26 @@ def test_places(broker: econtext.Broker, tmp_path: pathlib.Path, monkeypatch: py
     (tmp_path / 'econtext').chmod(0o755)
     with pytest.raises(econtext.EcontextError, match='this user alone'):
         server.folder()
+
+
+def test_a_program_that_comes_as_the_broker_closes_leaves_nothing(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was greeted, and is about to be noted among those that are attached."""
+    closed = threading.Event()
+
+    class Guest(server.Guest):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            closed.wait(0.5)
+
+    def close(self: server.Reception) -> None:
+        original(self)
+        closed.set()
+
+    original = server.Reception.close
+    monkeypatch.setattr(server, 'Guest', Guest)
+    monkeypatch.setattr(server.Reception, 'close', close)
+    with econtext.Broker() as broker, econtext.attach(broker.listen(path)):
+        pass
+    assert closed.is_set()

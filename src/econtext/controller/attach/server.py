@@ -230,6 +230,9 @@ class Reception:
     def __init__(self, broker: Owner, path: str) -> None:
         self.broker, self.path = broker, path
         self.guests: list[Guest] = []
+        # Held while a program is let in: `close` then sees it among the guests, or it is not let in.
+        self.door = threading.Lock()
+        self.closed = False
         self.last = 0
         # (context, name) -> a module that an attached program has brought there.
         self.brought: dict[tuple[int, str], Any] = {}
@@ -250,7 +253,9 @@ class Reception:
             if peer(connection) != os.geteuid() or len(self.guests) >= MOST:
                 self.log('a program of another user, or one too many, wanted to attach')
                 return
-            self.guests.append(Guest(self.broker, self, connection))
+            with self.door:
+                if not self.closed:
+                    self.guests.append(Guest(self.broker, self, connection))
         except OSError as error:
             self.pause(error)
         finally:
@@ -301,6 +306,8 @@ class Reception:
 
     def close(self) -> None:
         """Let nobody in any more, and let go of who is in."""
+        with self.door:
+            self.closed = True
         if self.socket.fileno() >= 0:
             self.broker.loop.forget(self.socket.fileno())
             self.socket.close()
