@@ -16,7 +16,7 @@ FOUND, ENDLESS, MISSED, UNREACHED, LEFT_OUT = (
     'found', 'found, by running too long', 'not found', 'reached by no test', 'left out')
 #: Exit status of pytest, or of mutmut for it -> what became of a change; any other is MISSED.
 VERDICTS: dict[int | None, str] = {
-    1: FOUND, 3: FOUND, 24: ENDLESS, -24: ENDLESS, 36: ENDLESS, 152: ENDLESS, 255: ENDLESS, -9: ENDLESS, -11: FOUND,
+    1: FOUND, 3: FOUND, 24: ENDLESS, -24: ENDLESS, 36: ENDLESS, 152: ENDLESS, -9: ENDLESS, -11: FOUND,
     5: UNREACHED, 33: UNREACHED, 34: LEFT_OUT, None: LEFT_OUT,
 }  # fmt: skip
 

@@ -196,6 +196,16 @@ def test_what_is_no_failure_is_refused(value: Any) -> None:
     refuses(messages.failure, encode(value))
 
 
+@pytest.mark.parametrize(('reader', 'value'), [
+    (messages.report, ('ready',)), (messages.failure, ('E', 'm', 'trace', [], None)), (messages.want, ('app', True)),
+])  # fmt: skip
+def test_a_message_is_a_tuple(reader: Any, value: Any) -> None:
+    body = encode(value)
+    reader(body)
+    for tag in b'Xlduxn':
+        refuses(reader, bytes([tag]) + body[1:], 'other types')
+
+
 # -- CREDIT ------------------------------------------------------------------
 
 

@@ -16,10 +16,11 @@ from econtext.controller.session.charges import CHARGES
 from econtext.core.codec import encode
 from econtext.core.kinds import ASKED
 from econtext.core.wire import ERROR, RESULT, BadFrame
-from econtext.parent.judge import MOST_UNREAD, UNREAD
+from econtext.parent import judge
+from econtext.parent.judge import UNREAD
 from unit.fakes import FakePeer, FakeSession
 
-Answer = tuple[bool, str, list[Any], Any, dict[str, Any]]
+MOST_UNREAD = 1 << 20   # as much as a test fills in no time
 
 
 def double(number: int, *, more: int = 0) -> int:
@@ -30,6 +31,10 @@ def fails(what: Any) -> None:
     raise {'value': ValueError('no good', 5), 'policy': NotAllowed('not today'), 'interrupt': KeyboardInterrupt(),
            'exit': SystemExit(3), 'program': subprocess.CalledProcessError(2, ['x'], b'out'),
            'surrogate': ValueError('\ud800')}[what]
+
+
+def fails_plainly() -> None:
+    raise ValueError('no good')
 
 
 def not_crossing() -> object:
@@ -130,6 +135,41 @@ def test_nothing_is_imported_or_looked_up(scene: Scene) -> None:
     assert (kind, value[0]) == (ERROR, True)
 
 
+@pytest.mark.parametrize('version', [1, 2])
+@pytest.mark.parametrize('src', [1, 2])
+def test_a_result_is_written_as_the_python_there_reads_it(scene: Scene, version: int, src: int) -> None:
+    scene.session.contexts[src].marshal_version = version
+    scene.session.allowed[NAMES] = lambda: 1.5
+    scene.ask(encode((*NAMES, (), {}, False)), src)
+    ((*_, body),) = scene.near.link.frames
+    assert body == marshal.dumps(1.5, version)
+
+
+def test_a_channel_in_a_result_is_handed_to_who_asked(scene: Scene) -> None:
+    channel: Any = scene.session.channels.open(scene.near)  # type: ignore[arg-type]
+    scene.session.allowed[NAMES] = lambda: channel
+    kind, value = scene.answer(encode((*NAMES, (), {}, False)), 2)
+    assert kind == RESULT
+    assert value[1][1] == 'channel'
+    assert channel.handed
+    assert channel.holder is scene.far
+
+
+@pytest.mark.parametrize('holds', [True, False])
+def test_who_waits_there_for_a_function_is_known_while_it_runs(scene: Scene, holds: bool) -> None:
+    found: list[Any] = []
+
+    def look() -> None:
+        (asked,) = scene.callbacks.running[1]
+        found.append((asked.context, asked.holds, scene.callbacks.local.asked is asked))
+        with pytest.raises(EcontextError, match='it waits for the function that calls it'):
+            scene.callbacks.check(scene.near)  # type: ignore[arg-type]
+
+    scene.session.allowed[NAMES] = look
+    assert scene.answer(encode((*NAMES, (), {}, holds))) == (RESULT, None)
+    assert found == [(scene.near, holds, True)]
+
+
 # -- what is refused ---------------------------------------------------------
 
 NAMES = double.__module__, 'double'
@@ -201,6 +241,12 @@ def test_types_that_are_not_built_in_are_told_by_module_and_name(scene: Scene) -
     assert attributes == {'returncode': 2, 'cmd': ['x'], 'output': b'out', 'stderr': None}
 
 
+def test_a_text_that_is_the_one_argument_is_told_once(scene: Scene) -> None:
+    scene.session.allowed[NAMES] = fails_plainly
+    _, (_, text, _, arguments, _) = scene.answer(encode((*NAMES, (), {}, False)))
+    assert (text, arguments) == ('ValueError: no good', None)
+
+
 def test_a_refusal_by_the_function_itself_is_one(scene: Scene) -> None:
     scene.allow(fails)
     assert scene.answer(scene.request(fails, 'policy')) == (ERROR, (True, 'not today', [], None, {}))
@@ -242,12 +288,12 @@ def test_arguments_that_do_not_cross_are_left_out(monkeypatch: pytest.MonkeyPatc
 
 def test_what_cannot_be_described_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callbacks, 'refusal', None)
-    assert marshal.loads(callbacks.describe(NotAllowed('x'), 'f')) == (
+    assert marshal.loads(callbacks.describe(NotAllowed('x'))) == (
         False, 'Exception: it cannot be described', [], None, {})
 
 
 def test_a_long_text_is_cut() -> None:
-    refused, text, *_ = marshal.loads(callbacks.describe(ValueError('x' * (3 << 20)), 'f'))
+    refused, text, *_ = marshal.loads(callbacks.describe(ValueError('x' * (3 << 20))))
     assert not refused
     assert len(text) < (1 << 20) + 100
 
@@ -288,7 +334,8 @@ def test_the_bytes_of_calls_are_charged(held: Scene) -> None:
     assert held.started[0].size == len(body)
 
 
-def test_who_asks_and_reads_no_answer_is_ended(held: Scene) -> None:
+def test_who_asks_and_reads_no_answer_is_ended(held: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge, 'MOST_UNREAD', MOST_UNREAD)
     held.near.link.queue = [b'unread']
     each = 1 << 15
     calls = MOST_UNREAD // each + 1
@@ -474,6 +521,16 @@ def test_allow_takes_functions_by_their_names(scene: Scene) -> None:
     assert place.allowed == {NAMES: double, (fails.__module__, 'fails'): fails}
     with pytest.raises(TypeError, match='lambda'):
         place.allow(lambda: None)
+
+
+def test_a_broker_names_functions_itself(scene: Scene) -> None:
+    class Broker(callbacks.Allows):
+        name_of = scene.session.name_of
+
+    broker = Broker()
+    broker.allowed = {}
+    broker.allow(double)
+    assert broker.allowed == {NAMES: double}
 
 
 def test_in_the_program_itself_a_call_is_a_call() -> None:

@@ -27,9 +27,11 @@ from econtext.core.wire import (
     WANT,
     BadFrame,
 )
-from econtext.parent.judge import LIMITS, MOST_UNREAD, UNREAD
+from econtext.parent import judge
+from econtext.parent.judge import LIMITS, UNREAD
 from unit.fakes import FakeLink, FakePeer, FakeSession
 
+MOST_UNREAD = 1 << 15   # as much as a test fills in no time
 #: Kind -> a handle with which an honest context may send it now; 0 where any will do.
 HONEST = {REPORT: 2, STDIO: 1, RESULT: 1, ERROR: 1, DEAD: 1}
 ANY_TIME = sorted(set(LIMITS) - {HELLO, DATA, CLOSE, CREDIT})
@@ -445,6 +447,11 @@ def test_what_is_sent_goes_by_the_link_of_its_context(scene: Scene) -> None:
     assert scene.session.router.send(CALL, 2, 5, b'x')
     assert scene.near.link.frames == [(CALL, 2, 0, 5, b'x')]
     assert not scene.session.router.send(CALL, 9, 5, b'x')
+
+
+@pytest.fixture(autouse=True)
+def little_may_be_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge, 'MOST_UNREAD', MOST_UNREAD)
 
 
 @pytest.mark.parametrize('kind', [GRANT, CREDIT, BEAT, PART])
