@@ -161,6 +161,7 @@ def test_what_may_not_cross(value: object) -> None:
             encode(wrapped)
 
 
+@pytest.mark.slow
 def test_keys_that_collide_are_refused():
     """Ints that are equal modulo the prime of Python's hash would take hours as a table."""
     keys = [number * (2**61 - 1) for number in range(4000)]
