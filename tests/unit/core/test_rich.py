@@ -15,7 +15,9 @@ import re
 import resource
 import shutil
 import subprocess
+import sys
 import time
+from pathlib import PurePosixPath
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -212,6 +214,43 @@ def test_a_zone_that_is_not_here_keeps_its_offset() -> None:
     assert made.tzname(None) == 'CET'
     assert rich.make_zone((3600, None, None)).tzname(None) == ''
     assert rich.make_zone(None) is None
+
+
+def test_before_3_7_python_knows_no_seconds_of_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, 'version_info', (3, 6, 15))
+    assert rich.make_zone((3660, 'a', None)).utcoffset(None) == datetime.timedelta(seconds=3660)
+    for parts, name in ((61, 'a', 'No/Where'), 'a'), ((3601, None, 'No/Where'), 'No/Where'):
+        with pytest.raises(ValueError, match=f'the zone {name} is some seconds from a whole minute'):
+            rich.make_zone(parts)
+    monkeypatch.setattr(sys, 'version_info', (3, 7))
+    assert rich.make_zone((61, 'a', None)).utcoffset(None) == datetime.timedelta(seconds=61)
+
+
+@pytest.mark.parametrize(('name', 'there'), [('CET', 'CET'), (None, ''), ('Zürich', 'Z?rich')])
+def test_python_2_has_zones_of_ours(monkeypatch: pytest.MonkeyPatch, name: Any, there: str) -> None:
+    monkeypatch.delattr(datetime, 'timezone')
+    made = rich.make_zone((-3660, name, None))
+    assert type(made).__module__ == 'econtext.core.fixed'
+    assert (made.utcoffset(None), made.tzname(None)) == (datetime.timedelta(seconds=-3660), there)
+
+
+@pytest.mark.parametrize('value', [{1, 'a'}, frozenset([1]), {1: {2}}, [{1}], ({1},)])
+def test_what_marshal_carries_goes_as_it_is(value: Any) -> None:
+    found = rich.flat(value)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize('kind', [set, frozenset])
+def test_what_cannot_be_hashed_once_taken_apart_is_taken_apart_too(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rich.APART, 'pathlib.PurePosixPath', ('posixpath', lambda value: (['x'],)))
+    value = kind([Hashed()])
+    assert rich.flat(value) == (..., kind.__name__, (..., 'posixpath', ['x']))
+    assert rich.flat({Hashed(): 5}) == (..., 'dict', (..., 'posixpath', ['x']), 5)
+
+
+class Hashed(PurePosixPath):
+    """A value that is taken apart into what cannot be hashed."""
 
 
 def zones(monkeypatch: pytest.MonkeyPatch, *known: str) -> tuple[Any, list[str]]:

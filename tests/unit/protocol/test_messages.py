@@ -262,6 +262,21 @@ def test_a_shape_is_held() -> None:
         refuses(lambda body: flat.read(body, *shape), encode(value))
 
 
+@pytest.mark.parametrize('body', [b'X1:i1:', b't1:X1:i1:', b'X1:t1:i1:'])
+def test_a_tuple_has_one_tag(body: bytes) -> None:
+    for shape in flat.INTEGER, (flat.INTEGER,):
+        refuses(lambda body, shape=shape: flat.read(body, shape), body, 'other types')    # type: ignore[misc]
+
+
+@pytest.mark.parametrize('size', [-1, 3, 1 << 60])
+def test_no_more_is_taken_than_is_there(size: int) -> None:
+    reader = flat.Reader(b'ab')
+    with pytest.raises(BadFrame, match='breaks off'):
+        reader.take(size)
+    assert reader.take(2) == b'ab'
+    reader.end()
+
+
 def test_a_count_is_within_its_bounds() -> None:
     for count, fits in ((1, False), (2, True), (4, True), (5, False)):
         reader = flat.Reader(series('t', [None] * count))

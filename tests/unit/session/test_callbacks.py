@@ -332,6 +332,7 @@ def test_the_bytes_of_calls_are_charged(held: Scene) -> None:
     held.ask(body)
     assert held.near.conduct.account.bytes[ASKED] == len(body) + CHARGES[ASKED].each
     assert held.started[0].size == len(body)
+    assert held.started[0].holds is False   # until it is known
 
 
 def test_who_asks_and_reads_no_answer_is_ended(held: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

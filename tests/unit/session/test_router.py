@@ -385,7 +385,8 @@ def test_a_fault_of_ours_in_an_answer_is_told_to_who_asked(scene: Scene) -> None
     assert first == (RESULT, b'x')
     assert kind == FAILED
     assert isinstance(error, EcontextError)
-    assert [what for what, _ in scene.session.loop.failures] == [f'the answer to call {handle} could not be taken in']
+    ((what, cause),) = scene.session.loop.failures
+    assert (what, str(cause)) == (f'the answer to call {handle} could not be taken in', 'no memory')
     assert handle not in scene.session.router.asked
 
 
