@@ -400,6 +400,14 @@ def test_a_question_is_sent_and_has_a_handle_of_its_own(scene: Scene) -> None:
     assert scene.answers == []
 
 
+def test_a_handle_is_not_used_again_soon(scene: Scene) -> None:
+    handles = []
+    for _ in range(5):
+        handles.append(scene.ask(1))
+        scene.route(DEAD, 1, handles[-1])
+    assert len(set(handles)) == 5
+
+
 def test_handles_have_32_bits_are_not_0_and_not_in_use(scene: Scene) -> None:
     numbers = iter([1 << 32, scene.asked, (1 << 32) + scene.asked, (1 << 32) - 1])
     scene.session.router.count = lambda: next(numbers)
