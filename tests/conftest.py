@@ -1,7 +1,7 @@
 """What every test of the project gets: limits, leak checks, and the laboratory's parts as fixtures.
 
 Markers: `deadline(seconds)`, `leaks_allowed(reason)`, `every_python` (in every version of a child, not some),
-`controller_matrix` (also run on other controllers' Pythons).
+`controller_matrix` (also run on other controllers' Pythons), `slow` (not for scripts/quick).
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ MARKERS = (
     'leaks_allowed(reason): no check for leaked descriptors, threads and processes after this test',
     'every_python: run with a child of every version; else with those that differ most, and one of the rest',
     'controller_matrix: run with every supported Python as the controller',
+    'slow: takes more than a moment, or starts a process: not among the unit tests of scripts/quick',
 )
 
 _stderr = pytest.StashKey[int]()
 
-EXAMPLES = 500 if os.environ.get('CI') == 'true' else 200  # of each property
+# Of each property. scripts/mutation and scripts/quick ask for fewer.
+EXAMPLES = int(os.environ.get('ECONTEXT_EXAMPLES') or (500 if os.environ.get('CI') == 'true' else 200))
 hypothesis.settings.register_profile(
     'econtext', max_examples=EXAMPLES, deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])  # no_leaks: around all examples

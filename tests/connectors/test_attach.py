@@ -19,7 +19,7 @@ import pytest
 
 import econtext
 from econtext.controller.attach import server
-from lab import eventually, require
+from lab import eventually, pythons, require
 from lab.accounts import Accounts
 
 SRC = str(pathlib.Path(econtext.__file__).parents[1])
@@ -214,7 +214,7 @@ def test_others_do_not_get_in(
     broker.listen(path)
     os.chmod(path, 0o666)
     code = f'import socket; s = socket.socket(socket.AF_UNIX); s.connect({path!r}); print(s.recv(100))'
-    done = accounts['plain'].run('/usr/bin/python3', '-c', code)
+    done = accounts['plain'].run(pythons.everyones(), '-c', code)
     assert done.stdout == "b''\n", done.stderr
     eventually(lambda: 'another user' in caplog.text)
 

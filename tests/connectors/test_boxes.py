@@ -18,7 +18,7 @@ import pytest
 import econtext
 import lab
 from econtext.testing import check_connector
-from lab import engines, eventually, reach, roots
+from lab import engines, eventually, pythons, reach, roots
 from lab.accounts import Accounts
 from lab.engines import IMAGE, Podman
 from lab.sshd import Sshd
@@ -26,7 +26,6 @@ from lab.sshd import Sshd
 Start = Callable[[Any], econtext.Context]
 
 BIG = b'\0\r\n\x04\x1b' * 60_000  # what a terminal on the way would change
-NOBODY = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '/usr/bin/python3']
 SOURCES = f'{Path(econtext.__file__).parents[1]}:{Path(__file__).parent}'
 
 
@@ -134,7 +133,7 @@ def test_chroot_fails(broker: econtext.Broker, root: Path, noshell: Path, tmp_pa
     fails(broker.chroot(root, python='/usr/bin/python9'), 'no-python')
     fails(broker.chroot(root, chroot_path='/no-such/chroot'), 'not-found', '/no-such/chroot')
     assert broker.chroot(noshell, python='/usr/bin/python3').call(boxed.place)[2] == 'lab'
-    plain = broker.local(python=NOBODY)
+    plain = broker.local(python=pythons.nobodys())
     fails(plain.chroot(root), 'not-privileged', 'sudo()')
 
 
@@ -145,7 +144,7 @@ def test_unshare(broker: econtext.Broker) -> None:
     assert own.call(os.listdir, '/proc').count('1') == 1
     only = broker.unshare(namespaces=['net'])
     assert only.call(os.getppid) == os.getpid()
-    plain = broker.local(python=NOBODY)
+    plain = broker.local(python=pythons.nobodys())
     fails(plain.unshare(), 'not-privileged')
     mapped = plain.unshare(map_root=True, python='/usr/bin/python3')
     assert mapped.call(boxed.place)[:2] == (1, 0)
@@ -177,7 +176,7 @@ def test_nsenter(broker: econtext.Broker) -> None:
         net = broker.nsenter(pid, namespaces=['net'])
         assert net.call(boxed.interfaces) == ['lo']
         assert net.call(boxed.place)[3] != 'box'
-        fails(broker.local(python=NOBODY).nsenter(pid), 'not-privileged')
+        fails(broker.local(python=pythons.nobodys()).nsenter(pid), 'not-privileged')
     fails(broker.nsenter(pid), 'no-such-box', str(pid))
     reach.record('connector', 'nsenter by pid', tool('nsenter', '--version'))
 
@@ -332,7 +331,7 @@ def test_container_without_interpreter_or_shell(
 
 def test_docker_without_its_engine(broker: econtext.Broker, docker_args: list[str], tmp_path: Path) -> None:
     fails(broker.docker('box', docker_args=['-H', f'unix://{tmp_path}/no-such']), 'engine-down', 'DOCKER_HOST')
-    plain = broker.local(python=NOBODY)
+    plain = broker.local(python=pythons.nobodys())
     fails(plain.docker('box', docker_args=docker_args), 'engine-refused', 'access')
 
 

@@ -16,8 +16,6 @@ from lab import pythons, reach, require
 from lab.accounts import Accounts
 from lab.pythons import Interpreter
 
-PYTHON = '/usr/bin/python3'
-
 
 def fails(context: econtext.Context, kind: str, words: str = '') -> None:
     with pytest.raises(econtext.ConnectError) as caught:
@@ -52,7 +50,7 @@ def test_what_cannot_be_had(broker: econtext.Broker) -> None:
 def test_another_user(broker: econtext.Broker, accounts: Accounts, version: str | None) -> None:
     require('accounts')
     target = accounts['target']
-    python = str(pythons.public_python(version)) if version else PYTHON
+    python = str(pythons.public_python(version)) if version else pythons.everyones()
     child = broker.local(python=python, user=target.name, cwd=target.home, env={'USER': 'me'})
     assert child.call(os.getuid) == child.call(os.geteuid) == target.uid
     assert child.call(os.getgid) == target.gid
@@ -73,7 +71,7 @@ def test_an_interpreter_that_the_user_may_not_execute(
     broker: econtext.Broker, accounts: Accounts, tmp_path: pathlib.Path
 ) -> None:
     tmp_path.chmod(0o700)
-    (tmp_path / 'python').symlink_to(PYTHON)
+    (tmp_path / 'python').symlink_to(pythons.everyones())
     fails(broker.local(python=str(tmp_path / 'python'), user='ect_target'), 'no-python', 'cannot execute')
 
 

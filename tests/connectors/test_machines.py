@@ -21,13 +21,12 @@ import pytest
 import econtext
 import lab
 from econtext.testing import check_connector
-from lab import eventually, leaks, reach, roots, transcripts
+from lab import eventually, leaks, pythons, reach, roots, transcripts
 from lab.engines import IMAGE
 from lab.machines import Docker, Lxc, Lxd
 
 TRANSCRIPTS = Path(__file__).with_name('transcripts')
 BIG = b'\0\r\n\x04\x1b' * 60_000
-NOBODY = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '/usr/bin/python3']
 
 Start = Callable[..., econtext.Context]
 
@@ -75,7 +74,7 @@ def test_lxc_fails(broker: econtext.Broker, lxc: Lxc) -> None:
     fails(broker.lxc('no-such', lxc_args=lxc.args), 'not-running', 'check the name')
     fails(broker.lxc(lxc.idle, lxc_args=lxc.args), 'not-running', 'Start it')
     fails(broker.lxc(lxc.box, lxc_args=lxc.args, python='no-such-python'), 'no-python')
-    fails(broker.local(python=NOBODY).lxc(lxc.box, lxc_args=lxc.args), 'not-privileged', 'sudo()')
+    fails(broker.local(python=pythons.nobodys()).lxc(lxc.box, lxc_args=lxc.args), 'not-privileged', 'sudo()')
     fails(broker.lxc(lxc.box, lxc_path='no-such-attach'), 'not-found')
 
 
@@ -126,7 +125,7 @@ def test_systemd_nspawn_fails(broker: econtext.Broker, root: Path, tmp_path: Pat
     fails(broker.systemd_nspawn(tmp_path / 'no-such'), 'no-such-box', 'no-such')
     fails(broker.systemd_nspawn(root, user='nobody-there'), 'no-such-user', 'user=')
     fails(broker.systemd_nspawn(root, python='/no-such/python'), 'no-python', 'python=')
-    fails(broker.local(python=NOBODY).systemd_nspawn('/'), 'not-privileged', 'sudo()')
+    fails(broker.local(python=pythons.nobodys()).systemd_nspawn('/'), 'not-privileged', 'sudo()')
     fails(broker.systemd_nspawn(root, nspawn_path='no-such-nspawn'), 'not-found')
     (root / 'usr/bin/sh').unlink()
     fails(broker.systemd_nspawn(root), 'no-shell', 'python=')

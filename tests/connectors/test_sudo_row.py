@@ -11,7 +11,7 @@ import arrival
 import pytest
 
 import econtext
-from lab import need, otp, reach, sid
+from lab import need, otp, pythons, reach, sid
 from lab.accounts import RECORDS, Accounts
 
 
@@ -20,7 +20,7 @@ def become(broker: econtext.Broker, accounts: Accounts) -> Any:
     """Return a context as an account of that kind, without ssh between."""
 
     def start(kind: str, *changes: str) -> econtext.Context:
-        return broker.local(python=[*accounts[kind].argv('env', *changes), '/usr/bin/python3'], name=kind)
+        return broker.local(python=[*accounts[kind].argv('env', *changes), pythons.everyones()], name=kind)
 
     return start
 

@@ -262,7 +262,7 @@ def test_little_memory(broker: econtext.Broker, version: str) -> None:
 
 def test_no_further_process(broker: econtext.Broker, accounts: Accounts) -> None:
     odd = accounts['odd']
-    python = [*odd.argv(need('prlimit'), '--nproc=1:1'), '/usr/bin/python3']
+    python = [*odd.argv(need('prlimit'), '--nproc=1:1'), pythons.everyones()]
     assert 'processes' in fails(broker.local(python=python), 'died').remedy
     reach.record('host', 'a limit of one process', 'ConnectError died')
 

@@ -169,11 +169,11 @@ def with_doas_rules(folder: Path) -> list[str]:
 
 
 def remove() -> None:
-    """Remove the sudo rules, and every account with our prefix together with its processes and home."""
+    """Remove the sudo rules, and every account of ours together with its processes and home."""
     RULES_FILE.unlink(missing_ok=True)
     shutil.rmtree(RECORDS, ignore_errors=True)
     for entry in pwd.getpwall():
-        if entry.pw_name.startswith(PREFIX):
+        if entry.pw_name.removeprefix(PREFIX) in KINDS and entry.pw_name.startswith(PREFIX):
             _end_processes(entry.pw_uid)
             _run('userdel', '-r', '-f', entry.pw_name)
 

@@ -228,6 +228,8 @@ class Snapshot:
 
     def end_leaked(self) -> None:
         """Kill and reap the processes that were not there before, so that later tests do not meet them."""
+        if not has_children():
+            return
         for entry in reversed(descendants(os.getpid())):
             if entry.key in self.processes:
                 continue

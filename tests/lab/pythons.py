@@ -143,6 +143,19 @@ def public_python(version: str) -> Interpreter:
     return _copied(version)
 
 
+def everyones() -> str:
+    """Return the path of a Python 3 that every account of this machine can run: the system's, or a copy of this one."""
+    for path in ('/usr/bin/python3', '/usr/local/bin/python3'):
+        if _open_to_all(Path(path)):
+            return path
+    return str(public_python('%d.%d' % sys.version_info[:2]))
+
+
+def nobodys() -> list[str]:
+    """Return the command line of a Python 3 that runs as nobody; it needs root."""
+    return ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', everyones()]
+
+
 def micropython() -> str:
     """Return the path of a MicroPython; where there is none, skip the test, or fail it in CI."""
     from lab import program, unavailable

@@ -134,7 +134,7 @@ def test_cleanup_runs_to_its_end_where_there_are_no_threads(
     broker: econtext.Broker, caplog: pytest.LogCaptureFixture, way: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    context = broker.local(python='/usr/bin/python3', user=65534)
+    context = broker.local(python=pythons.everyones(), user=65534)
     pid = context.call(os.getpid)
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)

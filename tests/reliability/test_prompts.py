@@ -16,7 +16,7 @@ import pytest
 
 import econtext
 from econtext.parent.handshake import MOST
-from lab import eventually, leaks
+from lab import eventually, leaks, pythons
 from lab.accounts import Accounts
 from lab.sshd import Sshd
 
@@ -170,7 +170,7 @@ def test_closing_at_a_question(
 
 def test_sudo_loses_its_hop_at_a_question(broker: econtext.Broker, desk: Desk, accounts: Accounts) -> None:
     """The real one, of which no signal of ours ends it: it is hung up on."""
-    hop = broker.local(python=[*accounts['sudo'].argv(), '/usr/bin/python3'], name='hop').wait_ready()
+    hop = broker.local(python=[*accounts['sudo'].argv(), pythons.everyones()], name='hop').wait_ready()
     root = hop.sudo(password=desk)
     threads, futures = waits(root, 4)
     assert desk.entered.wait(30)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import heapq
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +170,7 @@ class FakePeer:
         self.threads = 1
         self.talked = self.same_python = False
         self.level = 100
-        self.python_version: tuple[int, ...] = (3, 12, 1)
+        self.python_version: tuple[int, ...] = sys.version_info[:3]
         self.executable, self.pid, self.magic = '/bin/python', 7, b''
         self.marshal_version = values.BINARY
         self.common: Mapping[str, Any] = {}

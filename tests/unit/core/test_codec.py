@@ -57,6 +57,17 @@ def types_in(value: Any) -> set[type]:
     return found
 
 
+@pytest.mark.parametrize(('value', 'data'), [
+    (None, b'n0:'), (True, b'o1:'), (False, b'o0:'), (0, b'i0:'), (255, b'iff:'), (-1, b'i-1:'),
+    (1.5, b'f8:?\xf8\0\0\0\0\0\0'), (b'\xff', b'b1:\xff'), (b'x' * 16, b'b10:' + b'x' * 16), ('ä', b'u2:\xc3\xa4'),
+    ('\ud800', b'u3:\xed\xa0\x80'), ((), b't0:'), ((1, None), b't2:i1:n0:'), ([b''], b'l1:b0:'),
+    ({1: 'a', 'b': 2}, b'd4:i1:u1:au1:bi2:'), (3j, b'x3:u7:complexf8:\0\0\0\0\0\0\0\0f8:@\x08\0\0\0\0\0\0'),
+    (bytearray(b'x'), b'b1:x'), (memoryview(b'x'), b'b1:x'), ({5}, b'x2:u3:seti5:'),
+])  # fmt: skip
+def test_what_goes_over_the_link(value: Any, data: bytes) -> None:
+    assert encode(value) == data
+
+
 @given(VALUES)
 def test_round_trip(value: Any) -> None:
     found = decode(encode(value))
@@ -150,6 +161,7 @@ def test_what_may_not_cross(value: object) -> None:
             encode(wrapped)
 
 
+@pytest.mark.slow
 def test_keys_that_collide_are_refused():
     """Ints that are equal modulo the prime of Python's hash would take hours as a table."""
     keys = [number * (2**61 - 1) for number in range(4000)]

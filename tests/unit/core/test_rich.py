@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
+import datetime
+import decimal
 import fractions
 import grp
 import ipaddress
@@ -12,7 +15,9 @@ import re
 import resource
 import shutil
 import subprocess
+import sys
 import time
+from pathlib import PurePosixPath
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -168,3 +173,149 @@ def test_of_whatever_it_is_made_it_is_whole_or_refused(name: str, parts: list[An
 def test_they_need_not_be_registered(kind: Any) -> None:
     with pytest.raises(TypeError, match='crosses without being registered'):
         econtext.register(kind)
+
+
+# -- times -------------------------------------------------------------------
+
+
+@WAYS
+@pytest.mark.parametrize('fold', [0, 1])
+def test_the_second_time_of_an_hour_that_comes_twice_stays_it(way: Any, fold: int) -> None:
+    for value in (datetime.datetime(2000, 10, 29, 2, 30, fold=fold), datetime.time(2, 30, 5, 7, fold=fold),
+                  datetime.datetime(2000, 10, 29, 2, 30, 5, 7, datetime.timezone.utc, fold=fold)):
+        found = way(value)
+        assert (found, found.fold, found.tzinfo) == (value, fold, value.tzinfo)
+
+
+@WAYS
+@pytest.mark.parametrize('seconds', [-86399, -60, -1, 0, 1, 3600, 86399])
+def test_a_zone_keeps_its_offset_and_its_name(way: Any, seconds: int) -> None:
+    zone = datetime.timezone(datetime.timedelta(seconds=seconds), 'a name')
+    value = datetime.datetime(2000, 1, 2, tzinfo=zone)
+    assert way(value).utcoffset() == zone.utcoffset(None)
+    assert way(value).tzname() == 'a name'
+
+
+@WAYS
+def test_a_zone_of_the_database_is_that_one(way: Any) -> None:
+    zoneinfo = pytest.importorskip('zoneinfo')
+    try:
+        zone = zoneinfo.ZoneInfo('Europe/Berlin')
+    except zoneinfo.ZoneInfoNotFoundError:
+        pytest.skip('no database of zones here')
+    found = way(datetime.datetime(2000, 7, 2, tzinfo=zone))
+    assert found.tzinfo is zone
+
+
+def test_a_zone_that_is_not_here_keeps_its_offset() -> None:
+    parts = 3600, 'CET', 'No/Where'
+    made = rich.make_zone(parts)
+    assert made == datetime.timezone(datetime.timedelta(hours=1), 'CET')
+    assert made.tzname(None) == 'CET'
+    assert rich.make_zone((3600, None, None)).tzname(None) == ''
+    assert rich.make_zone(None) is None
+
+
+def test_before_3_7_python_knows_no_seconds_of_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, 'version_info', (3, 6, 15))
+    assert rich.make_zone((3660, 'a', None)).utcoffset(None) == datetime.timedelta(seconds=3660)
+    for parts, name in ((61, 'a', 'No/Where'), 'a'), ((3601, None, 'No/Where'), 'No/Where'):
+        with pytest.raises(ValueError, match=f'the zone {name} is some seconds from a whole minute'):
+            rich.make_zone(parts)
+    monkeypatch.setattr(sys, 'version_info', (3, 7))
+    assert rich.make_zone((61, 'a', None)).utcoffset(None) == datetime.timedelta(seconds=61)
+
+
+@pytest.mark.parametrize(('name', 'there'), [('CET', 'CET'), (None, ''), ('Zürich', 'Z?rich')])
+def test_python_2_has_zones_of_ours(monkeypatch: pytest.MonkeyPatch, name: Any, there: str) -> None:
+    monkeypatch.delattr(datetime, 'timezone')
+    made = rich.make_zone((-3660, name, None))
+    assert type(made).__module__ == 'econtext.core.fixed'
+    assert (made.utcoffset(None), made.tzname(None)) == (datetime.timedelta(seconds=-3660), there)
+
+
+@pytest.mark.parametrize('value', [{1, 'a'}, frozenset([1]), {1: {2}}, [{1}], ({1},)])
+def test_what_marshal_carries_goes_as_it_is(value: Any) -> None:
+    found = rich.flat(value)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize('kind', [set, frozenset])
+def test_what_cannot_be_hashed_once_taken_apart_is_taken_apart_too(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rich.APART, 'pathlib.PurePosixPath', ('posixpath', lambda value: (['x'],)))
+    value = kind([Hashed()])
+    assert rich.flat(value) == (..., kind.__name__, (..., 'posixpath', ['x']))
+    assert rich.flat({Hashed(): 5}) == (..., 'dict', (..., 'posixpath', ['x']), 5)
+
+
+class Hashed(PurePosixPath):
+    """A value that is taken apart into what cannot be hashed."""
+
+
+def zones(monkeypatch: pytest.MonkeyPatch, *known: str) -> tuple[Any, list[str]]:
+    """Return zones, of which these are in the database, and the keys that are looked for on the disk."""
+    looked: list[str] = []
+
+    def look_up(key: str) -> Any:
+        looked.append(key)
+        return key.upper() if key.removeprefix('posix/').removeprefix('right/') in known else None
+
+    monkeypatch.setattr(rich, 'look_up', look_up)
+    monkeypatch.setattr(rich, 'database', lambda: frozenset(known))
+    return rich.Zones(), looked
+
+
+def test_a_zone_is_looked_for_once_before_and_after_the_database_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, looked = zones(monkeypatch, 'a/b', 'c/d')
+    assert [made.get('a/b'), made.get('a/b'), made.get('no'), made.get('no')] == ['A/B', 'A/B', None, None]
+    assert looked == ['a/b', 'no']
+    for number in range(rich.UNKNOWN):
+        made.get(f'x{number}')
+    assert len(looked) == rich.UNKNOWN + 1
+    looked.clear()
+    for key in 'c/d', 'posix/c/d', 'right/c/d':
+        assert [made.get(key), made.get(key)] == [key.upper()] * 2
+    assert looked == ['c/d', 'posix/c/d', 'right/c/d']
+    assert made.get('other/c/d') is None
+    assert made.get('POSIX/c/d') is None
+    assert len(looked) == 3
+    size = len(made.found)
+    for number in range(1000):
+        assert made.get(f'y{number}') is None
+    assert len(made.found) == size
+
+
+# -- makers ------------------------------------------------------------------
+
+
+def test_a_maker_makes_what_its_name_says() -> None:
+    assert rich.maker('datetime.date')(2000, 1, 2) == datetime.date(2000, 1, 2)
+    assert rich.maker('fractions.Fraction')(1, 3) == fractions.Fraction(1, 3)
+    assert rich.maker('decimal.Decimal', lambda kind, *args: (kind, args))('1', 2) == (decimal.Decimal, ('1', 2))
+
+
+@pytest.mark.parametrize('name', ['no_such_module.Thing', 'datetime.NoSuch'])
+def test_a_maker_of_what_is_not_here_gives_what_it_would_be_made_of(name: str) -> None:
+    for _ in range(2):
+        assert rich.maker(name)('text') == 'text'
+        assert rich.maker(name)(1, 2) == (1, 2)
+        assert rich.maker(name)() == ()
+        assert rich.maker(name, rich.make_structure)((1, 2), {'x': 1}) == (1, 2)
+        assert rich.maker(name, rich.make_uname)('a', 'b') == ('a', 'b')
+
+
+def test_a_module_that_is_not_here_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    real = builtins.__import__
+
+    def look(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == 'no_such_module':
+            looked.append(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, '__import__', look)
+    make = rich.maker('no_such_module.Thing')
+    assert looked == []     # before it is wanted
+    assert [make('x'), make('x')] == ['x', 'x']
+    assert looked == ['no_such_module']

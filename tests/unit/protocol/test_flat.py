@@ -123,6 +123,7 @@ class Over(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('body', [
     many(SIZE, lambda n: b'n0:'), many(SIZE, lambda n: b'l2:n0:n0:'),
     many(SIZE, lambda n: rich('uuid', text('%032x' % n))),

@@ -131,3 +131,21 @@ def test_refused_with_the_remedy(function: Any, remedy: str) -> None:
 def test_what_another_name_hides_is_refused() -> None:
     with pytest.raises(TypeError, match='call what the module holds'):
         name_of(shadow, 'program')
+
+
+def test_a_function_is_named_as_other_versions_know_it() -> None:
+    """In some versions it is of C, and has another name in a private module."""
+    for function in os.path.normpath, os.path.join, os.path.abspath:
+        assert name_of(function, 'program') == ('os.path', function.__name__.removeprefix('_path_'))
+
+
+def test_a_private_function_has_the_public_name_of_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    def private() -> None:
+        pass
+
+    private.__qualname__, private.__module__ = '_path_private', 'posix'
+    monkeypatch.setattr(os.path, '_hidden', private, raising=False)
+    with pytest.raises(TypeError, match='is not what this function is found under'):
+        name_of(private, 'program')
+    monkeypatch.setattr(os.path, 'shown', private, raising=False)
+    assert name_of(private, 'program') == ('os.path', 'shown')

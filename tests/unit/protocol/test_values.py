@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from econtext.controller.protocol import values
 from econtext.controller.protocol.values import encode, encode_call
 from econtext.core import rich
 
@@ -87,7 +88,7 @@ def holders(value: Any) -> list[Any]:
 
 @pytest.mark.parametrize('value', [
     CODE, test_a_call, len, Colour, object(), types, (lambda: 0), iter(()),
-], ids=repr)
+], ids=lambda value: type(value).__name__)
 def test_refused_wherever_it_is(value: Any) -> None:
     for holder in holders(value):
         with pytest.raises(TypeError, match=r'^web\.f: .*cannot cross'):
@@ -117,3 +118,83 @@ def test_what_is_too_deep() -> None:
         value = [value]
     with pytest.raises(ValueError, match='too deeply'):
         encode(value, 'f')
+
+
+# -- the version that the Python there reads ---------------------------------
+
+
+@pytest.mark.parametrize(('python', 'version'), [
+    ((), 1), ((2, 4), 1), ((2, 4, 6), 1), ((2, 5), 2), ((2, 5, 0), 2), ((2, 6), 2), ((3, 12, 1), 2)])  # fmt: skip
+def test_before_2_5_python_reads_version_1(python: tuple[int, ...], version: int) -> None:
+    assert values.version_for(python) == version
+
+
+def test_our_own_values_are_read_by_every_python() -> None:
+    assert values.plainest(('a', 1.5)) == marshal.dumps(('a', 1.5), 1) != marshal.dumps(('a', 1.5), 2)
+
+
+class There:
+    """A context that reads one version of marshal."""
+
+    def __init__(self, version: int) -> None:
+        self.marshal_version = version
+
+
+@pytest.mark.parametrize('value', [
+    1.5, [1.5], {'a': 1.5}, (Ellipsis,)[:0], {1, 2}, [{'a': frozenset([1])}],
+    {(1, 2): {3}}])  # fmt: skip
+def test_python_2_4_gets_what_it_reads(value: Any) -> None:
+    for version in 1, 2:
+        for context in [There(version), None][:3 - version]:
+            data = encode(value, 'f', context)
+            assert arrived(data) == value
+            call = encode_call('m', 'f', (value,), {'k': value}, context)
+            assert arrived(call) == ('m', 'f', (value,), {'k': value})
+            if version == 1:
+                # Neither a set nor a binary float is in it.
+                for body in data, call:
+                    assert marshal.dumps(marshal.loads(body), 1) == body
+                    assert not holds(marshal.loads(body), (set, frozenset))
+            elif not holds(value, (set, frozenset)):
+                assert data == marshal.dumps(value, 2)
+
+
+def holds(value: Any, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, kinds):
+        return True
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    return isinstance(value, (tuple, list)) and any(holds(item, kinds) for item in value)
+
+
+@pytest.mark.parametrize('levels', [199, 200, 201, 202])
+@pytest.mark.parametrize('wrap', [lambda value: [value], lambda value: (value,), lambda value: {'k': value}])
+@pytest.mark.parametrize('leaf', [1, uuid.UUID(int=1), 'c' * 700])
+def test_values_are_two_hundred_levels_deep_at_most(levels: int, wrap: Any, leaf: Any) -> None:
+    value = leaf
+    for _ in range(levels - (type(leaf) is uuid.UUID)):
+        value = wrap(value)
+    if levels <= 200:
+        assert arrived(encode(value, 'f')) == value
+        assert arrived(encode_call('m', 'f', (value,), {'k': value})) == ('m', 'f', (value,), {'k': value})
+        return
+    with pytest.raises(ValueError, match='f: a value is nested too deeply'):
+        encode(value, 'f')
+    for args, kwargs in ((value,), {}), ((), {'k': value}):
+        with pytest.raises(ValueError, match=r'm\.f: a value is nested too deeply'):
+            encode_call('m', 'f', args, kwargs)
+
+
+@pytest.mark.parametrize('value', [(...,), (..., 1), (..., 'set', 1)])
+def test_what_we_mark_is_no_value(value: Any) -> None:
+    with pytest.raises(TypeError, match=r'f: a builtins\.ellipsis cannot cross'):
+        encode(value, 'f')
+    assert arrived(encode([value], 'f')) == [value]    # in there nothing is taken for ours
+
+
+def test_code_is_refused_where_it_stands_in_a_call() -> None:
+    for args, kwargs in ((CODE,), {}), ((), {'k': CODE}), (([CODE],), {}), ((1, {CODE}), {'k': 1}), (({CODE: 1},), {}):
+        with pytest.raises(TypeError, match=r'm\.f: a builtins\.code cannot cross'):
+            encode_call('m', 'f', args, kwargs)
+    with pytest.raises(TypeError, match=r'm\.f: a builtins\.object cannot cross'):
+        encode_call('m', 'f', (object(),), {})

@@ -123,6 +123,7 @@ def raise_alarm(*_event: Any) -> None:
     raise Alarm
 
 
+@pytest.mark.slow
 def test_the_loop_is_led_on_whenever_a_handler_raises() -> None:
     """At thousands of random moments: a lock that stays held, or a leader that is gone, shows."""
     loop = ControllerLoop()

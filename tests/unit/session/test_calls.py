@@ -33,6 +33,8 @@ def test_a_call_asked_while_its_context_is_lost_is_answered(
         ask(os.getpid)
     assert not child.pending
 
+pytestmark = pytest.mark.slow
+
 
 def test_calls_that_are_over_here_count_until_they_are_answered(
     broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch

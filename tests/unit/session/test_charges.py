@@ -134,6 +134,7 @@ def test_the_page_has_the_table() -> None:
     assert told == charges | {(ERROR, True): tuple(OF_A_CAST)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('kind', 'handle', 'body'), CASES)
 def test_no_kind_takes_memory_without_end(scene: Any, kind: int, handle: int, body: bytes) -> None:
     """Whoever is to handle it does not, and its sender reads nothing."""

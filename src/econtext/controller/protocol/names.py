@@ -22,8 +22,8 @@ from econtext.core.labels import seen
 
 # Homes that differ between systems and versions -> where they are public.
 PUBLIC = {
-    'posix': ('os',),
-    'nt': ('os',),
+    'posix': ('os', 'os.path'),
+    'nt': ('os', 'os.path'),
     'posixpath': ('os.path', 'os'),
     'ntpath': ('os.path', 'os'),
     'genericpath': ('os.path',),
@@ -54,6 +54,9 @@ def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
         module, name = bound.__module__, f'{bound.__qualname__}.{function.__name__}'
     if module == MULTIPROCESSING:
         module = '__main__'
+    if name.startswith('_') and module in PUBLIC:
+        # From Python 3.13 on, os.path.normpath is `posix._path_normpath`.
+        module, name = public_name(function, module) or (module, name)
     for place in places(module):
         if reach(place, name) == function:
             return (main if place == '__main__' else place), name
@@ -141,6 +144,15 @@ def places(module: str) -> list[str]:
             if name in sys.stdlib_module_names and not name.startswith('_')
         ]
     return [*found, module]
+
+
+def public_name(function: Any, module: str) -> tuple[str, str] | None:
+    """Return the public place of a `function` whose name in the private `module` is another; None if it has none."""
+    for place in PUBLIC[module]:
+        for name, value in vars(sys.modules[place]).items() if place in sys.modules else ():
+            if value is function and not name.startswith('_'):
+                return place, name
+    return None
 
 
 def reach(module: str, name: str) -> Any:

@@ -203,7 +203,7 @@ class Callbacks:
             function = self.find(context, module, name)
             return RESULT, hand_over(values.encode(function(*args, **kwargs), f'{module}.{name}', context), context)
         except BaseException as error:
-            return ERROR, describe(error, f'{module}.{name}')
+            return ERROR, describe(error)
 
     def find(self, context: Peer, module: str, name: str) -> Function:
         places: list[Peer | Owner] = [*context.route(), self.broker]
@@ -260,8 +260,8 @@ def hanging(ring: list[Peer]) -> EcontextError:
         'have that function return what is needed, and call after it')
 
 
-def describe(error: BaseException, what: str) -> bytes:
-    """Return the answer that tells of `error`, which `what` has raised; never fails."""
+def describe(error: BaseException) -> bytes:
+    """Return the answer that tells of `error`, which a function has raised; never fails."""
     try:
         text = labels.cut(labels.message(error), labels.MESSAGE)
         if isinstance(error, NotAllowed):

@@ -69,6 +69,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     _watch: threading.Condition | None = None
     _compute: Callable[..., Any] | None = None
     _given_up = _dropped = _settled = False
+    # The answer is decoded; who watches may not be told yet.
+    _opened = False
     _waits: tuple[Wait, ...] = ()
     # What was printed before the answer, see ``output``.
     _mark = 0
@@ -170,15 +172,17 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                     f'{self._context.name}: the answer is here, but not decoded in time') from None
             except BaseException as error:
                 self._exception = error
+            # In this order: whoever sees no answer to decode sees that it was decoded.
+            self._opened = True
             self._compute = None
 
     def _is_answered(self) -> bool:
-        return self._state != RUNNING or self._compute is not None
+        return self._state != RUNNING or self._compute is not None or self._opened
 
     def _lead(self, deadline: float | None) -> None:
         """Run the loop until the answer is here, and all that was said before it."""
         context = self._context
-        if self._state != RUNNING or self._compute is not None:
+        if self._state != RUNNING or self._compute is not None or self._opened:
             lines = context.lines
             # concurrent.futures.wait asks with all conditions held: who handles the lines may want one of them.
             if (lines.queue or lines.running or lines.lines) and (
