@@ -16,6 +16,10 @@ Invariants:
 
 Fetched with the first command.  Entered by whoever carries out calls; input has a thread of its own.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 import atexit
 import errno
 import fcntl
@@ -128,7 +132,7 @@ def tell(group, number):
         return True
     except OSError:
         # Of another user, or gone.
-        return sys.exc_info()[1].errno == errno.EPERM
+        return sys.exc_info()[1].errno == errno.EPERM  # type: ignore[union-attr]
 
 
 def end_all():
@@ -217,7 +221,7 @@ class Running(object):
         try:
             found = self.poller.poll(pause * 1000)
         except select.error:
-            if sys.exc_info()[1].args[0] != errno.EINTR:
+            if sys.exc_info()[1].args[0] != errno.EINTR:  # type: ignore[union-attr]
                 raise
             return False
         for fd, _ in found:
@@ -305,6 +309,6 @@ class Running(object):
                 if poller.poll(TICK * 1000):
                     data = data[os.write(fd, data):]
             except (OSError, select.error):
-                if sys.exc_info()[1].args[0] not in (errno.EINTR, errno.EAGAIN):
+                if sys.exc_info()[1].args[0] not in (errno.EINTR, errno.EAGAIN):  # type: ignore[union-attr]
                     return False
         return not data

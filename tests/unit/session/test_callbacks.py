@@ -85,7 +85,7 @@ class Scene:
     def is_idle(self) -> None:
         assert self.callbacks.running == {}
         for peer in self.session.contexts.values():
-            assert peer.conduct.account.frames[ASKED] == peer.conduct.account.bytes[ASKED] == 0
+            assert peer.counters.account.frames[ASKED] == peer.counters.account.bytes[ASKED] == 0
 
 
 @pytest.fixture
@@ -330,7 +330,7 @@ def test_so_many_run_at_a_time_for_one_context(held: Scene, src: int) -> None:
 def test_the_bytes_of_calls_are_charged(held: Scene) -> None:
     body = held.request(double, 'x' * 1000)
     held.ask(body)
-    assert held.near.conduct.account.bytes[ASKED] == len(body) + CHARGES[ASKED].each
+    assert held.near.counters.account.bytes[ASKED] == len(body) + CHARGES[ASKED].each
     assert held.started[0].size == len(body)
     assert held.started[0].holds is False   # until it is known
 

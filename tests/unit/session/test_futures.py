@@ -208,7 +208,7 @@ def test_a_call_that_has_not_begun_is_withdrawn(peer: FakePeer) -> None:
 
 def test_a_call_that_has_begun_goes_on(peer: FakePeer) -> None:
     future = ask(peer)
-    peer.broker.loop.meanwhile = lambda: future.settle(BEGUN, b'')
+    peer.broker.loop.meanwhile = lambda: future.set_answer(BEGUN, b'')
     assert not future.cancel()
     assert (future.cancelled(), future.done()) == (False, False)
     assert peer.pending == {future}
@@ -270,8 +270,8 @@ def test_one_that_does_not_heed_it_costs_its_context(peer: FakePeer) -> None:
 
 def test_a_time_that_was_given_is_over_here_and_the_call_counts_there(peer: FakePeer) -> None:
     future = ask(peer)
-    future.timer = peer.broker.loop.at(0.0, lambda: None)
-    future.settle_by(functools.partial(int, '7'), peer.broker.loop.post)
+    future.timer = peer.broker.loop.call_at(0.0, lambda: None)
+    future.settle_by(functools.partial(int, '7'), peer.broker.loop.call_in_order)
     assert future.timer is not None
     assert future.timer.action is None
     assert peer.pending == {future}

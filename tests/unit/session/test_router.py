@@ -65,10 +65,10 @@ class Scene:
         if peer.via is None:
             with pytest.raises(BadFrame, match=why):
                 self.judge(kind, src, **frame)
-            assert not peer.conduct.guilty
+            assert not peer.counters.rejected
         else:
             assert self.judge(kind, src, **frame)
-            assert peer.conduct.guilty
+            assert peer.counters.rejected
             self.session.loop.run()
             assert [(each.id, why in text) for each, text in self.session.corrupted] == [(src, True)]
 
@@ -159,7 +159,7 @@ def test_heartbeats_are_between_neighbours(scene: Scene) -> None:
 
 @pytest.mark.parametrize('src', [1, 2])
 def test_as_many_modules_are_wanted_at_a_time(scene: Scene, src: int) -> None:
-    account = scene.session.contexts[src].conduct.account
+    account = scene.session.contexts[src].counters.account
     for _ in range(CHARGES[WANT].frames):
         assert scene.judge(WANT, src)
         assert account.take(WANT, 1)
@@ -185,9 +185,9 @@ def test_a_parent_reports_of_its_own_children(scene: Scene) -> None:
 
 
 def test_a_report_of_who_is_gone_is_late_and_one_of_nobody_refused(scene: Scene) -> None:
-    del scene.session.unburied[2]
+    del scene.session.unreaped[2]
     assert scene.judge(REPORT, 1, handle=2)
-    del scene.session.unburied[3]
+    del scene.session.unreaped[3]
     assert scene.judge(REPORT, 1, handle=scene.session.last_number)
     scene.refused('of nobody', REPORT, 1, handle=scene.session.last_number + 1)
 
@@ -224,14 +224,14 @@ def lose(peer: FakePeer) -> None:
     peer.error = peer.lost('it was closed')
 
 
-@pytest.mark.parametrize('given_up', ['lost', 'guilty'])
+@pytest.mark.parametrize('given_up', ['lost', 'rejected'])
 @pytest.mark.parametrize('kind', ANY_TIME)
 def test_what_a_lost_context_still_says_ends_nobody(scene: Scene, kind: int, given_up: str) -> None:
     for peer in (scene.near, scene.far):
         if given_up == 'lost':
             lose(peer)
         else:
-            peer.conduct.guilty = True
+            peer.counters.rejected = True
     heard = given_up == 'lost' and kind in (LOG, STDIO, REPORT, PART)
     if heard:
         assert scene.judge(kind, 1, handle=HONEST.get(kind, 1), size=LIMITS[kind])
@@ -260,12 +260,12 @@ def test_what_is_heard_of_a_lost_context_is_judged(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(('given_up', 'kinds'), [
-    ('', set(LIMITS)), ('lost', {LOG, STDIO}), ('guilty', set())])  # fmt: skip
+    ('', set(LIMITS)), ('lost', {LOG, STDIO}), ('rejected', set())])  # fmt: skip
 def test_of_large_frames_those_are_kept_that_are_heard(scene: Scene, given_up: str, kinds: set[int]) -> None:
     if given_up == 'lost':
         lose(scene.near)
     elif given_up:
-        scene.near.conduct.guilty = True
+        scene.near.counters.rejected = True
     assert {kind for kind in LIMITS if scene.session.router.parts.keeps(1, kind)} == kinds
     assert not any(scene.session.router.parts.keeps(9, kind) for kind in LIMITS)
 
@@ -312,7 +312,7 @@ def test_a_frame_for_another_or_from_nobody_is_dropped(scene: Scene) -> None:
 def test_of_a_lost_context_output_and_burials_are_carried_out(scene: Scene, kind: int) -> None:
     taken = handled(scene)
     lose(scene.near)
-    scene.far.conduct.guilty = True
+    scene.far.counters.rejected = True
     scene.route(kind, 1)
     scene.route(kind, 2)
     assert [src for src, _, _ in taken.frames] == ([1] if kind in (LOG, STDIO, REPORT, PART) else [])
@@ -425,7 +425,7 @@ def test_a_question_to_who_is_gone_is_answered_at_once(scene: Scene, why: str) -
     scene.ask(1, b'x' * 5000)
     assert scene.answers == [(DEAD, b'')]
     assert len(scene.near.link.frames) == (why != 'no link')
-    assert scene.near.burden.total == 0 or why == 'no context'
+    assert scene.near.backlog.total == 0 or why == 'no context'
 
 
 @pytest.mark.parametrize('kind', [RESULT, ERROR, DEAD])
@@ -433,21 +433,21 @@ def test_large_questions_are_counted_until_they_are_answered(scene: Scene, kind:
     from econtext.controller.session.backpressure import LARGE
 
     small = scene.ask(1, b'x' * (LARGE - 1))
-    assert scene.near.burden.total == 0
+    assert scene.near.backlog.total == 0
     large = scene.ask(1, b'x' * LARGE)
     more = scene.ask(1, b'x' * (LARGE + 7))
-    assert scene.near.burden.total == 2 * LARGE + 7
+    assert scene.near.backlog.total == 2 * LARGE + 7
     scene.route(kind, 1, small)
-    assert scene.near.burden.total == 2 * LARGE + 7
+    assert scene.near.backlog.total == 2 * LARGE + 7
     scene.route(kind, 1, large)
-    assert scene.near.burden.total == LARGE + 7
+    assert scene.near.backlog.total == LARGE + 7
     scene.route(kind, 1, more)
-    assert scene.near.burden.total == 0
+    assert scene.near.backlog.total == 0
 
 
 def test_an_answer_wakes_who_waits_for_room(scene: Scene) -> None:
     wait = scene.session.loop.waiter(None)
-    scene.near.burden.waits.append(wait)
+    scene.near.backlog.waits.append(wait)
     scene.route(RESULT, 1, scene.asked)
     assert wait.done
 
@@ -469,9 +469,9 @@ def test_who_reads_nothing_of_what_it_causes_is_ended(scene: Scene, kind: int) -
     router, each = scene.session.router, 1 << 7
     for _ in range(MOST_UNREAD // each):
         router.send(kind, 1, 1, b'')
-    assert not scene.near.conduct.guilty
+    assert not scene.near.counters.rejected
     router.send(kind, 1, 1, b'')
-    assert scene.near.conduct.guilty
+    assert scene.near.counters.rejected
     scene.session.loop.run()
     assert scene.session.corrupted == [(scene.near, UNREAD)]
 
@@ -479,7 +479,7 @@ def test_who_reads_nothing_of_what_it_causes_is_ended(scene: Scene, kind: int) -
 def test_bytes_count_in_what_is_unread(scene: Scene) -> None:
     scene.near.link.queue = [b'unread']
     scene.session.router.send(CREDIT, 1, 1, b'x' * MOST_UNREAD)
-    assert scene.near.conduct.guilty
+    assert scene.near.counters.rejected
 
 
 @pytest.mark.parametrize('honest', ['reads', 'is behind a hop', 'was sent what the program sends', 'is gone'])
@@ -494,7 +494,7 @@ def test_others_are_not(scene: Scene, honest: str) -> None:
             scene.session.router.send(CALL, 1, 1, b'x' * MOST_UNREAD)
         else:
             scene.session.router.send(CREDIT, peer.id, 1, b'x' * MOST_UNREAD)
-    assert not peer.conduct.guilty
+    assert not peer.counters.rejected
     assert len(peer.link.frames) == (6 if honest == 'was sent what the program sends' else 3)
 
 
