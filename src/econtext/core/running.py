@@ -70,7 +70,7 @@ def run(channel, words, options):
             # Python 2 has the same error for this and for the program.
             os.listdir(os.path.join(folder, '.'.encode('ascii')))
         except OSError:
-            error = sys.exc_info()[1]
+            error = sys.exc_info()[1]  # type: Any
             if error.errno != errno.EACCES or not os.access(folder, os.X_OK):
                 return 'cwd', errno.errorcode.get(error.errno, 'EIO'), error.strerror, folder
     try:

@@ -112,7 +112,7 @@ def test_code_of_our_own_goes_ahead_to_the_same_python(session: FakeSession, mon
     peer = add(session)
     peer.deliver([('lib', UNIT)])
     assert [frame[0] for frame in peer.link.frames] == [MODULE]
-    peer.kin = True
+    peer.same_python = True
     peer.link.frames.clear()
     peer.deliver([('lib', UNIT)])
     peer.deliver([('app', UNIT)])

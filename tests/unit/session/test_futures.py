@@ -27,7 +27,7 @@ def ask(peer: FakePeer) -> Future[Any]:
     future: Future[Any] = Future(peer)  # type: ignore[arg-type]
     future.function = ask
     peer.pending.add(future)
-    future.handle = peer.broker.router.ask(CALL, peer.id, b'', future.settle)
+    future.handle = peer.broker.router.ask(CALL, peer.id, b'', future.set_answer)
     peer.link.frames.clear()
     return future
 
@@ -67,7 +67,7 @@ def test_a_time_that_is_over_leaves_nothing_behind(peer: FakePeer) -> None:
 def test_what_was_answered_first_stands(peer: FakePeer) -> None:
     future = ask(peer)
     answer(future)
-    future.settle_by(lambda *_: 6)
+    future.set_outcome(lambda *_: 6)
     assert future.result() == 5
 
 
@@ -271,7 +271,7 @@ def test_one_that_does_not_heed_it_costs_its_context(peer: FakePeer) -> None:
 def test_a_time_that_was_given_is_over_here_and_the_call_counts_there(peer: FakePeer) -> None:
     future = ask(peer)
     future.timer = peer.broker.loop.call_at(0.0, lambda: None)
-    future.settle_by(functools.partial(int, '7'), peer.broker.loop.call_in_order)
+    future.set_outcome(functools.partial(int, '7'), peer.broker.loop.call_in_order)
     assert future.timer is not None
     assert future.timer.action is None
     assert peer.pending == {future}
