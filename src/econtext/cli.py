@@ -151,9 +151,9 @@ class Screen:
 
     def __init__(self, silent: bool) -> None:
         self.silent = silent
-        self.live = not silent and sys.stdout.isatty()
-        self.lock = threading.Lock()
-        self.running = ''
+        self.live: bool | Any = not silent and sys.stdout.isatty()
+        self.lock: threading.Lock = threading.Lock()
+        self.running: str = ''
         self.console: Any = None
         if self.live:
             with contextlib.suppress(ImportError):

@@ -14,17 +14,28 @@ import importlib
 import os
 import stat
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import econtext
 from econtext.controller.files.answers import taken
 from econtext.core import files
 
-try:
-    Base: Any = importlib.import_module('fsspec.spec').AbstractFileSystem
-except ImportError:
-    raise ImportError(
-        "econtext:// needs the package fsspec, which is not installed: run pip install 'econtext[fsspec]'") from None
+if TYPE_CHECKING:
+    class Base:
+        """The base class of fsspec, which has no types, as far as it is needed here."""
+
+        def __init__(self, **options: Any) -> None: ...
+        @classmethod
+        def _parent(cls, path: str) -> str: ...
+        def glob(self, path: str, **options: Any) -> list[str]: ...
+        def isdir(self, path: str) -> bool: ...
+else:
+    try:
+        Base = importlib.import_module('fsspec.spec').AbstractFileSystem
+    except ImportError:
+        raise ImportError(
+            "econtext:// needs the package fsspec, which is not installed: run pip install 'econtext[fsspec]'"
+        ) from None
 
 KINDS = {stat.S_IFREG: 'file', stat.S_IFDIR: 'directory', stat.S_IFLNK: 'link'}
 
@@ -33,7 +44,7 @@ class Contexts:
     """The contexts that were reached by URLs, of one broker."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.broker: econtext.Broker | None = None
         self.made: dict[str, econtext.Context] = {}
 
@@ -61,7 +72,7 @@ def start(broker: econtext.Broker, host: str) -> econtext.Context:
 CONTEXTS = Contexts()
 
 
-class ContextFileSystem(Base):  # type: ignore[misc]
+class ContextFileSystem(Base):
     """The files of a context, as a file system of fsspec."""
 
     protocol = 'econtext'
@@ -74,7 +85,7 @@ class ContextFileSystem(Base):  # type: ignore[misc]
         self.host = host
         #: Are folders made for the files that are written?
         self.auto_mkdir = auto_mkdir
-        self.context = context if context is not None else CONTEXTS.of(host)
+        self.context: econtext.Context = context if context is not None else CONTEXTS.of(host)
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from econtext.controller.fleet.requests import Connector
     from econtext.controller.fleet.sources import Hosts
 
-log = logging.getLogger('econtext')
+log: logging.Logger = logging.getLogger('econtext')
 
 
 class Broker(Names, Lifecycle, Allows):
@@ -91,25 +91,25 @@ class Broker(Names, Lifecycle, Allows):
             print(web.call(os.getloadavg))
     """
 
-    __reduce_ex__ = stays
-    offered = *Lifecycle.offered, 'close', 'fleet', 'listen'
+    __reduce_ex__: Callable[..., Any] = stays
+    offered: tuple[str, ...] = *Lifecycle.offered, 'close', 'fleet', 'listen'
 
     def __init__(
         self, *, forward: Iterable[str] = (), installed: Iterable[str] = (),
         allow_modules: Iterable[str] | None = None, deny_modules: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        self.modules = Modules(forward, installed, allow_modules, deny_modules)
-        self.preamble = packer.preamble(manifest.PREAMBLE)
-        self.loop = ControllerLoop()
-        self.router = ControllerRouter(self)
+        self.modules: Modules = Modules(forward, installed, allow_modules, deny_modules)
+        self.preamble: bytes = packer.preamble(manifest.PREAMBLE)
+        self.loop: ControllerLoop = ControllerLoop()
+        self.router: ControllerRouter = ControllerRouter(self)
         self.names: dict[Any, tuple[str, str]] = {}
-        self.channels = Channels(self)
-        self.callbacks = Callbacks(self)
+        self.channels: Channels = Channels(self)
+        self.callbacks: Callbacks = Callbacks(self)
         self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
-        self.closed = False
+        self.closed: bool = False
         self.attach_server: AttachServer | None = None
-        self.title = default_title()
+        self.title: str = default_title()
         #: The fleets' members, whose connecting is to end before this does.
         self.pools: weakref.WeakSet[Pool] = weakref.WeakSet()
         self.router.handle({

@@ -95,8 +95,8 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
     broker: Owner
     via: Context | None
     crosses_as = 'econtext'
-    __reduce_ex__ = stays
-    offered = (
+    __reduce_ex__: Callable[..., Any] = stays
+    offered: tuple[str, ...] = (
         *Connectors.offered,
         *('call', 'channel', 'close', 'map', 'options', 'shutdown', 'stream', 'submit', 'wait_ready'),
         *('executable', 'name', 'pid', 'python_version', 'via'),
@@ -126,11 +126,11 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
         #: What it was started with: answers to what is asked on the way, options.
         self.answers: Mapping[str, Secret] = {}
         self.children: dict[int, Context] = {}
-        self.lines = Lines(
+        self.lines: Lines = Lines(
             name, broker.loop, lambda size: broker.router.send(GRANT, self.id, size, b''), output_window)
-        self.level = self.lines.logger.getEffectiveLevel()
+        self.level: int = self.lines.logger.getEffectiveLevel()
         #: Has it printed anything since a call last ended?
-        self.talked = False
+        self.talked: bool = False
         self.timer: Timer | None = None
         self.common: Common = {}
         #: Tells the command by which it is started.
@@ -138,25 +138,25 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
         self.threads = 1
         #: Was its environment changed for the program that starts it?
         self.to_undo = False
-        self.heartbeat = 0.0
+        self.heartbeat: float = 0.0
         # With one_trip: what is started once there is a first call to send along.
         self.deferred: Birth | None = None
         # Where it is in its life, see ``session.states``; only advance() writes these three, under the lock.
         self._state, self._state_lock = NEW, threading.RLock()
-        self.ready = False
+        self.ready: bool = False
         #: Makes what is raised where no answer can come; None while one can.
         self.error: Callable[[], EcontextError] | None = None
         #: Was anybody told so?
-        self.reported = False
+        self.reported: bool = False
         #: Were shutdown() or close() called?
-        self.shut = False
-        self.counters = Counters()
+        self.shut: bool = False
+        self.counters: Counters = Counters()
         self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
         self.waits: list[Wait] = []
         #: Futures without an answer.
         self.pending: set[Future[Any]] = set()
-        self.backlog = Backlog(broker.loop, self.pending)
-        self.plainly = Options(self, None)
+        self.backlog: Backlog = Backlog(broker.loop, self.pending)
+        self.plainly: Options = Options(self, None)
 
     def __repr__(self) -> str:
         state = 'lost' if self.error else 'ready' if self.ready else 'starting'

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from econtext.controller.session.channels import Channels
     from econtext.controller.session.router import ControllerRouter
 
-log = logging.getLogger('econtext')
+log: logging.Logger = logging.getLogger('econtext')
 
 DISOWNED = 'this process was forked off the one that started it: make a broker of its own'
 CLOSING = 8.0   # seconds that closing takes at most, the handling of what was printed included
@@ -84,7 +84,7 @@ class Lifecycle(Connectors[Context]):
     modules: Modules
     channels: Channels
     closed: bool
-    disowned = False    # was this process forked off the one that has the contexts?
+    disowned: bool = False    # was this process forked off the one that has the contexts?
     title: str
 
     def __init__(self) -> None:
@@ -92,10 +92,10 @@ class Lifecycle(Connectors[Context]):
         self.births: dict[int, children.Birth] = {}
         # Contexts whose program has not been waited for yet.
         self.unreaped: dict[int, Context] = {}
-        self.same_python = bytecode.SamePython()
-        self.names_used = loggers.Names()
-        self.numbers = itertools.count(1)
-        self.last_number = 0
+        self.same_python: bytecode.SamePython = bytecode.SamePython()
+        self.names_used: loggers.Names = loggers.Names()
+        self.numbers: itertools.count[int] = itertools.count(1)
+        self.last_number: int = 0
         # Those that could not be started.
         self.unreported: deque[Context] = deque(maxlen=1000)
 

@@ -23,6 +23,7 @@ thread that leads, holding the link's lock.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from typing import Any, Protocol
 
     from econtext.core.interfaces import Home
@@ -58,7 +59,7 @@ except AttributeError:
 
 BRIEF = 64          # bytes, enough for what tells that a large frame begins
 # Since Python 3.3.
-writev = getattr(os, 'writev', None)
+writev = getattr(os, 'writev', None)  # type: Any
 MOST = 64           # buffers in one step
 
 LARGE = 1 << 15     # bytes still to come, from which it is worth a buffer of its own
@@ -73,22 +74,22 @@ class Bulk(object):
         self.router = router
         self.parts = parts
         # Its own by now, for it is open.
-        self.lock = link.lock
-        self.lanes = Lanes()
-        self.turns = self.lanes.turns
+        self.lock = link.lock  # type: LockType
+        self.lanes = Lanes()  # type: Lanes
+        self.turns = self.lanes.turns  # type: list[tuple[int, int]]
         self.file = None  # type: Any
         self.buffer = None  # type: Any
         self.finish = None  # type: Any
-        self.have = 0
+        self.have = 0  # type: int
         # Bytes of the frame behind those that `buffer` is for, where it goes on in parts.
-        self.left = 0
+        self.left = 0  # type: int
         # Told of what was read here, for the way on may be full; and when that is empty.
         self.backlog = backlog
         self.outlet = None  # type: Outlet | None
         # Asked before each frame whether the other end is to be given it still, see ``judge``.
         self.restraint = None  # type: Restraint | None
         # Bytes to read at a time: behind a large frame comes another, as a rule.
-        self.most = CHUNK
+        self.most = CHUNK  # type: int
 
     # Sending.
 

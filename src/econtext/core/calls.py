@@ -44,7 +44,7 @@ class Dispatcher(object):
         # type: (Child) -> None
         self.child = child
         self.calls = []  # type: list[tuple[int, int, bytes]]
-        self.waiter = Waiter(child.loop)
+        self.waiter = Waiter(child.loop)  # type: Waiter
 
     def receive(self, src, handle, body):
         # type: (int, int, bytes) -> None

@@ -22,10 +22,13 @@ Fetched when the first channel comes.  ``receive`` is entered by the thread that
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from typing import Any
 
     from econtext.core.interfaces import Home
+    from econtext.core.loop import Loop
+    from econtext.core.router import Router
 
 import sys
 try:
@@ -49,7 +52,7 @@ from econtext.core.loop import Waiter
 from econtext.core.wire import CLOSE, CREDIT, DATA, EMPTY, BadFrame
 
 LEAST = 64          # bytes that a value counts for at least: what it takes to hold it
-BEGINNING = allocate_lock()     # calls may begin in several threads
+BEGINNING = allocate_lock()  # type: LockType  # calls may begin in several threads
 WINDOW = 1 << 20    # bytes
 # What a CLOSE may have in its body, and then it is no close by who sends it.
 OVER = '!'.encode()     # down: no call holds the channel any more
@@ -67,13 +70,13 @@ class End(object):
         self.handle = handle
         self.window = window
         # Held while a number below changes, and until what was paid for is on its way.
-        self.lock = allocate_lock()
+        self.lock = allocate_lock()  # type: LockType
         self.inbox = deque()    # type: deque[bytes]
-        self.credit = window    # what we may send
-        self.granted = window   # what the peer may send
-        self.taken = 0          # what was taken and not granted again
-        self.ours = True        # we may send
-        self.theirs = True      # they may send
+        self.credit = window  # type: int  # what we may send
+        self.granted = window  # type: int  # what the peer may send
+        self.taken = 0  # type: int  # what was taken and not granted again
+        self.ours = True  # type: bool  # we may send
+        self.theirs = True  # type: bool  # they may send
         # How many objects stand for it, where it was handed to.
         self.held = 0
         # Why it ended, if not by a close.
@@ -228,14 +231,14 @@ class Holders(object):
 
     def __init__(self, home):
         # type: (Home) -> None
-        self.loop = home.loop
-        self.router = home.router
+        self.loop = home.loop  # type: Loop
+        self.router = home.router  # type: Router
         # (owner, handle) -> our end, and frames that came before it was made.
         self.ends = {}  # type: dict[tuple[int, int], End]
         self.orphans = {}  # type: dict[tuple[int, int], list[tuple[int, bytes]]]
         self.dropped = []  # type: list[End]
         # Held while an end is made, and by who has a frame and no end for it.
-        self.lock = allocate_lock()
+        self.lock = allocate_lock()  # type: LockType
         home.supervisor.before_answer.insert(0, self.let_go)
         handlers = dict([(kind, self.handler(kind)) for kind in (DATA, CLOSE, CREDIT)])
         bulk.settle(home)

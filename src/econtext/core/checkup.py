@@ -3,11 +3,15 @@ What ``econtext.doctor`` has a context do, to see whether all of it works.
 
 Fetched when it is called for, which is a test of that too.  Main thread.
 """
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 import os
 import sys
 import time
 
-now = getattr(time, 'monotonic', time.time)
+now = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
 
 
 def whereabouts():

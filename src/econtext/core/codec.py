@@ -25,7 +25,7 @@ from econtext.core.wire import EMPTY
 
 Text = type(EMPTY.decode('ascii'))  # type: Any
 try:
-    Long = long  # type: ignore[name-defined]
+    Long = long  # type: type[int]  # type: ignore[name-defined]
     BYTES = 's'     # to whoever wrote it, a Python 2 str is text
     native = lambda text: text.encode('utf-8')  # type: Any
 except NameError:

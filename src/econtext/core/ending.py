@@ -14,6 +14,7 @@ entered by the main thread.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from econtext.core.interfaces import Home
@@ -28,7 +29,7 @@ except ImportError:
 
 PAUSE = 0.0005      # seconds between looks; it grows
 LONGEST = 0.02
-clock = getattr(time, 'monotonic', time.time)
+clock = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
 # The functions of econtext in which a thread waits, and may be called away.
 WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch')
            for name in ('turn', 'park')]

@@ -184,7 +184,8 @@ class Elsewhere(object):
         # In annotations: ``Broker | None``, ``Future[int]``.
         return self
 
-    __ror__ = __getitem__ = __or__
+    __ror__ = __or__
+    __getitem__ = __or__
 
 
 def furnish(package):

@@ -19,11 +19,13 @@ leads, the rest by any.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Sequence
     from typing import Any
 
     from econtext.core.interfaces import Home
     from econtext.core.logs import Logs
+    from econtext.core.loop import Reader
 
 import select
 import sys
@@ -54,7 +56,7 @@ class Credit(object):
 
     def __init__(self, window):
         # type: (int) -> None
-        self.left = window
+        self.left = window  # type: int
 
     def spend(self, size):
         # type: (int) -> bool
@@ -77,19 +79,19 @@ class Flow(object):
     def __init__(self, home, logs):
         # type: (Home, Logs) -> None
         self.home = home
-        self.credit = Credit(home.settings.get('window', WINDOW))
-        self.lock = allocate_lock()
+        self.credit = Credit(home.settings.get('window', WINDOW))  # type: Credit
+        self.lock = allocate_lock()  # type: LockType
         self.holder = None  # type: Any
-        self.gone = False
+        self.gone = False  # type: bool
         self.waiters = []  # type: list[Waiter]
         # Pipes that are not watched for lack of credit.
         self.held = []  # type: list[int]
         # What sends log records, once the application has imported ``logging``.
         self.records = None  # type: Any
-        self.pipes = make_poller()[0]
+        self.pipes = make_poller()[0]  # type: Any
         # Only of epoll may two threads ask at a time.
-        self.shared = hasattr(self.pipes, 'close')
-        self.readers = logs.readers
+        self.shared = hasattr(self.pipes, 'close')  # type: bool
+        self.readers = logs.readers  # type: dict[int, Reader]
         for fd in self.readers:
             self.pipes.register(fd, select.POLLIN)
             home.loop.watched[fd] = self

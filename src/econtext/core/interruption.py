@@ -40,7 +40,7 @@ class Aim(object):
     def __init__(self, supervisor):
         # type: (Calls) -> None
         self.supervisor = supervisor
-        self.error = sys.modules['econtext'].Interrupted
+        self.error = sys.modules['econtext'].Interrupted  # type: Any
         self.calls = {}  # type: dict[Any, bool]
 
     def on_signal(self, number, frame):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from econtext.core.interfaces import Below, Call, Holding, Leaving, Loading
 
     from econtext.core.main import Child
+    from econtext.core.loop import Loop
+    from econtext.core.router import Router
 
 import marshal
 import os
@@ -147,22 +149,22 @@ class Life(object):
     away = None  # type: Call | None
     root = None  # type: Any
     # Whether the main thread stood where nothing may be raised when the signal came.
-    deaf = False
+    deaf = False  # type: bool
     # Of the end, where no thread is to be had that sees to it.
     deadline = None  # type: float | None
 
     def __init__(self, child, settings):
         # type: (Child, dict[str, Any]) -> None
         self.settings = settings
-        self.preamble = child.preamble
-        self.loop = child.loop
-        self.router = child.router
-        self.link = child.link
+        self.preamble = child.preamble  # type: bytes
+        self.loop = child.loop  # type: Loop
+        self.router = child.router  # type: Router
+        self.link = child.link  # type: Link
         self.importer = Loader(child.importer, self)  # type: Loading
-        self.level = settings['level']
-        self.flow = Flow(self, child.logs)
-        self.supervisor = Supervisor(self, child.dispatcher)
-        self.watch = Watch(self)
+        self.level = settings['level']  # type: int
+        self.flow = Flow(self, child.logs)  # type: Flow
+        self.supervisor = Supervisor(self, child.dispatcher)  # type: Supervisor
+        self.watch = Watch(self)  # type: Watch
 
     def hook(self, logging):
         # type: (Any) -> None

@@ -26,6 +26,7 @@ is for the thread that leads.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from typing import Any, Protocol
 
@@ -110,7 +111,7 @@ class Waiter(object):
     done = leads = False
     gate = None  # type: Any
     kind = None  # type: int | None
-    body = EMPTY
+    body = EMPTY  # type: bytes
 
     def __init__(self, loop):
         # type: (Loop) -> None
@@ -124,15 +125,17 @@ class Waiter(object):
 
 
 class Loop(object):
+    poller = None  # type: Any
+    patience = -1  # type: float
     def __init__(self):
         # type: () -> None
-        self.poller, self.patience = make_poller()  # type: tuple[Any, float]
+        self.poller, self.patience = make_poller()
         self.watched = {}  # type: dict[int, Watcher]
-        self.lock = allocate_lock()
-        self.led = False
+        self.lock = allocate_lock()  # type: LockType
+        self.led = False  # type: bool
         self.parked = {}  # type: dict[Waiter, bool]
-        self.turns = 0
-        self.relief = Waiter(self)
+        self.turns = 0  # type: int
+        self.relief = Waiter(self)  # type: Waiter
         # How whoever leads waits, and all others: `turn` and `park`; a ``watch`` once there is one.
         self.ways = self  # type: Ways
 
@@ -253,7 +256,7 @@ class Reader(object):
         self.loop = loop
         self.fd = fd
         self.receive = receive
-        self.lock = allocate_lock()
+        self.lock = allocate_lock()  # type: LockType
         harden(fd)
         loop.watch(fd, self)
 
@@ -305,15 +308,15 @@ class Link(Reader):
         self.router = router
         self.admission = router  # type: Admission
         self.owner = owner
-        self.receive = self.decode
+        self.receive = self.decode  # type: Callable[[bytes], Any]
         # What sends, writes and reads on it: `send`, `flush` and `ready`; ``bulk`` once that is there.
         self.transport = self  # type: Transport
-        self.lock = allocate_lock()
-        self.out = -1
+        self.lock = allocate_lock()  # type: LockType
+        self.out = -1  # type: int
         self.queue = []  # type: list[Any]
-        self.writing = allocate_lock()
+        self.writing = allocate_lock()  # type: LockType
         self.decoder = Decoder(
-            lambda *header: self.admission.accepts(self, *header))
+            lambda *header: self.admission.accepts(self, *header))  # type: Decoder
 
     def open(self, fd, out):
         # type: (int, int) -> None

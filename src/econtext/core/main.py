@@ -39,12 +39,13 @@ class Child(object):
     def __init__(self, preamble):
         # type: (bytes) -> None
         self.preamble = preamble
-        self.loop = Loop()
-        self.router = Router()
-        self.link = self.router.up = Link(self.loop, self.router, self)
-        self.logs = Logs(self.loop, self.router)
-        self.importer = Importer()
-        self.dispatcher = Dispatcher(self)
+        self.loop = Loop()  # type: Loop
+        self.router = Router()  # type: Router
+        self.link = Link(self.loop, self.router, self)  # type: Link
+        self.router.up = self.link
+        self.logs = Logs(self.loop, self.router)  # type: Logs
+        self.importer = Importer()  # type: Importer
+        self.dispatcher = Dispatcher(self)  # type: Dispatcher
         self.router.handle({
             MODULE: self.importer.receive, CALL: self.dispatcher.receive})
 

@@ -33,7 +33,7 @@ class Fields(object):
     def __init__(self, kind):
         # type: (Any) -> None
         self.kind = kind
-        self.names = parameters(kind)
+        self.names = parameters(kind)  # type: tuple[str, ...]
 
     def apart(self, value):
         # type: (Any) -> dict[str, Any]
@@ -104,7 +104,7 @@ class Pair(object):
         # type: (Any, Any, Any) -> None
         self.kind = kind
         self.reduce = reduce
-        self.restore = restore or kind
+        self.restore = restore or kind  # type: Any
 
     def apart(self, value):
         # type: (Any) -> tuple[Any, ...]

@@ -32,7 +32,9 @@ class Gate(object):
 
     def __init__(self):
         # type: () -> None
-        self.read, self.write = os.pipe()
+        pipe = os.pipe()
+        self.read = pipe[0]  # type: int
+        self.write = pipe[1]  # type: int
 
     def release(self):
         # type: () -> None
@@ -56,7 +58,7 @@ class Pipes(object):
     def __init__(self, loop):
         # type: (Loop) -> None
         self.loop = loop
-        self.main = get_ident()
+        self.main = get_ident()  # type: int
 
     def park(self, waiter):
         # type: (Any) -> None

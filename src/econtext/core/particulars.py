@@ -140,7 +140,7 @@ class Plain(object):
 
     def __init__(self):
         # type: () -> None
-        self.left = ITEMS
+        self.left = ITEMS  # type: int
 
     def copy(self, value, depth):
         # type: (Any, int) -> Any

@@ -49,10 +49,12 @@ if TYPE_CHECKING:
 
 import struct
 try:
-    view = window = memoryview  # type: Any
+    view = memoryview  # type: Any
+    window = memoryview  # type: Any
     block = bytearray  # type: Any
 except NameError:
-    view = block = None
+    view = None
+    block = None
     window = buffer  # type: ignore[name-defined]
 try:
     import mmap
@@ -98,10 +100,10 @@ class Whole(object):
 
     def __init__(self, kind, dst, src, handle, tag, data):
         # type: (int, int, int, int, bytes, bytes) -> None
-        self.header = dst, src, handle
-        self.head = struct.pack(OPENING, kind, len(tag) + len(data)) + tag
-        self.data = window(data)
-        self.at = 0
+        self.header = dst, src, handle  # type: tuple[int, int, int]
+        self.head = struct.pack(OPENING, kind, len(tag) + len(data)) + tag  # type: bytes
+        self.data = window(data)  # type: Any
+        self.at = 0  # type: int
         self.allowed = AHEAD
 
     def part(self):
@@ -185,7 +187,7 @@ class Begun(object):
         self.handle = handle
         self.size = size
         self.kept = kept
-        self.have = 0
+        self.have = 0  # type: int
         self.pieces = []  # type: list[Any]
         self.room = None  # type: Any
         if view and kept:

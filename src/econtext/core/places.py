@@ -29,7 +29,7 @@ class Place(object):
         """One of ``sys.path_hooks``."""
         if path[:len(PREFIX)] != PREFIX:
             raise ImportError(path)
-        self.package = path[len(PREFIX):]
+        self.package = path[len(PREFIX):]  # type: str
 
     def find_spec(self, name, target=None):
         # type: (str, Any) -> None

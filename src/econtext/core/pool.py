@@ -11,6 +11,7 @@ Sent ahead of the first cast.  ``give`` is entered by the thread that leads.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from typing import Any
 
     from econtext.core.interfaces import Calls
@@ -27,12 +28,12 @@ class Pool(object):
     def __init__(self, supervisor, threads):
         # type: (Calls, int) -> None
         self.supervisor = supervisor
-        self.lock = allocate_lock()
+        self.lock = allocate_lock()  # type: LockType
         self.queue = []  # type: list[tuple[int, int, bytes]]
         # Threads that may still be started; those that have nothing to do.
-        self.startable = threads - 1
+        self.startable = threads - 1  # type: int
         self.idle = []  # type: list[Worker]
-        self.main_is_idle = True
+        self.main_is_idle = True  # type: bool
 
     def take_over(self):
         # type: () -> None
@@ -91,7 +92,7 @@ class Worker(object):
     def __init__(self, pool, call):
         # type: (Pool, tuple[int, int, bytes]) -> None
         self.pool = pool
-        self.call = call
+        self.call = call  # type: tuple[int, int, bytes]
         self.waiter = None  # type: Any
 
     def take(self, call):

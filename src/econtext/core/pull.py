@@ -68,7 +68,7 @@ class Loader(Importer):
     def __init__(self, importer, home):
         # type: (Importer, Home) -> None
         """Take the place of `importer`."""
-        self.units = importer.units
+        self.units = importer.units  # type: dict[Any, Any]
         self.home = home
         sys.meta_path[sys.meta_path.index(importer)] = self
         # For who looks for the lines of what was imported by then.
@@ -118,12 +118,12 @@ class Pull(object):
         # type: (Home, dict[str, Callable[[Any], Any]]) -> None
         self.home = home
         # Called with modules of these names, once they are there.
-        self.hooks = dict(hooks)
+        self.hooks = dict(hooks)  # type: dict[str, Callable[[Any], Any]]
         self.hooks.update({'pkgutil': self.furnish, 'importlib._common': self.furnish})
         # (thread, name) that other finders are being asked for.
         self.asking = {}  # type: dict[tuple[int, str], bool]
         # Installed packages lie behind the standard library's own folders.
-        self.standard = []
+        self.standard = []  # type: list[str]
         for folder in sys.path:
             if '-packages' in folder:
                 break

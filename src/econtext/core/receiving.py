@@ -83,31 +83,39 @@ class Receiver(object):
         self.port = port
         self.target = target
         self.file = file
-        self.name = options.get('name')
-        self.into = options.get('into', False)
-        self.mode = options.get('mode')
-        self.modes = options.get('modes', True)
-        self.times = options.get('times', True)
-        self.owner = options.get('owner')
-        self.compare = options.get('compare')
+        self.name = options.get('name')  # type: Any
+        self.into = options.get('into', False)  # type: Any
+        self.mode = options.get('mode')  # type: Any
+        self.modes = options.get('modes', True)  # type: Any
+        self.times = options.get('times', True)  # type: Any
+        self.owner = options.get('owner')  # type: Any
+        self.compare = options.get('compare')  # type: str | None
         if self.compare == 'always':
             self.compare = None
-        self.delete = options.get('delete', False)
-        self.resume = options.get('resume', False)
-        self.durable = options.get('durable')
-        self.most_mode = EVERY_MODE
+        self.delete = options.get('delete', False)  # type: Any
+        self.resume = options.get('resume', False)  # type: Any
+        self.durable = options.get('durable')  # type: bool | None
+        self.most_mode = EVERY_MODE  # type: int
         if options.get('safe'):
             self.most_mode = SAFE_MODE
-        self.watch = watch or transfer.Watch()
-        self.algorithm = ''
+        self.watch = watch or transfer.Watch()  # type: Any
+        self.algorithm = ''  # type: str
         self.batches = []   # type: list[list[Entry]]
         # (path, identity, names that were there, the last name that was listed)
         self.stack = []     # type: list[list[Any]]
-        self.begun = self.single = self.checked = self.tree = False
+        self.begun = False  # type: bool
+        self.single = False  # type: bool
+        self.checked = False  # type: bool
+        self.tree = False  # type: bool
         self.now = None     # type: Any
-        self.fd = self.beside = self.running = None  # type: Any
-        self.path = target
-        self.files = self.bytes = self.same = self.deleted = 0
+        self.fd = None  # type: Any
+        self.beside = None  # type: Any
+        self.running = None  # type: Any
+        self.path = target  # type: bytes
+        self.files = 0  # type: int
+        self.bytes = 0  # type: int
+        self.same = 0  # type: int
+        self.deleted = 0  # type: int
         self.digest = None  # type: Any
         self.ids = {}       # type: dict[tuple[str, str], Any]
         self.looked = EMPTY
@@ -457,7 +465,7 @@ class Receiver(object):
     def begin(self, entry, start):
         # type: (Entry, int) -> None
         self.running = SUMS[self.algorithm]()
-        self.hole = False
+        self.hole = False  # type: bool
         if self.file is not None:
             return
         if entry.partial is not None:

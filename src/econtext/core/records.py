@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from econtext.core.interfaces import Home
+    from econtext.core.interfaces import Home, Output
 
 import time
 
@@ -60,10 +60,11 @@ class Records(object):
     def __init__(self, home):
         # type: (Home) -> None
         self.home = home
-        self.flow = home.flow
+        self.flow = home.flow  # type: Output
         # Those of a thread that could not wait.
         self.later = []  # type: list[bytes]
-        self.kept = self.lost = 0
+        self.kept = 0  # type: int
+        self.lost = 0  # type: int
 
     def log(self, body):
         # type: (bytes) -> None

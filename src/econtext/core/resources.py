@@ -13,6 +13,7 @@ Entered by whichever thread asks.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from econtext.core.interfaces import Home
@@ -111,7 +112,7 @@ class Reader(object):
 
     def __init__(self, importer, package):
         # type: (Importer, str) -> None
-        self.root = Resource(importer, package, [])
+        self.root = Resource(importer, package, [])  # type: Resource
 
     def files(self):
         # type: () -> Resource
@@ -210,7 +211,7 @@ class Resource(object):
         # type: () -> str
         return (self.parts or [self.package[self.package.rfind('.') + 1:]])[-1]
 
-    name = property(get_name)
+    name = property(get_name)  # type: property
 
     def __str__(self):
         # type: () -> str
@@ -283,7 +284,8 @@ def made_of(files):
 
 METHODS = {'get_source': get_source, 'get_data': get_data,
            'is_package': is_package, 'get_filename': get_filename,
-           'get_resource_reader': get_resource_reader, 'find_distributions': find_distributions}
+           'get_resource_reader': get_resource_reader, 'find_distributions': find_distributions,
+           }  # type: dict[str, Callable[..., Any]]
 
 
 def bind(importer, name):

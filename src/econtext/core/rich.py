@@ -31,7 +31,7 @@ from econtext.core.registry import TYPES
 from econtext.core.wire import EMPTY
 
 try:
-    Range = xrange  # type: ignore[name-defined]
+    Range = xrange  # type: type[range]  # type: ignore[name-defined]
 except NameError:
     Range = range
 
@@ -101,7 +101,7 @@ STRUCTURES = (
 NETWORK = ['ipaddress.IPv%d%s' % (version, kind)
            for version in (4, 6) for kind in ('Address', 'Interface', 'Network')]
 # Qualified name of a type -> (name on the wire, function to its arguments).
-APART = {  # type: dict[str, tuple[str, Callable[[Any], Any]]]
+APART = {
     'builtins.complex': ('complex', lambda value: (value.real, value.imag)),
     'builtins.set': ('set', tuple),
     'builtins.frozenset': ('frozenset', tuple),
@@ -127,23 +127,23 @@ APART = {  # type: dict[str, tuple[str, Callable[[Any], Any]]]
     'econtext.Context': ('context', lambda value: value.cross()),
     'econtext.Channel': ('channel', lambda value: value.cross()),
     'econtext.Secret': ('secret', lambda value: (value.reveal(),)),
-}
+}  # type: dict[str, tuple[str, Callable[[Any], Any]]]
 APART.update([(name, (name, structure)) for name in STRUCTURES])
 APART.update([(name, (name, lambda value: (str(value),))) for name in NETWORK])
-SIMPLE = {  # type: dict[Any, Callable[[Any], Any]]
+SIMPLE = {
     int: int.__pos__, codec.Long: codec.Long.__pos__, float: float.__pos__,
     codec.Text: lambda value: codec.Text.__getitem__(value, slice(None)) + '',
     type(EMPTY): lambda value: EMPTY + value,
     bool: bool, type(None): lambda value: None,
     complex: lambda value: complex(value.real, value.imag),
-}
-HOLDERS = {  # type: dict[Any, Callable[[Any, Any], Any]]
+}  # type: dict[Any, Callable[[Any], Any]]
+HOLDERS = {
     tuple: lambda value, met: tuple([flat(item, met) for item in value]),
     list: lambda value, met: [flat(item, met) for item in value],
     dict: lambda value, met: table(value, met),
     set: lambda value, met: hashed(set, [flat(item, met) for item in value]),
     frozenset: lambda value, met: hashed(frozenset, [flat(item, met) for item in value]),
-}
+}  # type: dict[Any, Callable[[Any, Any], Any]]
 
 
 def bytes_of(value):
@@ -324,7 +324,7 @@ class Zones(object):
     def __init__(self):
         # type: () -> None
         self.found = {}  # type: dict[Any, Any]
-        self.missed = 0
+        self.missed = 0  # type: int
         # The keys of the database, once enough were missed.
         self.keys = None  # type: Any
 
@@ -374,7 +374,7 @@ def database():
         return ()
 
 
-named_zone = Zones().get
+named_zone = Zones().get  # type: Callable[[Any], Any]
 
 
 def make_zone(parts):
@@ -481,7 +481,7 @@ MAKERS = {
     'completed': maker('subprocess.CompletedProcess'),
     'usage': maker('shutil._ntuple_diskusage'),
     'uname': maker('platform.uname_result', make_uname),
-}
+}  # type: dict[str, Callable[..., Any]]
 MAKERS.update([(name, maker(name, make_structure)) for name in STRUCTURES])
 MAKERS.update([(name, maker(name)) for name in NETWORK])
 

@@ -50,7 +50,7 @@ class Router(object):
 
     def __init__(self, me=-1):
         # type: (int) -> None
-        self.me = me
+        self.me = me  # type: int
         # The link to our parent while there is one; the controller has none.
         self.up = None  # type: Link | None
         # Context below us -> the link that leads to it.
@@ -62,7 +62,7 @@ class Router(object):
         # Handle -> (who is to answer, func(kind, body)).
         self.asked = {}  # type: dict[int, tuple[int, Callable[[int, bytes], Any]]]
         count = itertools.count(1)  # type: Any
-        self.count = getattr(count, '__next__', None) or count.next
+        self.count = getattr(count, '__next__', None) or count.next  # type: Any
 
     def accepts(self, link, kind, dst, src, handle, size):
         # type: (Link | None, int, int, int, int, int) -> bool

@@ -46,12 +46,12 @@ class Sender(object):
         self.port = port
         self.path = path
         self.file = file
-        self.symlinks = options.get('symlinks', 'keep')
-        self.owners = options.get('owners', False)
-        self.sums = options.get('sums', False)
-        self.folders = options.get('folders', True)
-        self.watch = watch or transfer.Watch()
-        self.algorithm = ''
+        self.symlinks = options.get('symlinks', 'keep')  # type: Any
+        self.owners = options.get('owners', False)  # type: Any
+        self.sums = options.get('sums', False)  # type: Any
+        self.folders = options.get('folders', True)  # type: Any
+        self.watch = watch or transfer.Watch()  # type: Any
+        self.algorithm = ''  # type: str
         self.left_out = []  # type: list[bytes]
         self.names = {}  # type: dict[tuple[str, int], str]
 
@@ -195,7 +195,7 @@ class Sender(object):
         if last:
             self.watch.listed()
         self.pieces = []  # type: list[bytes]
-        self.size = 0
+        self.size = 0  # type: int
         for index, offset, digest in needs:
             entry, path = batch[index]
             self.watch.began(path)

@@ -41,7 +41,10 @@ econtext.core.spawning.arrive(importer, preamble)
 '''
 
 
-class Baggage(list):  # type: ignore[type-arg]
+Folders = list  # type: type[list[str]]
+
+
+class Baggage(Folders):  # type: ignore[valid-type,misc]
     """The folders of modules, which take the modules along when they are pickled."""
 
     def __init__(self, folders, preamble, units):
@@ -63,7 +66,7 @@ class Stranger(object):
     def __init__(self, importer, preamble):
         # type: (Any, bytes) -> None
         # Nobody is asked there for what only a home can have.
-        self.importer = Loader(importer, self)  # type: ignore[arg-type]
+        self.importer = Loader(importer, self)  # type: Loader  # type: ignore[arg-type]
         self.preamble = preamble
 
 

@@ -14,10 +14,13 @@ out calls, ``receive`` and ``interrupt`` by the thread that leads, ``give`` by a
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from _thread import LockType
     from typing import Any
 
     from econtext.core.calls import Dispatcher
     from econtext.core.interfaces import Aim, Desk, Home
+    from econtext.core.loop import Waiter
 
 import marshal
 import sys
@@ -40,17 +43,17 @@ class Supervisor(object):
     def __init__(self, home, dispatcher):
         # type: (Home, Dispatcher) -> None
         self.home = home
-        self.calls = dispatcher.calls
-        self.waiter = dispatcher.waiter
+        self.calls = dispatcher.calls  # type: list[tuple[int, int, bytes]]
+        self.waiter = dispatcher.waiter  # type: Waiter
         self.functions = {}  # type: dict[tuple[Any, Any], Any]
         self.ended = False
-        self.lock = allocate_lock()
+        self.lock = allocate_lock()  # type: LockType
         # (who asked, handle) -> the thread that carries it out.
         self.running = {}  # type: dict[tuple[int, int], int]
         # Those that have come and not begun.
         self.waiting = {}  # type: dict[tuple[int, int], bool]
-        self.main = get_ident()
-        self.before_answer = [home.flow.flush]
+        self.main = get_ident()  # type: int
+        self.before_answer = [home.flow.flush]  # type: list[Callable[[], Any]]
         # Who distributes what comes, and answers what falls to the main thread.
         self.desk = self  # type: Desk
         # What the main thread is to be called away from, see ``interruption``.

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from econtext.core.interfaces import Home, Parking
-    from econtext.core.loop import Link, Waiter
+    from econtext.core.interfaces import Call, Home, Parking
+    from econtext.core.loop import Link, Loop, Waiter
 
 import os
 import select
@@ -50,7 +50,7 @@ set_timer = getattr(signal, 'setitimer', None)  # type: Any
 AGAIN = 1.0         # seconds: a timer that is younger need not be set again
 SELDOM = 255        # turns between looks while something happens at each, in bits
 OFTEN = 2.0         # seconds between looks while calls run, at most
-clock = getattr(time, 'monotonic', time.time)
+clock = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
 
 
 class Pulse(object):
@@ -60,8 +60,8 @@ class Pulse(object):
         # type: (Link, float) -> None
         self.link = link
         self.interval = interval
-        self.due = clock() + interval
-        self.misses = 0
+        self.due = clock() + interval  # type: float
+        self.misses = 0  # type: int
 
     def check(self, now, stirred, ask):
         # type: (float, Any, Callable[[], Any]) -> bool
@@ -90,23 +90,23 @@ class Watch(object):
     def __init__(self, home):
         # type: (Home) -> None
         self.home = home
-        self.loop = home.loop
-        self.running = home.supervisor.running
+        self.loop = home.loop  # type: Loop
+        self.running = home.supervisor.running  # type: dict[Call, int]
         self.stirred = {}  # type: dict[int, bool]
         self.pulses = {}  # type: dict[int, Pulse]
-        self.limit = 0.0
+        self.limit = 0.0  # type: float
         if TIMER is not None:
             self.limit = home.settings.get('gil_limit') or 0.0
         # Who parks others than the one that leads, see ``older``.
         self.parking = self.loop  # type: Parking
-        self.armed = False
-        self.set_at = 0.0
-        self.turns = 0
+        self.armed = False  # type: bool
+        self.set_at = 0.0  # type: float
+        self.turns = 0  # type: int
         # How seldom to look while something happens all the time.
         self.mask = SELDOM
-        self.often = self.pause(OFTEN)
+        self.often = self.pause(OFTEN)  # type: float
         # Between looks while there is no call.
-        self.seldom = self.loop.patience
+        self.seldom = self.loop.patience  # type: float
         if self.limit:
             self.often = self.pause(min(OFTEN, max(0.02, self.limit * (0.5 / processors()))))
             if home.settings.get('threads', 1) == 1:

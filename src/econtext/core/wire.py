@@ -63,10 +63,10 @@ class Decoder(object):
 
     def __init__(self, accepts):
         # type: (Callable[[int, int, int, int, int], bool]) -> None
-        self.accepts = accepts
+        self.accepts = accepts  # type: Callable[..., bool]
         self.parts = []  # type: list[bytes]
-        self.have = 0
-        self.need = 0
+        self.have = 0  # type: int
+        self.need = 0  # type: int
 
     def feed(self, data):
         # type: (bytes) -> list[Frame]

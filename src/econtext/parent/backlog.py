@@ -22,9 +22,11 @@ thread, which holds that of the way up; nothing else is waited for within ``lock
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from typing import Any
 
-    from econtext.core.interfaces import Home
+    from econtext.core.interfaces import Home, Pulses
+    from econtext.core.loop import Link, Loop
 
 try:
     from _thread import allocate_lock
@@ -42,10 +44,10 @@ class Backlog(object):
 
     def __init__(self, home):
         # type: (Home) -> None
-        self.loop = home.loop
-        self.watch = home.watch
-        self.up = home.link
-        self.lock = allocate_lock()
+        self.loop = home.loop  # type: Loop
+        self.watch = home.watch  # type: Pulses
+        self.up = home.link  # type: Link
+        self.lock = allocate_lock()  # type: LockType
         # What came of each since the way up was last empty.
         self.came = {}  # type: dict[Any, int]
         self.paused = {}  # type: dict[Any, bool]

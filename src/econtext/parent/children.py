@@ -18,6 +18,7 @@ leads and by threads of its own; ``lock`` keeps them apart.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from typing import Any, Protocol
 
@@ -67,7 +68,7 @@ MOST_LEVELS = 3     # of contexts below, for which one waits longer
 SET_PIPE_SIZE = 1031    # F_SETPIPE_SZ of Linux, which fcntl knows since 3.10
 IN_LINE = 90000     # bytes: in base64 below what one argument may have, 128 KiB
 ROOM = 1 << 20      # bytes in a pipe: fewer turns between two processes
-clock = getattr(time, 'monotonic', time.time)
+clock = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
 # What it means that a program cannot be started; else it is 'ended'.
 FULL = errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM
 ABSENT = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.EISDIR,
@@ -84,27 +85,31 @@ class Birth(object):
         self.connector = connector
         self.options = options
         self.report = report
-        self.lock = allocate_lock()
+        self.lock = allocate_lock()  # type: LockType
         lacking = None
         if hasattr(connector, 'lacking'):
             lacking = connector.lacking(options)
         self.handshake = Handshake(
-            MARK, connector.PROMPTS, connector.FAILURES, answers, lacking=lacking)
+            MARK, connector.PROMPTS, connector.FAILURES, answers, lacking=lacking)  # type: Handshake
         self.process = None  # type: Any
-        self.ready = False
-        self.over = self.ending = self.begun = False
+        self.ready = False  # type: bool
+        self.over = False  # type: bool
+        self.ending = False  # type: bool
+        self.begun = False  # type: bool
         self.signum = None  # type: int | None
-        self.patience, self.firmness = PATIENCE, FIRMNESS
+        self.patience = PATIENCE  # type: float
+        self.firmness = FIRMNESS  # type: float
         # Levels of contexts below the child.
-        self.levels = 0
+        self.levels = 0  # type: int
         # The child's number, and how often its link is heard from, in seconds.
-        self.who, self.heartbeat = 0, 0.0
+        self.who = 0  # type: int
+        self.heartbeat = 0.0  # type: float
         # Why the link ended, to be told with the status of the program.
-        self.words = EMPTY
+        self.words = EMPTY  # type: bytes
         self.parting = None  # type: str | None
         # Did it end within a frame?
-        self.cut = False
-        self.heard = 0
+        self.cut = False  # type: bool
+        self.heard = 0  # type: int
         # Told of what is said before the child speaks.
         self.watch = None  # type: Callable[[str, bytes], None] | None
         # What it says beside the link: source -> reader.
@@ -239,7 +244,7 @@ class Birth(object):
             elif event[0] == 'ready':
                 self.ready = True
                 self.link.receive = self.link.decode
-                self.judge = self.link.decoder.accepts
+                self.judge = self.link.decoder.accepts  # type: Callable[..., bool]
                 self.link.close = self.close_link  # type: ignore[method-assign]
                 bulk.accelerate(self.link, self.home.router, getattr(self.home, 'backlog', None))
                 self.report('ready')

@@ -26,6 +26,7 @@ Invariants:
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from typing import Any
 
     from econtext.core.interfaces import Home
@@ -66,7 +67,7 @@ class Request(object):
 
     def __init__(self):
         # type: () -> None
-        self.gate = allocate_lock()
+        self.gate = allocate_lock()  # type: LockType
         self.gate.acquire()
         self.fds = []  # type: list[int]
         self.pid = 0

@@ -104,20 +104,20 @@ class Handshake(object):
         self.prompts = prompts
         self.failures = failures
         self.answers = answers
-        self.lacking = dict(LACKING, **(lacking or {}))
-        self.left = limit
-        self.screen = min(limit, SCREEN)
+        self.lacking = dict(LACKING, **(lacking or {}))  # type: dict[str, str]
+        self.left = limit  # type: int
+        self.screen = min(limit, SCREEN)  # type: int
         # Whether the program has one, to ask its questions on.
         self.terminal = True
-        self.done = False
-        self.tail = EMPTY
+        self.done = False  # type: bool
+        self.tail = EMPTY  # type: bytes
         self.lines = []  # type: list[str]
-        self.partial = {'out': EMPTY, 'err': EMPTY, 'tty': EMPTY}
-        self.found = len(failures)
-        self.asked = False
+        self.partial = {'out': EMPTY, 'err': EMPTY, 'tty': EMPTY}  # type: dict[str, bytes]
+        self.found = len(failures)  # type: int
+        self.asked = False  # type: bool
         self.question = None  # type: str | None
         self.answered = {}  # type: dict[str, str]
-        self.questions = 0
+        self.questions = 0  # type: int
 
     def feed(self, source, data):
         # type: (str, bytes) -> list[tuple[Any, ...]]

@@ -90,7 +90,7 @@ class Unread(object):
 
     def __init__(self):
         # type: () -> None
-        self.size = 0
+        self.size = 0  # type: int
 
     def grows(self, link):
         # type: (Link | None) -> bool

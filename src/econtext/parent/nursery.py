@@ -14,10 +14,11 @@ Entered by the thread that leads, ``start`` by a thread of its own for each chil
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from econtext.core.interfaces import Below, Home
-    from econtext.core.loop import Link
+    from econtext.core.loop import Link, Loop
     from econtext.core.router import Router
 
 import marshal
@@ -59,17 +60,17 @@ class Nursery(object):
     def __init__(self, home):
         # type: (Home) -> None
         self.home = home
-        self.loop = home.loop
-        self.router = home.router
-        self.preamble = home.preamble
+        self.loop = home.loop  # type: Loop
+        self.router = home.router  # type: Router
+        self.preamble = home.preamble  # type: bytes
         self.births = {}  # type: dict[int, Birth]
         # Those to be stopped before they were begun.
         self.stopped = []  # type: list[int]
-        self.backlog = Backlog(home)
-        self.closed = False
-        self.deadline = 0.0
-        self.admission = judge.Admission(self.router)
-        self.pass_route = self.router.handlers[ROUTE]
+        self.backlog = Backlog(home)  # type: Backlog
+        self.closed = False  # type: bool
+        self.deadline = 0.0  # type: float
+        self.admission = judge.Admission(self.router)  # type: judge.Admission
+        self.pass_route = self.router.handlers[ROUTE]  # type: Callable[[int, int, bytes], Any]
         # Who started whom, below our children.
         self.parents = {}  # type: dict[int, int]
         self.router.handle({STOP: self.stop, TYPED: self.typed, ROUTE: self.route})

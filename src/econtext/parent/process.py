@@ -23,6 +23,7 @@ One thread at a time may enter a Process; ``spawn()`` may run in any.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Iterable, Sequence
     from typing import Any
 
@@ -49,7 +50,7 @@ try:
 except ImportError:
     posix_spawn = None  # type: ignore[assignment]
 # Since Python 3.3.
-pthread_sigmask = getattr(signal, 'pthread_sigmask', None)
+pthread_sigmask = getattr(signal, 'pthread_sigmask', None)  # type: Any
 SET_MASK = getattr(signal, 'SIG_SETMASK', None)
 
 # Handlers do not survive the start of a program, but what is ignored stays so.
@@ -73,7 +74,7 @@ BORN_PRIVATE = hasattr(os, 'get_inheritable')
 SEEN = set()  # type: set[int]
 
 # Held while descriptors are private that are not so else; how often that began and ended.
-HIDING = allocate_lock()
+HIDING = allocate_lock()  # type: LockType
 HIDES = [0, 0]
 
 # What stands in a status beside the number of a signal, where a core was left.

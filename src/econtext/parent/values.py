@@ -76,9 +76,9 @@ class Decoder(object):
         self.data = data
         self.owner = owner
         self.clock = clock
-        self.left = STEP
-        self.at = 0
-        self.depth = 0
+        self.left = STEP  # type: int
+        self.at = 0  # type: int
+        self.depth = 0  # type: int
 
     def value(self):
         # type: () -> Any
@@ -179,7 +179,7 @@ READERS = dict([(tag.encode(), reader) for tag, reader in (
     ('l', Decoder.series),
     ('d', Decoder.pairs),
     ('x', Decoder.rich),
-)])
+)])  # type: dict[bytes, Callable[[Any, int], Any]]
 
 
 if sys.version_info < (2, 5):

@@ -239,8 +239,8 @@ class Heard(logging.Handler):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.lines: list[str] = []
-        self.logger = context.lines.logger
-        self.level_before = self.logger.level
+        self.logger: logging.Logger = context.lines.logger
+        self.level_before: int = self.logger.level
         self.logger.addHandler(self)
         self.logger.setLevel(logging.INFO)
 

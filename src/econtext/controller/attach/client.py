@@ -90,26 +90,27 @@ class Attachment(Names):
 
     It ends with its block, and the contexts go on.
     """
+    closed: bool
 
     deferred = None
     # Calls from here are never made by a function that a context has called.
-    running = ()
+    running: tuple[()] = ()
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.modules = Modules()
+        self.modules: Modules = Modules()
         self.modules.main = main_name(self.modules)
         self.names: dict[Any, tuple[str, str]] = {}
         self.known: dict[int, Attached] = {}
         self.closed = self.disowned = False
         self.callbacks = self
         self.greeting: tuple[Any, ...] = ()
-        self.loop = ControllerLoop()
-        self.router = Inlet(self)
-        self.link = Link(self.loop, self.router, self)
+        self.loop: ControllerLoop = ControllerLoop()
+        self.router: Inlet = Inlet(self)
+        self.link: Link = Link(self.loop, self.router, self)
         self.router.links[0] = self.link
         self.router.handle({HELLO: self.on_hello, WANT: self.on_want, BEGUN: self.on_begun})
-        self.greeted = Wait(self.loop, time.monotonic() + SECONDS)
+        self.greeted: Wait = Wait(self.loop, time.monotonic() + SECONDS)
         signals.defer(self)
         try:
             connection = connect(path)

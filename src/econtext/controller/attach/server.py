@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ['AttachServer', 'folder', 'peer']
 
-log = logging.getLogger('econtext')
+log: logging.Logger = logging.getLogger('econtext')
 
 VERSION = 1     # of what is said on the socket
 LARGEST = 1 << 30
@@ -77,13 +77,16 @@ def whole_unit(unit: Any) -> tuple[Any, ...]:
 
 class Forwarded:
     """A call of an attached program, on its way through us."""
+    context: Peer
+    program: AttachedProgram
+    theirs: int
 
     hears_begun = True
 
     def __init__(self, program: AttachedProgram, context: Peer, theirs: int) -> None:
         self.program, self.context, self.theirs = program, context, theirs
         self.ours = 0
-        self.over = False
+        self.over: bool = False
 
     def set_answer(self, kind: int, body: bytes) -> None:
         """The answer is here. Leading."""
@@ -100,6 +103,8 @@ class Forwarded:
 
 class AttachedProgram:
     """An attached program: the router and the owner of its link."""
+    attach_server: AttachServer
+    broker: Owner
 
     def __init__(self, broker: Owner, attach_server: AttachServer) -> None:
         self.broker, self.attach_server = broker, attach_server
@@ -108,8 +113,8 @@ class AttachedProgram:
         # What it was asked for, by our numbers.
         self.wanted: dict[int, tuple[int, int, str]] = {}
         self.inbox: collections.deque[tuple[int, int, int, bytes]] = collections.deque()
-        self.working = threading.Lock()
-        self.link = Link(broker.loop, self, self)
+        self.working: threading.Lock = threading.Lock()
+        self.link: Link = Link(broker.loop, self, self)
 
     def greet(self, connection: socket.socket) -> None:
         """Open the link, and say HELLO: from then on the program may do anything, leaving included."""
@@ -230,16 +235,18 @@ class AttachedProgram:
 
 class AttachServer:
     """The socket of a broker, and who came in by it."""
+    broker: Owner
+    path: str
 
     def __init__(self, broker: Owner, path: str) -> None:
         self.broker, self.path = broker, path
         self.programs: list[AttachedProgram] = []
-        self.closed = False
-        self.last = 0
+        self.closed: bool = False
+        self.last: int = 0
         # (context, name) -> a module that an attached program has brought there.
         self.brought: dict[tuple[int, str], Any] = {}
-        self.socket = listen(path)
-        self.inode = os.lstat(path).st_ino
+        self.socket: socket.socket = listen(path)
+        self.inode: int = os.lstat(path).st_ino
         harden(self.socket.fileno())
         broker.loop.watch(self.socket.fileno(), cast('Any', self))
 

@@ -158,9 +158,9 @@ class Examination:
         self.connector = connector
         self.progress = progress
         self.options = options
-        self.patience = options.get('connect_timeout', PATIENCE)
+        self.patience: Any = options.get('connect_timeout', PATIENCE)
         self.argv: list[str] = []
-        self.report = Report(' '.join([connector, *target]))
+        self.report: Report = Report(' '.join([connector, *target]))
         if isinstance(via, Context):
             self.report.subject += f' from {via.name}'
 

@@ -44,10 +44,10 @@ class Startup:
 
     def __init__(self, reached: Callable[[str], None]) -> None:
         self.reached = reached
-        self.begun = time.monotonic()
+        self.begun: float = time.monotonic()
         #: phase: when it was reached; 'login' is from the beginning.
         self.times: dict[str, float] = {'login': self.begun}
-        self.said = {'out': b'', 'err': b'', 'tty': b''}
+        self.said: dict[str, bytes] = {'out': b'', 'err': b'', 'tty': b''}
 
     def hear(self, source: str, data: bytes) -> None:
         """Take what the starting program says; 'out', 'err' or 'tty'."""

@@ -57,6 +57,13 @@ class Copied:
 
 class Options:
     """What put() and get() are asked for, checked."""
+    delete: bool
+    durable: bool | None
+    mode: int | None
+    owner: bool | str | None
+    progress: bool | Callback | None
+    resume: bool
+    times: bool
 
     def __init__(
         self, mode: int | None, times: bool, owner: bool | str | None, symlinks: str, compare: str | None,
@@ -242,7 +249,7 @@ class ending:
     """Has the call of a transfer end with the block, and what it has begun there cleaned up."""
 
     def __init__(self, *ends: Any) -> None:
-        self.channels = ends[::2]
+        self.channels: tuple[Any, ...] = ends[::2]
         self.futures: tuple[Answer, ...] = ends[1::2]
 
     def __enter__(self) -> None:

@@ -17,7 +17,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -37,7 +37,7 @@ class RemotePath:
     """A path in a context; made by ``context.path()``. Paths of one context are equal if their texts are."""
 
     __slots__ = ('_home', '_pure')
-    __reduce_ex__ = stays
+    __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(self, home: Home, *parts: Any) -> None:
         self._home = home

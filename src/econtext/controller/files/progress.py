@@ -55,13 +55,19 @@ Callback = Callable[[Progress], object]
 
 class Reporter(Watch):
     """Counts for a callback; `size` is the number of bytes, where it is known beforehand."""
+    begun: float
+    files: int
+    size: int
+    told: float
+    total: int
 
     def __init__(self, callback: Callback, size: int = 0) -> None:
         self.callback = callback
         self.total = self.size = size
-        self.bytes = self.files = 0
-        self.complete = False
-        self.path = ''
+        self.bytes: int = 0
+        self.files = 0
+        self.complete: bool = False
+        self.path: str = ''
         self.begun = self.told = time.monotonic()
 
     def wanted(self, size: int) -> None:
@@ -104,10 +110,10 @@ class Bar:
             raise EcontextError(
                 "progress=True draws a bar by the package rich, which is not installed: run pip install "
                 "'econtext[progress]', or pass a function") from None
-        self.bar = progress.Progress(
+        self.bar: Any = progress.Progress(
             progress.TextColumn('{task.description}', markup=False), progress.BarColumn(), progress.DownloadColumn(),
             progress.TransferSpeedColumn(), progress.TimeRemainingColumn(), console=console.Console(stderr=True))
-        self.task = self.bar.add_task(title, total=None)
+        self.task: Any = self.bar.add_task(title, total=None)
         self.bar.start()
 
     def __call__(self, progress: Progress) -> None:

@@ -36,13 +36,19 @@ AHEAD = 4           # blocks that are under way
 
 class RemoteFile(io.RawIOBase):
     """A file in a context, without a buffer."""
+    appends: bool
+    at: int
+    can_seek: bool
+    due: int
+    reads: bool
+    writes: bool
 
-    number = 0
+    number: Any = 0
     abandoned: list[tuple[Any, ...]] | None = None
 
     def __init__(self, home: Home, path: Any, mode: str) -> None:
         self.home = home
-        self.mode = mode.replace('t', '')
+        self.mode: str = mode.replace('t', '')
         self.name = path
         kinds = [letter for letter in mode if letter in 'rwax']
         if len(kinds) != 1 or len(set(mode)) != len(mode) or set(mode) - set('rwax+bt') or {'b', 't'} <= set(mode):
@@ -56,7 +62,7 @@ class RemoteFile(io.RawIOBase):
         self.number = 0
         self.at = self.due = 0
         self.ahead: collections.deque[tuple[int, Answer]] = collections.deque()
-        self.rest = b''
+        self.rest: bytes = b''
         self.written: collections.deque[Answer] = collections.deque()
         raw = remote_name(path)[0]
         self.number, size, self.can_seek = self.do('open', raw, flags, 0o666)

@@ -44,12 +44,12 @@ class Coordinator:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.changed = threading.Condition(threading.Lock())
+        self.changed: threading.Condition = threading.Condition(threading.Lock())
         self.actions: deque[Action] = deque()
         self.alarms: list[tuple[float, int, Alarm]] = []
-        self.order = itertools.count()
+        self.order: itertools.count[int] = itertools.count()
         self.thread: threading.Thread | None = None
-        self.closed = False
+        self.closed: bool = False
 
     def post(self, action: Action) -> bool:
         """Have `action` run; tell whether it will, False after close()."""

@@ -48,7 +48,7 @@ class FleetExecutor(concurrent.futures.Executor):
     waits for its work at the end of the block, and interrupts it if an exception leaves that.
     """
 
-    __reduce_ex__ = stays
+    __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(self, pool: Pool, members: Iterable[Member], retries: int, timeout: float | None, grace: float,
                  check_function: Callable[[Any], object]) -> None:
@@ -57,13 +57,13 @@ class FleetExecutor(concurrent.futures.Executor):
         self.timeout = timeout
         self.grace = grace
         self.check_function = check_function
-        self.members = list(members)
+        self.members: list[Member] = list(members)
         self.wanted: set[Member] = set()    # those that are being connected for this
         self.there: set[Member] = set()     # connected, as far as is known
         self.absent: dict[Member, Exception] = {}
         self.line: deque[Job] = deque()
         self.futures: dict[HostFuture[Any], None] = {}
-        self.shut = False
+        self.shut: bool = False
         pool.work.add(self)
         pool.hears_free.add(self.look)
 

@@ -38,12 +38,13 @@ class FanOut:
         self, pool: Pool, members: Sequence[Member], operation: Operation, schedule: Schedule, occupies: bool = True,
     ) -> None:
         self.pool = pool
-        self.members = {member.host.name: member for member in members}
+        self.members: dict[str, Member] = {member.host.name: member for member in members}
         self.operation = operation
         self.schedule = schedule
         #: Does it take the place of a call?
         self.occupies = occupies
-        self.futures = {name: HostFuture[Any](name, pool.callbacks) for name in self.members}
+        self.futures: dict[str, HostFuture[Any]] = {
+            name: HostFuture[Any](name, pool.callbacks) for name in self.members}
         self.lost_before: dict[str, int] = {}
 
     def start(self) -> None:

@@ -61,8 +61,8 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
     lost since.  As a context manager it ends its contexts with its block.
     """
 
-    __reduce_ex__ = stays
-    offered = (
+    __reduce_ex__: Callable[..., Any] = stays
+    offered: tuple[str, ...] = (
         *Connectors.offered,
         *('call', 'close', 'connect_all', 'context', 'executor', 'filter'),
         *('hosts', 'map', 'options', 'shutdown', 'stream', 'submit'),

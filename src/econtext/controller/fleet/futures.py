@@ -37,7 +37,7 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
     `host` is its name; '' for work of an executor that no host has taken yet.
     """
 
-    __reduce_ex__ = stays
+    __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(self, host: str, callbacks: Coordinator) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
     block is left.
     """
 
-    __reduce_ex__ = stays
+    __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(self, futures: Mapping[str, HostFuture[T]], display: Display | None = None) -> None:
         self._futures = dict(futures)

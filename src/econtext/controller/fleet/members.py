@@ -77,15 +77,15 @@ class Pool:
         self.connect_limit = connect_limit
         self.connect_retries = connect_retries
         self.retry_delay = retry_delay
-        self.coordinator = Coordinator('econtext fleet')
-        self.callbacks = Coordinator('econtext fleet callbacks')
-        self.connecting = 0
+        self.coordinator: Coordinator = Coordinator('econtext fleet')
+        self.callbacks: Coordinator = Coordinator('econtext fleet callbacks')
+        self.connecting: int = 0
         self.line: deque[Member] = deque()
         self.members: list[Member] = []
         self.work: set[Any] = set()     # what is to be ended with the pool
         #: Told when a member is free and nobody is in line for it.
         self.hears_free: set[Callable[[], object]] = set()
-        self.closed = False
+        self.closed: bool = False
 
     def post(self, action: Callable[[], object]) -> bool:
         """Have `action` run by the coordinator."""

@@ -95,10 +95,10 @@ class Told:
     def __init__(self, counts: Mapping[str, int], told: Callable[[Progress], object]) -> None:
         self.counts = counts
         self.told = told
-        self.begun = time.monotonic()
+        self.begun: float = time.monotonic()
         self.shown: dict[str, int] = {}
-        self.next = 0.0
-        self.finished = False
+        self.next: float = 0.0
+        self.finished: bool = False
 
     def show(self) -> float:
         now = time.monotonic()
@@ -142,9 +142,9 @@ class Bar(Told):
             columns.BarColumn(), columns.TextColumn('{task.fields[text]}', markup=False),
             console=rich('rich.console').Console(file=file), auto_refresh=False)
         total = sum(counts.values())
-        self.task = self.bar.add_task('', total=total, text='')
+        self.task: Any = self.bar.add_task('', total=total, text='')
         super().__init__(counts, self.draw)
-        self.started = False
+        self.started: bool = False
 
     def draw(self, progress: Progress) -> None:
         if not self.started:

@@ -87,10 +87,10 @@ class Results(Mapping[str, T], Generic[T]):
     def __init__(
         self, hosts: Sequence[str], successes: Mapping[str, T], failures: Mapping[str, Exception],
     ) -> None:
-        self.hosts = tuple(hosts)
+        self.hosts: tuple[str, ...] = tuple(hosts)
         self.successes: Mapping[str, T] = MappingProxyType(dict(successes))
         self.failures: Mapping[str, Exception] = MappingProxyType(dict(failures))
-        self.skipped = tuple(host for host in hosts if host not in successes and host not in failures)
+        self.skipped: tuple[str, ...] = tuple(host for host in hosts if host not in successes and host not in failures)
 
     def __repr__(self) -> str:
         skipped = f', {len(self.skipped)} skipped' if self.skipped else ''

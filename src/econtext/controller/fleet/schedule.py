@@ -84,15 +84,15 @@ class Schedule:
         self, hosts: Sequence[str], *, limit: int | None = None, batch: Sequence[Amount] = (),
         stop_after: Amount | None = None,
     ) -> None:
-        self.states = dict.fromkeys(hosts, WAITING)
-        self.counts = dict.fromkeys(STATES, 0)
+        self.states: dict[str, str] = dict.fromkeys(hosts, WAITING)
+        self.counts: dict[str, int] = dict.fromkeys(STATES, 0)
         self.counts[WAITING] = len(hosts)
-        self.limit = limit or len(hosts)
-        self.later = deque(batches(hosts, batch))
-        self.most_failures = None if stop_after is None else at_least(stop_after, len(hosts))
+        self.limit: int = limit or len(hosts)
+        self.later: deque[list[str]] = deque(batches(hosts, batch))
+        self.most_failures: int | None = None if stop_after is None else at_least(stop_after, len(hosts))
         self.ready_hosts: deque[str] = deque()
-        self.left_in_batch = 0
-        self.stopped = False
+        self.left_in_batch: int = 0
+        self.stopped: bool = False
 
     def is_over(self) -> bool:
         return sum(self.counts[state] for state in ENDS) == len(self.states)

@@ -71,7 +71,7 @@ class Reader:
         self.open: dict[Stream[Any], tuple[str, End]] = {}
         self.begun: set[str] = set()
         self.failed: list[tuple[str, BaseException]] = []
-        self.ended = 0
+        self.ended: int = 0
 
     def add(self, host: str, stream: Stream[Any]) -> End:
         """The function of `host` runs. The coordinator."""
@@ -111,7 +111,7 @@ class FleetStream(Iterator[tuple[str, Any]], Generic[T]):
     garbage included.  `failures` are the exceptions of hosts that have failed so far.
     """
 
-    __reduce_ex__ = stays
+    __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(
         self, fleet: Fleet, function: Callable[..., Iterable[T]], args: tuple[Any, ...], kwargs: Mapping[str, Any]

@@ -32,8 +32,8 @@ class Policy:
     def __init__(
         self, allow: Iterable[str] | None = None, deny: Iterable[str] = (), main: str = ''
     ) -> None:
-        self.allow = None if allow is None else patterns('allow_modules', allow)
-        self.deny = patterns('deny_modules', deny)
+        self.allow: tuple[str, ...] | None = None if allow is None else patterns('allow_modules', allow)
+        self.deny: tuple[str, ...] = patterns('deny_modules', deny)
         self.main = main
         self.verdicts: dict[str, str] = {}
 

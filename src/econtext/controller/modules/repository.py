@@ -38,7 +38,7 @@ from econtext.controller.modules.source import Unit, main_unit, naming_main, rea
 from econtext.controller.modules.stdlib import STANDARD
 from econtext.controller.runtime.log import say
 
-log = logging.getLogger('econtext')
+log: logging.Logger = logging.getLogger('econtext')
 
 Spec = importlib.machinery.ModuleSpec
 
@@ -50,7 +50,7 @@ RINGS = tuple('econtext.' + ring for ring in manifest.RINGS)
 NO_MAIN = (b"raise ImportError('__main__ of the program has no source here, for it was started from no file: '\n"
            b"                  'move what is wanted of it to a module')\n")
 # Modules of ours that a program may import on both ends, and use on one.
-FACES = {
+FACES: dict[str, tuple[str, ...]] = {
     'econtext.utils': ('run_with_broker', 'log_to_stderr'),
     'econtext.local': ('connect',),
     'econtext.ssh': ('connect',),
@@ -74,22 +74,22 @@ class Modules:
         self, forward: Iterable[str] = (), installed: Iterable[str] = (),
         allow: Iterable[str] | None = None, deny: Iterable[str] = (),
     ) -> None:
-        self.forward = frozenset(forward)
-        self.installed = frozenset(installed)
+        self.forward: frozenset[str] = frozenset(forward)
+        self.installed: frozenset[str] = frozenset(installed)
         both = self.forward & self.installed
         if both:
             raise ValueError(f'forward= and installed= both name {", ".join(sorted(both))}')
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.units: dict[str, Unit | None] = {}
         self.absent: set[str] = set()
         self.needs: dict[str, tuple[str, ...]] = {}
         #: Of each installed package that was asked for, a compiled part that it cannot do without, if any.
         self.parts: dict[str, str] = {}
-        self.places = installed_places()
-        self.main = main_name()
-        self.policy = Policy(allow, deny, self.main)
+        self.places: tuple[str, ...] = installed_places()
+        self.main: str = main_name()
+        self.policy: Policy = Policy(allow, deny, self.main)
         self.objections: dict[str, str] = {}
-        self.resources = Resources(self)
+        self.resources: Resources = Resources(self)
 
     def is_own(self, name: str) -> bool:
         """Is `name` the program's own code, rather than an installed package?"""

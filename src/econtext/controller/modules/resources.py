@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import importlib.metadata
 
 
-log = logging.getLogger('econtext')
+log: logging.Logger = logging.getLogger('econtext')
 
 LONGEST = 1000      # characters of the name of a file
 LARGEST = 1 << 28   # bytes of a data file

@@ -36,8 +36,8 @@ class Reader:
     """Reads one body from its beginning to its end."""
 
     def __init__(self, body: Any) -> None:
-        self.data = bytes(body)
-        self.at = 0
+        self.data: bytes = bytes(body)
+        self.at: int = 0
 
     def head(self, tags: bytes) -> tuple[int, int]:
         """Return the next tag, which must be one of `tags`, and its number."""

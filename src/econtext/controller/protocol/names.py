@@ -21,7 +21,7 @@ from econtext.controller.modules.repository import Modules
 from econtext.core.labels import seen
 
 # Homes that differ between systems and versions -> where they are public.
-PUBLIC = {
+PUBLIC: dict[str, tuple[str, ...]] = {
     'posix': ('os', 'os.path'),
     'nt': ('os', 'os.path'),
     'posixpath': ('os.path', 'os'),

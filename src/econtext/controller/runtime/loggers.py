@@ -31,7 +31,7 @@ class Names:
     """The names of the contexts of one broker."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.used: set[str] = set()
 
     def take(self, name: str) -> str:

@@ -99,8 +99,8 @@ class Timer:
     __slots__ = ('action', 'order', 'when')
 
     def __init__(self, when: float, order: int, action: Action) -> None:
-        self.when = when
-        self.order = order
+        self.when: float = when
+        self.order: int = order
         self.action: Action | None = action
 
     def __lt__(self, other: Timer) -> bool:
@@ -108,6 +108,10 @@ class Timer:
 
 
 class ControllerLoop(Loop):
+    led: bool
+    turns: int
+    waker: int
+
     def __init__(self) -> None:
         super().__init__()
         self.events: collections.deque[Action] = collections.deque()
@@ -115,27 +119,27 @@ class ControllerLoop(Loop):
         # Threads that run handlers of the program now -> what they handle, the outermost first.
         self.busy: dict[int, tuple[Work, ...]] = {}
         self.timers: list[Timer] = []
-        self.crowded = 64       # timers, from which those without an action are dropped
-        self.timing = threading.Lock()
-        self.order = itertools.count()
-        self.leader = 0     # the thread that led last
+        self.crowded: int = 64       # timers, from which those without an action are dropped
+        self.timing: threading.Lock = threading.Lock()
+        self.order: itertools.count[int] = itertools.count()
+        self.leader: int = 0     # the thread that led last
         self.chief: Any = None      # the waiter that leads
         self.relief: Any = Wait(self)
         # Descriptors on which something happened since somebody looked.
         self.stirred: dict[int, bool] = {}
         self.parked: dict[Any, bool] = {}   # waiters of ours
-        self.milliseconds = not hasattr(select, 'epoll')
+        self.milliseconds: bool = not hasattr(select, 'epoll')
         read, self.waker = os.pipe()
         harden(self.waker)
-        self.alarm = Reader(self, read, lambda data: None)
-        self.closed = False
+        self.alarm: Reader = Reader(self, read, lambda data: None)
+        self.closed: bool = False
         # The threads for events.
         self.workers: list[Worker] = []
-        self.watching = False       # is a timer to look whether they are stuck?
-        self.parted = False     # has it been closed, so that no thread runs what is posted?
-        self.failed = 0.0       # when something of ours failed last
-        self.failures = 0       # how often it did since that was told
-        self.helper = threading.Thread(target=self.spare, name='econtext', daemon=True)
+        self.watching: bool = False       # is a timer to look whether they are stuck?
+        self.parted: bool = False     # has it been closed, so that no thread runs what is posted?
+        self.failed: float = 0.0       # when something of ours failed last
+        self.failures: int = 0       # how often it did since that was told
+        self.helper: threading.Thread = threading.Thread(target=self.spare, name='econtext', daemon=True)
         self.helper.start()
 
     def wait(self, waiter: Any) -> None:
@@ -397,7 +401,7 @@ class ControllerLoop(Loop):
 
     def turn(self, waiter: Waiter) -> None:
         deadline: float | None = getattr(waiter, 'deadline', None)
-        self.patience = -1
+        self.patience: float = -1
         if self.timers or deadline is not None:
             self.patience = self.until(deadline)
         try:
@@ -595,13 +599,13 @@ class Worker:
 
     def __init__(self, loop: ControllerLoop) -> None:
         self.loop = loop
-        self.running = True
-        self.since = time.monotonic()   # when the event that runs was begun
+        self.running: bool = True
+        self.since: float = time.monotonic()   # when the event that runs was begun
         self.nested: Any = None     # what the event that runs waits for
         self.posted = True
-        self.bell = threading.Lock()
+        self.bell: threading.Lock = threading.Lock()
         self.bell.acquire()
-        self.thread = threading.Thread(target=self.work, name='econtext events', daemon=True)
+        self.thread: threading.Thread = threading.Thread(target=self.work, name='econtext events', daemon=True)
         self.thread.start()
 
     def ring(self) -> None:

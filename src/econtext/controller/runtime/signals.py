@@ -35,8 +35,8 @@ F = TypeVar('F', bound=Callable[..., Any])
 AGAIN = 0.001   # seconds until the signal comes again
 
 # Those of which programs have handlers that raise.  Not SIGPROF: profilers look where we are.
-SIGNALS = [number for name in ('INT', 'TERM', 'HUP', 'QUIT', 'ALRM', 'USR1', 'USR2')
-           if (number := getattr(signal, f'SIG{name}', None)) is not None]
+SIGNALS: list[int] = [getattr(signal, f'SIG{name}') for name in ('INT', 'TERM', 'HUP', 'QUIT', 'ALRM', 'USR1', 'USR2')
+                      if hasattr(signal, f'SIG{name}')]
 
 # Where it may be the wrong moment.  What else is ours but hands the program's own on: `econtext.utils`.
 INSIDE = tuple(f'econtext.{ring}.' for ring in ('core', 'parent', 'connectors', 'controller'))

@@ -35,11 +35,11 @@ class Backlog:
     def __init__(self, loop: ControllerLoop, pending: Sized) -> None:
         self.loop = loop
         self.pending = pending
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.sizes: dict[int, int] = {}     # of large calls, by their handles
-        self.total = 0
+        self.total: int = 0
         self.waits: list[Wait] = []
-        self.ended = False
+        self.ended: bool = False
 
     def is_full(self) -> bool:
         return self.total + EACH * len(self.pending) >= MOST and not self.ended

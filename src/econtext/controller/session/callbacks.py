@@ -102,7 +102,7 @@ class Program:
         return function(*args, **kwargs)
 
 
-program = Program()
+program: Program = Program()
 
 
 class Asked:
@@ -129,8 +129,8 @@ class Callbacks:
 
     def __init__(self, broker: Owner) -> None:
         self.broker = broker
-        self.local = threading.local()
-        self.lock = threading.Lock()
+        self.local: threading.local = threading.local()
+        self.lock: threading.Lock = threading.Lock()
         self.running: dict[int, list[Asked]] = {}
 
     def receive(self, src: int, handle: int, body: bytes) -> None:

@@ -33,6 +33,7 @@ from econtext.core.labels import seen
 from econtext.core.wire import CALL
 
 if TYPE_CHECKING:
+    from econtext.controller.runtime.loop import ControllerLoop, Work
     from econtext.controller.session.interfaces import Peer
     from econtext.controller.session.streams import Home
 
@@ -46,10 +47,12 @@ class Call(Wait):
 
     looks = False
     settles = True
-    mark = 0    # what was printed before the answer, see ``output``
+    own: tuple[Work, ...] = ()
+    kind: int | None = None
+    mark: int = 0    # what was printed before the answer, see ``output``
 
     def __init__(self, context: Peer, deadline: float | None, function: object) -> None:
-        self.loop = context.broker.loop
+        self.loop: ControllerLoop = context.broker.loop
         self.context = context
         self.deadline = deadline
         self.function = function

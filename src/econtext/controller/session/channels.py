@@ -37,7 +37,9 @@ from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
 from econtext.parent.values import Unusable, decode
 
 if TYPE_CHECKING:
+    from econtext.controller.runtime.loop import ControllerLoop
     from econtext.controller.session.interfaces import Owner, Peer
+    from econtext.core.router import Router
 
 
 class Channels:
@@ -45,13 +47,13 @@ class Channels:
 
     def __init__(self, broker: Owner) -> None:
         self.broker = broker
-        self.loop = broker.loop
-        self.router = broker.router
+        self.loop: ControllerLoop = broker.loop
+        self.router: Router = broker.router
         self.open_channels: dict[int, Channel] = {}
         # Held while it changes which calls hold which channels.
-        self.lock = threading.RLock()
-        self.handles = itertools.count(1)
-        self.last = 0       # the handle that was given out last
+        self.lock: threading.RLock = threading.RLock()
+        self.handles: itertools.count[int] = itertools.count(1)
+        self.last: int = 0       # the handle that was given out last
         self.handlers: dict[int, Callable[[int, int, bytes], None]] = {
             kind: self.handler(kind) for kind in (DATA, CLOSE, CREDIT)
         }
@@ -118,17 +120,20 @@ class Channel:
     ContextLost or ConnectError if its context is gone.  Leaving the loop early
     closes nothing.
     """
+    free: bool
+    kept: bool
+    lasting: bool
 
     crosses_as = 'econtext'
-    __reduce_ex__ = stays
+    __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(self, channels: Channels, context: Peer, handle: int, window: int) -> None:
         self.channels = channels
         #: The context it was opened with.
         self.context = context
-        self.holder = context
-        self.end = End(channels, context.id, handle, window)
-        self.handed = False
+        self.holder: Peer = context
+        self.end: End = End(channels, context.id, handle, window)
+        self.handed: bool = False
         # The calls that were handed it and are not over; the channels that were sent through it.
         self.holdings: set[Holding] = set()
         self.carried: list[Channel] = []
@@ -370,7 +375,7 @@ class Holding:
         self.context = context
         self.answer = settle
         self.channels: set[Channel] = set()
-        self.lock = threading.RLock()
+        self.lock: Any = threading.RLock()
         if isinstance(body, Handing):
             if body.channels:
                 self.lock = body.channels[0].channels.lock

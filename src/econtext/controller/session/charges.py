@@ -76,11 +76,11 @@ class Account:
     """What one context has here that was not handled yet."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.frames = dict.fromkeys(CHARGES, 0)
-        self.bytes = dict.fromkeys(CHARGES, 0)
+        self.lock: threading.Lock = threading.Lock()
+        self.frames: dict[int, int] = dict.fromkeys(CHARGES, 0)
+        self.bytes: dict[int, int] = dict.fromkeys(CHARGES, 0)
         #: Casts that it was sent, and did not say of that they failed.
-        self.casts = 0
+        self.casts: int = 0
 
     def has_room(self, kind: int) -> bool:
         """May another frame of this kind be held?"""

@@ -24,7 +24,7 @@ class Counters:
         # It sent what no honest one sends: nothing of it is believed any more.
         self.rejected = False
         # What it has here that was not handled yet.
-        self.account = Account()
+        self.account: Account = Account()
         # What its parent has told of it, if that is a context.
         self.life = STARTED
         # How often its start asked for a password.
@@ -35,4 +35,4 @@ class Counters:
         self.waiting: collections.deque[tuple[int, str, str | bool, int]] = collections.deque()
         self.served = False
         # What it was sent of that since its link was last idle.
-        self.unread = Unread()
+        self.unread: Unread = Unread()

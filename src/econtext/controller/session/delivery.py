@@ -45,7 +45,7 @@ class Delivery:
         self.sent: set[str] = set()
         #: The modules among these whose imports, and theirs, were sent too.
         self.complete: set[str] = set()
-        self.sending = threading.Lock()
+        self.sending: threading.Lock = threading.Lock()
 
     def may_have(self, module: str) -> None:
         """Raise NotAllowed if `module` may not leave the program."""

@@ -55,7 +55,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     # Wants BEGUN too, for those who ask.
     hears_begun = True
-    __reduce_ex__ = stays
+    __reduce_ex__: Callable[..., Any] = stays
     #: Its number on the wire, and what was called.
     handle = 0
     function: object = None

@@ -66,12 +66,15 @@ class Allowance:
 
     Each number has one writer: the thread that leads, or the one that handles.
     """
+    came: int
+    granted: int
+    owed: int
 
     def __init__(self, window: int) -> None:
         self.window = window
         self.came = self.granted = self.owed = 0
         #: Was it held back since it last kept up?
-        self.pressed = False
+        self.pressed: bool = False
 
     def left(self) -> int:
         """Return the bytes that the context may still send, as far as is known here."""
@@ -104,24 +107,26 @@ class Allowance:
 
 class Lines:
     """The records of one context; `grant` sends it credit."""
+    told: int
+    untold: int
 
     def __init__(
         self, name: str, loop: ControllerLoop, grant: Callable[[int], object], window: int = WINDOW
     ) -> None:
-        self.logger = loggers.borrow(f'econtext.ctx.{name}')
+        self.logger: logging.Logger = loggers.borrow(f'econtext.ctx.{name}')
         self.loop = loop
         self.grant = grant
-        self.allowance = Allowance(window)
+        self.allowance: Allowance = Allowance(window)
         self.partial: dict[int, bytes] = {}
         # What has come: how to handle it, what it cost, and how many lines it has.
         self.queue: collections.deque[tuple[Callable[[], object], int, int]] = collections.deque()
-        self.begun = 0      # how many of them were taken out of the queue
-        self.running = 0    # how many of those are not handled yet
+        self.begun: int = 0      # how many of them were taken out of the queue
+        self.running: int = 0    # how many of those are not handled yet
         # Held by the thread that handles them, which `holder` says.
-        self.lock = threading.RLock()
-        self.holder = 0
-        self.wanted = 0     # threads that wait for `lock`
-        self.posted = False     # is the event among the loop's?
+        self.lock: threading.RLock = threading.RLock()
+        self.holder: int = 0
+        self.wanted: int = 0     # threads that wait for `lock`
+        self.posted: bool = False     # is the event among the loop's?
         # Who waits until so many were begun and handled.
         self.watchers: list[tuple[int, Wait]] = []
         # What the program that starts the context says, in what it costs: come, handled; in bytes: left out.

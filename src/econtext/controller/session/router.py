@@ -71,7 +71,7 @@ class ControllerRouter(Router):
         # Never None here.
         self.parts: Parts = Parts(self)
         self.parts.keeps = self.keeps
-        self.judges = {
+        self.judges: dict[int, Callable[[Peer, int, int, int], str]] = {
             HELLO: self.judge_hello,
             WANT: self.judge_want,
             STDIO: self.judge_stdio,

@@ -102,12 +102,12 @@ class Selection(Generic[S]):
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.added: collections.deque[S] = collections.deque()
         self.waiting: list[S] = []
         self.waiter: Wait | None = None
         # Rings while there is nothing to wait on.
-        self.bell = threading.Semaphore(0)
+        self.bell: threading.Semaphore = threading.Semaphore(0)
 
     def add(self, source: S) -> None:
         """Have what comes of `source` read, too. Any thread."""

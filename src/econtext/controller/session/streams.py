@@ -28,6 +28,7 @@ from econtext.controller.session.futures import Future
 from econtext.core import streams
 
 if TYPE_CHECKING:
+    from econtext.controller.runtime.loop import ControllerLoop
     from econtext.controller.session.interfaces import Peer
 
 T = TypeVar('T')
@@ -64,22 +65,22 @@ class Stream(Iterator[T], Generic[T]):
     included.
     """
 
-    __reduce_ex__ = stays
+    __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(
         self, options: Launcher, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> None:
-        self.over = True
+        self.over: bool = True
         context = options.context
-        self.grace = options.grace
+        self.grace: float = options.grace
         module, name = context.broker.name_of(function, streamed=True)
         context.broker.modules.policy.check(module)
         context.push(module)
-        self.loop = context.broker.loop
-        self.channel = context.channel()
+        self.loop: ControllerLoop = context.broker.loop
+        self.channel: Channel = context.channel()
         self.late: Callable[[], EcontextError] = lambda: options.too_late(function)
-        self.deadline = None if options.timeout is None else time.monotonic() + options.timeout
-        self.future = options.launch(
+        self.deadline: float | None = None if options.timeout is None else time.monotonic() + options.timeout
+        self.future: Future[Any] = options.launch(
             streams.pour, (self.channel, module, name, list(args), dict(kwargs)), {}, function)
         self.over = False
         # Where the function did not get as far as its channel, nobody else closes it.
