@@ -75,11 +75,15 @@ class Nursery(object):
             # type: (str, Any) -> None
             if event == 'ready':
                 judge.restrain(link)
-            if event in ('failed', 'lost', 'silent', 'buried'):
+            if event in ('silent', 'buried'):
+                # It may still speak: what comes behind the report would be refused.
                 lose(self.child.router, link)
             if event == 'buried':
                 self.births.pop(who, None)
             self.child.router.send(REPORT, src, who, encode((event,) + details))
+            if event in ('failed', 'lost'):
+                # Behind the report: a call that finds no way is answered, but the report says why.
+                lose(self.child.router, link)
         birth = Birth(self.child, link, connector(native(name)), options, answers, report)
         birth.who, birth.heartbeat = who, heartbeat
         self.child.link.lock.acquire()
