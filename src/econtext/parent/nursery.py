@@ -86,11 +86,15 @@ class Nursery(object):
             # type: (str, Any) -> None
             if event == 'ready':
                 link.bulk.restraint = judge.Restraint()  # type: ignore[union-attr]
-            if event in ('failed', 'lost', 'silent', 'buried'):
+            if event in ('silent', 'buried'):
+                # It may still speak: what comes behind the report would be refused.
                 lose(self.router, link)
             if event == 'buried':
                 self.births.pop(who, None)
             self.router.send(REPORT, src, who, encode((event,) + details))
+            if event in ('failed', 'lost'):
+                # Behind the report: a call that finds no way is answered, but the report says why.
+                lose(self.router, link)
         link.admission = self.admission
         birth = Birth(self, link, connector(native(name)), options, answers, report)
         birth.who, birth.heartbeat = who, heartbeat
