@@ -39,7 +39,7 @@ import threading
 import time
 from collections.abc import Callable
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from econtext.controller.errors import EcontextError, InternalError, internal_error, show_exception
 from econtext.controller.runtime.deadlines import Expired
@@ -65,6 +65,13 @@ MOST_WORKERS = 16   # threads for events
 IDLE = 1.0      # seconds, after which a thread for events ends
 PARTING = 2.0   # seconds that events have at the end
 EACH_FAILURE = 1.0  # seconds between failures of ours that are logged
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A watcher that has descriptors of its own to close."""
+
+    def close(self) -> None: ...
 
 
 class Work(Protocol):
@@ -567,7 +574,7 @@ class ControllerLoop(Loop):
         for watcher in set(self.watched.values()):
             if isinstance(watcher, Bulk):
                 watcher.link.close()
-            elif isinstance(watcher, Reader):
+            elif isinstance(watcher, Closable):
                 watcher.close()
         with self.timing:
             waker, self.waker = self.waker, -1
