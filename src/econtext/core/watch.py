@@ -17,6 +17,7 @@ Invariants:
   to be stopped (SIGSTOP) for any time is no fault, on either end.
 * Who is not listened to for a while, since the way on is full, is not taken for silent, and
   is told that we are here.
+* A call that lets others run is not ended by the time of calls before it.
 * Bytes count as life, also those of a frame that is not whole yet, and those of
   ours that are taken.
 
@@ -47,7 +48,6 @@ from econtext.core.wire import EMPTY
 MISSES = 3          # questions without an answer
 TIMER = getattr(signal, 'ITIMER_PROF', None)    # since Python 2.6
 set_timer = getattr(signal, 'setitimer', None)  # type: Any
-AGAIN = 1.0         # seconds: a timer that is younger need not be set again
 SELDOM = 255        # turns between looks while something happens at each, in bits
 OFTEN = 2.0         # seconds between looks while calls run, at most
 clock = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
@@ -97,6 +97,8 @@ class Watch(object):
         self.limit = 0.0  # type: float
         if TIMER is not None:
             self.limit = home.settings.get('gil_limit') or 0.0
+        # The timer is set for so much longer than the limit, and need not be set again for so long.
+        self.again = min(1.0, self.limit / 4)  # type: float
         # Who parks others than the one that leads, see ``older``.
         self.parking = self.loop  # type: Parking
         self.armed = False  # type: bool
@@ -211,7 +213,7 @@ class Watch(object):
         if not self.limit:
             return
         now = clock()
-        if not 0 <= now - self.set_at < AGAIN or not self.armed:
+        if not 0 <= now - self.set_at < self.again or not self.armed:
             self.set_at = now
             self.arm()
 
@@ -219,7 +221,7 @@ class Watch(object):
         # type: () -> None
         if self.limit:
             self.armed = True
-            set_timer(TIMER, self.limit)
+            set_timer(TIMER, self.limit + self.again)
 
     def disarm(self):
         # type: () -> None
