@@ -43,6 +43,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from econtext.controller.errors import EcontextError, InternalError, internal_error, show_exception
 from econtext.controller.runtime.deadlines import Expired
+from econtext.controller.runtime.log import say
 from econtext.controller.runtime.signals import (
     MAIN,
     PENDING,
@@ -55,6 +56,8 @@ from econtext.controller.runtime.signals import (
 )
 from econtext.core.bulk import Bulk
 from econtext.core.loop import TICK, Loop, Reader, Waiter, harden
+
+log: logging.Logger = logging.getLogger('econtext')
 
 Action = Callable[[], object]
 
@@ -393,7 +396,7 @@ class ControllerLoop(Loop):
         if now - self.failed >= EACH_FAILURE:
             self.failed, number, self.failures = now, self.failures, 0
             more = f' ({number - 1} more since the last that was logged)' if number > 1 else ''
-            self.call_in_order(lambda: say_failure(f'{found}{more}'))
+            self.call_in_order(lambda: say(log, logging.ERROR, '%s', f'{found}{more}'))
         return found
 
     @interruptible
@@ -591,10 +594,6 @@ def attempt(action: Action) -> None:
         if by_signal(error):
             raise
         show_exception()
-
-
-def say_failure(text: str) -> None:
-    logging.getLogger('econtext').error('%s', text)
 
 
 class Worker:
