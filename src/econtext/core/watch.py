@@ -96,9 +96,9 @@ class Watch(object):
         self.pulses = {}  # type: dict[int, Pulse]
         self.limit = 0.0  # type: float
         if TIMER is not None:
-            self.limit = home.settings.get('gil_limit') or 0.0
+            self.limit = home.settings['gil_limit']
         # The timer is set for so much longer than the limit, and need not be set again for so long.
-        self.again = min(1.0, self.limit / 4)  # type: float
+        self.again = min(1.0, self.limit * 0.25)  # type: float
         # Who parks others than the one that leads, see ``older``.
         self.parking = self.loop  # type: Parking
         self.armed = False  # type: bool
@@ -111,14 +111,14 @@ class Watch(object):
         self.seldom = self.loop.patience  # type: float
         if self.limit:
             self.often = self.pause(min(OFTEN, max(0.02, self.limit * (0.5 / processors()))))
-            if home.settings.get('threads', 1) == 1:
+            if home.settings['threads'] == 1:
                 self.tell_the_line()
 
     def begin(self):
         # type: () -> None
         """From now on whoever leads waits here."""
         settings = self.home.settings
-        if settings.get('heartbeat'):
+        if settings['heartbeat']:
             # Later than the other end, which then has nothing to ask.
             self.attend(settings['parent'], self.home.link, 1.25 * settings['heartbeat'])
         self.loop.ways = self
