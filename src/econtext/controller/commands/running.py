@@ -158,12 +158,16 @@ class Command:
                 return
             except ValueError as error:
                 raise self.nonsense(str(error)) from None
-            if not isinstance(data, (bytes, str)):
-                raise self.nonsense('a message that is no bytes')
-            raw = as_bytes(data)
-            if raw[:1] not in STREAMS:
-                raise self.nonsense('output of no kind')
-            yield raw[:1], raw[1:]
+            yield self.check(data)
+
+    def check(self, data: Any) -> tuple[bytes, bytes]:
+        """Return what came through the channel as a tag and bytes, or raise CorruptStream."""
+        if not isinstance(data, (bytes, str)):
+            raise self.nonsense('a message that is no bytes')
+        raw = as_bytes(data)
+        if raw[:1] not in STREAMS:
+            raise self.nonsense('output of no kind')
+        return raw[:1], raw[1:]
 
     def nonsense(self, what: str) -> CorruptStream:
         return CorruptStream(f'{self.home.name}: it sent what makes no sense ({harmless(what)}): start it again')
@@ -215,11 +219,19 @@ class Listening:
     def lines(self) -> Iterator[Any]:
         """Yield each line, and none if only bytes are wanted."""
         for tag, data in self.command.pieces():
-            if self.request.capture:
-                self.kept[tag].append(data)
-            if self.splitters:
-                for line in self.splitters[tag].feed(data):
-                    yield line_of(line, STREAMS[tag], self.request.text)
+            yield from self.hear(tag, data)
+        yield from self.rest()
+
+    def hear(self, tag: bytes, data: bytes) -> Iterator[Any]:
+        """Take a piece of the output; yield the lines that end in it."""
+        if self.request.capture:
+            self.kept[tag].append(data)
+        if self.splitters:
+            for line in self.splitters[tag].feed(data):
+                yield line_of(line, STREAMS[tag], self.request.text)
+
+    def rest(self) -> Iterator[Any]:
+        """Yield the lines that have no end: all was heard."""
         for tag, splitter in self.splitters.items():
             for line in splitter.flush():
                 yield line_of(line, STREAMS[tag], self.request.text)
