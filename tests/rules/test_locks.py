@@ -117,7 +117,7 @@ def wrong(held: tuple[str, str], taken: tuple[str, str]) -> bool:
     return held != taken and first is not None and second is not None and first >= second
 
 
-@pytest.mark.deadline(120)
+@pytest.mark.deadline(150)
 def test_locks_are_taken_in_the_order_of_the_table(pairs: set[tuple[tuple[str, str], tuple[str, str]]]) -> None:
     assert [pair for pair in sorted(pairs) if wrong(*pair)] == []
     # Enough was seen to speak of an order, on both ends.
@@ -125,5 +125,6 @@ def test_locks_are_taken_in_the_order_of_the_table(pairs: set[tuple[tuple[str, s
     assert len(pairs) >= 20
 
 
+@pytest.mark.deadline(150)
 def test_the_other_order_is_found(pairs: set[tuple[tuple[str, str], tuple[str, str]]]) -> None:
     assert [pair for pair in pairs if LEVELS[pair[0]] and LEVELS[pair[1]] and not wrong(*reversed(pair))] == []

@@ -95,7 +95,7 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Visit]]:
     folder = tmp_path_factory.mktemp('trips')
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name('trips.py')), str(folder)], capture_output=True, text=True,
-        timeout=60, env={'PYTHONPATH': str(ROOT / 'src'), 'PATH': '/usr/bin:/bin'})  # fmt: skip
+        timeout=120, env={'PYTHONPATH': str(ROOT / 'src'), 'PATH': '/usr/bin:/bin'})  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, '42\nstdout: hello\n', '')
     return sort([line.split() for end in ENDS.values() for line in (folder / end).read_text().splitlines()])
 
@@ -136,12 +136,14 @@ def test_each_trip_goes_both_ways(trip: str) -> None:
     assert len(ends) >= 12
 
 
+@pytest.mark.deadline(150)
 @pytest.mark.parametrize('trip', trips.TRIPS)
 def test_a_run_makes_the_trip(trip: str, visited: dict[str, list[Visit]]) -> None:
     missed = first_missed(steps(trip, PAGE.read_text(encoding='utf-8')), visited[trip])
     assert missed is None, '\n'.join(f'{end} {file}:{function}' for _, end, file, function in visited[trip])
 
 
+@pytest.mark.deadline(150)
 @pytest.mark.parametrize('trip', trips.TRIPS)
 def test_a_run_makes_no_trip_with_two_steps_exchanged(trip: str, visited: dict[str, list[Visit]]) -> None:
     listed = steps(trip, PAGE.read_text(encoding='utf-8'))
@@ -149,6 +151,7 @@ def test_a_run_makes_no_trip_with_two_steps_exchanged(trip: str, visited: dict[s
     assert first_missed(exchanged, visited[trip]) is not None
 
 
+@pytest.mark.deadline(150)
 @pytest.mark.parametrize('trip', trips.TRIPS)
 def test_a_run_visits_no_function_that_is_not_there(trip: str, visited: dict[str, list[Visit]]) -> None:
     listed = steps(trip, PAGE.read_text(encoding='utf-8'))
