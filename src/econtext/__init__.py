@@ -32,6 +32,9 @@ HOMES = {
     'Attachment': 'controller.attach.client',
     'attach': 'controller.attach.client',
     'Broker': 'controller.broker',
+    'BytesLine': 'controller.commands.lines',
+    'Line': 'controller.commands.lines',
+    'RunLines': 'controller.commands.running',
     'Context': 'controller.context',
     'Report': 'controller.doctor.examination',
     'Step': 'controller.doctor.examination',
@@ -82,6 +85,9 @@ if TYPE_CHECKING:
     from econtext.controller.attach.client import Attachment as Attachment
     from econtext.controller.attach.client import attach as attach
     from econtext.controller.broker import Broker as Broker
+    from econtext.controller.commands.lines import BytesLine as BytesLine
+    from econtext.controller.commands.lines import Line as Line
+    from econtext.controller.commands.running import RunLines as RunLines
     from econtext.controller.context import Context as Context
     from econtext.controller.doctor.examination import Report as Report
     from econtext.controller.doctor.examination import Step as Step
