@@ -82,7 +82,7 @@ def test_each_is_tested() -> None:
 
 def check_hello(output: str) -> None:
     assert "FileNotFoundError: [Errno 2] No such file or directory: '/no/such/folder'" in output
-    assert 'loaded by: Importer' in output
+    assert 'loaded by: Loader' in output
     for line in (': greeting: logged by a function', 'stdout: printed by a function', 'stdout: printed by a program'):
         assert line in output
     assert 'econtext:' in output

@@ -22,6 +22,7 @@ from travel import calls, facts
 
 import econtext
 from econtext.controller.protocol import values
+from econtext.core.wire import ROUTE
 from lab import eventually, leaks, pythons, require
 from lab.accounts import Account, Accounts
 from lab.pythons import Interpreter
@@ -509,6 +510,41 @@ def test_a_first_step_that_fails_is_told_at_once(broker: econtext.Broker, monkey
     child = broker.local(connect_timeout=1000)
     with pytest.raises(econtext.ConnectError, match='no_such'):
         child.wait_ready(20)
+
+
+SETTINGS = 'argv level title parent heartbeat gil_limit threads window'.split()
+# What makes one step of furnishing a context fail: a setting, and the last words of the cause.
+BROKEN = {
+    'gil_limit': ('never', 'Error'),  # the watch is made
+    'heartbeat': ('often', 'TypeError'),  # the watch begins, and the link is owned by then
+    'threads': (1j, 'TypeError'),  # the supervisor takes over
+    'early': (None, 'ValueError'),  # frames that came early are handled
+    'argv': (7, 'TypeError'),  # before all that
+}
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.6', '3.13'])
+@pytest.mark.parametrize('step', BROKEN)
+@pytest.mark.parametrize('hops', [0, 1])
+def test_whatever_fails_before_a_context_is_there_is_told_with_its_cause(
+    broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch, hops: int, step: str, version: str
+) -> None:
+    above: econtext.Broker | econtext.Context = broker
+    if hops:
+        above = broker.local().wait_ready()
+    encode_call = values.encode_call
+    value, cause = BROKEN[step]
+
+    def broken(module: str, name: str, args: Any, kwargs: Any, context: Any = None) -> bytes:
+        if name == 'settle' and step == 'early':
+            broker.router.send(ROUTE, broker.last_number, 1, b'no number')
+        elif name == 'settle':
+            args = tuple(value if name == step else arg for name, arg in zip(SETTINGS, args, strict=True))
+        return encode_call(module, name, args, kwargs, context)
+
+    monkeypatch.setattr(values, 'encode_call', broken)
+    error = fails(above.local(python=pythons.interpreter(version), connect_timeout=1000), 'ended', 'Traceback', cause)
+    assert 'furnish' in str(error)
 
 
 # -- One trip -----------------------------------------------------------------

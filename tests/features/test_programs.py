@@ -232,6 +232,45 @@ def test_line_ends_of_another_system(tmp_path: Path) -> None:
     assert json.loads(done.stdout)['number'] == 7
 
 
+# -- without logging ---------------------------------------------------------
+
+
+UNCONFIGURED = '''\
+import logging, sys
+import econtext
+def speak():
+    print('to standard output')
+    sys.stderr.write('to standard error\\n')
+    logging.getLogger('app').warning('a warning')
+    logging.getLogger('app').info('an information')
+if __name__ == '__main__':
+    %s
+    with econtext.Broker() as broker:
+        web, db = broker.local(name='web'), broker.local(name='db')
+        web.call(speak)
+        print('here')
+        db.call(print, 'there')
+'''
+
+
+@pytest.mark.parametrize(('begin', 'shown'), [
+    ('pass', ['[web] to standard output', '[web] stderr: to standard error', '[web] WARNING: app: a warning',
+              '[db] there']),
+    ('logging.getLogger("econtext").setLevel(logging.WARNING)', ['[web] WARNING: app: a warning']),
+    ('logging.getLogger("econtext").addHandler(logging.NullHandler())', []),
+    ('logging.basicConfig(format="own %(message)s")', ['own app: a warning']),
+])  # fmt: skip
+def test_a_program_that_sets_up_no_logging_sees_the_lines_of_its_contexts(
+    tmp_path: Path, begin: str, shown: list[str]
+) -> None:
+    program = tmp_path / 'program.py'
+    program.write_text(UNCONFIGURED % begin)
+    done = run(program)
+    assert (done.stdout, done.returncode) == ('here\n', 0)
+    # Standard output and standard error are two pipes: between them nothing has an order.
+    assert sorted(done.stderr.splitlines()) == sorted(shown)
+
+
 # -- run_with_broker ---------------------------------------------------------
 
 

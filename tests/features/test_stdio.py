@@ -286,7 +286,7 @@ def test_a_handler_that_fails_harms_no_call(
 
 
 def test_the_program_s_own_output_stays_clean(tmp_path: Path) -> None:
-    """What contexts print is logged; the standard output is the program's."""
+    """What contexts print is logged, or else shown on standard error; the standard output is the program's."""
     program = tmp_path / 'program.py'
     program.write_text(
         'import os, econtext\n'
@@ -295,5 +295,5 @@ def test_the_program_s_own_output_stays_clean(tmp_path: Path) -> None:
     )
     environ = {**os.environ, 'PYTHONPATH': str(Path(econtext.__file__).parent.parent)}
     done = subprocess.run([pythons.interpreter('3.11'), program], capture_output=True, text=True, env=environ)
-    assert (done.stdout, done.stderr, done.returncode) == ('0\n', '', 0)
+    assert (done.stdout, done.stderr, done.returncode) == ('0\n', '[local.1] theirs\n', 0)
     assert not [entry for entry in leaks.descendants(os.getpid()) if 'theirs' in leaks.command_line(entry.pid)]

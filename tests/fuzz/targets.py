@@ -206,6 +206,7 @@ class Wire:
     """A link that leads nowhere."""
 
     queue: tuple[bytes, ...] = ()   # all is written at once
+    bulk = None     # no large frames are cut
 
     def __init__(self) -> None:
         self.transport = self

@@ -161,6 +161,17 @@ def test_who_lets_go_is_not_ended(broker: econtext.Broker, version: str) -> None
     assert child.call(os.getpid) == pid
 
 
+def test_many_calls_that_let_go_are_not_taken_for_one_that_does_not(broker: econtext.Broker) -> None:
+    """A timer that an earlier call set counts the time of that call, too: it was set for so much longer."""
+    child = broker.local(gil_limit=0.3)
+    pid = child.call(os.getpid)
+    end = time.monotonic() + 2.0
+    while time.monotonic() < end:
+        child.call(work.hold_for, 0)
+        child.call(work.burn, 0.02)
+    assert child.call(os.getpid) == pid
+
+
 def test_a_stopped_context_has_used_no_time(broker: econtext.Broker) -> None:
     child = broker.local(gil_limit=0.5)
     pid = child.call(os.getpid)

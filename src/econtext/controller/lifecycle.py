@@ -210,17 +210,13 @@ class Lifecycle(Connectors[Context]):
         title = (self.title if argv0 is None else argv0).encode('utf-8', 'surrogateescape')
         argv = [word.encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
                 for word in sys.argv]
-        settings = {
-            'argv': argv, 'level': context.level, 'title': title,
-            'parent': context.via.id if context.via else 0,
-            'heartbeat': context.heartbeat,
-            'gil_limit': float(common.get('gil_limit', GIL_LIMIT)),
-            'threads': context.threads,
-            'window': context.lines.allowance.window,
-        }
+        # As `core.life` has them: without their names, which would take a part of the first write.
+        settings = (
+            argv, context.level, title, context.via.id if context.via else 0, context.heartbeat,
+            float(common.get('gil_limit', GIL_LIMIT)), context.threads, context.lines.allowance.window)
         context.counters.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
-            'econtext.core.life', 'settle', (settings,), {}))
+            'econtext.core.life', 'settle', settings, {}))
         if context.to_undo:
             context.push(*manifest.FOR_ENGLISH)
             self.router.send(CALL, context.id, 0, values.encode_call('econtext.core.undone', 'undo', (), {}))

@@ -8,7 +8,7 @@ Invariants:
 
 * The first call is the cast that furnishes this context.  Its function, ``life.settle``,
   is given the Child, carries out all further calls, and returns as the context ends.
-* Where it fails before the context is whole, the controller is told why, and ends us.
+* Where it fails before HELLO was sent, whatever part of it, the controller is told why, and ends us.
 
 ``receive`` is entered by the thread that leads, all else by the main thread.
 """
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         def router(self) -> Router: ...
         @property
         def link(self) -> Link: ...
+        @property
+        def greeted(self) -> bool: ...
 
 import marshal
 import sys
@@ -61,10 +63,12 @@ class Dispatcher(object):
         try:
             find(native(module), native(name))(self.child, *args, **kwargs)
         except:
-            if self.child.link.owner is not self.child:
+            if self.child.greeted:
                 # So ends a whole context, or a process that was forked off one.
                 raise
             import traceback
+            # Of what was furnished nothing is of use: the end of the link ends us, as at the start.
+            self.child.link.owner = self.child
             self.child.router.send(ERROR, src, handle, encode((
                 '', '', ''.join(traceback.format_exception(*sys.exc_info())), [], None, {})))
             # The controller ends us: if we did now, the message might be lost.

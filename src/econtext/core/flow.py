@@ -79,7 +79,7 @@ class Flow(object):
     def __init__(self, home, logs):
         # type: (Home, Logs) -> None
         self.home = home
-        self.credit = Credit(home.settings.get('window', WINDOW))  # type: Credit
+        self.credit = Credit(home.settings['window'])  # type: Credit
         self.lock = allocate_lock()  # type: LockType
         self.holder = None  # type: Any
         self.gone = False  # type: bool

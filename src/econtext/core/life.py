@@ -60,20 +60,21 @@ from econtext.core.watch import Watch
 from econtext.core.wire import DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
 
 GRACE = 1.0     # seconds
+SETTINGS = 'argv level title parent heartbeat gil_limit threads window'.split()
 
 
-def settle(child, settings):
-    # type: (Child, dict[str, Any]) -> None
+def settle(child, *settings):
+    # type: (Child, Any) -> None
     """
     Furnish `child`, tell the controller that it is here, and carry out calls till it ends.
 
-    `settings`: ``argv``, the program's arguments; ``level``, of records that are
+    `settings`, in this order: ``argv``, the program's arguments; ``level``, of records that are
     wanted; ``title``, what ``ps`` is to show, or nothing; ``parent``, the context that
     started this one; ``heartbeat`` and ``gil_limit``, in seconds, 0 for none;
     ``threads``, how many calls may run at once; ``window``, how
     many bytes of output may be on the way.
     """
-    life, logging = furnish(child, dict([(native(key), settings[key]) for key in settings]))
+    life, logging = furnish(child, dict(zip(SETTINGS, settings)))
     try:
         if logging:
             life.hook(logging)
@@ -86,6 +87,9 @@ def furnish(child, settings):
     # type: (Child, dict[str, Any]) -> Any
     """Return the Life of `child`, which has said HELLO, and ``logging`` if it was imported before."""
     life = Life(child, settings)
+    # Whole, since no thread but this one has imported anything; from now on Pull hooks it.
+    logging = sys.modules.get('logging')
+    sys.meta_path.insert(1, Pull(life, {'logging': life.hook, 'multiprocessing.spawn': life.see_spawn}))
     supervisor, watch = life.supervisor, life.watch
     argv, title = settings['argv'], settings['title']
     for number in signal.SIGTERM, signal.SIGHUP:
@@ -101,15 +105,11 @@ def furnish(child, settings):
     sys.argv = list(argv)
     face.furnish(sys.modules['econtext'])
     sys.modules['econtext'].program = face.Context(life, 0, 'program')  # type: ignore[attr-defined]
-    # Whole, since no thread but this one has imported anything; from now on Pull hooks it.
-    logging = sys.modules.get('logging')
-    sys.meta_path.insert(1, Pull(life, {'logging': life.hook, 'multiprocessing.spawn': life.see_spawn}))
     if sys.version_info < (2, 6) or sys.version_info[:2] == (3, 3):
         from econtext.core import ancient
         ancient.install(life, everybody())
     child.link.lock.acquire()
     try:
-        # Whole by now: what goes wrong from here on ends this context as it ends others.
         child.link.owner = life
         watch.begin()
         supervisor.take_over()
@@ -124,11 +124,12 @@ def furnish(child, settings):
         try:
             from econtext.core import title as shown
             shown.rename(title)
-        except:
+        except Exception:
             trouble = str(sys.exc_info()[1])
     child.router.send(HELLO, 0, 0, encode((
         sys.version, tuple(sys.version_info)[:3], MAGIC_NUMBER, sys.executable,
         os.getpid(), trouble)))
+    child.greeted = True
     if 'Graal' in sys.version:
         # The controller refuses and ends us; until it does no call is to run.
         signal.pause()
@@ -160,11 +161,12 @@ class Life(object):
         self.loop = child.loop  # type: Loop
         self.router = child.router  # type: Router
         self.link = child.link  # type: Link
-        self.importer = Loader(child.importer, self)  # type: Loading
         self.level = settings['level']  # type: int
         self.flow = Flow(self, child.logs)  # type: Flow
         self.supervisor = Supervisor(self, child.dispatcher)  # type: Supervisor
         self.watch = Watch(self)  # type: Watch
+        # Last: a traceback asks it for sources, and who reads these may have to be fetched.
+        self.importer = Loader(child.importer, self)  # type: Loading
 
     def hook(self, logging):
         # type: (Any) -> None

@@ -35,6 +35,8 @@ from econtext.core.wire import CALL, MARK, MODULE
 
 class Child(object):
     """What a context begins with; `preamble` is the text that started it.  What follows is of ``life.Life``."""
+    # Whether HELLO was sent: until then what fails is told as the reason why there is no context.
+    greeted = False
 
     def __init__(self, preamble):
         # type: (bytes) -> None

@@ -66,7 +66,7 @@ class Supervisor(object):
         for call in self.calls:
             self.waiting[call[:2]] = True
         self.home.router.handlers[CALL] = self.receive
-        threads = self.home.settings.get('threads', 1)
+        threads = self.home.settings['threads']
         if threads > 1:
             # Sent ahead of this.
             from econtext.core import pool
@@ -88,10 +88,11 @@ class Supervisor(object):
         # type: () -> None
         """Carry out calls till the context ends."""
         while not self.ended:
-            self.waiter.done = self.ended
+            # In this order: who ends us sets `ended` first, and then has the waiter done.
+            self.waiter.done = False
             if self.calls:
                 self.desk.answer(*self.calls.pop(0))
-            else:
+            elif not self.ended:
                 self.home.loop.wait(self.waiter)
 
     def begin(self, call):

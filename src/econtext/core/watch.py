@@ -17,6 +17,7 @@ Invariants:
   to be stopped (SIGSTOP) for any time is no fault, on either end.
 * Who is not listened to for a while, since the way on is full, is not taken for silent, and
   is told that we are here.
+* A call that lets others run is not ended by the time of calls before it.
 * Bytes count as life, also those of a frame that is not whole yet, and those of
   ours that are taken.
 
@@ -47,7 +48,6 @@ from econtext.core.wire import EMPTY
 MISSES = 3          # questions without an answer
 TIMER = getattr(signal, 'ITIMER_PROF', None)    # since Python 2.6
 set_timer = getattr(signal, 'setitimer', None)  # type: Any
-AGAIN = 1.0         # seconds: a timer that is younger need not be set again
 SELDOM = 255        # turns between looks while something happens at each, in bits
 OFTEN = 2.0         # seconds between looks while calls run, at most
 clock = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
@@ -96,7 +96,9 @@ class Watch(object):
         self.pulses = {}  # type: dict[int, Pulse]
         self.limit = 0.0  # type: float
         if TIMER is not None:
-            self.limit = home.settings.get('gil_limit') or 0.0
+            self.limit = home.settings['gil_limit']
+        # The timer is set for so much longer than the limit, and need not be set again for so long.
+        self.again = min(1.0, self.limit * 0.25)  # type: float
         # Who parks others than the one that leads, see ``older``.
         self.parking = self.loop  # type: Parking
         self.armed = False  # type: bool
@@ -109,14 +111,14 @@ class Watch(object):
         self.seldom = self.loop.patience  # type: float
         if self.limit:
             self.often = self.pause(min(OFTEN, max(0.02, self.limit * (0.5 / processors()))))
-            if home.settings.get('threads', 1) == 1:
+            if home.settings['threads'] == 1:
                 self.tell_the_line()
 
     def begin(self):
         # type: () -> None
         """From now on whoever leads waits here."""
         settings = self.home.settings
-        if settings.get('heartbeat'):
+        if settings['heartbeat']:
             # Later than the other end, which then has nothing to ask.
             self.attend(settings['parent'], self.home.link, 1.25 * settings['heartbeat'])
         self.loop.ways = self
@@ -211,7 +213,7 @@ class Watch(object):
         if not self.limit:
             return
         now = clock()
-        if not 0 <= now - self.set_at < AGAIN or not self.armed:
+        if not 0 <= now - self.set_at < self.again or not self.armed:
             self.set_at = now
             self.arm()
 
@@ -219,7 +221,7 @@ class Watch(object):
         # type: () -> None
         if self.limit:
             self.armed = True
-            set_timer(TIMER, self.limit)
+            set_timer(TIMER, self.limit + self.again)
 
     def disarm(self):
         # type: () -> None

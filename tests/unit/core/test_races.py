@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import types
 from typing import Any
 
 import pytest
 
 from econtext.core import channels, resources
+from econtext.core.supervisor import Supervisor
 from econtext.core.wire import DATA
 
 
@@ -49,3 +51,25 @@ def test_modules_come_while_data_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(resources, 'ask', ask)
     with pytest.raises(OSError, match='No such file'):
         resources.get_data(Importer(), '/a/data')  # type: ignore[arg-type]
+
+
+class Lost:
+    """A waiter of the main thread; the context ends right before it is set to wait anew."""
+    done = True
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.__dict__['supervisor'] = supervisor
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.supervisor.ended = self.__dict__['done'] = True
+        self.__dict__[name] = value
+
+
+def test_a_context_ends_as_its_main_thread_sits_down_to_wait() -> None:
+    supervisor = Supervisor.__new__(Supervisor)
+    supervisor.calls, supervisor.ended = [], False
+    supervisor.waiter = Lost(supervisor)  # type: ignore[assignment]
+    waited = []
+    supervisor.home = types.SimpleNamespace(loop=types.SimpleNamespace(wait=waited.append))  # type: ignore[assignment]
+    supervisor.serve()
+    assert waited == [], 'nobody would wake it'

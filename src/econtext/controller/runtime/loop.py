@@ -39,10 +39,11 @@ import threading
 import time
 from collections.abc import Callable
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from econtext.controller.errors import EcontextError, InternalError, internal_error, show_exception
 from econtext.controller.runtime.deadlines import Expired
+from econtext.controller.runtime.log import say
 from econtext.controller.runtime.signals import (
     MAIN,
     PENDING,
@@ -56,6 +57,8 @@ from econtext.controller.runtime.signals import (
 from econtext.core.bulk import Bulk
 from econtext.core.loop import TICK, Loop, Reader, Waiter, harden
 
+log: logging.Logger = logging.getLogger('econtext')
+
 Action = Callable[[], object]
 
 LONGEST = 86400.0   # seconds to wait in one go: pollers take no more than some days
@@ -65,6 +68,13 @@ MOST_WORKERS = 16   # threads for events
 IDLE = 1.0      # seconds, after which a thread for events ends
 PARTING = 2.0   # seconds that events have at the end
 EACH_FAILURE = 1.0  # seconds between failures of ours that are logged
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A watcher that has descriptors of its own to close."""
+
+    def close(self) -> None: ...
 
 
 class Work(Protocol):
@@ -386,7 +396,7 @@ class ControllerLoop(Loop):
         if now - self.failed >= EACH_FAILURE:
             self.failed, number, self.failures = now, self.failures, 0
             more = f' ({number - 1} more since the last that was logged)' if number > 1 else ''
-            self.call_in_order(lambda: say_failure(f'{found}{more}'))
+            self.call_in_order(lambda: say(log, logging.ERROR, '%s', f'{found}{more}'))
         return found
 
     @interruptible
@@ -567,7 +577,7 @@ class ControllerLoop(Loop):
         for watcher in set(self.watched.values()):
             if isinstance(watcher, Bulk):
                 watcher.link.close()
-            elif isinstance(watcher, Reader):
+            elif isinstance(watcher, Closable):
                 watcher.close()
         with self.timing:
             waker, self.waker = self.waker, -1
@@ -584,10 +594,6 @@ def attempt(action: Action) -> None:
         if by_signal(error):
             raise
         show_exception()
-
-
-def say_failure(text: str) -> None:
-    logging.getLogger('econtext').error('%s', text)
 
 
 class Worker:

@@ -3,7 +3,8 @@ What contexts print and log, as records of the controller's ``logging``.
 
 Each context has a logger, ``econtext.ctx.NAME``.  A printed line is an INFO
 record ``stdout: …`` or ``stderr: …``; a record logged there is one here, with the
-name of its logger in front and as ``record.remote_name``.
+name of its logger in front and as ``record.remote_name``.  Where the program has set up no
+logging, ``runtime.log`` says what shows.
 
 The strategy: what arrives waits in the queue of its context, no more than the
 context has credit for.  It is handled line by line, in order, by whoever waits for that
@@ -42,7 +43,7 @@ from typing import TYPE_CHECKING
 from econtext.controller.errors import show_exception
 from econtext.controller.runtime import loggers
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.log import say
+from econtext.controller.runtime.log import say, show, shows_lines, takes
 from econtext.controller.runtime.signals import by_signal, interruptible, let_signals_run
 from econtext.controller.session.charges import CHARGES
 from econtext.controller.text import MARGIN, harmless, indented
@@ -430,7 +431,13 @@ class Lines:
         name = STREAMS.get(stream, 'output')
         if line.endswith(b'\r'):
             line = line[:-1]
-        self.logger.info('%s: %s', name, harmless(line.decode('utf-8', 'backslashreplace')))
+        text = harmless(line.decode('utf-8', 'backslashreplace'))
+        logger = self.logger
+        if logger.hasHandlers():
+            logger.info('%s: %s', name, text)
+        elif shows_lines(logger):
+            shown = text if stream == 1 else f'{name}: {text}'
+            show(logger.makeRecord(logger.name, logging.INFO, '(remote)', 0, '%s', (shown,), None), logger, plain=True)
 
     @interruptible
     def logged(self, value: tuple[str, int, float, str, str]) -> None:
@@ -447,9 +454,7 @@ class Lines:
         record.remote_name = name
         if trace:
             record.exc_text = MARGIN + indented(trace)
-        self.logger.handle(record)
-
-
-def takes(logger: logging.Logger, level: int) -> bool:
-    """Return what ``logger.isEnabledFor(level)`` does, which keeps its answer to each level for ever."""
-    return not logger.disabled and logger.manager.disable < level >= logger.getEffectiveLevel()
+        if self.logger.hasHandlers():
+            self.logger.handle(record)
+        else:
+            show(record, self.logger)
