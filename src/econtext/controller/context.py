@@ -99,6 +99,7 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
     offered: tuple[str, ...] = (
         *Connectors.offered,
         *('call', 'channel', 'close', 'map', 'options', 'shutdown', 'stream', 'submit', 'wait_ready'),
+        *('get', 'open', 'path', 'put', 'run', 'run_lines'),
         *('executable', 'name', 'pid', 'python_version', 'via'),
     )
 

@@ -21,9 +21,10 @@ ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
           'NotAllowed', 'CorruptStream', 'InternalError', 'FleetError')
 # Written by scripts/public_names.py, up to END.
 ELSEWHERE = (
-    'Attachment Broker Fleet FleetExecutor FleetStream Future Futures Host HostFuture Progress Report '
-    'Results Step Stream attach bubblewrap chroot command doas docker doctor fork incus inventory jail '
-    'kubectl local lxc lxd machinectl nsenter podman select ssh su sudo systemd_nspawn testing unshare'
+    'Attachment Broker BytesLine Fleet FleetExecutor FleetStream Future Futures Host HostFuture Line '
+    'Progress Report Results RunLines Step Stream attach bubblewrap chroot command doas docker doctor '
+    'fork incus inventory jail kubectl local lxc lxd machinectl nsenter podman select ssh su sudo '
+    'systemd_nspawn testing unshare'
 ).split()
 # END
 

@@ -3,7 +3,7 @@ A process that the application forks off a context is no context.
 
 Invariants:
 
-* It holds no descriptor of the link, so it neither disturbs nor keeps it.
+* It holds no descriptor of the link, so it neither disturbs nor keeps it; commands of the context are not its own.
 * What is closed is forgotten: a copy of a context (``parent.forking``) still has what
   watched forks for the one before it, and another file may have that number by then.
 * What it prints is heard as before; what it would ask others is refused.
@@ -108,6 +108,8 @@ def forked(home):
         link.out, link.fd = -1, None
         link.owner = link.transport = nobody
     del home.supervisor.before_answer[:]
+    if 'econtext.core.running' in sys.modules:
+        sys.modules['econtext.core.running'].forget_all()
     for finder in sys.meta_path:
         if isinstance(finder, Pull):
             finder.hooks.pop('logging', None)
