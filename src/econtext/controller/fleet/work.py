@@ -86,9 +86,9 @@ class FleetWork:
 
         `argv`, `check`, `capture`, `input`, `env`, `extend_env`, `cwd`, `timeout` and `text` are as for
         Context.run().  An `input` that can be read once, a file or an iterable, is read whole before
-        anything begins.  `on_line` is called with the lines of all hosts as they come, one at a time, in the thread that waits: ``line.host`` is
-        the host, ``line.stream`` is ``'stdout'`` or ``'stderr'``.  Until it returns the commands wait where they
-        write.
+        anything begins.  `on_line` is called with the lines of all hosts as they come, one at a time, in the
+        thread that waits: ``line.host`` is the host, ``line.stream`` is ``'stdout'`` or ``'stderr'``.  Until it
+        returns the commands wait where they write.
 
         What fails on a host is among the failures of the Results: ``subprocess.CalledProcessError`` with `check`,
         OSError for a program that cannot be used there, and so on.  Raises TypeError or ValueError for wrong
