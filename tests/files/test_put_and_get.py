@@ -8,6 +8,7 @@ import io
 import os
 import socket
 import stat
+import struct
 import sys
 import threading
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import econtext
-from econtext.controller.files import copying
+from econtext.controller.files import copying, progress
 from econtext.core import receiving, sending, transfer
 from lab import pythons
 
@@ -510,6 +511,63 @@ def test_between_two_contexts(broker: econtext.Broker, child: econtext.Context, 
     with pytest.raises(FileNotFoundError, match='other: '):
         other.put(child.path(tmp_path / 'one'), tmp_path / 'no' / 'x')
     assert beside(tmp_path) == []
+
+
+def test_progress_between_two_contexts(
+    broker: econtext.Broker, child: econtext.Context, tmp_path: Path,
+) -> None:
+    other = broker.local(name='other')
+    make_tree(tmp_path / 'source')
+    with (tmp_path / 'source' / 'sparse').open('wb') as file:
+        file.truncate(3 << 20)
+    for number in range(1500):
+        (tmp_path / 'source' / f'{number:04}').write_bytes(b'x')
+    heard: list[object] = []
+    other.put(child.path(tmp_path / 'source'), tmp_path / 'there', progress=heard.append)
+    last = heard[-1]
+    total = (1 << 20) + 7 + 10 + 21 + (3 << 20) + 1500
+    assert (last.bytes, last.total, last.complete) == (total, total, True)  # type: ignore[attr-defined]
+    assert last.files == 1506  # type: ignore[attr-defined]
+    assert last.path  # type: ignore[attr-defined]
+    # What is there does not go again.
+    other.put(child.path(tmp_path / 'source'), tmp_path / 'there', progress=heard.append)
+    assert (heard[-1].bytes, heard[-1].files) == (0, 0)  # type: ignore[attr-defined]
+
+    def stop(_progress: object) -> None:
+        raise IndexError('of the callback')
+
+    (tmp_path / 'large').write_bytes(os.urandom(1 << 20))
+    with pytest.raises(IndexError, match='of the callback'):
+        other.put(child.path(tmp_path / 'large'), tmp_path / 'too', progress=stop)
+    assert other.call(os.getpid)
+
+
+@pytest.mark.parametrize('data', [
+    b'', b'?', transfer.LIST + b'x', transfer.BEGIN, transfer.ZEROS + b'1', transfer.SMALL + b'12', transfer.KEPT,
+    transfer.BEGIN + struct.pack(transfer.START, 7, 0), transfer.NEED, transfer.NEED + b'\xff' * 20,
+    transfer.NEED + b'\x06sha256' + b'\xff' * 13])
+def test_who_listens_to_nonsense_leaves_it_to_others(data: bytes) -> None:
+    """The receiver refuses it; a callback just hears no more."""
+    listener = progress.Listener(progress.Reporter(lambda _: None))
+    listener.sent(data)
+    listener.received(data)
+    listener.sent(transfer.CHUNK + b'x')
+
+
+def test_a_path_that_can_read_is_a_path(child: econtext.Context, tmp_path: Path) -> None:
+    """Such as those of py.path."""
+    class Text(str):
+        __slots__ = ()
+
+        def __fspath__(self) -> str:
+            return str(self)
+
+        def read(self) -> str:
+            raise AssertionError
+
+    (tmp_path / 'x').write_bytes(NEW)
+    child.put(Text(tmp_path / 'x'), tmp_path / 'y')
+    assert (tmp_path / 'y').read_bytes() == NEW
 
 
 def test_a_bar_without_rich(child: econtext.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

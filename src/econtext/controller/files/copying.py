@@ -25,10 +25,10 @@ from typing import Any, BinaryIO
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.files.answers import here, nonsense, taken
 from econtext.controller.files.interfaces import Answer, Home, Port
-from econtext.controller.files.progress import Bar, Callback, Reporter
-from econtext.core import receiving, sending, transfer
+from econtext.controller.files.progress import Bar, Callback, Listener, Reporter
+from econtext.core import receiving, sending
 from econtext.core.labels import seen
-from econtext.core.transfer import Broken, Nonsense, as_bytes
+from econtext.core.transfer import Broken, Nonsense, Watch, as_bytes
 
 WINDOW = 1 << 23    # bytes on their way: what 80 MB/s need over a link of 100 ms
 PATIENCE = 5.0      # seconds for the other end to clean up
@@ -169,7 +169,7 @@ def put(home: Home, local: Any, remote: Any, options: Options) -> Copied:
     if isinstance(local, (bytes, bytearray, memoryview)):
         size = memoryview(local).nbytes
         file = io.BytesIO(local)
-    elif hasattr(local, 'read'):
+    elif hasattr(local, 'read') and not isinstance(local, os.PathLike):
         file = check_reader(local)
     else:
         source, name, _ = local_name(local)
@@ -303,10 +303,12 @@ def between(home: Home, source: Any, other: Home, target: Any, options: Options)
         receives = other.submit(receiving.receive, back, place, far)
         sends = home.submit(sending.send, out, path, options.for_sender())
         with ending(out, sends, back, receives):
-            answers = threading.Thread(target=hand_on, args=(Near(other, back), Near(home, out)), daemon=True)
+            listener = Listener(watch or Watch())
+            answers = threading.Thread(
+                target=hand_on, args=(Near(other, back), Near(home, out), listener.received), daemon=True)
             answers.start()
             try:
-                hand_on(Near(home, out), Near(other, back), watch)
+                hand_on(Near(home, out), Near(other, back), listener.sent)
                 # Whoever failed tells why; the other has only heard that it is over.
                 sent = sends.result()
                 if sent[:1] not in (('done',), ('broken',)):
@@ -324,14 +326,13 @@ def between(home: Home, source: Any, other: Home, target: Any, options: Options)
         stop()
 
 
-def hand_on(one: Near, other: Near, watch: Reporter | None = None) -> None:
+def hand_on(one: Near, other: Near, listen: Callable[[bytes], None]) -> None:
     """Hand what comes from one channel to the other, until it ends."""
     try:
         while True:
             data = one.get()
+            listen(data)
             other.send(data)
-            if watch is not None and data[:1] == transfer.CHUNK:
-                watch.moved(len(data) - 1)
     except (Broken, EcontextError):
         one.channel.close()
         other.channel.close()

@@ -9,14 +9,17 @@ Invariants:
 
 from __future__ import annotations
 
+import collections
 import importlib
 import os
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from econtext.controller.errors import EcontextError
+from econtext.core import transfer
 from econtext.core.transfer import Watch
 
 EVERY = 0.1     # seconds
@@ -51,6 +54,7 @@ class Progress:
 
 
 Callback = Callable[[Progress], object]
+Event = tuple[Callable[[Any], None], Any]   # what is heard, and of what
 
 
 class Reporter(Watch):
@@ -97,6 +101,69 @@ class Reporter(Watch):
         self.complete = True
         self.total = self.bytes
         self.tell()
+
+
+class Listener:
+    """Hears what two contexts say to each other in a transfer, for whoever counts for a callback."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch: Watch = watch
+        # Names and sizes of what was listed, for each batch that is not served.
+        self.batches: collections.deque[list[tuple[bytes, int]]] = collections.deque()
+        self.answered: int = 0  # how many of them
+
+    def sent(self, data: bytes) -> None:
+        """A message of the sender goes by."""
+        for act, value in self.understood(self.of_sender, data):
+            act(value)
+
+    def received(self, data: bytes) -> None:
+        """A message of the receiver goes by; it is only counted, by another thread than that of the callback."""
+        for act, value in self.understood(self.of_receiver, data):
+            act(value)
+
+    def understood(self, read: Callable[[bytes], list[Event]], data: bytes) -> list[Event]:
+        try:
+            return read(data)
+        except (transfer.Nonsense, struct.error, UnicodeError, IndexError):
+            # Whoever gets the message says so.
+            self.watch = Watch()
+            return []
+
+    def of_sender(self, data: bytes) -> list[Event]:
+        kind = data[:1]
+        found: list[Event] = []
+        if kind == transfer.LIST:
+            if len(self.batches) > transfer.MANY:
+                raise transfer.Nonsense('more batches than were answered')
+            self.batches.append([(entry.name, entry.size) for entry in transfer.unpack_entries(data, 1)])
+        elif kind == transfer.CHUNK:
+            found.append((self.watch.moved, len(data) - 1))
+        elif kind == transfer.ZEROS:
+            found.append((self.watch.moved, struct.unpack(transfer.RUN, data[1:])[0]))
+        elif kind == transfer.BEGIN:
+            found.append((self.watch.began, self.batches[0][struct.unpack(transfer.START, data[1:])[0]][0]))
+        elif kind == transfer.SMALL:
+            at = 1
+            while at < len(data):
+                index, size, length = struct.unpack(transfer.PIECE, data[at:at + transfer.PIECE_SIZE])
+                at += transfer.PIECE_SIZE + size + length
+                found += [(self.watch.began, self.batches[0][index][0]), (self.watch.moved, size)]
+        elif kind == transfer.KEPT:
+            self.batches.popleft()
+            self.answered -= 1
+        return found
+
+    def of_receiver(self, data: bytes) -> list[Event]:
+        if data[:1] != transfer.NEED:
+            return []
+        batch = self.batches[self.answered]
+        self.answered += 1
+        _, needs = transfer.unpack_needs(data)
+        found: list[Event] = [(self.watch.wanted, max(batch[index][1] - offset, 0)) for index, offset, _ in needs]
+        if len(batch) < transfer.BATCH:
+            found.append((lambda _: self.watch.listed(), 0))
+        return found
 
 
 class Bar:
