@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import hashlib
 import io
@@ -582,3 +583,112 @@ def test_a_bar(child: econtext.Context, tmp_path: Path, capfd: pytest.CaptureFix
     child.put(NEW, tmp_path / 'x', progress=True)
     assert (tmp_path / 'x').read_bytes() == NEW
     assert 'x' in capfd.readouterr().err
+
+
+@pytest.mark.every_python
+def test_from_a_context_to_itself(broker: econtext.Broker, python: pythons.Interpreter, tmp_path: Path) -> None:
+    """It has one thread for calls, which neither end waits for."""
+    web = broker.local(python=python)
+    source = tmp_path / 'source'
+    make_tree(source)
+    heard: list[progress.Progress] = []
+    done = web.put(web.path(source), tmp_path / 'there', progress=heard.append)
+    assert tree(tmp_path / 'there') == tree(source)
+    assert (done.files, done.path) == (7, str(tmp_path / 'there'))
+    assert (heard[-1].bytes, heard[-1].total, heard[-1].complete) == ((1 << 20) + 38, (1 << 20) + 38, True)
+    assert web.get(source, web.path(tmp_path / 'there')).unchanged == 7
+    with pytest.raises(FileNotFoundError, match=web.name) as caught:
+        web.put(web.path(tmp_path / 'no'), tmp_path / 'x')
+    assert caught.value.filename == str(tmp_path / 'no')
+    with pytest.raises(FileNotFoundError, match=web.name) as caught:
+        web.put(web.path(source / 'a' / 'large'), tmp_path / 'no' / 'x')
+    assert caught.value.filename == str(tmp_path / 'no' / 'x')
+    assert beside(tmp_path) == []
+
+
+def test_a_callback_ends_a_transfer_within_a_context(
+    child: econtext.Context, tmp_path: Path,
+) -> None:
+    with (tmp_path / 'large').open('wb') as file:
+        file.truncate(8 << 30)
+    heard: list[progress.Progress] = []
+
+    def stop(far: progress.Progress) -> None:
+        heard.append(far)
+        raise IndexError('of the callback')
+
+    with pytest.raises(IndexError, match='of the callback'):
+        child.put(child.path(tmp_path / 'large'), tmp_path / 'copy', progress=stop)
+    assert heard[0].path == str(tmp_path / 'copy')
+    assert child.call(os.getpid)
+    assert sorted(os.listdir(tmp_path)) == ['large']
+
+
+def test_transfers_that_cross_do_not_wait_for_each_other(
+    broker: econtext.Broker, child: econtext.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each context carries out one call after the other: the two must begin with the same transfer."""
+    other = broker.local(name='other')
+    for name in 'ab':
+        (tmp_path / name).write_bytes(NEW)
+    both = threading.Barrier(2)
+    submit = econtext.Context.submit
+
+    def together(self: econtext.Context, function: object, *args: object) -> object:
+        future = submit(self, function, *args)  # type: ignore[arg-type]
+        if function is receiving.receive:
+            # Where the other one can come as far, it does.
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(1)
+        return future
+
+    monkeypatch.setattr(econtext.Context, 'submit', together)
+    ends = [(child, other, 'a'), (other, child, 'b')]
+    threads = [
+        threading.Thread(target=to.put, args=(one.path(tmp_path / name), tmp_path / f'{name}2'), daemon=True)
+        for one, to, name in ends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    for name in 'ab':
+        assert (tmp_path / f'{name}2').read_bytes() == NEW
+
+
+def test_what_is_told_of_what_nobody_listed(child: econtext.Context, tmp_path: Path) -> None:
+    """A file says how long it is if it can; of a pipe nobody knows what remains."""
+    heard: list[progress.Progress] = []
+
+    def slowly(far: progress.Progress) -> None:
+        heard.append(far)
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            now[0] += 1
+            return data
+
+    class Pipe(Slow):
+        def seekable(self) -> bool:
+            return False
+
+    now = [0.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress.time, 'monotonic', lambda: now[0])
+        for kind, known in (Slow, True), (Pipe, False):
+            heard.clear()
+            file = kind(b'some' + NEW * 10)
+            if known:
+                file.seek(4)
+            child.put(file, tmp_path / 'x', progress=slowly)
+            assert len(heard) > 5
+            assert {far.path for far in heard} == {str(tmp_path / 'x')}
+            if known:
+                assert {far.total for far in heard} == {len(NEW) * 10}
+                assert all(far.complete and far.remaining is not None for far in heard)
+                assert heard[1].remaining
+            else:
+                assert not any(far.complete for far in heard[:-1])
+                assert {far.remaining for far in heard[:-1]} == {None}
+            assert heard[-1].remaining == 0

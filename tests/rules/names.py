@@ -45,6 +45,7 @@ KNOWN = """
     sys: _getframe argv byteorder exc_info executable exit getfilesystemencoding getrecursionlimit maxunicode meta_path
         modules path path_hooks platform prefix setrecursionlimit stderr stdin stdout version version_info
     termios: ECHO ECHONL OPOST TCSANOW TIOCSCTTY tcgetattr tcsetattr
+    threading: Condition Thread
     time: ctime gmtime localtime mktime sleep strftime time
     traceback: format_exc format_exception format_tb
     zlib: compress crc32 decompress decompressobj error

@@ -20,7 +20,7 @@ from typing import Any
 
 from econtext.controller.errors import EcontextError
 from econtext.core import transfer
-from econtext.core.transfer import Watch
+from econtext.core.transfer import Watch, as_bytes
 
 EVERY = 0.1     # seconds
 
@@ -58,31 +58,37 @@ Event = tuple[Callable[[Any], None], Any]   # what is heard, and of what
 
 
 class Reporter(Watch):
-    """Counts for a callback; `size` is the number of bytes, where it is known beforehand."""
+    """
+    Counts for a callback.
+
+    `size` is the number of bytes that the listing does not tell, None if nobody knows it; `path` stands for what
+    has no name.
+    """
     begun: float
     files: int
-    size: int
     told: float
     total: int
 
-    def __init__(self, callback: Callback, size: int = 0) -> None:
+    def __init__(self, callback: Callback, size: int | None = 0, path: str = '') -> None:
         self.callback = callback
-        self.total = self.size = size
+        self.endless: bool = size is None
+        self.total = size or 0
         self.bytes: int = 0
         self.files = 0
         self.complete: bool = False
-        self.path: str = ''
+        self.path: str = path
         self.begun = self.told = time.monotonic()
 
     def wanted(self, size: int) -> None:
         self.total += size
 
     def listed(self) -> None:
-        self.complete = True
+        self.complete = not self.endless
 
     def began(self, path: bytes) -> None:
         self.files += 1
-        self.path = os.fsdecode(path)
+        if path:
+            self.path = os.fsdecode(path)
 
     def moved(self, size: int) -> None:
         self.bytes += size
@@ -90,6 +96,18 @@ class Reporter(Watch):
         if now - self.told >= EVERY:
             self.told = now
             self.tell()
+
+    def hear(self, far: Any) -> bool:
+        """Pass on what a context says of a transfer within; return False for what makes no sense."""
+        if type(far) is not tuple or len(far) != 5 or any(type(each) is not int for each in far[1:4]):
+            return False
+        path = as_bytes(far[0]) if isinstance(far[0], (bytes, str)) else b''
+        if path:
+            self.path = os.fsdecode(path)
+        self.bytes, self.files, self.total = max(self.bytes, far[1]), max(self.files, far[2]), max(self.total, far[3])
+        self.complete = far[4] is True
+        self.tell()
+        return True
 
     def tell(self) -> None:
         self.callback(Progress(
