@@ -39,7 +39,7 @@ class Interrupted(KeyboardInterrupt):
 
 class Context(object):
     """Another context, as an argument speaks of it."""
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def __init__(self, home, number, name):
         # type: (Home, int, str) -> None
@@ -59,7 +59,7 @@ class Context(object):
         # type: () -> str
         return '<econtext.Context %s>' % self.name
 
-    def cross(self):
+    def _cross(self):
         # type: () -> tuple[Any, ...]
         if not self.id:
             raise TypeError('the program itself is no value that crosses')
@@ -68,7 +68,7 @@ class Context(object):
 
 class Secret(object):
     """A text that shows nowhere."""
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def __init__(self, text):
         # type: (Any) -> None
@@ -101,7 +101,7 @@ class Secret(object):
 
 class Channel(object):
     """The far end of a stream of values, handed to a function as an argument."""
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def begin(self, home, end):
         # type: (Home, End) -> None
@@ -152,7 +152,7 @@ class Channel(object):
 
     __next__ = next
 
-    def cross(self):
+    def _cross(self):
         # type: () -> tuple[Any, ...]
         return self.end.peer, self.end.handle, self.end.window
 

@@ -124,7 +124,7 @@ class Channel:
     _kept: bool
     _lasting: bool
 
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
     __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(self, channels: Channels, context: Peer, handle: int, window: int) -> None:
@@ -353,7 +353,7 @@ class Channel:
             # It has ended, and who holds it from now on was not told.
             self._channels.router.send(CLOSE, self._end.peer, self._end.handle, b'')
 
-    def cross(self) -> tuple[int, int, int]:
+    def _cross(self) -> tuple[int, int, int]:
         return 0, self._end.handle, self._end.window
 
 
@@ -369,7 +369,7 @@ class Holding:
     """A call that is sent with channels: `settle` takes its answer, behind their end."""
 
     # As that of a future.
-    hears_begun = True
+    _hears_begun = True
 
     def __init__(self, context: Peer, settle: Callable[[int, bytes], object], body: bytes) -> None:
         self.context = context
@@ -392,7 +392,7 @@ class Holding:
                 for each in channel._carried:
                     self.take(each)
 
-    def set_answer(self, kind: int, body: bytes) -> None:
+    def _set_answer(self, kind: int, body: bytes) -> None:
         """Take what is said to the call. As its context's answer, leading."""
         if kind != BEGUN:
             self.end()
