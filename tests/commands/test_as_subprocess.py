@@ -84,7 +84,7 @@ def test_a_list_of_words(
 @hypothesis.given(
     st.lists(st.sampled_from(
         ['cat', 'echo $0 "$@"', 'printf "a\\r\\nb\\rc"', 'echo err >&2', 'exit 3', 'kill -9 $$', 'kill $$', 'false',
-         'pwd', 'echo "$ECT_A"', 'no-such-program', 'read line; echo "<$line>"', '-x', '"', '# é', ''],
+         'pwd', 'echo "$ECT_A"', 'no-such-program', 'read line; echo "<$line>"', '-x', "'", '# é', ''],
     ), max_size=4).map('\n'.join), inputs, st.booleans(), st.booleans(), environments)
 def test_a_text_for_the_shell(
     child: econtext.Context, script: str, input: str | None, text: bool, check: bool, env: dict[str, str] | None

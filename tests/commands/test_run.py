@@ -207,7 +207,8 @@ def test_the_timeout_ends_a_command_that_nobody_hears(child: econtext.Context) -
     def on_line(line: Any) -> None:
         heard.append(line)
         if len(heard) == 1:
-            wait_until(lambda: is_gone(int(line)))
+            over = time.monotonic() + 1.5
+            wait_until(lambda: is_gone(int(line)) and time.monotonic() > over)
     with pytest.raises(subprocess.TimeoutExpired) as late:
         child.run('echo $$; exec yes', on_line=on_line, timeout=1.5)
     assert len(heard) == 1

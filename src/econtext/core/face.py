@@ -41,7 +41,7 @@ class Interrupted(KeyboardInterrupt):
 
 class Context(object):
     """Another context, as an argument speaks of it."""
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def __init__(self, home, number, name):
         # type: (Home, int, str) -> None
@@ -66,7 +66,7 @@ class Context(object):
         # type: () -> str
         return '<econtext.Context %s>' % self.name
 
-    def cross(self):
+    def _cross(self):
         # type: () -> tuple[Any, ...]
         if not self.id:
             raise TypeError('the program itself is no value that crosses')
@@ -75,7 +75,7 @@ class Context(object):
 
 class Secret(object):
     """A text that shows nowhere."""
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def __init__(self, text):
         # type: (Any) -> None
@@ -108,7 +108,7 @@ class Secret(object):
 
 class Channel(object):
     """The far end of a stream of values, handed to a function as an argument."""
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def begin(self, home, end):
         # type: (Home, End) -> None
@@ -159,7 +159,7 @@ class Channel(object):
 
     __next__ = next
 
-    def cross(self):
+    def _cross(self):
         # type: () -> tuple[Any, ...]
         return self.end.peer, self.end.handle, self.end.window
 

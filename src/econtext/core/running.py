@@ -25,6 +25,8 @@ so has a timeout.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
+    from collections.abc import Callable
     from typing import Any
 
 import atexit
@@ -51,13 +53,13 @@ LAST = 0.5          # the same where this process ends, and has little time itse
 LINGER = 0.2        # seconds without output, after which the pipes of a command that has ended are left
 TICK = 0.1          # seconds between two looks at what no descriptor tells
 
-now = getattr(time, 'monotonic', time.time)
+now = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
 # How a command gets a session of its own.
 APART = {'start_new_session': True}  # type: dict[str, Any]
 if sys.version_info < (3, 2):
     APART = {'preexec_fn': lambda: apart()}
 # Two threads that start programs at once break each other before Python 3.2.
-STARTING = allocate_lock()
+STARTING = allocate_lock()  # type: LockType
 GROUPS = {}  # type: dict[int, bool]
 HOOKED = []  # type: list[bool]
 # Reads lines, "+ GROUP" and "- GROUP", until this process has ended, and ends the groups that are left then.
@@ -247,15 +249,18 @@ class Running(object):
         self.deadline = None  # type: Any
         if timeout is not None:
             self.deadline = now() + timeout
-        self.tags = {process.stdout.fileno(): OUT, process.stderr.fileno(): ERR}
-        self.files = {process.stdout.fileno(): process.stdout, process.stderr.fileno(): process.stderr}
-        self.poller = select.poll()
+        self.tags = {process.stdout.fileno(): OUT, process.stderr.fileno(): ERR}  # type: dict[int, bytes]
+        self.files = dict([(each.fileno(), each) for each in (process.stdout, process.stderr)])  # type: dict[int, Any]
+        self.poller = select.poll()  # type: select.poll
         for fd in self.tags:
             self.poller.register(fd, select.POLLIN)
-        self.over = self.told = False
+        # Whether nobody follows it any more; and its group was told to end.
+        self.over = False  # type: bool
+        self.told = False  # type: bool
         # Whether it took too long; and has had all signals.
-        self.late = self.given_up = False
-        self.reaping = allocate_lock()
+        self.late = False  # type: bool
+        self.given_up = False  # type: bool
+        self.reaping = allocate_lock()  # type: LockType
 
     def run(self):
         # type: () -> tuple[str, int]

@@ -209,7 +209,7 @@ class Attachment(Names):
         asked = self.router.asked.get(handle)
         future = getattr(asked[1], '__self__', None) if asked else None
         if isinstance(future, Future):
-            future.set_answer(BEGUN, body)
+            future._set_answer(BEGUN, body)
 
     def request(self, kind: int, number: int, body: bytes) -> bytes:
         """Ask the broker for what it can answer at once."""

@@ -54,11 +54,11 @@ class Splitter:
     """Cuts one stream into lines: pairs of their bytes, and whether they ended."""
 
     def __init__(self, text: bool, limit: int = LIMIT) -> None:
-        self.text = text
-        self.limit = limit
+        self.text: bool = text
+        self.limit: int = limit
         self.rest: list[bytes] = []
-        self.size = 0
-        self.returned = False   # the last byte was a carriage return, which has ended its line
+        self.size: int = 0
+        self.returned: bool = False     # the last byte was a carriage return, which has ended its line
 
     def feed(self, data: bytes) -> list[tuple[bytes, bool]]:
         """Return the lines that end within `data`, and pieces of one that is too long."""

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from econtext.controller.commands.interfaces import Home
+from econtext.controller.commands.interfaces import Answer, Home, Port
 from econtext.controller.commands.lines import BytesLine, Line, Splitter, StreamName, decode, line_of, newlines
 from econtext.controller.errors import ContextLost, CorruptStream, EcontextError
 from econtext.controller.runtime.deadlines import is_seconds
@@ -52,15 +52,18 @@ class Request:
         self, argv: Any, check: bool, capture: bool, input: Any, env: Any, extend_env: bool, cwd: Any, timeout: Any,
         text: bool,
     ) -> None:
-        self.argv, self.check, self.capture, self.text = argv, bool(check), bool(capture), bool(text)
-        self.words = words_of(argv)
-        self.input = check_input(input)
-        self.timeout = timeout
+        self.argv: Any = argv
+        self.check: bool = bool(check)
+        self.capture: bool = bool(capture)
+        self.text: bool = bool(text)
+        self.words: list[bytes] = words_of(argv)
+        self.input: Any = check_input(input)
+        self.timeout: Any = timeout
         if timeout is not None and not is_seconds(timeout):
             raise ValueError(f'timeout= must be a number of seconds, not {seen(timeout)}')
         if env is not None and not isinstance(env, Mapping):
             raise TypeError(f'env= must be a mapping of names to values, not {seen(env)}')
-        self.options = {
+        self.options: dict[str, Any] = {
             'env': None if env is None else [variable(name, value) for name, value in env.items()],
             'extend': bool(extend_env),
             'cwd': None if cwd is None else word(cwd, 'cwd='),
@@ -137,14 +140,14 @@ class Command:
     """A command that was started."""
 
     def __init__(self, home: Home, request: Request) -> None:
-        self.home = home
-        self.request = request
+        self.home: Home = home
+        self.request: Request = request
         self.fault: BaseException | None = None
         self.pump: threading.Thread | None = None
         self.deadline: float | None = None      # by our clock, which began later than that there
-        self.given_up = False
-        self.channel = home.channel(window=WINDOW)
-        self.future = home.submit(there.run, self.channel, request.words, request.options)
+        self.given_up: bool = False
+        self.channel: Port = home.channel(window=WINDOW)
+        self.future: Answer = home.submit(there.run, self.channel, request.words, request.options)
         if request.input is not None:
             if isinstance(request.input, bytes) and len(request.input) <= BLOCK:
                 self.feed()
@@ -261,10 +264,10 @@ class Listening:
     """Takes the output of a command apart: lines for who wants them, bytes for who wants them."""
 
     def __init__(self, home: Home, request: Request, lines: bool) -> None:
-        self.request = request
+        self.request: Request = request
         self.kept: dict[bytes, list[bytes]] = {tag: [] for tag in STREAMS}
-        self.splitters = {tag: Splitter(request.text) for tag in STREAMS if lines}
-        self.command = Command(home, request)
+        self.splitters: dict[bytes, Splitter] = {tag: Splitter(request.text) for tag in STREAMS if lines}
+        self.command: Command = Command(home, request)
 
     def lines(self) -> Iterator[Any]:
         """Yield each line, and none if only bytes are wanted."""

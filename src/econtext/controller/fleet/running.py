@@ -195,7 +195,7 @@ class Reader:
 
 
 def is_over(channel: Channel) -> bool:
-    return not (channel.end.inbox or channel.open())
+    return not (channel._end.inbox or channel.open())
 
 
 def raise_(error: BaseException) -> Any:
