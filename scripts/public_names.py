@@ -2,9 +2,10 @@
 
     python3 scripts/public_names.py
 
-The names stand in ``HOMES`` of ``src/econtext/__init__.py``; those of connectors are the files of
-``src/econtext/connectors``.  From both this program writes the lines between BEGIN and END: in that file the
-imports for type checkers and the names of connectors, in ``core/face.py`` what works only in the controller.
+The names stand in ``_HOMES`` of ``src/econtext/__init__.py``; those of connectors are the files of
+``src/econtext/connectors``.  From both this program writes ``__init__.pyi``, which type checkers and editors read in
+the place of that file; and the lines between BEGIN and END: in that file the names of connectors, in ``core/face.py``
+what works only in the controller.
 
 A test holds the files to what this program would write (tests/rules/test_public_names.py).
 """
@@ -33,10 +34,10 @@ OTHERWISE = {'utils', 'program'}
 def homes(text: str) -> dict[str, str]:
     """Return what the file `text` says of each public name: the module that has it."""
     for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'HOMES':
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '_HOMES':
             found: dict[str, str] = ast.literal_eval(node.value)
             return found
-    raise ValueError('the file assigns no HOMES')
+    raise ValueError('the file assigns no _HOMES')
 
 
 def connectors(folder: Path) -> list[str]:
@@ -51,18 +52,22 @@ def words(names: Iterable[str], width: int = 100) -> list[str]:
 
 
 def for_type_checkers(homes: Mapping[str, str], ways: Iterable[str]) -> str:
-    """Return the lines of `econtext` that name `homes`, and the connectors `ways` that have no module there."""
+    """Return the file that names `homes`, and the connectors `ways` that have no module of their own."""
     imports = sorted(
         ('econtext' + ('.' + home if home else ''), name) for name, home in homes.items()
     )  # fmt: skip
-    lines = ['if TYPE_CHECKING:', '    from typing import Any', '']
-    lines += [f'    from {module} import {name} as {name}' for module, name in imports]
-    lines += ['    from econtext.ways import Way', '', *(f'    {name}: Way' for name in ways), '']
-    lines += [
-        '# Connectors that have no module of their own here: `econtext.NAME.connect(via, …)` is `via.NAME(…)`.',
-        'WAYS: tuple[str, ...] = tuple((', *words(ways), ').split())',
-    ]
+    lines = ['# Written by scripts/public_names.py.', '']
+    lines += [f'from {module} import {name} as {name}' for module, name in imports]
+    lines += ['from econtext.ways import Way as _Way', '', '__version__: str', 'slave: bool']
+    lines += [f'{name}: _Way' for name in ways]
     return '\n'.join([*lines, ''])
+
+
+def for_the_package(ways: Iterable[str]) -> str:
+    """Return the lines of `econtext` that name the connectors `ways`."""
+    return '\n'.join([
+        '# Connectors that have no module of their own here: `econtext.NAME.connect(via, …)` is `via.NAME(…)`.',
+        '_WAYS = tuple((', *words(ways), ').split())', ''])
 
 
 def for_contexts(names: Iterable[str]) -> str:
@@ -96,7 +101,8 @@ def pages(package: Path = PACKAGE) -> dict[Path, str]:
     ways = [name for name in ours if name not in names]
     elsewhere = sorted({*names, *ours} - furnished() - OTHERWISE)
     return {
-        path: replaced(text, for_type_checkers(names, ways)),
+        path: replaced(text, for_the_package(ways)),
+        package / '__init__.pyi': for_type_checkers(names, ways),
         context: replaced(context.read_text('utf-8'), for_contexts(elsewhere)),
     }
 

@@ -70,6 +70,9 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
         ('call', 'submit', 'options', 'channel', 'stream', 'wait_ready', 'shutdown', 'close'),
     ),
     (Commands, 'Commands: methods of Context', ('run', 'run_lines')),
+    (econtext.RunLines, 'econtext.RunLines', ('close',)),
+    (econtext.Line, 'econtext.Line', ()),
+    (econtext.BytesLine, 'econtext.BytesLine', ()),
     (Files, 'Files: methods of Context', ('put', 'get', 'open', 'path')),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
     (econtext.Attachment, 'econtext.Attachment', ('context', 'close')),
@@ -136,7 +139,7 @@ Types of the signatures, for all connectors:
 | `gil_limit` | 6 | seconds of processor time that its code may hold the interpreter lock; 0 for any |
 | `output_window` | 1,048,576 | bytes of its output that may be on their way, or wait for handlers of `logging` |''',
     'Connectors by name': '`econtext.NAME.connect(via, …)` is `via.NAME(…)`; NAME is one of `%s`.'
-    % '`, `'.join(['local', 'ssh', 'sudo', *econtext.WAYS]),
+    % '`, `'.join(['local', 'ssh', 'sudo', *econtext._WAYS]),
     'econtext.Context': '''\
 As a `concurrent.futures.Executor` it also has `map`.
 

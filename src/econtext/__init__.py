@@ -14,12 +14,7 @@ The rings, by folder: ``core`` runs in every context, ``parent`` and ``connector
 in those that start others, ``controller`` in the user's own program only.
 """
 
-from __future__ import annotations
-
-import importlib
-
-# Not from `typing`, which takes longer to import than all the rest of this.
-TYPE_CHECKING = False
+import importlib as _importlib
 
 __version__ = '0.1.0'
 
@@ -27,11 +22,15 @@ __version__ = '0.1.0'
 slave = False
 
 # The one list of public names: each name, and the module that has it, which is imported when the name is first used.
-# Connectors need no line here. After a change, run scripts/public_names.py.
-HOMES = {
+# Connectors need no line here. After a change, run scripts/public_names.py: type checkers and editors read the names
+# in __init__.pyi.
+_HOMES = {
     'Attachment': 'controller.attach.client',
     'attach': 'controller.attach.client',
     'Broker': 'controller.broker',
+    'BytesLine': 'controller.commands.lines',
+    'Line': 'controller.commands.lines',
+    'RunLines': 'controller.commands.running',
     'Context': 'controller.context',
     'Report': 'controller.doctor.examination',
     'Step': 'controller.doctor.examination',
@@ -70,94 +69,28 @@ HOMES = {
 }
 
 # Written by scripts/public_names.py, up to END.
-if TYPE_CHECKING:
-    from typing import Any
-
-    from econtext import inventory as inventory
-    from econtext import local as local
-    from econtext import ssh as ssh
-    from econtext import sudo as sudo
-    from econtext import testing as testing
-    from econtext import utils as utils
-    from econtext.controller.attach.client import Attachment as Attachment
-    from econtext.controller.attach.client import attach as attach
-    from econtext.controller.broker import Broker as Broker
-    from econtext.controller.context import Context as Context
-    from econtext.controller.doctor.examination import Report as Report
-    from econtext.controller.doctor.examination import Step as Step
-    from econtext.controller.doctor.examination import doctor as doctor
-    from econtext.controller.errors import CallTimeout as CallTimeout
-    from econtext.controller.errors import ConnectError as ConnectError
-    from econtext.controller.errors import ContextLost as ContextLost
-    from econtext.controller.errors import CorruptStream as CorruptStream
-    from econtext.controller.errors import EcontextError as EcontextError
-    from econtext.controller.errors import InternalError as InternalError
-    from econtext.controller.errors import Interrupted as Interrupted
-    from econtext.controller.errors import NotAllowed as NotAllowed
-    from econtext.controller.fleet.executor import FleetExecutor as FleetExecutor
-    from econtext.controller.fleet.fleet import Fleet as Fleet
-    from econtext.controller.fleet.futures import Futures as Futures
-    from econtext.controller.fleet.futures import HostFuture as HostFuture
-    from econtext.controller.fleet.hosts import Host as Host
-    from econtext.controller.fleet.progress import Progress as Progress
-    from econtext.controller.fleet.results import FleetError as FleetError
-    from econtext.controller.fleet.results import Results as Results
-    from econtext.controller.fleet.streams import FleetStream as FleetStream
-    from econtext.controller.protocol.classes import register as register
-    from econtext.controller.raised import CallError as CallError
-    from econtext.controller.secret import Secret as Secret
-    from econtext.controller.session.callbacks import program as program
-    from econtext.controller.session.channels import Channel as Channel
-    from econtext.controller.session.futures import Future as Future
-    from econtext.controller.session.selection import select as select
-    from econtext.controller.session.streams import Stream as Stream
-    from econtext.ways import Way
-
-    bubblewrap: Way
-    chroot: Way
-    command: Way
-    doas: Way
-    docker: Way
-    fork: Way
-    incus: Way
-    jail: Way
-    kubectl: Way
-    lxc: Way
-    lxd: Way
-    machinectl: Way
-    nsenter: Way
-    podman: Way
-    su: Way
-    systemd_nspawn: Way
-    unshare: Way
-
 # Connectors that have no module of their own here: `econtext.NAME.connect(via, …)` is `via.NAME(…)`.
-WAYS: tuple[str, ...] = tuple((
+_WAYS = tuple((
     'bubblewrap chroot command doas docker fork incus jail kubectl lxc lxd machinectl nsenter podman su '
     'systemd_nspawn unshare'
 ).split())
 # END
 
-__all__ = [*sorted([*HOMES, *WAYS]), 'slave']
+__all__ = [*sorted([*_HOMES, *_WAYS]), 'slave']
 
 
-def find(name: str) -> Any:
-    home = HOMES.get(name)
-    if name in WAYS:
-        value = globals()[name] = importlib.import_module(__name__ + '.ways').Way(name)
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if name in _WAYS:
+        value = globals()[name] = _importlib.import_module(__name__ + '.ways').Way(name)
         return value
     if home is None:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     if not home:
-        return importlib.import_module(f'{__name__}.{name}')
-    value = getattr(importlib.import_module(f'{__name__}.{home}'), name)
+        return _importlib.import_module(f'{__name__}.{name}')
+    value = getattr(_importlib.import_module(f'{__name__}.{home}'), name)
     globals()[name] = value
     return value
-
-
-if not TYPE_CHECKING:
-    # Type checkers know all names from above, and are to find those that are misspelt.
-    __getattr__ = find
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,7 @@
 """
 ``econtext.NAME.connect(via, …)`` for the connectors that have no module of that name.
 
-It is the same as ``via.NAME(…)``.  The names, those of the files in ``connectors``, stand in ``econtext.WAYS``.
+It is the same as ``via.NAME(…)``.  The names, those of the files in ``connectors``, stand in ``econtext._WAYS``.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import leaving
 import pytest
 
 import econtext
@@ -71,12 +72,33 @@ def test_check_raises_the_real_error(child: econtext.Context) -> None:
 
 
 def test_undecodable_output_survives(child: econtext.Context) -> None:
-    done = child.run(['printf', r'\377\r\n'])
-    assert os.fsencode(done.stdout) == b'\xff\r\n'
+    done = child.run(['printf', r'\377\n'])
+    assert os.fsencode(done.stdout) == b'\xff\n'
+    assert child.run(['printf', r'\377\r\n'], text=False).stdout == b'\xff\r\n'
+
+
+def test_a_text_has_the_newlines_of_subprocess(child: econtext.Context) -> None:
+    script = r'printf "a\r\nb\rc\n\rd\r"'
+    expected = subprocess.run(script, shell=True, capture_output=True, text=True, check=True)
+    assert child.run(script).stdout == expected.stdout == 'a\nb\nc\n\nd\n'
+    found: list[Any] = []
+    child.run(script, on_line=found.append)
+    assert found == expected.stdout.splitlines()
+    with child.run_lines(script, text=False) as lines:
+        assert list(lines) == [b'a', b'b\rc', b'\rd\r']
 
 
 def test_a_name_is_removed_from_the_environment(child: econtext.Context) -> None:
     assert child.run('echo ${HOME-none}', env={'HOME': None}).stdout == 'none\n'
+    assert child.run('echo ${HOME-none}', env={'HOME': None}, extend_env=True).stdout == 'none\n'
+
+
+def test_the_environment_is_replaced_or_extended(child: econtext.Context) -> None:
+    assert child.run(['env'], env={'A': '1'}).stdout == 'A=1\n'
+    assert child.run(['env'], env={}).stdout == ''
+    here = set(child.run(['env']).stdout.split('\n'))
+    assert set(child.run(['env'], env={'A': '1'}, extend_env=True).stdout.split('\n')) == here | {'A=1'}
+    assert set(child.run(['env'], extend_env=True).stdout.split('\n')) == here
 
 
 def test_a_text_that_looks_like_an_option_is_a_command(child: econtext.Context) -> None:
@@ -168,6 +190,201 @@ def test_the_end_of_the_context_ends_the_command(broker: econtext.Broker, thread
         list(lines)
     lines.close()
     other.close()
+
+
+def test_a_line_without_end_comes_in_pieces(child: econtext.Context) -> None:
+    found: list[Any] = []
+    script = 'head -c 3000000 /dev/zero | tr "\\0" x; printf "\\nlast"'
+    child.run(script, on_line=found.append)
+    assert [(len(line), line.ended) for line in found] == [
+        (1 << 20, False), (1 << 20, False), (3_000_000 - (2 << 20), True), (4, False)]
+
+
+def test_the_timeout_ends_a_command_that_nobody_hears(child: econtext.Context) -> None:
+    """It is gone while the callback still hears the first line."""
+    heard: list[Any] = []
+
+    def on_line(line: Any) -> None:
+        heard.append(line)
+        if len(heard) == 1:
+            over = time.monotonic() + 1.5
+            wait_until(lambda: is_gone(int(line)) and time.monotonic() > over)
+    with pytest.raises(subprocess.TimeoutExpired) as late:
+        child.run('echo $$; exec yes', on_line=on_line, timeout=1.5)
+    assert len(heard) == 1
+    assert late.value.timeout == 1.5
+    assert child.run('echo next').stdout == 'next\n'
+
+
+def test_lines_that_are_heard_late_are_all_heard_if_the_command_was_in_time(child: econtext.Context) -> None:
+    heard: list[Any] = []
+    over = time.monotonic() + 1.2
+
+    def on_line(line: Any) -> None:
+        heard.append(line)
+        wait_until(lambda: time.monotonic() > over)
+    assert child.run('seq 1000', on_line=on_line, timeout=1).returncode == 0
+    assert heard == [str(number) for number in range(1, 1001)]
+
+
+def test_a_context_that_is_stopped_does_not_outstay_the_timeout(child: econtext.Context, monkeypatch: Any) -> None:
+    monkeypatch.setattr('econtext.controller.commands.running.PATIENCE', 0.2)
+    with child.run_lines('echo $$; exec sleep 600', timeout=1, capture=True) as lines:
+        pid = int(next(lines))
+        os.kill(child.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(subprocess.TimeoutExpired) as late:
+                next(lines)
+        finally:
+            os.kill(child.pid, signal.SIGCONT)
+    assert late.value.output == f'{pid}\n'
+    wait_until(lambda: is_gone(pid))
+    assert child.run('echo next').stdout == 'next\n'
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+def test_the_end_of_the_context_ends_a_command_that_nobody_hears(broker: econtext.Broker, threads: int) -> None:
+    web = broker.local(threads=threads)
+    lines = web.run_lines('echo $$; exec yes')
+    pid = int(next(lines))
+    web.close()
+    wait_until(lambda: is_gone(pid))
+    with pytest.raises(econtext.ContextLost):
+        list(lines)
+    lines.close()
+
+
+TWO = 'trap "" TERM; sh -c \'trap "" TERM; echo $$; while :; do sleep 1; done\' & echo $$; wait; wait; sleep 600'
+
+
+@pytest.mark.every_python
+def test_a_context_that_is_killed_takes_its_commands_along(
+    broker: econtext.Broker, python: pythons.Interpreter
+) -> None:
+    """Those that run, with all of their groups, and no daemon of one that has ended; also beside a forked process."""
+    web = broker.local(python=python, threads=2)
+    forked = web.call(leaving.leave_one)
+    daemon = int(web.run('sleep 600 & echo $!').stdout)
+    try:
+        one, two = web.run_lines(TWO), web.run_lines('echo $$; exec sleep 600')
+        pids = [int(next(one)), int(next(one)), int(next(two))]
+        two.close()
+        wait_until(lambda: is_gone(pids[2]))
+        assert not any(map(is_gone, pids[:2]))
+        os.kill(web.pid, signal.SIGKILL)
+        wait_until(lambda: all(map(is_gone, pids)))
+        with pytest.raises(econtext.ContextLost):
+            list(one)
+        one.close()
+        assert not is_gone(daemon)
+        assert not is_gone(forked)
+    finally:
+        for pid in daemon, forked:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_guard_that_was_ended_is_replaced(broker: econtext.Broker) -> None:
+    child = broker.local(threads=2)
+    with child.run_lines('echo $$; exec sleep 600') as first:
+        pids = [int(next(first))]
+        guards = children_called(child.pid, 'econtext-guard')
+        assert len(guards) == 1
+        os.kill(guards[0], signal.SIGKILL)
+        wait_until(lambda: is_gone(guards[0]))
+        child.run(['true'])
+        assert len(children_called(child.pid, 'econtext-guard')) == 1
+        os.kill(child.pid, signal.SIGKILL)
+        wait_until(lambda: is_gone(pids[0]))
+
+
+def test_a_fork_of_the_context_leaves_the_commands_alone(broker: econtext.Broker) -> None:
+    """Also as it ends in good order, which the functions of atexit are."""
+    web = broker.local(threads=2)
+    with web.run_lines('echo $$; read line; echo $line', input=until_told(told := threading.Event())) as lines:
+        pid = int(next(lines))
+        assert web.call(leaving.fork_and_exit) == 0
+        assert not is_gone(pid)
+        told.set()
+        assert list(lines) == ['told']
+
+
+def until_told(told: threading.Event) -> Iterator[str]:
+    told.wait(20)
+    yield 'told\n'
+
+
+def children_called(parent: int, word: str) -> list[int]:
+    """Return the children of process `parent` that run and have `word` in their command."""
+    found = []
+    for folder in Path('/proc').glob('[0-9]*'):
+        try:
+            fields = (folder / 'stat').read_text().rpartition(')')[2].split()
+            words = (folder / 'cmdline').read_bytes()
+            if int(fields[1]) == parent and fields[0] not in 'ZX' and word.encode() in words:
+                found.append(int(folder.name))
+        except OSError:
+            # It has just ended.
+            pass
+    return found
+
+
+def test_a_path_is_a_program(child: econtext.Context, tmp_path: Path) -> None:
+    program = tmp_path / 'a program; really $HOME'
+    program.write_text('#!/bin/sh\nprintf "%s." "$@"\n')
+    program.chmod(0o755)
+    assert child.run(program).returncode == 0
+    assert child.run([program, tmp_path]).stdout == f'{tmp_path}.'
+
+
+@pytest.mark.parametrize(
+    'unusable', ['missing', 'file', 'file/below', 'folder', 'folder/missing', 'loop', 'text', 'x' * 300])
+def test_what_cannot_be_used_raises_as_in_subprocess(child: econtext.Context, tmp_path: Path, unusable: str) -> None:
+    (tmp_path / 'file').touch()
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'loop').symlink_to('loop')
+    (tmp_path / 'text').write_text('true')
+    (tmp_path / 'text').chmod(0o755)
+    path = str(tmp_path / unusable)
+    cases: list[tuple[list[str], str | None]] = [([path], None)]
+    if unusable != 'folder':
+        cases.append((['true'], path))
+    for argv, cwd in cases:
+        with pytest.raises(OSError) as expected:  # noqa: PT011 -- which one is what is compared
+            subprocess.run(argv, cwd=cwd, check=False)
+        with pytest.raises(OSError) as found:  # noqa: PT011
+            child.run(argv, cwd=cwd)
+        assert type(found.value) is type(expected.value)
+        assert (found.value.errno, found.value.filename) == (expected.value.errno, expected.value.filename)
+
+
+def test_a_broken_pipe_of_the_input_is_quiet(child: econtext.Context) -> None:
+    for input in (bytes(1 << 22), 'x' * (1 << 22), (bytes(1 << 16) for _ in range(64))):
+        assert child.run('exec <&-; echo over; exit 7', input=input).returncode == 7
+
+
+def test_ctrl_c_in_a_callback_ends_the_command(child: econtext.Context) -> None:
+    pids = []
+
+    def on_line(line: Any) -> None:
+        pids.append(int(line))
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        child.run('echo $$; exec yes 1', on_line=on_line)
+    wait_until(lambda: is_gone(pids[0]))
+    assert child.run('echo next').stdout == 'next\n'
+
+
+def test_the_types_of_lines_are_public(child: econtext.Context) -> None:
+    with child.run_lines('echo a') as lines:
+        assert isinstance(lines, econtext.RunLines)
+        assert type(next(lines)) is econtext.Line
+    with child.run_lines('echo a', text=False) as raw:
+        assert type(next(raw)) is econtext.BytesLine
+
+
+@pytest.mark.parametrize('timeout', [1e12, float('inf')])
+def test_a_timeout_may_be_as_long_as_one_likes(child: econtext.Context, timeout: float) -> None:
+    assert child.run('echo a', timeout=timeout).stdout == 'a\n'
 
 
 def test_a_daemon_that_keeps_the_pipe_open_holds_up_nothing(child: econtext.Context) -> None:

@@ -115,8 +115,8 @@ def test_who_sends_waits_for_who_reads(broker: econtext.Broker, python: pythons.
     channel = child.channel()
     child.submit(streams.pour, channel, 10_000, 1000)
     first = next(channel)
-    eventually(lambda: channel.end.granted <= 0, 10, 'the writer used all its credit')
-    assert sum(map(len, channel.end.inbox)) < WINDOW + 11_000
+    eventually(lambda: channel._end.granted <= 0, 10, 'the writer used all its credit')
+    assert sum(map(len, channel._end.inbox)) < WINDOW + 11_000
     rest = list(channel)
     assert len(rest) == 999
     assert set(rest) | {first} <= {b'x' * 10_000, 'x' * 10_000}
@@ -128,8 +128,8 @@ def test_a_window_of_its_own(broker: econtext.Broker, python: pythons.Interprete
     channel = child.channel(window=65_536)
     child.submit(streams.pour, channel, 10_000, 100)
     first = next(channel)
-    eventually(lambda: channel.end.granted <= 0, 10, 'the writer used all its credit')
-    assert sum(map(len, channel.end.inbox)) < 65_536 + 11_000
+    eventually(lambda: channel._end.granted <= 0, 10, 'the writer used all its credit')
+    assert sum(map(len, channel._end.inbox)) < 65_536 + 11_000
     assert len([first, *channel]) == 100
     echo = child.channel(window=65_536)
     child.submit(streams.echo, echo)
@@ -156,7 +156,7 @@ def test_a_reader_that_stops_holds_the_memory_of_every_hop(broker: econtext.Brok
     channel = path[-1].channel()
     path[-1].submit(streams.pour, channel, 100_000, 2000)
     next(channel)
-    eventually(lambda: channel.end.granted <= 0, 10, 'the writer used all its credit')
+    eventually(lambda: channel._end.granted <= 0, 10, 'the writer used all its credit')
     before = [resident(pid) for pid in [os.getpid(), *(context.pid for context in path)]]
     for _ in range(20):
         assert [context.call(os.getpid) for context in path[:-1]] == [context.pid for context in path[:-1]]
@@ -177,7 +177,7 @@ def test_closing_frees_who_waits_to_send(broker: econtext.Broker, python: python
     channel = child.channel()
     pouring = child.submit(streams.pour, channel, 10_000, 100_000)
     next(channel)
-    eventually(lambda: channel.end.granted <= 0, 10, 'the writer used all its credit')
+    eventually(lambda: channel._end.granted <= 0, 10, 'the writer used all its credit')
     channel.close()
     assert 20 <= pouring.result(10) < 1000
     assert child.call(os.getpid) == child.pid
@@ -299,7 +299,7 @@ def test_nobody_is_remembered_who_waits_no_more(broker: econtext.Broker) -> None
     busy.context.submit(streams.count, busy, 300)
     for channel, number in econtext.select([idle, busy]):
         assert channel is busy
-        assert len(idle.end.waiters) <= 3
+        assert len(idle._end.waiters) <= 3
         if number == 299:
             # The end of the busy channel comes behind this value: waiting for it would be waiting on the idle one.
             break
@@ -308,7 +308,7 @@ def test_nobody_is_remembered_who_waits_no_more(broker: econtext.Broker) -> None
             idle.get(timeout=0.001)
         with pytest.raises(TimeoutError):
             over.result(timeout=0.001)
-    assert len(idle.end.waiters) <= 3
+    assert len(idle._end.waiters) <= 3
     assert len(over._waits) <= 3
     idle.close()
 

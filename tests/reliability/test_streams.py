@@ -55,8 +55,8 @@ def test_who_does_not_read_stops_the_function(broker: econtext.Broker) -> None:
     context = hop.local()
     stream = context.stream(sources.large, 10_000, 1000)
     next(stream)
-    eventually(lambda: stream.channel.end.granted <= 0, 20, 'the function used all its credit')
-    assert sum(map(len, stream.channel.end.inbox)) < WINDOW + 11_000
+    eventually(lambda: stream.channel._end.granted <= 0, 20, 'the function used all its credit')
+    assert sum(map(len, stream.channel._end.inbox)) < WINDOW + 11_000
     assert hop.call(abs, -1) == 1
     assert len(list(stream)) == 999
 

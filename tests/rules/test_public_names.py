@@ -64,7 +64,7 @@ def test_file_is_up_to_date(path: Path) -> None:
 
 
 def test_each_name_is_there() -> None:
-    assert sorted(econtext.__all__) == sorted({*econtext.HOMES, *registry.ours(), 'slave'})
+    assert sorted(econtext.__all__) == sorted({*econtext._HOMES, *registry.ours(), 'slave'})
     for name in econtext.__all__:
         assert getattr(econtext, name) is not None
 
@@ -74,7 +74,7 @@ def test_each_name_is_there_in_contexts() -> None:
     package = types.ModuleType('econtext')
     face.furnish(package)
     assert set(econtext.__all__) - set(vars(package)) == {'slave', *script.OTHERWISE}
-    for name in econtext.HOMES:
+    for name in econtext._HOMES:
         value = getattr(econtext, name)
         if inspect.isclass(value) and issubclass(value, BaseException):
             assert inspect.isclass(getattr(package, name)), f'core.face.ERRORS lacks {name}'
@@ -92,7 +92,7 @@ def test_a_connector_is_one_file_and_its_method(tmp_path: Path) -> None:
     reference = (tmp_path / 'docs' / 'reference.md').read_text()
     assert '\n### planted\n' in reference
     assert '`planted`' in reference
-    assert '    planted: Way\n' in (package / '__init__.py').read_text()
+    assert '\nplanted: _Way\n' in (package / '__init__.pyi').read_text()
     program = (
         'import json, econtext; from econtext.core import face; broker = econtext.Broker();'
         'print(json.dumps(["planted" in econtext.__all__, "planted" in face.ELSEWHERE, "planted" in dir(broker),'

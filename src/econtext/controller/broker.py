@@ -282,8 +282,8 @@ class Broker(Names, Lifecycle, Allows):
         asked = self.router.asked.get(handle)
         if asked and asked[0] == src:
             waits: Any = getattr(asked[1], '__self__', None)
-            if getattr(waits, 'hears_begun', False):
-                waits.set_answer(BEGUN, body)
+            if getattr(waits, '_hears_begun', False):
+                waits._set_answer(BEGUN, body)
 
     def serve(self, src: int) -> None:
         """Answer one request for a module, or for a data file of a package; then it is the others' turn."""

@@ -94,11 +94,12 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
 
     broker: Owner
     via: Context | None
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
     __reduce_ex__: Callable[..., Any] = stays
     offered: tuple[str, ...] = (
         *Connectors.offered,
         *('call', 'channel', 'close', 'map', 'options', 'shutdown', 'stream', 'submit', 'wait_ready'),
+        *('get', 'open', 'path', 'put', 'run', 'run_lines'),
         *('executable', 'name', 'pid', 'python_version', 'via'),
     )
 
@@ -299,7 +300,7 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
             raise ValueError('a context that is not below its sender')
         return context
 
-    def cross(self) -> tuple[Any, ...]:
+    def _cross(self) -> tuple[Any, ...]:
         return self.id, self.name
 
     # Output.
@@ -465,7 +466,7 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
         pending = list(self.pending)
         if cancel_futures:
             # The last first: none of those before them is begun meanwhile for nothing.
-            for future in sorted(pending, key=lambda future: -future.handle):
+            for future in sorted(pending, key=lambda future: -future._handle):
                 future.cancel()
         if wait or self.error or not pending:
             concurrent.futures.wait(pending)

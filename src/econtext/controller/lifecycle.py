@@ -252,8 +252,8 @@ class Lifecycle(Connectors[Context]):
             context.disown(context.lost(DISOWNED))
             context.lines.disown()
         for channel in self.channels.open_channels.values():
-            channel.end.reason = channel.context
-            channel.end.ours = channel.end.theirs = False
+            channel._end.reason = channel.context
+            channel._end.ours = channel._end.theirs = False
         births, links = list(self.births.values()), list(self.router.links.values())
         self.loop.disown([link.out for link in links if link], DISOWNED)
         for birth in births:

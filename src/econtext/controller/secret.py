@@ -28,7 +28,7 @@ class Secret:
     """
 
     __slots__ = ('_text',)
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from econtext.core.channels import End
     from econtext.core.interfaces import Home
 
+import sys
+
 from econtext.core.loop import CHUNK
 from econtext.core.registry import register
 from econtext.core.wire import EMPTY
@@ -21,9 +23,10 @@ ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
           'NotAllowed', 'CorruptStream', 'InternalError', 'FleetError')
 # Written by scripts/public_names.py, up to END.
 ELSEWHERE = (
-    'Attachment Broker Fleet FleetExecutor FleetStream Future Futures Host HostFuture Progress Report '
-    'Results Step Stream attach bubblewrap chroot command doas docker doctor fork incus inventory jail '
-    'kubectl local lxc lxd machinectl nsenter podman select ssh su sudo systemd_nspawn testing unshare'
+    'Attachment Broker BytesLine Fleet FleetExecutor FleetStream Future Futures Host HostFuture Line '
+    'Progress Report Results RunLines Step Stream attach bubblewrap chroot command doas docker doctor '
+    'fork incus inventory jail kubectl local lxc lxd machinectl nsenter podman select ssh su sudo '
+    'systemd_nspawn testing unshare'
 ).split()
 # END
 
@@ -38,7 +41,7 @@ class Interrupted(KeyboardInterrupt):
 
 class Context(object):
     """Another context, as an argument speaks of it."""
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def __init__(self, home, number, name):
         # type: (Home, int, str) -> None
@@ -49,16 +52,21 @@ class Context(object):
     def call(self, function, *args, **kwargs):
         # type: (Any, Any, Any) -> Any
         """Run a function there, if it is below this context; return its result."""
+        if self.home.forked_off:
+            self.home.at_fork('refuse')()
         if not self.id:
             from econtext.core import upward
             return upward.call(self.home, function, args, kwargs)
-        return self.home.children().call(self.id, self.name, function, args, kwargs)
+        if self.id in self.home.router.links:
+            return self.home.children().call(self.id, self.name, function, args, kwargs)
+        from econtext.core import labels
+        raise sys.modules['econtext'].ContextLost(labels.NOT_BELOW % self.name)
 
     def __repr__(self):
         # type: () -> str
         return '<econtext.Context %s>' % self.name
 
-    def cross(self):
+    def _cross(self):
         # type: () -> tuple[Any, ...]
         if not self.id:
             raise TypeError('the program itself is no value that crosses')
@@ -67,7 +75,7 @@ class Context(object):
 
 class Secret(object):
     """A text that shows nowhere."""
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def __init__(self, text):
         # type: (Any) -> None
@@ -100,7 +108,7 @@ class Secret(object):
 
 class Channel(object):
     """The far end of a stream of values, handed to a function as an argument."""
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
 
     def begin(self, home, end):
         # type: (Home, End) -> None
@@ -151,7 +159,7 @@ class Channel(object):
 
     __next__ = next
 
-    def cross(self):
+    def _cross(self):
         # type: () -> tuple[Any, ...]
         return self.end.peer, self.end.handle, self.end.window
 

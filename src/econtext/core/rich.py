@@ -124,8 +124,8 @@ APART = {
     'platform.uname_result': ('uname', tuple),
     'pathlib.PurePosixPath': ('posixpath', lambda value: (str(value),)),
     'pathlib.PureWindowsPath': ('windowspath', lambda value: (str(value),)),
-    'econtext.Context': ('context', lambda value: value.cross()),
-    'econtext.Channel': ('channel', lambda value: value.cross()),
+    'econtext.Context': ('context', lambda value: value._cross()),
+    'econtext.Channel': ('channel', lambda value: value._cross()),
     'econtext.Secret': ('secret', lambda value: (value.reveal(),)),
 }  # type: dict[str, tuple[str, Callable[[Any], Any]]]
 APART.update([(name, (name, structure)) for name in STRUCTURES])
@@ -167,7 +167,7 @@ def take_apart(value):
 def listed(kind):
     # type: (Any) -> Any
     """Return what APART has of the class `kind`, or None."""
-    module = getattr(kind, 'crosses_as', kind.__module__)
+    module = getattr(kind, '_crosses_as', kind.__module__)
     if module.startswith('pathlib.'):
         module = 'pathlib'
     return APART.get('%s.%s' % (ALIASES.get(module, module), kind.__name__))

@@ -1,23 +1,32 @@
 """
 Runs a command in a context: its output goes through a channel while it runs, its input comes through it.
 
-A message from here is a tag and bytes as they were read: OUT or ERR.  A message to here is a tag
-too: INPUT and bytes, or NO_MORE.  How the command ended is the answer of the call, in values.
+A message from here is a tag and bytes as they were read: OUT or ERR; or STARTED alone, before the
+output of a command that has a timeout.  A message to here is a tag too: INPUT and bytes, or NO_MORE.
+How the command ended is the answer of the call, in values.
 
 Invariants:
 
 * Bytes pass as they are: nothing is decoded here.  No shell reads a list of words.
 * The command is the leader of a session of its own.  However the call ends, but by the command's own end,
-  its whole process group is told to end (SIGTERM) and, after GRACE, killed.
+  its whole process group is told to end (SIGTERM) and, after GRACE, killed.  So it is at its timeout, also
+  while nobody reads what it prints.
+* A guard, a process of a session of its own, does the same to the groups of all commands, if this process
+  is killed.  It cannot where there is no /bin/sh, for a command of another user (sudo), for a process that
+  has made a group of its own, and in the moment between the start of a command and the line to the guard.
+* A process that is forked off this one has nothing to do with the commands of this one.
 * A reader that does not read stops the command where it writes; a command that does not read stops
   who sends input.
 * Once the command itself has ended, what others leave in its pipes is read, and nobody waits for more
   than LINGER without any: a daemon that keeps them open holds up nothing.
 
-Fetched with the first command.  Entered by whoever carries out calls; input has a thread of its own.
+Fetched with the first command.  Entered by whoever carries out calls; input has a thread of its own, and
+so has a timeout.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
+    from collections.abc import Callable
     from typing import Any
 
 import atexit
@@ -36,22 +45,45 @@ except ImportError:
 
 from econtext.core.transfer import as_bytes
 
-OUT, ERR, INPUT, NO_MORE = [letter.encode('ascii') for letter in 'O E I N'.split()]
+OUT, ERR, STARTED, INPUT, NO_MORE = [letter.encode('ascii') for letter in 'O E S I N'.split()]
 BLOCK = (1 << 16) - 64      # bytes of output in one message
+FULL = 32           # blocks that the pipes hold at most
 GRACE = 2.0         # seconds from SIGTERM to SIGKILL
 LAST = 0.5          # the same where this process ends, and has little time itself
 LINGER = 0.2        # seconds without output, after which the pipes of a command that has ended are left
 TICK = 0.1          # seconds between two looks at what no descriptor tells
 
-now = getattr(time, 'monotonic', time.time)
+now = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
 # How a command gets a session of its own.
 APART = {'start_new_session': True}  # type: dict[str, Any]
 if sys.version_info < (3, 2):
     APART = {'preexec_fn': lambda: apart()}
 # Two threads that start programs at once break each other before Python 3.2.
-STARTING = allocate_lock()
+STARTING = allocate_lock()  # type: LockType
 GROUPS = {}  # type: dict[int, bool]
 HOOKED = []  # type: list[bool]
+# Reads lines, "+ GROUP" and "- GROUP", until this process has ended, and ends the groups that are left then.
+GUARD = """trap '' HUP INT TERM
+groups=' '
+while read -r word group
+do
+    case $word in
+        +) groups="$groups$group ";;
+        -) case $groups in *" $group "*) groups="${groups%% $group *} ${groups#* $group }";; esac;;
+    esac
+done
+for name in TERM CONT; do for group in $groups; do kill -$name -$group; done; done
+for second in 1 2
+do
+    left=
+    for group in $groups; do kill -0 -$group && left=$group; done
+    [ "$left" ] || exit 0
+    sleep 1
+done
+for group in $groups; do kill -KILL -$group; done
+"""
+# The one that runs and the pipe to it; or None, where there can be none.
+GUARDS = []  # type: list[tuple[Any, int] | None]
 
 
 class Gone(Exception):
@@ -67,14 +99,13 @@ def run(channel, words, options):
     if folder is not None:
         try:
             folder = os.path.expanduser(folder)
-            # Python 2 has the same error for this and for the program.
-            os.listdir(os.path.join(folder, '.'.encode('ascii')))
+            # Python 2 has the same error for this and for the program.  As one that enters it sees it.
+            os.stat(os.path.join(folder, '.'.encode('ascii')))
         except OSError:
             error = sys.exc_info()[1]  # type: Any
-            if error.errno != errno.EACCES or not os.access(folder, os.X_OK):
-                return 'cwd', errno.errorcode.get(error.errno, 'EIO'), error.strerror, folder
+            return 'cwd', errno.errorcode.get(error.errno, 'EIO'), error.strerror, folder
     try:
-        process = start(words, folder, environment(options['env']), options['input'])
+        process = start(words, folder, environment(options['env'], options['extend']), options['input'])
     except (OSError, ValueError):
         error = sys.exc_info()[1]
         number = getattr(error, 'errno', None) or errno.EIO
@@ -82,11 +113,15 @@ def run(channel, words, options):
     return Running(channel, process, options['timeout']).run()
 
 
-def environment(changes):
-    # type: (Any) -> Any
-    """Return the environment here with `changes`; None removes a name."""
-    found = dict(getattr(os, 'environb', os.environ))
-    for name, value in changes:
+def environment(variables, extend):
+    # type: (Any, bool) -> Any
+    """Return the environment of a command; None for that of this process."""
+    if variables is None:
+        return None
+    found = {}  # type: dict[Any, Any]
+    if extend:
+        found = dict(getattr(os, 'environb', os.environ))
+    for name, value in variables:
         if value is None:
             found.pop(as_bytes(name), None)
         else:
@@ -107,13 +142,72 @@ def start(words, folder, env, has_input):
         if not HOOKED:
             HOOKED.append(True)
             atexit.register(end_all)
+        if not GUARDS:
+            GUARDS.append(guard())
         process = subprocess.Popen(words, cwd=folder, env=env, **how)
         GROUPS[process.pid] = True
+        tell_guard('+', process.pid)
         return process
     finally:
         STARTING.release()
         if nothing is not None:
             os.close(nothing)
+
+
+def guard():
+    # type: () -> Any
+    """Start the process that ends the commands, if this one cannot."""
+    read, write = os.pipe()
+    # Before Python 3.4 whoever starts programs here would hand it on.
+    fcntl.fcntl(write, fcntl.F_SETFD, fcntl.fcntl(write, fcntl.F_GETFD) | fcntl.FD_CLOEXEC)
+    nothing = os.open('/dev/null', os.O_WRONLY)
+    try:
+        try:
+            return subprocess.Popen(
+                ['/bin/sh', '-c', GUARD, 'econtext-guard'], stdin=read, stdout=nothing, stderr=nothing,
+                close_fds=True, cwd='/', **APART), write
+        except OSError:
+            os.close(write)
+            return None
+    finally:
+        os.close(read)
+        os.close(nothing)
+
+
+def tell_guard(word, group):
+    # type: (str, int) -> None
+    """Tell the guard of a group; start another guard if somebody has ended it."""
+    if not GUARDS or not GUARDS[0]:
+        return
+    process, pipe = GUARDS[0]
+    try:
+        os.write(pipe, line_of(word, group))
+    except OSError:
+        os.close(pipe)
+        process.poll()
+        del GUARDS[:]
+        another = guard()
+        GUARDS.append(another)
+        if another:
+            for each in list(GROUPS):
+                os.write(another[1], line_of('+', each))
+
+
+def line_of(word, group):
+    # type: (str, int) -> bytes
+    return ('%s %d\n' % (word, group)).encode('ascii')
+
+
+def forget_all():
+    # type: () -> None
+    """This process was forked off: the commands are not its own."""
+    global STARTING
+    STARTING = allocate_lock()
+    GROUPS.clear()
+    for each in GUARDS:
+        if each:
+            os.close(each[1])
+    del GUARDS[:]
 
 
 def apart():
@@ -155,26 +249,35 @@ class Running(object):
         self.deadline = None  # type: Any
         if timeout is not None:
             self.deadline = now() + timeout
-        self.tags = {process.stdout.fileno(): OUT, process.stderr.fileno(): ERR}
-        self.files = {process.stdout.fileno(): process.stdout, process.stderr.fileno(): process.stderr}
-        self.poller = select.poll()
+        self.tags = {process.stdout.fileno(): OUT, process.stderr.fileno(): ERR}  # type: dict[int, bytes]
+        self.files = dict([(each.fileno(), each) for each in (process.stdout, process.stderr)])  # type: dict[int, Any]
+        self.poller = select.poll()  # type: select.poll
         for fd in self.tags:
             self.poller.register(fd, select.POLLIN)
-        self.over = self.told = False
+        # Whether nobody follows it any more; and its group was told to end.
+        self.over = False  # type: bool
+        self.told = False  # type: bool
+        # Whether it took too long; and has had all signals.
+        self.late = False  # type: bool
+        self.given_up = False  # type: bool
+        self.reaping = allocate_lock()  # type: LockType
 
     def run(self):
         # type: () -> tuple[str, int]
-        verdict = 'done'
+        verdict = 'gone'
         try:
             if self.process.stdin is not None:
                 start_new_thread(self.feed, ())
             try:
-                if not self.follow():
+                if self.deadline is not None:
+                    start_new_thread(self.keep_time, ())
+                    self.send(STARTED)
+                self.follow()
+                verdict = 'done'
+                if self.late:
                     verdict = 'expired'
-                    self.end()
-                    self.drain()
             except Gone:
-                verdict = 'gone'
+                pass
         finally:
             self.close(verdict)
         return verdict, self.process.returncode
@@ -183,33 +286,41 @@ class Running(object):
         # type: (str) -> None
         self.over = True
         if not self.told and (self.process.returncode is None or verdict != 'done'):
-            self.end()
-        GROUPS.pop(self.process.pid, None)
+            self.signal_group()
+        while self.late and not self.given_up:
+            time.sleep(0.01)
+        STARTING.acquire()
+        try:
+            GROUPS.pop(self.process.pid, None)
+            tell_guard('-', self.process.pid)
+        finally:
+            STARTING.release()
         for fd in list(self.files):
             self.forget(fd)
 
     # Output.
 
     def follow(self):
-        # type: () -> bool
-        """Send what the command prints until it has ended; False if it took too long."""
+        # type: () -> None
+        """Send what the command prints until it has ended."""
         quiet = None    # type: Any
-        while self.tags or self.process.poll() is None:
+        while self.tags or not self.reap():
             if not self.channel.open() or self.ends_here():
                 raise Gone
-            pause = TICK
-            if self.deadline is not None:
-                pause = min(pause, self.deadline - now())
-                if pause <= 0 and self.process.poll() is None:
-                    return False
-            if self.step(max(pause, 0)):
+            if self.given_up:
+                # What a pipe holds, and no more: a command of another user may go on.
+                for _ in range(FULL):
+                    if not self.tags or not self.step(0):
+                        break
+                break
+            if self.step(TICK):
                 quiet = None
-            elif self.process.poll() is not None:
+                continue
+            if self.reap():
                 if quiet is None:
                     quiet = now()
                 elif now() - quiet > LINGER:
                     break
-        return True
 
     def step(self, pause):
         # type: (float) -> bool
@@ -246,12 +357,6 @@ class Running(object):
             del self.tags[fd]
         self.files.pop(fd).close()
 
-    def drain(self):
-        # type: () -> None
-        """Send what is in the pipes now."""
-        while self.tags and self.step(0):
-            pass
-
     # Its end.
 
     def ends_here(self):
@@ -259,27 +364,50 @@ class Running(object):
         """Does this process end?"""
         return bool(self.channel.home.supervisor.ended)
 
-    def end(self):
+    def keep_time(self):
         # type: () -> None
-        """End the process group."""
+        """End the command at its deadline, whatever the thread that follows it waits for."""
+        left = self.deadline - now()
+        while left > 0 and not self.over:
+            time.sleep(min(left, TICK))
+            left = self.deadline - now()
+        if not self.over and self.process.returncode is None:
+            self.late = True
+            try:
+                self.signal_group()
+            finally:
+                self.given_up = True
+
+    def signal_group(self):
+        # type: () -> None
+        """End the process group: gently, then not."""
         self.told = True
         group = self.process.pid
         if tell(group, signal.SIGTERM):
             # One that was stopped hears nothing.
             tell(group, signal.SIGCONT)
         deadline = now() + GRACE
-        if self.ends_here():
-            deadline = now() + LAST
         pause = 0.001
         while tell(group, 0) and now() < deadline:
-            self.process.poll()
+            if self.ends_here():
+                deadline = min(deadline, now() + LAST)
+            self.reap()
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
         tell(group, signal.SIGKILL)
         # One of another user may stay.
         deadline = now() + GRACE
-        while self.process.poll() is None and now() < deadline:
+        while not self.reap() and now() < deadline:
             time.sleep(pause)
+
+    def reap(self):
+        # type: () -> bool
+        """Tell whether the command has ended."""
+        self.reaping.acquire()
+        try:
+            return self.process.poll() is not None
+        finally:
+            self.reaping.release()
 
     # Input.
 

@@ -151,8 +151,8 @@ def test_a_channel_in_a_result_is_handed_to_who_asked(scene: Scene) -> None:
     kind, value = scene.answer(encode((*NAMES, (), {}, False)), 2)
     assert kind == RESULT
     assert value[1][1] == 'channel'
-    assert channel.handed
-    assert channel.holder is scene.far
+    assert channel._handed
+    assert channel._holder is scene.far
 
 
 @pytest.mark.parametrize('holds', [True, False])

@@ -17,7 +17,7 @@ from unit.fakes import FakePeer, FakeSession
 class Call:
     """A call that may be given up."""
 
-    overdue: Any = None
+    _overdue: Any = None
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_context_that_does_not_heed_it_is_ended(peer: FakePeer) -> None:
     handle = ask(peer)
     call = given_up(peer, handle)
     peer.broker.loop.run()
-    assert call.overdue in peer.broker.loop.timers
+    assert call._overdue in peer.broker.loop.timers
     peer.broker.loop.expire()
     ((ended, why),) = peer.broker.stopped
     assert ended is peer

@@ -176,7 +176,7 @@ def test_values_of_no_bytes_use_up_the_credit(scene: Any) -> None:
     came = 0
     while frame(broker, link, DATA, 1, b''):
         came += 1
-    assert came == context.broker.channels.open_channels[1].end.window // CHARGES[DATA].each
+    assert came == context.broker.channels.open_channels[1]._end.window // CHARGES[DATA].each
 
 
 def test_records_of_ever_new_levels_leave_nothing_behind(scene: Any) -> None:

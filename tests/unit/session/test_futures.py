@@ -25,15 +25,15 @@ def peer() -> FakePeer:
 def ask(peer: FakePeer) -> Future[Any]:
     """Return the future of a call that was sent."""
     future: Future[Any] = Future(peer)  # type: ignore[arg-type]
-    future.function = ask
+    future._function = ask
     peer.pending.add(future)
-    future.handle = peer.broker.router.ask(CALL, peer.id, b'', future.set_answer)
+    future._handle = peer.broker.router.ask(CALL, peer.id, b'', future._set_answer)
     peer.link.frames.clear()
     return future
 
 
 def answer(future: Future[Any], kind: int = RESULT, value: Any = 5) -> None:
-    future._context.broker.router.answer(1, future.handle, kind, encode(value) if kind == RESULT else b'')
+    future._context.broker.router.answer(1, future._handle, kind, encode(value) if kind == RESULT else b'')
 
 
 def test_a_future_is_pending_until_it_is_answered(peer: FakePeer) -> None:
@@ -67,13 +67,13 @@ def test_a_time_that_is_over_leaves_nothing_behind(peer: FakePeer) -> None:
 def test_what_was_answered_first_stands(peer: FakePeer) -> None:
     future = ask(peer)
     answer(future)
-    future.set_outcome(lambda *_: 6)
+    future._set_outcome(lambda *_: 6)
     assert future.result() == 5
 
 
 def test_an_answer_is_decoded_by_who_wants_it(peer: FakePeer) -> None:
     future = ask(peer)
-    peer.broker.router.answer(1, future.handle, RESULT, b'rubbish')
+    peer.broker.router.answer(1, future._handle, RESULT, b'rubbish')
     assert future.done()
     assert peer.broker.corrupted == []
     with pytest.raises(ContextLost, match='makes no sense'):
@@ -196,7 +196,7 @@ def test_a_call_that_has_not_begun_is_withdrawn(peer: FakePeer) -> None:
     future = ask(peer)
     peer.broker.loop.meanwhile = lambda: answer(future, DEAD)
     assert future.cancel()
-    assert peer.link.frames == [(INTERRUPT, 1, 0, future.handle, WITHDRAW)]
+    assert peer.link.frames == [(INTERRUPT, 1, 0, future._handle, WITHDRAW)]
     assert (future.cancelled(), future.done()) == (True, True)
     with pytest.raises(concurrent.futures.CancelledError):
         future.result()
@@ -208,7 +208,7 @@ def test_a_call_that_has_not_begun_is_withdrawn(peer: FakePeer) -> None:
 
 def test_a_call_that_has_begun_goes_on(peer: FakePeer) -> None:
     future = ask(peer)
-    peer.broker.loop.meanwhile = lambda: future.set_answer(BEGUN, b'')
+    peer.broker.loop.meanwhile = lambda: future._set_answer(BEGUN, b'')
     assert not future.cancel()
     assert (future.cancelled(), future.done()) == (False, False)
     assert peer.pending == {future}
@@ -243,11 +243,11 @@ def test_a_call_is_interrupted(peer: FakePeer) -> None:
     future = ask(peer)
     assert future.interrupt(grace=0.5)
     peer.broker.loop.run()
-    assert peer.link.frames == [(INTERRUPT, 1, 0, future.handle, b'')]
-    assert future.overdue is not None
-    assert future.overdue.action is not None
+    assert peer.link.frames == [(INTERRUPT, 1, 0, future._handle, b'')]
+    assert future._overdue is not None
+    assert future._overdue.action is not None
     answer(future)
-    assert future.overdue.action is None    # it has heeded it
+    assert future._overdue.action is None    # it has heeded it
     assert not future.interrupt()
     assert peer.error is None
 
@@ -270,10 +270,10 @@ def test_one_that_does_not_heed_it_costs_its_context(peer: FakePeer) -> None:
 
 def test_a_time_that_was_given_is_over_here_and_the_call_counts_there(peer: FakePeer) -> None:
     future = ask(peer)
-    future.timer = peer.broker.loop.call_at(0.0, lambda: None)
-    future.set_outcome(functools.partial(int, '7'), peer.broker.loop.call_in_order)
-    assert future.timer is not None
-    assert future.timer.action is None
+    future._timer = peer.broker.loop.call_at(0.0, lambda: None)
+    future._set_outcome(functools.partial(int, '7'), peer.broker.loop.call_in_order)
+    assert future._timer is not None
+    assert future._timer.action is None
     assert peer.pending == {future}
     answer(future)
     assert peer.pending == set()

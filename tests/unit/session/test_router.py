@@ -196,7 +196,7 @@ def test_a_report_of_who_is_gone_is_late_and_one_of_nobody_refused(scene: Scene)
 def test_a_channel_is_for_the_context_that_has_it_and_those_below(scene: Scene, kind: int) -> None:
     session: Any = scene.session
     channel = session.channels.open(scene.near)
-    assert channel.end.handle == 1
+    assert channel._end.handle == 1
     assert scene.judge(kind, 1, handle=1)
     assert scene.judge(kind, 2, handle=1)
     with pytest.raises(BadFrame, match='another context'):
@@ -209,9 +209,9 @@ def test_a_channel_is_for_the_context_that_has_it_and_those_below(scene: Scene, 
 
 def test_values_come_while_there_is_credit(scene: Scene) -> None:
     channel: Any = scene.session.channels.open(scene.near)  # type: ignore[arg-type]
-    channel.end.granted = 1
+    channel._end.granted = 1
     assert scene.judge(DATA, handle=1)
-    channel.end.granted = 0
+    channel._end.granted = 0
     assert scene.judge(CLOSE, handle=1)
     assert scene.judge(CREDIT, handle=1)
     scene.refused('beyond the credit', DATA, handle=1)

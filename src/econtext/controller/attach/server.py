@@ -81,14 +81,14 @@ class Forwarded:
     program: AttachedProgram
     theirs: int
 
-    hears_begun = True
+    _hears_begun = True
 
     def __init__(self, program: AttachedProgram, context: Peer, theirs: int) -> None:
         self.program, self.context, self.theirs = program, context, theirs
         self.ours = 0
         self.over: bool = False
 
-    def set_answer(self, kind: int, body: bytes) -> None:
+    def _set_answer(self, kind: int, body: bytes) -> None:
         """The answer is here. Leading."""
         context = self.context
         if kind in ANSWERS:
@@ -165,7 +165,7 @@ class AttachedProgram:
     def call(self, context: Peer, handle: int, body: bytes) -> None:
         self.contexts.add(context.id)
         forwarded = self.calls[handle] = Forwarded(self, context, handle)
-        forwarded.ours = self.broker.router.ask(CALL, context.id, bytes(body), forwarded.set_answer)
+        forwarded.ours = self.broker.router.ask(CALL, context.id, bytes(body), forwarded._set_answer)
         if forwarded.over:
             self.calls.pop(handle, None)
         context.launch_deferred()

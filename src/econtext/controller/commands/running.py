@@ -8,7 +8,9 @@ Invariants:
 
 * What a user got wrong is raised before anything is sent.
 * However a command is left, its channel is closed, by which its process group there is ended.
-* Without capture no more of the output is kept than a window of bytes and the lines that have not ended.
+* Without capture no more of the output is kept than a window of bytes, and of each stream one line or piece of one.
+* A command that has started is left PATIENCE after its timeout, whatever its context does, or the callback that
+  hears its lines did: behind the timeout no line is handed over but of a command that ended in time.
 * Of a context nothing is believed but bytes and numbers.
 """
 
@@ -20,11 +22,12 @@ import errno
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from econtext.controller.commands.interfaces import Home
-from econtext.controller.commands.lines import BytesLine, Line, Splitter, StreamName, decode, line_of
+from econtext.controller.commands.interfaces import Answer, Home, Port
+from econtext.controller.commands.lines import BytesLine, Line, Splitter, StreamName, decode, line_of, newlines
 from econtext.controller.errors import ContextLost, CorruptStream, EcontextError
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.text import harmless
@@ -35,6 +38,7 @@ from econtext.core.transfer import as_bytes
 WINDOW = 1 << 20    # bytes on their way
 BLOCK = (1 << 16) - 64
 PATIENCE = 5.0      # seconds for the other end to end the command
+LONGEST = 1e9       # seconds; a longer timeout is none
 SHELL = '/bin/sh'
 STREAMS: dict[bytes, StreamName] = {there.OUT: 'stdout', there.ERR: 'stderr'}
 
@@ -45,20 +49,25 @@ class Request:
     """What run() is asked for, checked."""
 
     def __init__(
-        self, argv: Any, check: bool, capture: bool, input: Any, env: Any, cwd: Any, timeout: Any, text: bool,
+        self, argv: Any, check: bool, capture: bool, input: Any, env: Any, extend_env: bool, cwd: Any, timeout: Any,
+        text: bool,
     ) -> None:
-        self.argv, self.check, self.capture, self.text = argv, bool(check), bool(capture), bool(text)
-        self.words = words_of(argv)
-        self.input = check_input(input)
-        self.timeout = timeout
+        self.argv: Any = argv
+        self.check: bool = bool(check)
+        self.capture: bool = bool(capture)
+        self.text: bool = bool(text)
+        self.words: list[bytes] = words_of(argv)
+        self.input: Any = check_input(input)
+        self.timeout: Any = timeout
         if timeout is not None and not is_seconds(timeout):
             raise ValueError(f'timeout= must be a number of seconds, not {seen(timeout)}')
         if env is not None and not isinstance(env, Mapping):
             raise TypeError(f'env= must be a mapping of names to values, not {seen(env)}')
-        self.options = {
-            'env': [variable(name, value) for name, value in (env or {}).items()],
+        self.options: dict[str, Any] = {
+            'env': None if env is None else [variable(name, value) for name, value in env.items()],
+            'extend': bool(extend_env),
             'cwd': None if cwd is None else word(cwd, 'cwd='),
-            'timeout': timeout, 'input': input is not None,
+            'timeout': None if timeout is None else min(float(timeout), LONGEST), 'input': input is not None,
         }
 
 
@@ -68,6 +77,8 @@ def words_of(argv: Any) -> list[bytes]:
         text = word(argv, 'a command')
         # The shell would take what begins so for an option.
         return [os.fsencode(SHELL), b'-c', *([b'--'] if text[:1] in (b'-', b'+') else []), text]
+    if isinstance(argv, os.PathLike):
+        argv = [argv]
     if isinstance(argv, (bytes, bytearray)) or not isinstance(argv, Iterable):
         raise TypeError(f"a command must be a list of words, or a text for the shell, not {seen(argv)}")
     words = [word(each, 'a word of a command') for each in argv]
@@ -80,10 +91,14 @@ def word(value: Any, what: str) -> bytes:
     if not isinstance(value, (str, bytes, os.PathLike)):
         raise TypeError(f'{what} must be a text, bytes or a path, not {seen(value)}')
     raw = os.fspath(value)
-    data = raw if isinstance(raw, bytes) else raw.encode('utf-8', 'surrogateescape')
+    data = raw if isinstance(raw, bytes) else encode(raw)
     if b'\0' in data:
         raise ValueError(f'{what} must not hold a NUL')
     return data
+
+
+def encode(text: str) -> bytes:
+    return text.encode('utf-8', 'surrogateescape')
 
 
 def variable(name: Any, value: Any) -> tuple[bytes, bytes | None]:
@@ -94,7 +109,9 @@ def variable(name: Any, value: Any) -> tuple[bytes, bytes | None]:
 
 
 def check_input(input: Any) -> Any:
-    if input is None or isinstance(input, (str, bytes, bytearray, memoryview)) or hasattr(input, 'read'):
+    if isinstance(input, str):
+        return encode(input)
+    if input is None or isinstance(input, (bytes, bytearray, memoryview)) or hasattr(input, 'read'):
         return input
     if isinstance(input, Iterable) and not isinstance(input, Mapping):
         return input
@@ -103,7 +120,7 @@ def check_input(input: Any) -> Any:
 
 def pieces(input: Any) -> Iterator[bytes]:
     """Yield the bytes of an input, in pieces."""
-    if isinstance(input, (str, bytes, bytearray, memoryview)):
+    if isinstance(input, (bytes, bytearray, memoryview)):
         source: Iterable[Any] = (input,)
     elif hasattr(input, 'read'):
         source = iter(lambda: input.read(BLOCK) or None, None)
@@ -111,7 +128,7 @@ def pieces(input: Any) -> Iterator[bytes]:
         source = input
     for each in source:
         if isinstance(each, str):
-            each = each.encode('utf-8', 'surrogateescape')
+            each = encode(each)
         elif not isinstance(each, (bytes, bytearray, memoryview)):
             raise TypeError(f'input= must yield texts or bytes, not {seen(each)}')
         view = memoryview(each).cast('B')
@@ -123,12 +140,14 @@ class Command:
     """A command that was started."""
 
     def __init__(self, home: Home, request: Request) -> None:
-        self.home = home
-        self.request = request
+        self.home: Home = home
+        self.request: Request = request
         self.fault: BaseException | None = None
         self.pump: threading.Thread | None = None
-        self.channel = home.channel(window=WINDOW)
-        self.future = home.submit(there.run, self.channel, request.words, request.options)
+        self.deadline: float | None = None      # by our clock, which began later than that there
+        self.given_up: bool = False
+        self.channel: Port = home.channel(window=WINDOW)
+        self.future: Answer = home.submit(there.run, self.channel, request.words, request.options)
         if request.input is not None:
             if isinstance(request.input, bytes) and len(request.input) <= BLOCK:
                 self.feed()
@@ -153,27 +172,61 @@ class Command:
         """Yield the output, as pairs of a tag and bytes."""
         while True:
             try:
-                data = self.channel.get()
+                data = self.channel.get(None if self.deadline is None else self.left())
             except EOFError:
+                return
+            except TimeoutError:
+                self.given_up = True
                 return
             except ValueError as error:
                 raise self.nonsense(str(error)) from None
-            yield self.check(data)
+            piece = self.check(data)
+            if piece is not None:
+                yield piece
 
-    def check(self, data: Any) -> tuple[bytes, bytes]:
-        """Return what came through the channel as a tag and bytes, or raise CorruptStream."""
+    def check(self, data: Any) -> tuple[bytes, bytes] | None:
+        """Return a message as a tag and bytes, None for the one that it has started; or raise CorruptStream."""
         if not isinstance(data, (bytes, str)):
             raise self.nonsense('a message that is no bytes')
         raw = as_bytes(data)
+        if raw == there.STARTED and self.request.timeout is not None and self.deadline is None:
+            self.deadline = time.monotonic() + min(self.request.timeout, LONGEST)
+            return None
         if raw[:1] not in STREAMS:
             raise self.nonsense('output of no kind')
         return raw[:1], raw[1:]
+
+    def left(self) -> float:
+        """Return for how many seconds to wait for what comes."""
+        assert self.deadline is not None, 'asked of commands with a timeout'
+        if self.future.done():
+            # All that there is has come.
+            return PATIENCE
+        left = self.deadline + PATIENCE - time.monotonic()
+        if left < 0:
+            raise TimeoutError
+        return left
+
+    def is_late(self) -> bool:
+        """Is the timeout over?"""
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def ended_in_time(self) -> bool:
+        """Has it, as far as is known, ended before its timeout? Raises nothing."""
+        if self.given_up:
+            return False
+        try:
+            return self.answer()[0]
+        except Exception:
+            return True
 
     def nonsense(self, what: str) -> CorruptStream:
         return CorruptStream(f'{self.home.name}: it sent what makes no sense ({harmless(what)}): start it again')
 
     def answer(self) -> tuple[bool, int]:
         """Return whether the command ended by itself, and its status; raise why it could not be run."""
+        if self.given_up:
+            return False, 0
         answer = self.future.result()
         if self.fault is not None:
             raise self.fault
@@ -200,7 +253,7 @@ class Command:
     def leave(self, wait: bool) -> None:
         """End the command, if it has not ended."""
         self.channel.close()
-        if wait:
+        if wait and not self.given_up:
             with contextlib.suppress(Exception, concurrent.futures.CancelledError):
                 self.future.exception(PATIENCE)
             if self.pump is not None:
@@ -211,13 +264,24 @@ class Listening:
     """Takes the output of a command apart: lines for who wants them, bytes for who wants them."""
 
     def __init__(self, home: Home, request: Request, lines: bool) -> None:
-        self.request = request
+        self.request: Request = request
         self.kept: dict[bytes, list[bytes]] = {tag: [] for tag in STREAMS}
-        self.splitters = {tag: Splitter() for tag in STREAMS if lines}
-        self.command = Command(home, request)
+        self.splitters: dict[bytes, Splitter] = {tag: Splitter(request.text) for tag in STREAMS if lines}
+        self.command: Command = Command(home, request)
 
     def lines(self) -> Iterator[Any]:
         """Yield each line, and none if only bytes are wanted."""
+        lines = self.all_lines()
+        for line in lines:
+            if self.command.is_late():
+                # What is on its way is little: the command was ended there.
+                rest = [line, *lines]
+                if self.command.ended_in_time():
+                    yield from rest
+                return
+            yield line
+
+    def all_lines(self) -> Iterator[Any]:
         for tag, data in self.command.pieces():
             yield from self.hear(tag, data)
         yield from self.rest()
@@ -227,20 +291,20 @@ class Listening:
         if self.request.capture:
             self.kept[tag].append(data)
         if self.splitters:
-            for line in self.splitters[tag].feed(data):
-                yield line_of(line, STREAMS[tag], self.request.text)
+            for line, ended in self.splitters[tag].feed(data):
+                yield line_of(line, ended, STREAMS[tag], self.request.text)
 
     def rest(self) -> Iterator[Any]:
         """Yield the lines that have no end: all was heard."""
         for tag, splitter in self.splitters.items():
-            for line in splitter.flush():
-                yield line_of(line, STREAMS[tag], self.request.text)
+            for line, ended in splitter.flush():
+                yield line_of(line, ended, STREAMS[tag], self.request.text)
 
     def output(self, tag: bytes) -> Any:
         if not self.request.capture:
             return None
         data = b''.join(self.kept[tag])
-        return decode(data) if self.request.text else data
+        return decode(newlines(data)) if self.request.text else data
 
     def result(self) -> subprocess.CompletedProcess[Any]:
         """Return how the command ended, or raise what it is to raise."""
@@ -277,7 +341,7 @@ class RunLines(Iterator[AnyLine], Generic[AnyLine]):
     """
     The lines of a command while it runs, made by ``context.run_lines()``.
 
-    Each line has ``stream``, which is ``'stdout'`` or ``'stderr'``.  Behind the last one ``result`` is the
+    An iterator of Line, or of BytesLine with ``text=False``.  Behind the last one ``result`` is the
     ``subprocess.CompletedProcess``; before, it is None.  The end of the ``with`` block ends a command that still runs.
     """
 

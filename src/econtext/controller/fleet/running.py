@@ -55,7 +55,7 @@ class HostBytesLine(BytesLine):
 
 def tagged(line: Line | BytesLine, host: str) -> HostLine | HostBytesLine:
     made: HostLine | HostBytesLine = HostLine(line) if isinstance(line, str) else HostBytesLine(line)
-    made.stream, made.host = line.stream, host
+    made.stream, made.ended, made.host = line.stream, line.ended, host
     return made
 
 
@@ -160,7 +160,8 @@ class Reader:
         try:
             if isinstance(value, BaseException):
                 raise value
-            lines = list(listening.hear(*listening.command.check(value)))
+            piece = listening.command.check(value)
+            lines = list(listening.hear(*piece)) if piece is not None else []
         except Exception as error:
             self.open.pop(command.channel, None)
             # What it has heard of its context tells more.
@@ -194,7 +195,7 @@ class Reader:
 
 
 def is_over(channel: Channel) -> bool:
-    return not (channel.end.inbox or channel.open())
+    return not (channel._end.inbox or channel.open())
 
 
 def raise_(error: BaseException) -> Any:

@@ -89,7 +89,7 @@ def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) ->
             if type(item) in TYPES:
                 classes.provide(context, type(item))
             else:
-                item.check_handing(context)
+                item._check_handing(context)
                 handed.append(item)
     except TypeError as error:
         raise TypeError(f'{what}: {error}') from error.__cause__

@@ -56,16 +56,16 @@ class Call(Wait):
         self.context = context
         self.deadline = deadline
         self.function = function
-        self.overdue: Timer | None = None
+        self._overdue: Timer | None = None
         if not context.ready:
             self.own = context.ways()
         elif deadline is None:
             # As that would say.
             self.own = (context.lines,)
 
-    def set_answer(self, kind: int, body: bytes) -> None:
-        if self.overdue is not None:
-            self.overdue.action = None
+    def _set_answer(self, kind: int, body: bytes) -> None:
+        if self._overdue is not None:
+            self._overdue.action = None
         if self.context.talked:
             self.context.end_of_call()
         lines = self.context.lines
@@ -148,7 +148,7 @@ class Options:
         call = Call(context, deadline, function)
         if context.broker.callbacks.running:
             context.broker.callbacks.enter(context, call)
-        set_answer = call.set_answer if type(body) is bytes else Holding(context, call.set_answer, body).set_answer
+        set_answer = call._set_answer if type(body) is bytes else Holding(context, call._set_answer, body)._set_answer
         handle = context.broker.router.ask(CALL, context.id, body, set_answer)
         if context.deferred is not None:
             context.launch_deferred()
@@ -190,31 +190,33 @@ class Options:
         if called is None and (context.shut or (broker.closed and not broker.disowned)):
             raise RuntimeError(f'{context.name}: it was shut down, and takes no more calls: start another context')
         future: Future[Any] = Future(context)
-        future.function = called = called or function
+        future._function = called = called or function
         try:
             body = context.request(function, args, kwargs)
         except EcontextError:
             if context.error is None:
                 raise
             # When a start fails is chance: with futures for many hosts, it is one of them that fails.
-            future.set_outcome(lambda *_: raise_(context.reason()))
+            future._set_outcome(lambda *_: raise_(context.reason()))
             return future
         if context.backlog.is_full():
             self.wait_for_room(None if self.timeout is None else time.monotonic() + self.timeout)
         context.pending.add(future)
-        set_answer = future.set_answer if type(body) is bytes else Holding(context, future.set_answer, body).set_answer
-        handle = future.handle = context.broker.router.ask(CALL, context.id, body, set_answer)
+        set_answer = future._set_answer
+        if type(body) is not bytes:
+            set_answer = Holding(context, set_answer, body)._set_answer
+        handle = future._handle = context.broker.router.ask(CALL, context.id, body, set_answer)
         if context.deferred is not None:
             context.launch_deferred()
         if self.timeout is not None:
             def expire() -> None:
                 if handle in context.broker.router.asked:
                     late = self.late(future, handle, called)
-                    future.set_outcome(lambda *_: raise_(late), context.broker.loop.call_in_order)
+                    future._set_outcome(lambda *_: raise_(late), context.broker.loop.call_in_order)
 
-            future.timer = context.broker.loop.call_at(time.monotonic() + self.timeout, expire)
+            future._timer = context.broker.loop.call_at(time.monotonic() + self.timeout, expire)
             if future.done():
-                future.timer.action = None
+                future._timer.action = None
         return future
 
     def wait_for_room(self, deadline: float | None) -> None:

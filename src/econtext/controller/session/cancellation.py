@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     class Overdue(Protocol):
         """A call whose context is ended when its `overdue` timer goes off."""
 
-        overdue: Timer | None
+        _overdue: Timer | None
 
 
 def label(function: object) -> str:
@@ -53,7 +53,7 @@ def give_up(
             watch()
 
     def watch() -> None:
-        call.overdue = loop.call_at(time.monotonic() + grace, lambda: loop.call_soon(overdue))
+        call._overdue = loop.call_at(time.monotonic() + grace, lambda: loop.call_soon(overdue))
 
     watch()
     # By a thread that does not lead: modules are read from disk.

@@ -72,15 +72,15 @@ class Channels:
         if not self.broker.contexts[src].within(channel.context.id):
             raise BadFrame('a value for the channel of another context')
         if kind == CLOSE and body:
-            channel.told(bytes(body))
+            channel._told(bytes(body))
             return
         if kind == CREDIT:
             messages.credit(body)
         try:
-            channel.end.receive(kind, body)
+            channel._end.receive(kind, body)
         except ValueError as error:
             raise BadFrame(str(error)) from None
-        if not (channel.end.ours or channel.end.theirs):
+        if not (channel._end.ours or channel._end.theirs):
             self.open_channels.pop(handle, None)
 
     def open(self, context: Peer, window: int = WINDOW) -> Channel:
@@ -101,13 +101,13 @@ class Channels:
     def drop(self, context: Peer) -> None:
         """`context` is gone."""
         for channel in list(self.open_channels.values()):
-            if channel.end.peer == context.id:
+            if channel._end.peer == context.id:
                 self.forget(channel, context)
 
     def forget(self, channel: Channel, context: Peer) -> None:
         """The other end of `channel` is gone with `context`."""
-        self.open_channels.pop(channel.end.handle, None)
-        channel.end.break_off(context)
+        self.open_channels.pop(channel._end.handle, None)
+        channel._end.break_off(context)
 
 
 class Channel:
@@ -120,29 +120,29 @@ class Channel:
     ContextLost or ConnectError if its context is gone.  Leaving the loop early
     closes nothing.
     """
-    free: bool
-    kept: bool
-    lasting: bool
+    _free: bool
+    _kept: bool
+    _lasting: bool
 
-    crosses_as = 'econtext'
+    _crosses_as = 'econtext'
     __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(self, channels: Channels, context: Peer, handle: int, window: int) -> None:
-        self.channels = channels
+        self._channels = channels
         #: The context it was opened with.
         self.context = context
-        self.holder: Peer = context
-        self.end: End = End(channels, context.id, handle, window)
-        self.handed: bool = False
+        self._holder: Peer = context
+        self._end: End = End(channels, context.id, handle, window)
+        self._handed: bool = False
         # The calls that were handed it and are not over; the channels that were sent through it.
-        self.holdings: set[Holding] = set()
-        self.carried: list[Channel] = []
+        self._holdings: set[Holding] = set()
+        self._carried: list[Channel] = []
         # It outlives its calls: by the word of the program, of a function; nothing there refers to it.
-        self.lasting = self.kept = self.free = False
+        self._lasting = self._kept = self._free = False
 
     def __repr__(self) -> str:
         state = 'open' if self.open() else 'closed'
-        return f'<econtext.Channel {self.end.handle} to {self.holder.name} {state}>'
+        return f'<econtext.Channel {self._end.handle} to {self._holder.name} {state}>'
 
     def open(self) -> bool:
         """
@@ -153,7 +153,7 @@ class Channel:
             while channel.open():
                 channel.send(os.getloadavg())
         """
-        return bool(self.end.is_open())
+        return bool(self._end.is_open())
 
     def send(self, value: Any) -> None:
         """
@@ -168,57 +168,57 @@ class Channel:
         """
         if get_ident() == MAIN:
             wrap_handlers()
-        body = values.encode(value, 'channel', self.holder)
-        if not self.handed and self.end.credit <= 0:
+        body = values.encode(value, 'channel', self._holder)
+        if not self._handed and self._end.credit <= 0:
             raise EcontextError(
                 'the channel is full, and nobody reads it: hand it to a function first'
             )
         inner = fresh = []
         if isinstance(body, Handing):
             inner = body.channels
-            fresh = [channel for channel in inner if not channel.handed]
-            hand_over(body, self.holder)
-        if not self.end.send(body):
+            fresh = [channel for channel in inner if not channel._handed]
+            hand_over(body, self._holder)
+        if not self._end.send(body):
             for channel in fresh:
-                channel.handed = False
-            self.check()
+                channel._handed = False
+            self._check()
             raise EcontextError(
                 'the channel is closed: if the function that had it has ended, its future tells why; else '
                 'ask open() before send()')
         if inner:
-            self.carry(inner)
+            self._carry(inner)
 
-    def carry(self, inner: list[Channel]) -> None:
+    def _carry(self, inner: list[Channel]) -> None:
         """The calls that hold this channel hold also those that were sent through it."""
-        with self.channels.lock:
-            self.carried = [channel for channel in self.carried if channel.open()] + inner
-            for holding in self.holdings:
+        with self._channels.lock:
+            self._carried = [channel for channel in self._carried if channel.open()] + inner
+            for holding in self._holdings:
                 for channel in inner:
                     holding.take(channel)
-            if self.kept or self.lasting:
+            if self._kept or self._lasting:
                 for channel in inner:
-                    channel.told(KEEP)
+                    channel._told(KEEP)
 
-    def told(self, word: bytes) -> None:
+    def _told(self, word: bytes) -> None:
         """Take what its holder says of it."""
-        with self.channels.lock:
+        with self._channels.lock:
             if word == KEEP:
-                self.kept, self.free = True, False
-                for channel in self.carried:
-                    channel.told(word)
+                self._kept, self._free = True, False
+                for channel in self._carried:
+                    channel._told(word)
             elif word == FREE:
-                self.free = True
+                self._free = True
             else:
                 raise BadFrame('a close of no kind')
-        self.release()
+        self._release()
 
-    def release(self) -> None:
+    def _release(self) -> None:
         """End the channel if no call holds it, and nobody kept it."""
-        with self.channels.lock:
-            held = self.lasting or self.holdings or (self.kept and not self.free)
+        with self._channels.lock:
+            held = self._lasting or self._holdings or (self._kept and not self._free)
         if not held:
-            self.channels.open_channels.pop(self.end.handle, None)
-            self.end.finish()
+            self._channels.open_channels.pop(self._end.handle, None)
+            self._end.finish()
 
     def keep(self) -> Channel:
         """
@@ -236,9 +236,9 @@ class Channel:
                 threading.Thread(target=follow, args=(channel.keep(), path), daemon=True).start()
         """
         if not self.open():
-            self.check()
+            self._check()
             raise EcontextError('the channel is closed: keep() it before its call ends')
-        self.lasting = True
+        self._lasting = True
         return self
 
     def close(self) -> None:
@@ -251,10 +251,10 @@ class Channel:
 
             channel.close()
         """
-        self.end.close()
-        if not self.handed:
-            self.end.theirs = False
-            self.channels.open_channels.pop(self.end.handle, None)
+        self._end.close()
+        if not self._handed:
+            self._end.theirs = False
+            self._channels.open_channels.pop(self._end.handle, None)
 
     def get(self, timeout: float | None = None) -> Any:
         """
@@ -270,48 +270,48 @@ class Channel:
         """
         deadline = None if timeout is None else time.monotonic() + check_timeout(timeout)
         while True:
-            waiter = self.end.wait(deadline)
-            if not self.holder.ready:
-                waiter.own = self.holder.ways()
-            body = self.end.take()
+            waiter = self._end.wait(deadline)
+            if not self._holder.ready:
+                waiter.own = self._holder.ways()
+            body = self._end.take()
             if body is not None:
-                return self.decode(body, deadline)
-            if not (self.end.inbox or self.end.is_open()):
-                self.check()
+                return self._decode(body, deadline)
+            if not (self._end.inbox or self._end.is_open()):
+                self._check()
                 raise EOFError('the channel is closed')
             try:
-                self.channels.loop.wait(waiter)
+                self._channels.loop.wait(waiter)
             except Expired:
                 raise TimeoutError(f'no value within {timeout:g} s') from None
             finally:
                 forget(waiter, [self])
 
-    def decode(self, body: bytes, deadline: float | None = None) -> Any:
+    def _decode(self, body: bytes, deadline: float | None = None) -> Any:
         try:
             if deadline is None:
-                return decode(body, self.holder)
-            return decode(body, self.holder, clock(deadline, len(body)))
+                return decode(body, self._holder)
+            return decode(body, self._holder, clock(deadline, len(body)))
         except Expired:
             raise TimeoutError(
-                f'{self.holder.name}: a value of {len(body):,} bytes is not decoded in time, and was dropped: '
+                f'{self._holder.name}: a value of {len(body):,} bytes is not decoded in time, and was dropped: '
                 'give get() more time, or have less sent at a time') from None
         except Unusable as error:
             raise ValueError(
-                f'{self.holder.name}: a value {harmless(str(error))}'
+                f'{self._holder.name}: a value {harmless(str(error))}'
             ) from error.cause
         except BadFrame as error:
-            self.channels.broker.corrupt(self.holder, str(error))
-            raise self.holder.reason() from None
+            self._channels.broker.corrupt(self._holder, str(error))
+            raise self._holder.reason() from None
         except Exception as error:
-            raise internal_error(f'{self.holder.name}: a value could not be taken in', error) from error
+            raise internal_error(f'{self._holder.name}: a value could not be taken in', error) from error
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Raise ContextLost if that is why the channel ended."""
-        if self.end.reason is not None:
-            raise self.lost()
+        if self._end.reason is not None:
+            raise self._lost()
 
-    def lost(self) -> EcontextError:
-        reason: EcontextError = self.holder.reason()
+    def _lost(self) -> EcontextError:
+        reason: EcontextError = self._holder.reason()
         return reason
 
     def __iter__(self) -> Iterator[Any]:
@@ -323,11 +323,11 @@ class Channel:
         except EOFError:
             raise StopIteration from None
 
-    def check_handing(self, context: Peer | None) -> None:
+    def _check_handing(self, context: Peer | None) -> None:
         """Raise TypeError if it cannot be handed to `context`."""
         if context is None:
             raise TypeError('a channel goes to a context as an argument of a call')
-        if context.broker is not self.channels.broker:
+        if context.broker is not self._channels.broker:
             raise TypeError(
                 f'a channel of {self.context.name} cannot go to {context.name}, which another broker or program '
                 f'has: use {context.name}.channel()'
@@ -337,31 +337,31 @@ class Channel:
                 f'a channel of {self.context.name} cannot go to {context.name}, which is not '
                 f'below it: use {context.name}.channel()'
             )
-        if self.handed and context is not self.holder:
+        if self._handed and context is not self._holder:
             raise TypeError(
-                f'this channel was handed to {self.holder.name} already: open another one'
+                f'this channel was handed to {self._holder.name} already: open another one'
             )
 
-    def hand_to(self, context: Peer) -> None:
+    def _hand_to(self, context: Peer) -> None:
         """It is about to be sent to `context`, which will hold the other end."""
-        with self.channels.lock:
-            self.holder = context
-            self.end.peer = context.id
-            self.handed = True
-            self.free = False
-        if not self.end.ours:
+        with self._channels.lock:
+            self._holder = context
+            self._end.peer = context.id
+            self._handed = True
+            self._free = False
+        if not self._end.ours:
             # It has ended, and who holds it from now on was not told.
-            self.channels.router.send(CLOSE, self.end.peer, self.end.handle, b'')
+            self._channels.router.send(CLOSE, self._end.peer, self._end.handle, b'')
 
-    def cross(self) -> tuple[int, int, int]:
-        return 0, self.end.handle, self.end.window
+    def _cross(self) -> tuple[int, int, int]:
+        return 0, self._end.handle, self._end.window
 
 
 def hand_over(body: bytes, context: Peer) -> bytes:
     """Hand what `body` speaks of to `context`, to which it is about to be sent; return it."""
     if isinstance(body, Handing):
         for channel in body.channels:
-            channel.hand_to(context)
+            channel._hand_to(context)
     return body
 
 
@@ -369,7 +369,7 @@ class Holding:
     """A call that is sent with channels: `settle` takes its answer, behind their end."""
 
     # As that of a future.
-    hears_begun = True
+    _hears_begun = True
 
     def __init__(self, context: Peer, settle: Callable[[int, bytes], object], body: bytes) -> None:
         self.context = context
@@ -378,7 +378,7 @@ class Holding:
         self.lock: Any = threading.RLock()
         if isinstance(body, Handing):
             if body.channels:
-                self.lock = body.channels[0].channels.lock
+                self.lock = body.channels[0]._channels.lock
             hand_over(body, context)
             for channel in body.channels:
                 self.take(channel)
@@ -388,11 +388,11 @@ class Holding:
         with self.lock:
             if channel not in self.channels:
                 self.channels.add(channel)
-                channel.holdings.add(self)
-                for each in channel.carried:
+                channel._holdings.add(self)
+                for each in channel._carried:
                     self.take(each)
 
-    def set_answer(self, kind: int, body: bytes) -> None:
+    def _set_answer(self, kind: int, body: bytes) -> None:
         """Take what is said to the call. As its context's answer, leading."""
         if kind != BEGUN:
             self.end()
@@ -403,12 +403,12 @@ class Holding:
         with self.lock:
             channels, self.channels = self.channels, set()
             for channel in channels:
-                channel.holdings.discard(self)
+                channel._holdings.discard(self)
         for channel in channels:
             if self.context.error is not None:
-                channel.channels.forget(channel, self.context)
+                channel._channels.forget(channel, self.context)
             else:
-                channel.release()
+                channel._release()
 
 
 def check_timeout(timeout: float) -> float:
@@ -422,4 +422,4 @@ def forget(waiter: Wait, channels: Iterable[Channel]) -> None:
     """Have nobody wake `waiter` any more: a channel on which nothing happens would keep it."""
     for channel in channels:
         with contextlib.suppress(ValueError):
-            channel.end.waiters.remove(waiter)
+            channel._end.waiters.remove(waiter)

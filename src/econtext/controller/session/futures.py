@@ -54,14 +54,14 @@ class Future(concurrent.futures.Future[T], Generic[T]):
     """
 
     # Wants BEGUN too, for those who ask.
-    hears_begun = True
+    _hears_begun = True
     __reduce_ex__: Callable[..., Any] = stays
     #: Its number on the wire, and what was called.
-    handle = 0
-    function: object = None
-    timer: Timer | None = None
+    _handle = 0
+    _function: object = None
+    _timer: Timer | None = None
     # Ends the context if the call does not heed that it was given up.
-    overdue: Timer | None = None
+    _overdue: Timer | None = None
     # What most have no need of costs them nothing here.
     _state = RUNNING
     _result: Any = None
@@ -101,7 +101,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._context.lines.put(self._tell)
             return watch
 
-    def set_answer(self, kind: int, body: bytes) -> None:
+    def _set_answer(self, kind: int, body: bytes) -> None:
         """The answer is here. Leading."""
         context = self._context
         if kind == BEGUN:
@@ -109,8 +109,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return
         # Not where its time was over: until the context has answered it is a burden.
         context.pending.discard(self)
-        if self.overdue is not None:
-            self.overdue.action = None
+        if self._overdue is not None:
+            self._overdue.action = None
         if context.talked:
             context.end_of_call()
         lines = context.lines
@@ -118,11 +118,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._mark = lines.mark()
         if kind == DEAD and self._given_up and context.error is None:
             self._dropped = True
-            self.set_outcome(drop)
+            self._set_outcome(drop)
             return
-        self.set_outcome(functools.partial(outcome, context, kind, body))
+        self._set_outcome(functools.partial(outcome, context, kind, body))
 
-    def set_outcome(
+    def _set_outcome(
         self, compute: Callable[..., Any], tell: Callable[[Callable[[], object]], None] | None = None
     ) -> None:
         """The answer is what `compute` returns or raises; it may be given a deadline. Leading."""
@@ -131,8 +131,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             return
         self._settled = True
         context = self._context
-        if self.timer is not None:
-            self.timer.action = None
+        if self._timer is not None:
+            self._timer.action = None
         with GUARD:
             self._compute = compute
             waits, self._waits = self._waits, ()
@@ -247,11 +247,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             wait = Wait(loop, time.monotonic() + ANSWER)
             self._given_up = True
             self._askers.append(wait)
-            if self.handle not in self._context.broker.router.asked:
+            if self._handle not in self._context.broker.router.asked:
                 wait.done = True
             else:
                 self._context.broker.router.send(
-                    INTERRUPT, self._context.id, self.handle, WITHDRAW)
+                    INTERRUPT, self._context.id, self._handle, WITHDRAW)
             try:
                 loop.wait(wait)
             except Expired:
@@ -288,7 +288,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if self._settled:
             return False
         self._given_up = True
-        give_up(self._context, self, self.handle, grace, f'{label(self.function)} was interrupted')
+        give_up(self._context, self, self._handle, grace, f'{label(self._function)} was interrupted')
         return True
 
     def done(self) -> bool:

@@ -225,6 +225,6 @@ class ControllerRouter(Router):
             return '' if handle <= self.broker.channels.last else 'a value for no channel'
         if not context.within(channel.context.id):
             return 'a value for the channel of another context'
-        if kind == DATA and channel.end.granted <= 0:
+        if kind == DATA and channel._end.granted <= 0:
             return 'a value beyond the credit of its channel'
         return ''

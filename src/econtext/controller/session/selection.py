@@ -43,7 +43,7 @@ def select(channels: Iterable[S], timeout: float | None = None) -> Iterator[tupl
         check_source(source)
     if timeout is not None:
         check_timeout(timeout)
-    if len({ways(source).channels for source in waiting}) > 1:
+    if len({ways(source)._channels for source in waiting}) > 1:
         raise ValueError('select() takes channels of one broker only')
     return events(waiting, timeout)
 
@@ -79,15 +79,15 @@ def looked_at(source: S, waiting: list[S]) -> Iterator[tuple[S, Any]]:
     """Yield what there is of `source`, one value at most; take it out of `waiting` if it has ended."""
     channel = ways(source)
     # One at a time: what was taken and not looked at would be lost with the loop of the reader.
-    body = channel.end.take()
+    body = channel._end.take()
     if body is not None:
-        yield source, channel.decode(body)
+        yield source, channel._decode(body)
         return
-    over = not (channel.end.inbox or channel.open())
+    over = not (channel._end.inbox or channel.open())
     if isinstance(source, Stream):
         over, error = source.ended(over)
     else:
-        error = channel.lost() if over and channel.end.reason is not None else None
+        error = channel._lost() if over and channel._end.reason is not None else None
     if over:
         waiting.remove(source)
     if error is not None:
@@ -155,7 +155,7 @@ class Selection(Generic[S]):
             return
         if not self.waiting:
             return
-        waiter = Wait(ways(self.waiting[0]).channels.loop)
+        waiter = Wait(ways(self.waiting[0])._channels.loop)
         with self.lock:
             self.waiter = waiter
         try:
@@ -172,15 +172,15 @@ class Selection(Generic[S]):
 def pause(sources: Sequence[Channel | Stream[Any]], timeout: float | None, waiter: Wait | None = None) -> None:
     """Return once something has happened on one of `sources`, or `waiter` is done."""
     channels = [ways(source) for source in sources]
-    loop = channels[0].channels.loop
+    loop = channels[0]._channels.loop
     limit = None if timeout is None else time.monotonic() + timeout
     deadlines = [source.deadline for source in sources if isinstance(source, Stream)]
     waiter = waiter or Wait(loop)
     waiter.deadline = min((each for each in [limit, *deadlines] if each is not None), default=None)
     for channel in channels:
-        channel.end.waiters.append(waiter)
+        channel._end.waiters.append(waiter)
     try:
-        if not any(channel.end.inbox or not channel.open() for channel in channels):
+        if not any(channel._end.inbox or not channel.open() for channel in channels):
             loop.wait(waiter)
     except Expired:
         if limit is not None and time.monotonic() >= limit:

@@ -163,6 +163,6 @@ def ending(channel: Any) -> Callable[[object], None]:
 
 def give_up(channel: Any, future: Any, grace: float) -> None:
     channel.close()
-    channel.end.inbox.clear()
+    channel._end.inbox.clear()
     if not future.done():
         future.interrupt(grace)
