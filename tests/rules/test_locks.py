@@ -34,7 +34,7 @@ def locks(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 places, made = [target], [child.value]
                 if isinstance(target, ast.Tuple) and isinstance(child.value, ast.Tuple):
                     places, made = target.elts, child.value.elts
-                elif isinstance(child.value, ast.Tuple):
+                elif isinstance(child.value, (ast.Tuple, ast.List)):
                     places, made = [target] * len(child.value.elts), child.value.elts
                 for place, value in zip(places, made, strict=True):
                     if is_made(value):
@@ -57,6 +57,13 @@ def name_of(place: ast.AST, owner: str) -> str:
     return f'{owner}.{text[5:]}' if text.startswith('self.') else text
 
 
+def is_listed(file: str, name: str) -> bool:
+    """Is the lock in the table, or the same attribute of another object, whose lock is made anew?"""
+    place, _, attribute = name.rpartition('.')
+    return (file, name) in LEVELS or (
+        place[:1].islower() and any(attribute == other.rpartition('.')[2] for _, other in LEVELS))
+
+
 def calls(tree: ast.Module) -> int:
     """Return how many locks are made, wherever."""
     inner = [argument for node in ast.walk(tree) if is_made(node) for argument in node.args]  # type: ignore[attr-defined]
@@ -70,7 +77,7 @@ TREES = {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text('utf-8'))
 @pytest.mark.parametrize('file', TREES)
 def test_each_lock_is_in_the_table(file: str) -> None:
     found = list(locks(TREES[file]))
-    assert {(file, name) for _, name in found} - set(LEVELS) == set()
+    assert [name for _, name in found if not is_listed(file, name)] == []
     assert len(found) == calls(TREES[file]), 'a lock is made where this test finds no name for it'
 
 
@@ -83,7 +90,10 @@ def test_each_row_is_a_lock() -> None:
 def test_what_is_found() -> None:
     text = 'class A:\n  def f(self):\n    self.n, self.l = 0, Lock()\n    self.c: C = threading.Condition(Lock())\n'
     assert list(locks(ast.parse(text))) == [(3, 'A.l'), (4, 'A.c')]
-    assert calls(ast.parse(text + 'x = [Lock()]\n')) == 3
+    assert list(locks(ast.parse('O[1] = [fd, allocate_lock()]'))) == [(1, 'O')]
+    assert calls(ast.parse(text + 'f(Lock())\n')) == 3
+    assert is_listed('controller/broker.py', 'futures.GUARD')
+    assert not is_listed('core/loop.py', 'Other.lock')
 
 
 @pytest.fixture(scope='module')
@@ -113,7 +123,7 @@ def named(recorded: str) -> tuple[str, str] | None:
 
 def wrong(held: tuple[str, str], taken: tuple[str, str]) -> bool:
     """Is a lock taken beside or below one that is held?"""
-    first, second = LEVELS[held], LEVELS[taken]
+    first, second = LEVELS.get(held), LEVELS.get(taken)
     return held != taken and first is not None and second is not None and first >= second
 
 
@@ -127,4 +137,6 @@ def test_locks_are_taken_in_the_order_of_the_table(pairs: set[tuple[tuple[str, s
 
 @pytest.mark.deadline(150)
 def test_the_other_order_is_found(pairs: set[tuple[tuple[str, str], tuple[str, str]]]) -> None:
-    assert [pair for pair in pairs if LEVELS[pair[0]] and LEVELS[pair[1]] and not wrong(*reversed(pair))] == []
+    ordered = [pair for pair in pairs if LEVELS.get(pair[0]) and LEVELS.get(pair[1])]
+    assert [pair for pair in ordered if not wrong(*reversed(pair))] == []
+    assert len(ordered) >= 20
