@@ -23,6 +23,7 @@ thread that leads, holding the link's lock.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from _thread import LockType
     from typing import Any, Protocol
 
@@ -68,8 +69,8 @@ LARGE = 1 << 15     # bytes still to come, from which it is worth a buffer of it
 class Bulk(object):
     """The transport of one link."""
 
-    def __init__(self, link, router, parts, backlog=None):
-        # type: (Link, Router, Large, Filling | None) -> None
+    def __init__(self, link, router, parts, backlog=None, ends=None):
+        # type: (Link, Router, Large, Filling | None, Callable[[], Any] | None) -> None
         self.link = link
         self.router = router
         self.parts = parts
@@ -86,6 +87,8 @@ class Bulk(object):
         # Told of what was read here, for the way on may be full; and when that is empty.
         self.backlog = backlog
         self.outlet = None  # type: Outlet | None
+        # Called before the reading end is closed.
+        self.ends = ends
         # Asked before each frame whether the other end is to be given it still, see ``judge``.
         self.restraint = None  # type: Restraint | None
         # Bytes to read at a time: behind a large frame comes another, as a rule.
@@ -237,11 +240,18 @@ class Bulk(object):
                 if size and self.backlog:
                     self.backlog.consider(link, size)
             except BadFrame:
-                link.close()
+                self.close()
                 link.hang_up()
                 link.owner.lost(link, str(sys.exc_info()[1]))
         finally:
             self.lock.release()
+
+    def close(self):
+        # type: () -> None
+        """Read no more."""
+        if self.ends:
+            self.ends()
+        self.link.close()
 
     def read(self):
         # type: () -> int
@@ -257,7 +267,7 @@ class Bulk(object):
             data = EMPTY
         self.most = CHUNK
         if not data:
-            link.close()
+            self.close()
         if link.decoder.have or not data:
             link.receive(data)
         else:
@@ -357,7 +367,7 @@ class Bulk(object):
         if not size:
             # What was begun will not be whole, and is not the decoder's any more.
             link.decoder.have = 0
-            link.close()
+            self.close()
             link.receive(EMPTY)
         elif self.have == len(self.buffer) and self.left:
             self.finish()
@@ -402,15 +412,17 @@ def send(router, kind, dst, handle, tag, data):
         link.write(pack(kind, dst, router.me, handle, size) + tag, data)
 
 
-def accelerate(link, router, backlog=None):
-    # type: (Link, Router, Filling | None) -> None
+def accelerate(link, router, backlog=None, ends=None):
+    # type: (Link, Router, Filling | None, Callable[[], Any] | None) -> None
     """Have `link` of `router` take and send large frames in this way from now on; tell `backlog` what comes.
+
+    `ends` is called before the reading end is closed.
 
     For who holds the lock of the link, so that no other thread reads from it.
     """
     if not router.parts:
         router.parts = Parts(router)
-    bulk = Bulk(link, router, router.parts, backlog)
+    bulk = Bulk(link, router, router.parts, backlog, ends)
     watched = link.loop.watched
     # So nobody writes, nor begins or ends to wait for room.
     link.writing.acquire()

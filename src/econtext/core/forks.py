@@ -68,6 +68,10 @@ class Nobody(object):
         if kind == DATA or kind in EXPECTANT:
             refuse()
 
+    def close(self):
+        # type: () -> None
+        pass
+
     def grant(self, dst, handle):
         # type: (int, int) -> None
         pass

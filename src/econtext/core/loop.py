@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         def send(self, kind: int, dst: int, src: int, handle: int, body: Any) -> None: ...
         def flush(self) -> None: ...
         def ready(self, fd: int) -> None: ...
+        def close(self) -> None: ...
 
     class Restraint(Protocol):
         """Asked before each frame whether the other end is to be given it still."""
@@ -309,7 +310,7 @@ class Link(Reader):
         self.admission = router  # type: Admission
         self.owner = owner
         self.receive = self.decode  # type: Callable[[bytes], Any]
-        # What sends, writes and reads on it: `send`, `flush` and `ready`; ``bulk`` once that is there.
+        # What sends, writes and reads on it: `send`, `flush`, `ready`, `close`; ``bulk`` once that is there.
         self.transport = self  # type: Transport
         self.lock = allocate_lock()  # type: LockType
         self.out = -1  # type: int
@@ -335,7 +336,7 @@ class Link(Reader):
         except BadFrame:
             data, reason = EMPTY, str(sys.exc_info()[1])
         if not data:
-            self.close()
+            self.transport.close()
             self.hang_up()
             self.owner.lost(self, reason)
 

@@ -245,8 +245,7 @@ class Birth(object):
                 self.ready = True
                 self.link.receive = self.link.decode
                 self.judge = self.link.decoder.accepts  # type: Callable[..., bool]
-                self.link.close = self.close_link  # type: ignore[method-assign]
-                bulk.accelerate(self.link, self.home.router, getattr(self.home, 'backlog', None))
+                bulk.accelerate(self.link, self.home.router, getattr(self.home, 'backlog', None), self.hear_out)
                 self.report('ready')
                 if self.heartbeat:
                     self.home.attend(self.who, self.link, self.heartbeat)
@@ -305,9 +304,9 @@ class Birth(object):
                 # Somebody was about to end it anyway.
                 self.report('lost', reason, None, self.cut)
 
-    def close_link(self):
+    def hear_out(self):
         # type: () -> None
-        """The link ends; if it does with what is no frame, hear all of it."""
+        """The link is about to end; if it does with what is no frame, hear all of it."""
         link = self.link
         deadline = clock() + MOMENT
         bad = link.decoder.accepts is not self.judge or sys.exc_info()[0] is BadFrame
@@ -322,7 +321,6 @@ class Birth(object):
             if not data:
                 break
             self.words += data
-        type(link).close(link)
 
     def silent(self, link, interval):
         # type: (Link, float) -> None

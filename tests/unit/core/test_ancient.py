@@ -70,10 +70,10 @@ def test_a_forked_process_imports_nothing_before_it_is_let_go(monkeypatch: pytes
         monkeypatch.setattr('builtins.__import__', locked)
         return 0
 
-    loaded = life.forks()
-    monkeypatch.setattr(loaded, 'forked', told.append)
+    from econtext.core import forks
+    monkeypatch.setattr(forks, 'forked', told.append)
     try:
-        life.watched(fork, int)()
+        life.at_fork('fork', fork)()
     finally:
         monkeypatch.undo()
     assert told == [life]

@@ -35,6 +35,17 @@ P = ParamSpec('P')
 T = TypeVar('T')
 
 
+class Noted(logging.Handler):
+    """Keeps the texts of records in `lines`."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
 class Trials:
     """The trials of one context."""
 
@@ -78,8 +89,7 @@ class Trials:
     def output(self) -> str:
         """What is printed and logged there must arrive here before the call returns."""
         lines: list[str] = []
-        handler = logging.Handler()
-        handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+        handler = Noted(lines)
         logger = self.context.lines.logger
         level, propagate = logger.level, logger.propagate
         logger.addHandler(handler)

@@ -146,6 +146,7 @@ class ControllerLoop(Loop):
         # The threads for events.
         self.workers: list[Worker] = []
         self.watching: bool = False       # is a timer to look whether they are stuck?
+        self.disowned: str = ''         # why nothing may be waited for: this process was forked
         self.parted: bool = False     # has it been closed, so that no thread runs what is posted?
         self.failed: float = 0.0       # when something of ours failed last
         self.failures: int = 0       # how often it did since that was told
@@ -154,6 +155,8 @@ class ControllerLoop(Loop):
 
     def wait(self, waiter: Any) -> None:
         """Return when `waiter` is done; raise Expired at its deadline."""
+        if self.disowned:
+            raise EcontextError(self.disowned)
         me = get_ident()
         if me == MAIN and waiter.looks:
             wrap_handlers()
@@ -527,11 +530,7 @@ class ControllerLoop(Loop):
         self.waker = -1
         self.workers.clear()
         self.parted = True
-
-        def refuse(waiter: Waiter) -> None:
-            raise EcontextError(why)
-
-        self.wait = refuse  # type: ignore[method-assign]
+        self.disowned = why
         self.timing = threading.Lock()
 
     def close(self) -> None:
