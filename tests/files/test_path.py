@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
@@ -135,3 +136,38 @@ def test_home(child: econtext.Context) -> None:
     home = child.call(os.path.expanduser, '~')
     assert str(child.path('~/x').expanduser()) == home + '/x'
     assert str(child.path('x').absolute()) == child.call(os.getcwd) + '/x'
+
+
+def opened(path: Any, mode: str, use: Callable[[Any], Any]) -> Any:
+    with path.open(mode) as file:
+        return use(file)
+
+
+@pytest.mark.parametrize(
+    'act',
+    [
+        lambda path: list(path.iterdir()), lambda path: list(path.glob('*')), lambda path: list(path.walk()),
+        lambda path: path.stat(), lambda path: path.resolve(), lambda path: path.read_bytes(),
+        lambda path: path.read_text(), lambda path: path.readlink(),
+        lambda path: opened(path, 'ab', lambda file: file.tell()),
+        lambda path: opened(path, 'rb', lambda file: file.read()), lambda path: path.exists(),
+        lambda path: opened(path, 'rb', lambda file: file.seek(0, 2)),
+        lambda path: (path.context.path() / '~').expanduser(), lambda path: path.context.path('x').absolute(),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    'answer', [None, 7, -7, 1.5, [7], [('a',)], {}, (1, 2, 3), ('a', 'b', 'c'), [(b'x', None, None)], (1, -1, True)])
+def test_answers_of_another_form(
+    child: econtext.Context, monkeypatch: pytest.MonkeyPatch, act: Callable[[Any], Any], answer: Any,
+) -> None:
+    """Nothing else is raised for them, whatever a context says."""
+    monkeypatch.setattr(econtext.Context, 'call', lambda *_args: ('done', answer))
+    with contextlib.suppress(econtext.CorruptStream):
+        act(child.path('/x'))
+
+
+def test_an_answer_that_is_none(child: econtext.Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(econtext.Context, 'call', lambda *_args: ('done', 7))
+    for act in (lambda: child.path('/x').iterdir(), lambda: list(child.path('/x').walk()), lambda: child.open('/x')):
+        with pytest.raises(econtext.CorruptStream, match='child'):
+            act()

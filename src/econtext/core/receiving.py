@@ -735,7 +735,9 @@ class Receiver(object):
         folder, name, beside, fd = self.serving, entry.name, self.beside, self.fd
         size = os.lseek(fd, 0, 1)
         self.bytes += size
-        os.ftruncate(fd, size)
+        if os.fstat(fd).st_size != size:
+            # A hole at the end, or more that an earlier transfer wrote.
+            os.ftruncate(fd, size)
         self.keep_owner(folder, beside, fd, entry.was)
         if self.owner:
             self.own(lambda uid, gid: folder.set_owner(beside, fd, uid, gid), entry.extra, os.fstat(fd))

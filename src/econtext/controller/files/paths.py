@@ -172,6 +172,11 @@ class RemotePath:
             raise nonsense(self._home, 'a path that is no text')
         return os.fsdecode(answer)
 
+    def _texts(self, answer: Any) -> list[str]:
+        if type(answer) is not list:
+            raise nonsense(self._home, 'paths that are no list')
+        return [self._text(each) for each in answer]
+
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
         return status(self._home, self._do('stat', bytes(self), follow_symlinks))
 
@@ -217,13 +222,15 @@ class RemotePath:
 
     def _statuses(self) -> Iterator[tuple[RemotePath, os.stat_result, os.stat_result | None]]:
         """Yield what is in the folder: paths, and what lstat() and stat() say of each, None where it leads nowhere."""
-        for name, own, behind in self._do('statuses', bytes(self)):
+        found = self._do('statuses', bytes(self))
+        if type(found) is not list or any(type(each) is not tuple or len(each) != 3 for each in found):
+            raise nonsense(self._home, 'a folder of no kind')
+        for name, own, behind in found:
             followed = None if behind is None else status(self._home, behind)
             yield self / self._text(name), status(self._home, own), followed
 
     def iterdir(self) -> Iterator[RemotePath]:
-        found = self._do('names', bytes(self))
-        return iter([self / self._text(name) for name in found])
+        return iter([self / name for name in self._texts(self._do('names', bytes(self)))])
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
         given = PurePosixPath(pattern)
@@ -232,7 +239,7 @@ class RemotePath:
         if given.is_absolute():
             raise NotImplementedError('a pattern must be relative')
         found = self._do('match', bytes(self), [os.fsencode(part) for part in given.parts])
-        return iter([self / self._text(path) for path in found])
+        return iter([self / path for path in self._texts(found)])
 
     def rglob(self, pattern: str) -> Iterator[RemotePath]:
         return self.glob('**/' + pattern)
@@ -247,16 +254,16 @@ class RemotePath:
                 yield path
                 continue
             try:
-                found = path._do('statuses', bytes(path))
+                found = list(path._statuses())
             except OSError as error:
                 if on_error is not None:
                     on_error(error)
                 continue
             folders: list[str] = []
             others: list[str] = []
-            for name, own, behind in found:
-                mode = (behind or own)[0] if follow_symlinks else own[0]
-                (folders if stat.S_ISDIR(mode) else others).append(path._text(name))
+            for each, own, behind in found:
+                mode = ((behind or own) if follow_symlinks else own).st_mode
+                (folders if stat.S_ISDIR(mode) else others).append(each.name)
             if top_down:
                 yield path, folders, others
             else:
@@ -272,10 +279,9 @@ class RemotePath:
     def read_bytes(self) -> bytes:
         answer = self._do('brief', bytes(self))
         if answer is not None:
-            data = as_bytes(answer)
-            if not isinstance(data, bytes):
+            if not isinstance(answer, (bytes, str)):
                 raise nonsense(self._home, 'what was read is no bytes')
-            return data
+            return as_bytes(answer)     # type: ignore[no-any-return]
         with self.open('rb') as file:
             content: bytes = file.read()
         return content

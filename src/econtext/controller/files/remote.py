@@ -68,19 +68,27 @@ class RemoteFile(io.RawIOBase):
         raw = remote_name(path)[0]
         number = int.from_bytes(os.urandom(7), 'big')
         try:
-            _, size, self.can_seek = self.do('open', raw, flags, 0o666, number)
+            answer = self.do('open', raw, flags, 0o666, number)
         except OSError:
             raise
         except BaseException:
             # It may be open there, or about to be.
             later(home, [('close', number)])
             raise
+        if type(answer) is not tuple or len(answer) != 3:
+            raise nonsense(home, 'a file of no kind')
+        size, self.can_seek = self.checked(answer[1]), bool(answer[2])
         self.number = number
         if self.appends:
             self.at = size
 
     def do(self, name: str, *args: Any) -> Any:
         return taken(self.home, self.home.call(files.do, name, *args))
+
+    def checked(self, size: Any) -> int:
+        if type(size) is not int or size < 0:
+            raise nonsense(self.home, 'a size that is no number')
+        return size
 
     def readable(self) -> bool:
         return self.reads
@@ -137,10 +145,10 @@ class RemoteFile(io.RawIOBase):
         return data
 
     def bytes_of(self, answer: Any) -> bytes:
-        data = as_bytes(taken(self.home, answer))
-        if not isinstance(data, bytes):
+        data = taken(self.home, answer)
+        if not isinstance(data, (bytes, str)):
             raise nonsense(self.home, 'what was read is no bytes')
-        return data
+        return as_bytes(data)   # type: ignore[no-any-return]
 
     def readall(self) -> bytes:
         parts: list[bytes] = []
@@ -171,7 +179,7 @@ class RemoteFile(io.RawIOBase):
             self.at += len(piece)
         if self.appends and self.can_seek and self.abandoned is None:
             self.settle()
-            self.at = self.do('size', self.number)
+            self.at = self.checked(self.do('size', self.number))
         return len(data)
 
     def drop(self) -> None:
@@ -200,7 +208,7 @@ class RemoteFile(io.RawIOBase):
             offset += self.at
         elif whence == 2:
             self.settle()
-            offset += self.do('size', self.number)
+            offset += self.checked(self.do('size', self.number))
         elif whence:
             raise ValueError('whence must be 0, 1 or 2')
         if offset < 0:
