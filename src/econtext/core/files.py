@@ -24,7 +24,7 @@ except ImportError:
     from thread import allocate_lock
 
 from econtext.core import transfer
-from econtext.core.receiving import Receiver, set_times
+from econtext.core.folders import open_folder, remove, set_times, split
 from econtext.core.transfer import attempt, failed, join
 from econtext.core.wire import EMPTY
 
@@ -277,8 +277,14 @@ def resolve(path, strict):
 
 def remove_tree(path):
     # type: (bytes) -> None
-    os.listdir(path)
-    Receiver(None, path, {}).remove(path)
+    above, name = split(path)
+    folder = open_folder(above)
+    try:
+        if not stat.S_ISDIR(folder.lstat(name).st_mode):
+            raise failed(errno.ENOTDIR, 'Not a folder', path)
+        remove(folder, name)
+    finally:
+        folder.close()
 
 
 def match(root, patterns):

@@ -3,7 +3,7 @@ The receiver of a transfer of files: compares what is listed with what is there,
 
 The strategy: a file is written beside its place under a name of its own, checked, and renamed
 into its place.  The sender names entries of the folder that was entered last, so it cannot name a place
-elsewhere; each folder was made or looked at here, and is looked at again before a file is written into it.
+elsewhere.  Whoever may write into the target meanwhile leads nothing elsewhere, either: see ``core.folders``.
 
 Invariants:
 
@@ -11,9 +11,10 @@ Invariants:
   comes twice, and no symbolic link below the target is followed.
 * Where a file stood stands the old one or the new one, whole and of the checksum that was sent, whatever
   fails when.  What was written beside it is removed, unless it is to be resumed.
+* Nobody else can read a file before it has its place, and the mode that it has there.
 * What stands there and is not listed stays, and a folder gives way to nothing else, unless `delete` is asked;
   then it is removed after all that came for its folder.
-* Memory does not follow the number or the size of files.
+* Memory and descriptors do not follow the number or the size of files.
 
 Fetched with the first transfer; runs in the controller too.  One thread for each Receiver.
 """
@@ -29,26 +30,24 @@ import os
 import stat
 import struct
 import sys
-import time
 try:
     import fcntl
 except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 from econtext.core import transfer
+from econtext.core.folders import DOT, identity, open_folder, remove, replaced
 from econtext.core.transfer import (
-    BEGIN, BLOCK, CHUNK, DIR, END, FILE, FINISH, GREETING, INDEX, KEPT, LEAVE, LINK, LIST, MANY, NOTHING,
-    PIECE, PIECE_SIZE, RUN, SMALL, START, SUMS, VANISHED, ZEROS, Nonsense, check_name,
+    BEGIN, BLOCK, CHUNK, DIR, END, EXACT, FILE, FINISH, GREETING, INDEX, KEPT, LEAVE, LINK, LIST, MANY, NOTHING,
+    PIECE, PIECE_SIZE, RUN, SMALL, STAYS, START, SUMS, VANISHED, ZEROS, Nonsense, check_name,
     close_in_time, failed, join, pack_needs, sum_of, time_of, unpack_entries)
 from econtext.core.wire import EMPTY
 
-BESIDE = (os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_CLOEXEC', 0))
-AGAIN = (os.O_RDWR | getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_CLOEXEC', 0))
-READ = (os.O_RDONLY | getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_CLOEXEC', 0))
+BESIDE = os.O_RDWR | os.O_CREAT | os.O_EXCL
 LONGEST = 180       # bytes of a name that are kept in that of what stands beside it
+MOST_PARTIALS = 16  # files that were begun earlier, and are held open until they are served
+MOST_NUMBER = (1 << 32) - 2     # of a user or group
 PART = '.part'.encode('ascii')
-DOT = '.'.encode('ascii')
-utime = os.utime    # type: Any
 SAFE_MODE = int('777', 8)
 EVERY_MODE = int('7777', 8)
 PRIVATE = int('600', 8)
@@ -75,6 +74,17 @@ def discard(path):
         pass
 
 
+class Place(object):
+    """A folder of the target: its name in the one above, and what it was as it was entered."""
+
+    def __init__(self, above, name, path, which):
+        # type: (Any, bytes, bytes, tuple[int, int]) -> None
+        self.above = above
+        self.name = name
+        self.path = path
+        self.which = which
+
+
 class Receiver(object):
     """Writes what comes through `port` to `target`, or into `file`."""
 
@@ -96,17 +106,25 @@ class Receiver(object):
         self.resume = options.get('resume', False)  # type: Any
         self.durable = options.get('durable')  # type: bool | None
         self.most_mode = EVERY_MODE  # type: int
+        # Of no end is only what comes from a program that is trusted.
+        self.endless = not options.get('safe')  # type: bool
         if options.get('safe'):
             self.most_mode = SAFE_MODE
         self.watch = watch or transfer.Watch()  # type: Any
         self.algorithm = ''  # type: str
         self.batches = []   # type: list[list[Entry]]
-        # (path, identity, names that were there, the last name that was listed)
+        # (place, names that were there, the last name that was listed)
         self.stack = []     # type: list[list[Any]]
+        # The folder of the target, that of the entry that was listed last, and that of the file that is served.
+        self.root = None  # type: Any
+        self.listing = None  # type: Any
+        self.serving = None  # type: Any
+        self.partials = 0  # type: int
+        self.left = -1  # type: int
+        self.error = None  # type: Any
         self.begun = False  # type: bool
         self.single = False  # type: bool
         self.checked = False  # type: bool
-        self.tree = False  # type: bool
         self.now = None     # type: Any
         self.fd = None  # type: Any
         self.beside = None  # type: Any
@@ -118,7 +136,6 @@ class Receiver(object):
         self.deleted = 0  # type: int
         self.digest = None  # type: Any
         self.ids = {}       # type: dict[tuple[str, str], Any]
-        self.looked = EMPTY
 
     def run(self):
         # type: () -> dict[str, Any]
@@ -149,6 +166,9 @@ class Receiver(object):
             if self.batches or self.stack or not self.begun or self.now:
                 raise Nonsense('an end before the end')
             self.watch.listed()
+            if self.error is not None:
+                # All else is done.
+                raise self.error
         finally:
             self.give_up()
         return {'path': self.path, 'files': self.files, 'bytes': self.bytes, 'same': self.same,
@@ -158,15 +178,97 @@ class Receiver(object):
         # type: () -> None
         """Close and remove what was begun."""
         if self.fd is not None:
+            if self.serving.full(self.beside) in BESIDES or not os.fstat(self.fd).st_size:
+                self.discard(self.serving, self.beside)
             os.close(self.fd)
             self.fd = None
-            if self.beside in BESIDES:
-                discard(self.beside)
         for batch in self.batches:
             for entry in batch:
-                if entry.partial is not None:
-                    os.close(entry.partial[0])
-                    entry.partial = None
+                self.forget(entry)
+        for folder in self.listing, self.serving, self.root:
+            if folder is not None:
+                folder.close()
+        self.listing = self.serving = self.root = None
+
+    def forget(self, entry):
+        # type: (Entry) -> None
+        """Let go of what an earlier transfer left of a file."""
+        if entry.partial is not None:
+            os.close(entry.partial[0])
+            entry.partial = None
+            self.partials -= 1
+
+    def discard(self, folder, name):
+        # type: (Any, bytes) -> None
+        """Remove a file that was written beside its place."""
+        try:
+            folder.unlink(name)
+        except OSError:
+            pass
+        BESIDES.pop(folder.full(name), None)
+
+    # Where one is.
+
+    def begin_at(self, folder, path):
+        # type: (Any, bytes) -> Place
+        """Take `folder` for that of the target."""
+        self.root = folder
+        place = folder.place = Place(None, EMPTY, path, folder.which)
+        return place
+
+    def go(self, folder, place):
+        # type: (Any, Place) -> Any
+        """Return the open folder of `place`; from `folder`, which is closed then."""
+        if folder is not None and folder.place is place:
+            return folder
+        if folder is not None and folder.place.above is place:
+            try:
+                found = folder.parent(place.which)
+            finally:
+                folder.close()
+            found.place = place
+            return found
+        way = []    # type: list[Place]
+        step = place    # type: Any
+        while step.above is not None and not (folder is not None and step is folder.place):
+            way.append(step)
+            step = step.above
+        if folder is None or step is not folder.place:
+            if folder is not None:
+                folder.close()
+            folder = self.root.again()
+        while way:
+            step = way.pop()
+            try:
+                try:
+                    found = folder.child(step.name)
+                except OSError:
+                    if sys.exc_info()[1].errno in (  # type: ignore[union-attr]
+                            errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                        raise replaced(step.path)
+                    raise
+            finally:
+                folder.close()
+            if found.which != step.which:
+                found.close()
+                raise replaced(step.path)
+            folder = found
+        folder.place = place
+        return folder
+
+    def here(self):
+        # type: () -> Any
+        """Return the folder of the entry that is listed."""
+        folder, self.listing = self.listing, None
+        self.listing = self.go(folder, self.stack[-1][0])
+        return self.listing
+
+    def there(self, place):
+        # type: (Place) -> Any
+        """Return the folder of what is served."""
+        folder, self.serving = self.serving, None
+        self.serving = self.go(folder, place)
+        return self.serving
 
     # Listings.
 
@@ -191,7 +293,7 @@ class Receiver(object):
             if wanted:
                 digest = EMPTY
                 if entry.partial is not None:
-                    digest = entry.partial[1].digest()
+                    digest = entry.partial[2].digest()
                 needs.append((index, entry.offset, digest))
                 self.watch.wanted(max(entry.size - entry.offset, 0))
         self.port.send(pack_needs(self.algorithm, needs))
@@ -205,12 +307,18 @@ class Receiver(object):
             if self.file is not None:
                 return True
             self.path = entry.path = self.place_of_file()
+            above, entry.name = os.path.split(self.path)
+            try:
+                entry.place = self.begin_at(open_folder(above), above)
+            except OSError:
+                error = sys.exc_info()[1]   # type: Any
+                raise failed(error.errno, error.strerror, self.path)
             if self.durable is None:
                 self.durable = True
             if self.compare == 'time_of_folder':
                 # One file is always sent, unless asked.
                 self.compare = None
-            return self.differs(entry)
+            return self.differs(self.there(entry.place), entry, self.root.seen(entry.name))
         if entry.kind != DIR or self.file is not None:
             raise Nonsense('neither a file nor a folder')
         path = self.target
@@ -219,15 +327,13 @@ class Receiver(object):
                 raise failed(errno.ENOTDIR, 'Not a folder, as the / behind it says', path)
             path = join(path, self.own_name())
         entry.path = self.path = path
-        self.tree = True
         try:
-            status = os.stat(path)
+            os.stat(path)
         except OSError:
-            self.make_folder(path)
-        else:
-            if not stat.S_ISDIR(status.st_mode):
-                raise failed(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        self.push(path, os.stat(path))
+            os.mkdir(path, OPEN_TO_OWNER)
+        folder = open_folder(path)
+        self.push(self.begin_at(folder, path), folder)
+        self.open_up(folder)
         return False
 
     def own_name(self):
@@ -265,159 +371,185 @@ class Receiver(object):
         """Make room for an entry of the folder that was entered last; tell whether its file is wanted."""
         top = self.stack[-1]
         check_name(entry.name)
-        if entry.name <= top[3]:
+        if entry.name <= top[2]:
             raise Nonsense('names of a folder that do not ascend')
-        top[3] = entry.name
-        top[2].pop(entry.name, None)
-        path = entry.path = join(top[0], entry.name)
-        self.look_again(top[0], top[1])
-        try:
-            status = os.lstat(path)
+        top[2] = entry.name
+        top[1].pop(entry.name, None)
+        if entry.kind == STAYS:
+            return False
+        folder = self.here()
+        name = entry.name
+        entry.place = top[0]
+        entry.path = folder.full(name)
+        status = folder.seen(name)
+        kind = None
+        if status is not None:
             kind = stat.S_IFMT(status.st_mode)
-        except OSError:
-            if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
-                raise
-            status = kind = None    # type: ignore[assignment]
         if entry.kind == DIR:
             if kind is not None and kind != stat.S_IFDIR:
                 if not self.delete:
-                    raise failed(errno.ENOTDIR, 'Not a folder, and stays unless delete=True', path)
-                os.unlink(path)
+                    raise failed(errno.ENOTDIR, 'Not a folder, and stays unless delete=True', entry.path)
+                folder.unlink(name)
                 self.deleted += 1
                 kind = None
             if kind is None:
-                self.make_folder(path)
-            elif status.st_mode & OPEN_TO_OWNER != OPEN_TO_OWNER:
-                try:
-                    os.chmod(path, stat.S_IMODE(status.st_mode) | OPEN_TO_OWNER)
-                except OSError:
-                    # Another's, where a right of root may do; else the first file tells.
-                    pass
-            self.push(path, os.lstat(path))
+                folder.mkdir(name, OPEN_TO_OWNER)
+            child = folder.child(name)
+            place = child.place = Place(top[0], name, entry.path, child.which)
+            folder.close()
+            self.listing = child
+            self.open_up(child)
+            self.push(place, child)
             return False
         if entry.kind not in (FILE, LINK):
             raise Nonsense('an entry that is no file, folder or link')
         if kind == stat.S_IFDIR:
             if not self.delete:
-                raise failed(errno.EISDIR, 'A folder, and stays unless delete=True', path)
-            self.remove(path)
-            kind = None
+                raise failed(errno.EISDIR, 'A folder, and stays unless delete=True', entry.path)
+            self.deleted += remove(folder, name)
+            kind = status = None
         if entry.kind == LINK:
-            self.make_link(entry, kind)
+            self.make_link(folder, entry, kind)
             return False
-        return self.differs(entry)
+        return self.differs(folder, entry, status)
 
-    def push(self, path, status):
-        # type: (bytes, Any) -> None
+    def open_up(self, folder):
+        # type: (Any) -> None
+        """Let the owner of a folder write into it, until it is settled."""
+        mode = stat.S_IMODE(folder.status().st_mode)
+        if mode & OPEN_TO_OWNER != OPEN_TO_OWNER:
+            try:
+                folder.chmod(mode | OPEN_TO_OWNER)
+            except OSError:
+                # Another's, where a right of root may do; else the first file tells.
+                pass
+
+    def push(self, place, folder):
+        # type: (Place, Any) -> None
         there = {}  # type: dict[bytes, bool]
         if self.delete:
-            there = dict.fromkeys(os.listdir(path), True)
-        self.stack.append([path, (status.st_dev, status.st_ino), there, EMPTY])
+            there = dict.fromkeys(folder.names(), True)
+        self.stack.append([place, there, EMPTY])
 
     def leave(self, entry):
         # type: (Entry) -> bool
         """The last entry of a folder was listed; what is left to do for it is done behind its files."""
-        path, which, there, _ = self.stack.pop()
-        entry.path = path
-        entry.partial = None
+        place, there, _ = self.stack.pop()
+        entry.path = place.path
+        entry.place = place
         # Kept for then.
         entry.name = EMPTY
         entry.digest = EMPTY
-        entry.folder = which, there
+        entry.beside = there
         return False
 
-    def make_folder(self, path):
-        # type: (bytes) -> None
-        os.mkdir(path, OPEN_TO_OWNER)
-
-    def make_link(self, entry, kind):
-        # type: (Entry, Any) -> None
-        path = entry.path
-        if not entry.extra or transfer.NUL in entry.extra:
+    def make_link(self, folder, entry, kind):
+        # type: (Any, Entry, Any) -> None
+        target, owner = divided(entry.extra, transfer.NUL)
+        if not target:
             raise Nonsense('a link to nothing')
-        if kind == stat.S_IFLNK and os.readlink(path) == entry.extra:
+        name = entry.name
+        if kind == stat.S_IFLNK and folder.readlink(name) == target:
             self.same += 1
-            return
-        beside = name_beside(path)
-        BESIDES[beside] = True
-        try:
-            os.symlink(entry.extra, beside)
             if self.owner:
-                self.own(beside, entry.extra, True)
-            os.rename(beside, path)
-            BESIDES.pop(beside, None)
+                status = folder.lstat(name)
+                self.own(lambda uid, gid: folder.own_link(name, uid, gid), owner, status)
+            return
+        beside = name_beside(name)
+        BESIDES[folder.full(beside)] = True
+        try:
+            folder.symlink(target, beside)
+            if self.owner:
+                self.own(lambda uid, gid: folder.own_link(beside, uid, gid), owner, folder.lstat(beside))
+            folder.rename(beside, name)
+            BESIDES.pop(folder.full(beside), None)
         finally:
-            if beside in BESIDES:
-                discard(beside)
+            if folder.full(beside) in BESIDES:
+                self.discard(folder, beside)
         self.files += 1
 
-    def look_again(self, folder, which):
-        # type: (bytes, Any) -> None
-        """Raise where the folder that was entered is another by now."""
-        status = os.lstat(folder)
-        if not stat.S_ISDIR(status.st_mode) and folder == self.path:
-            # The user's own link to the target.
-            status = os.stat(folder)
-        if (status.st_dev, status.st_ino) != which:
-            raise failed(errno.ESTALE, 'The folder was replaced during the transfer', folder)
-
-    def differs(self, entry):
-        # type: (Entry) -> bool
+    def differs(self, folder, entry, status):
+        # type: (Any, Entry, Any) -> bool
         """Is the file of `entry` wanted? Its mode and times are set if not; what is there of it is noted."""
-        path = entry.path
-        entry.folder = self.stack and self.stack[-1][1]
-        try:
-            status = os.lstat(path)
-        except OSError:
-            status = None   # type: ignore[assignment]
+        entry.was = status
         if self.compare and status is not None and stat.S_ISREG(status.st_mode) and status.st_size == entry.size:
-            if self.compare != 'content':
-                same = close_in_time(time_of(status), entry.time)
-            else:
-                same = self.same_content(path, entry)
-            if same:
-                self.same += 1
-                mode = self.mode_of(entry)
-                if mode is not None and stat.S_IMODE(status.st_mode) != mode:
-                    os.chmod(path, mode)
-                if self.times and not close_in_time(time_of(status), entry.time):
-                    set_times(path, entry.time)
-                if self.owner:
-                    self.own(path, entry.extra, False)
-                return False
+            try:
+                if self.adjusted(folder, entry, status):
+                    self.same += 1
+                    return False
+            except OSError:
+                # What cannot be read differs, and what cannot be changed is replaced.
+                pass
         if self.resume:
-            self.find_partial(entry)
+            self.find_partial(folder, entry)
         return True
 
-    def same_content(self, path, entry):
-        # type: (bytes, Entry) -> bool
-        for name in transfer.BEST:
-            if name in SUMS and SUMS[name]().digest_size == len(entry.digest):
-                fd = os.open(path, READ)
-                try:
-                    return sum_of(fd, -1, name).digest() == entry.digest    # type: ignore[no-any-return]
-                finally:
-                    os.close(fd)
-        return False
-
-    def find_partial(self, entry):
-        # type: (Entry) -> None
-        """Note how much of a file an earlier transfer left here."""
+    def adjusted(self, folder, entry, status):
+        # type: (Any, Entry, Any) -> bool
+        """Is what is there the file of `entry`? Then give it what that has beside its content."""
+        fd = None   # type: Any
         try:
-            fd = os.open(name_to_resume(entry.path), AGAIN)
+            in_time = close_in_time(time_of(status), entry.time)
+            if self.compare != 'content':
+                if not in_time:
+                    return False
+            else:
+                fd = self.open_again(folder, entry.name, status)
+                if not same_content(fd, entry):
+                    return False
+            mode = self.mode_of(entry)
+            if mode is not None and stat.S_IMODE(status.st_mode) == mode:
+                mode = None
+            if mode is None and not self.owner and (in_time or not self.times):
+                return True
+            if fd is None:
+                fd = self.open_again(folder, entry.name, status)
+            if self.owner and self.own(
+                    lambda uid, gid: folder.set_owner(entry.name, fd, uid, gid), entry.extra, status):
+                # A new owner takes bits of the mode away.
+                mode = self.mode_of(entry)
+            if mode is not None:
+                folder.set_mode(entry.name, fd, mode)
+            if self.times and not in_time:
+                folder.set_file_times(entry.name, fd, entry.time)
+            return True
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def open_again(self, folder, name, status):
+        # type: (Any, bytes, Any) -> int
+        """Open the file that `status` is of."""
+        fd = folder.open(name, os.O_RDONLY)     # type: int
+        if identity(os.fstat(fd)) != identity(status):
+            os.close(fd)
+            raise replaced(folder.full(name))
+        return fd
+
+    def find_partial(self, folder, entry):
+        # type: (Any, Entry) -> None
+        """Note how much of a file an earlier transfer left here."""
+        if self.partials >= MOST_PARTIALS:
+            return
+        name = name_to_resume(entry.name)
+        try:
+            fd = claim(folder, name, os.O_RDWR)
         except OSError:
             return
-        status = os.fstat(fd)
-        if (stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
-                and lock(fd)):
-            size = status.st_size
+        if fd is None:
+            return
+        try:
+            size = os.fstat(fd).st_size
             if size > entry.size:
                 # Of another file than this is now.
                 size = 0
-            entry.offset = size
-            entry.partial = fd, sum_of(fd, size, self.algorithm)
-        else:
+            running = sum_of(fd, size, self.algorithm)
+        except:
             os.close(fd)
+            raise
+        entry.offset = size
+        entry.partial = fd, name, running
+        self.partials += 1
 
     # Files.
 
@@ -429,8 +561,8 @@ class Receiver(object):
         entry = self.batches[0][index]
         if entry.kind != FILE or (self.file is None and entry.path == EMPTY):
             raise Nonsense('a file that is not wanted')
-        if self.tree:
-            self.look_again(os.path.dirname(entry.path), entry.folder)
+        if self.file is None:
+            self.there(entry.place)
         self.watch.began(entry.path)
         return entry
 
@@ -444,11 +576,9 @@ class Receiver(object):
             content = data[at:at + size]
             at += size
             self.begin(entry, 0)
-            try:
-                self.running.update(content)
-                self.write(content)
-            finally:
-                self.now = None
+            self.count(len(content))
+            self.running.update(content)
+            self.write(content)
             self.finish(entry, data[at:at + length])
             self.watch.moved(size)
             at += length
@@ -465,13 +595,16 @@ class Receiver(object):
     def begin(self, entry, start):
         # type: (Entry, int) -> None
         self.running = SUMS[self.algorithm]()
-        self.hole = False  # type: bool
+        self.left = -1
+        if entry.size > 0:
+            self.left = entry.size - start
         if self.file is not None:
             return
+        folder = self.serving
         if entry.partial is not None:
-            self.fd, running = entry.partial
+            self.fd, self.beside, running = entry.partial
             entry.partial = None
-            self.beside = name_to_resume(entry.path)
+            self.partials -= 1
             if start:
                 self.running = running
             else:
@@ -479,34 +612,41 @@ class Receiver(object):
             os.lseek(self.fd, start, 0)
             return
         if self.resume:
-            self.beside = name_to_resume(entry.path)
-            try:
-                self.fd = os.open(self.beside, BESIDE, PRIVATE)
-                if lock(self.fd):
+            self.beside = name_to_resume(entry.name)
+            for flags in BESIDE, os.O_RDWR:
+                try:
+                    self.fd = claim(folder, self.beside, flags)
+                except OSError:
+                    if sys.exc_info()[1].errno not in (  # type: ignore[union-attr]
+                            errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.EACCES, errno.ENXIO, errno.EISDIR):
+                        raise
+                if self.fd is not None:
+                    os.ftruncate(self.fd, 0)
                     return
-                os.close(self.fd)
-                self.fd = None
-            except OSError:
-                if sys.exc_info()[1].errno != errno.EEXIST:  # type: ignore[union-attr]
-                    raise
-        self.beside = name_beside(entry.path)
-        mode = PRIVATE
-        if self.mode_of(entry) is None:
-            # As its umask has it.
-            mode = int('666', 8)
-        BESIDES[self.beside] = True
+        self.beside = name_beside(entry.name)
+        path = folder.full(self.beside)
+        BESIDES[path] = True
         try:
-            self.fd = os.open(self.beside, BESIDE, mode)
+            self.fd = folder.open(self.beside, BESIDE, PRIVATE)
         except OSError:
-            BESIDES.pop(self.beside, None)
+            BESIDES.pop(path, None)
             error = sys.exc_info()[1]   # type: Any
             raise failed(error.errno, error.strerror, entry.path)
+
+    def count(self, size):
+        # type: (int) -> None
+        """Raise Nonsense for more of a file than was listed."""
+        if self.left >= 0:
+            self.left -= size
+            if self.left < 0:
+                raise Nonsense('more of a file than it has')
 
     def take_chunk(self, data):
         # type: (bytes) -> None
         if self.now is None or len(data) > BLOCK + 1:
             raise Nonsense('bytes of no file')
         data = data[1:]
+        self.count(len(data))
         self.running.update(data)
         self.write(data)
         self.watch.moved(len(data))
@@ -516,24 +656,26 @@ class Receiver(object):
         if self.file is not None:
             self.file.write(data)
             return
-        size = os.write(self.fd, data)
+        size = transfer.write(self.fd, data)
         while size < len(data):
             data = data[size:]
-            size = os.write(self.fd, data)
-        self.hole = False
+            size = transfer.write(self.fd, data)
 
     def take_zeros(self, data):
         # type: (bytes) -> None
         size = struct.unpack(RUN, data[1:])[0]
         if self.now is None or not 0 < size <= BLOCK:
             raise Nonsense('zeros of no file')
+        if self.left < 0 and not self.endless:
+            # A few bytes here would take as many as that there.
+            raise Nonsense('zeros of a file of no known size')
+        self.count(size)
         self.running.update(NOTHING[:size])
         if self.file is not None:
             self.file.write(NOTHING[:size])
         else:
             # What nobody writes takes no room.
             os.lseek(self.fd, size, 1)
-            self.hole = True
         self.watch.moved(size)
 
     def take_finish(self, data):
@@ -545,10 +687,7 @@ class Receiver(object):
 
     def take_vanished(self, data):
         # type: (bytes) -> None
-        entry = self.wanted(struct.unpack(INDEX, data[1:])[0])
-        if entry.partial is not None:
-            os.close(entry.partial[0])
-            entry.partial = None
+        self.forget(self.wanted(struct.unpack(INDEX, data[1:])[0]))
 
     def mode_of(self, entry):
         # type: (Entry) -> Any
@@ -566,45 +705,69 @@ class Receiver(object):
         if found != digest:
             if self.fd is not None:
                 # Nothing of it is worth to be resumed.
-                BESIDES[self.beside] = True
+                BESIDES[self.serving.full(self.beside)] = True
             raise failed(errno.EIO, 'The checksum of what arrived differs from that of what was sent', entry.path)
         if self.single:
             self.digest = found
         self.files += 1
         if self.file is not None:
             return
-        path, beside = entry.path, self.beside
-        size = os.lseek(self.fd, 0, 1)
+        folder, name, beside, fd = self.serving, entry.name, self.beside, self.fd
+        size = os.lseek(fd, 0, 1)
         self.bytes += size
-        if self.hole:
-            os.ftruncate(self.fd, size)
+        os.ftruncate(fd, size)
+        self.keep_owner(folder, beside, fd, entry.was)
         if self.owner:
-            self.own(beside, entry.extra, False)
+            self.own(lambda uid, gid: folder.set_owner(beside, fd, uid, gid), entry.extra, os.fstat(fd))
         mode = self.mode_of(entry)
-        if mode is None and not self.modes:
-            try:
-                mode = stat.S_IMODE(os.stat(path).st_mode)
-            except OSError:
-                pass
-            if mode is None and self.resume:
-                mode = int('666', 8) & ~umask()
-        if mode is not None:
-            os.chmod(beside, mode)
+        if mode is None:
+            mode = self.mode_of_old(folder, entry.was)
+        folder.set_mode(beside, fd, mode)
+        if self.times and self.modes:
+            folder.set_file_times(beside, fd, entry.time)
         if self.durable:
-            os.fsync(self.fd)
-        fd, self.fd = self.fd, None
+            os.fsync(fd)
+        else:
+            # Some file systems tell of a full disk only as a descriptor is closed; its lock ends with the other one.
+            os.close(os.dup(fd))
+        folder.rename(beside, name)
+        BESIDES.pop(folder.full(beside), None)
+        self.fd = None
+        os.close(fd)
+        if self.durable:
+            folder.sync()
+
+    def mode_of_old(self, folder, was):
+        # type: (Any, Any) -> int
+        """Return the mode of the file that is replaced, without what gives rights; else that of any new file."""
+        if was is not None and stat.S_ISREG(was.st_mode):
+            return stat.S_IMODE(was.st_mode) & SAFE_MODE
+        # As a file of no bytes gets it, since asking for the umask changes it for all threads.
+        name = name_beside(DOT)
+        fd = folder.open(name, BESIDE, int('666', 8))
         try:
-            # Its lock ends with it.
-            if self.times and self.modes:
-                set_times(beside, entry.time)
-            os.rename(beside, path)
-            BESIDES.pop(beside, None)
+            return stat.S_IMODE(os.fstat(fd).st_mode)
         finally:
             os.close(fd)
-            if beside in BESIDES:
-                discard(beside)
-        if self.durable:
-            sync_folder(os.path.dirname(path) or DOT)
+            self.discard(folder, name)
+
+    def keep_owner(self, folder, name, fd, was):
+        # type: (Any, bytes, int, Any) -> None
+        """Give a new file the owner of the one that it replaces, where that is allowed."""
+        if was is None or not stat.S_ISREG(was.st_mode):
+            return
+        now = os.fstat(fd)
+        if (now.st_uid, now.st_gid) == (was.st_uid, was.st_gid):
+            return
+        around = folder.status()
+        if around.st_mode & stat.S_IWOTH and was.st_uid not in (around.st_uid, now.st_uid):
+            # Anybody may have put that there, to read what comes.
+            return
+        for uid, gid in (-1, was.st_gid), (was.st_uid, -1):
+            try:
+                folder.set_owner(name, fd, uid, gid)
+            except OSError:
+                pass
 
     # Folders, behind their files.
 
@@ -617,61 +780,59 @@ class Receiver(object):
             if entry.kind == LEAVE:
                 self.settle(entry)
         for entry in batch:
-            if entry.partial is not None:
-                os.close(entry.partial[0])
-                entry.partial = None
+            self.forget(entry)
         del self.batches[0]
 
     def settle(self, entry):
         # type: (Entry) -> None
         """Remove what was not listed, and give a folder its mode and times."""
-        path = entry.path
-        which, there = entry.folder
-        self.look_again(path, which)
-        names = list(there)
+        place = entry.place
+        folder = self.there(place)
+        if place.above is None and identity(os.stat(place.path or DOT)) != place.which:
+            raise replaced(place.path)
+        names = list(entry.beside)
         names.sort()
         for name in names:
-            self.remove(join(path, name))
-        if self.owner:
-            self.own(path, entry.extra, False)
-        mode = entry.mode & self.most_mode
-        status = os.stat(path)
-        if self.modes and stat.S_IMODE(status.st_mode) != mode:
-            os.chmod(path, mode)
-        if self.times and not close_in_time(time_of(status), entry.time):
-            set_times(path, entry.time)
-
-    def remove(self, path):
-        # type: (bytes) -> None
-        """Remove a file, or a folder with all that is in it; no link is followed."""
-        if os.path.islink(path) or not os.path.isdir(path):
-            os.unlink(path)
-        else:
-            for name in os.listdir(path):
-                self.remove(join(path, name))
-            os.rmdir(path)
-        self.deleted += 1
+            self.deleted += remove(folder, name)
+        try:
+            status = folder.status()
+            if self.owner:
+                self.own(folder.chown, entry.extra, status)
+            mode = entry.mode & self.most_mode
+            if self.modes and stat.S_IMODE(folder.status().st_mode) != mode:
+                folder.chmod(mode)
+            if self.times and abs(time_of(status) - entry.time) >= EXACT:
+                folder.set_times(entry.time)
+        except OSError:
+            # A folder of another user; told of behind all that can be done.
+            if self.error is None:
+                self.error = sys.exc_info()[1]
 
     # Owners.
 
-    def own(self, path, extra, link):
-        # type: (bytes, bytes, bool) -> None
-        """Give `path` the owner that was asked for, or the one that it has at the sender, where that is allowed."""
+    def own(self, change, extra, status):
+        # type: (Any, bytes, Any) -> bool
+        """
+        Give a file the owner that was asked for, or the one that it has at the sender, where that is allowed.
+
+        Its group comes first: that is allowed to more than root.  Return whether anything was changed.
+        """
         asked = self.owner  # type: Any
         if asked is True:
-            if link:
-                return
             asked = extra.decode('utf-8', 'replace')
         user, group = (asked.split(':', 1) + [''])[:2]
         uid, gid = self.number('pwd', 'getpwnam', user), self.number('grp', 'getgrnam', group)
-        try:
-            if link:
-                os.lchown(path, uid, gid)
-            else:
-                os.chown(path, uid, gid)
-        except OSError:
-            if self.owner is not True:
-                raise
+        changed = False
+        for one, other, now in (-1, gid, status.st_gid), (uid, -1, status.st_uid):
+            if max(one, other) in (-1, now):
+                continue
+            try:
+                change(one, other)
+                changed = True
+            except OSError:
+                if self.owner is not True:
+                    raise
+        return changed
 
     def number(self, module, function, name):
         # type: (str, str, str) -> int
@@ -682,7 +843,7 @@ class Receiver(object):
             try:
                 found = getattr(__import__(module), function)(name)[2]
             except (ImportError, KeyError, ValueError):
-                if name.isdigit():
+                if '0' <= min(name) and max(name) <= '9' and int(name) <= MOST_NUMBER:
                     found = int(name)
                 elif self.owner is True:
                     found = -1
@@ -692,68 +853,87 @@ class Receiver(object):
         return found    # type: ignore[no-any-return]
 
 
-def umask():
-    # type: () -> int
-    mask = os.umask(63)
-    os.umask(mask)
-    return mask
+def same_content(fd, entry):
+    # type: (int, Entry) -> bool
+    for name in transfer.BEST:
+        if name in SUMS and SUMS[name]().digest_size == len(entry.digest):
+            return sum_of(fd, -1, name).digest() == entry.digest    # type: ignore[no-any-return]
+    return False
 
 
-def name_beside(path):
+def divided(text, by):
+    # type: (bytes, bytes) -> tuple[bytes, bytes]
+    """Return what stands before and behind the first `by`."""
+    parts = text.split(by, 1)
+    return parts[0], EMPTY.join(parts[1:])
+
+
+def shortened(name):
     # type: (bytes) -> bytes
-    """Return a name of its own beside `path`."""
-    folder, name = os.path.split(path)
+    """Return a name that has room for more behind it, another for each one, cut between characters of UTF-8."""
+    if len(name) <= LONGEST:
+        return name
+    end = LONGEST
+    while end > LONGEST - 4 and 128 <= ord(name[end:end + 1]) < 192:
+        end -= 1
+    return name[:end] + DOT + SUMS[transfer.BEST[-1]](name).hexdigest()[:16].encode('ascii')
+
+
+def name_beside(name):
+    # type: (bytes) -> bytes
+    """Return a name of its own for what stands beside `name`."""
     unique = EMPTY.join([('%02x' % byte).encode('ascii') for byte in struct.unpack('8B', os.urandom(8))])
-    name = DOT + name[:LONGEST] + DOT + unique + PART
-    if not folder:
-        return name
-    return join(folder, name)
+    return DOT + shortened(name) + DOT + unique + PART
 
 
-def name_to_resume(path):
+def name_to_resume(name):
     # type: (bytes) -> bytes
-    """Return where a transfer that broke left what it had of `path`."""
-    folder, name = os.path.split(path)
-    name = DOT + name[:LONGEST] + PART
-    if not folder:
-        return name
-    return join(folder, name)
+    """Return the name of what a transfer that broke left of `name`, beside it."""
+    return DOT + shortened(name) + PART
+
+
+def claim(folder, name, flags):
+    # type: (Any, bytes, int) -> Any
+    """
+    Open what is left of a file, or begin it, for us alone.
+
+    Return None where it is another's, or another transfer has it.  That one may have renamed it between our
+    opening and locking it: so it is ours only if it has its name still.
+    """
+    fd = folder.open(name, flags, PRIVATE)
+    ours = False
+    try:
+        locked = lock(fd)
+        if locked is None:
+            # Nobody can lock a file here.
+            if flags & os.O_CREAT:
+                folder.unlink(name)
+        elif locked:
+            status = os.fstat(fd)
+            now = folder.seen(name)
+            ours = bool(
+                stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+                and now is not None and identity(now) == identity(status))
+    finally:
+        if not ours:
+            os.close(fd)
+    if ours:
+        return fd
+    return None
 
 
 def lock(fd):
-    # type: (int) -> bool
-    """Take a file for ourselves; False if another transfer has it."""
+    # type: (int) -> Any
+    """Take a file for ourselves; False if another transfer has it, None where the file system has no locks."""
     if fcntl is None:
-        return True
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     except (IOError, OSError):
-        return False
-
-
-def set_times(path, when):
-    # type: (bytes, int) -> None
-    now = time.time()
-    try:
-        utime(path, **{str('ns'): (int(now * 1e9), when)})
-    except TypeError:
-        # Before Python 3.3.
-        os.utime(path, (now, when / 1e9))
-
-
-def sync_folder(path):
-    # type: (bytes) -> None
-    """Have a new name in a folder outlive a loss of power."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            os.fsync(fd)
-        except OSError:
-            # Some file systems sync no folders.
-            pass
-    finally:
-        os.close(fd)
+        if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):  # type: ignore[union-attr]
+            return False
+        return None
 
 
 def receive(channel, target, options):

@@ -27,8 +27,8 @@ import sys
 from econtext.core import transfer
 from econtext.core.transfer import (
     AHEAD, BATCH, BEGIN, BLOCK, CHUNK, DIR, END, FILE, FINISH, GREETING, INDEX, KEPT, KNOWN, LEAVE, LINK, LIST, LITTLE,
-    NEED, NOTHING, PIECE, RUN, SMALL, SPECIAL, START, SUMS, VANISHED, ZEROS, Entry, Nonsense, join, pack_entry,
-    time_of, unpack_needs)
+    NEED, NOTHING, NUL, PIECE, RUN, SMALL, SPECIAL, STAYS, START, SUMS, VANISHED, ZEROS, Entry, Nonsense, join,
+    pack_entry, time_of, unpack_needs)
 from econtext.core.wire import EMPTY
 
 GONE = errno.ENOENT, errno.ESTALE, errno.ELOOP, errno.ENOTDIR
@@ -122,9 +122,12 @@ class Sender(object):
                 if sys.exc_info()[1].errno not in GONE:  # type: ignore[union-attr]
                     raise
                 self.note(path)
+                if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
+                    yield Entry(STAYS, name), path
                 continue
             if entry.kind == SPECIAL:
                 self.note(path)
+                yield Entry(STAYS, name), path
                 continue
             yield entry, path
             if entry.kind == DIR:
@@ -137,7 +140,8 @@ class Sender(object):
             if self.symlinks == 'skip':
                 return Entry(SPECIAL, name), status
             if self.symlinks == 'keep':
-                return Entry(LINK, name, 0, 0, time_of(status), os.readlink(path)), status
+                extra = os.readlink(path) + NUL + self.owner_of(status)
+                return Entry(LINK, name, 0, 0, time_of(status), extra), status
             status = os.stat(path)
         return self.entry(path, name, status), status
 
@@ -148,17 +152,21 @@ class Sender(object):
             kind, size = FILE, status.st_size
         elif stat.S_ISDIR(status.st_mode):
             kind = DIR
-        extra = digest = EMPTY
-        if self.owners:
-            extra = ('%s:%s' % (self.owner('pwd', 'getpwuid', status.st_uid),
-                                self.owner('grp', 'getgrgid', status.st_gid))).encode('utf-8')
+        digest = EMPTY
         if kind == FILE and self.sums:
             fd = os.open(path, FLAGS)
             try:
                 digest = transfer.sum_of(fd, -1, KNOWN[0]).digest()
             finally:
                 os.close(fd)
-        return Entry(kind, name, stat.S_IMODE(status.st_mode), size, time_of(status), extra, digest)
+        return Entry(kind, name, stat.S_IMODE(status.st_mode), size, time_of(status), self.owner_of(status), digest)
+
+    def owner_of(self, status):
+        # type: (Any) -> bytes
+        if not self.owners:
+            return EMPTY
+        return ('%s:%s' % (self.owner('pwd', 'getpwuid', status.st_uid),
+                           self.owner('grp', 'getgrgid', status.st_gid))).encode('utf-8')
 
     def owner(self, module, function, number):
         # type: (str, str, int) -> str

@@ -13,7 +13,8 @@ context, or in two contexts.  A message is bytes, of which the first tells the k
     K  to the receiver   that was all of the oldest batch
     E  to the receiver   that was the last batch
 
-A folder is listed as DIR, its entries in ascending order of their names, and LEAVE.
+A folder is listed as DIR, its entries in ascending order of their names, and LEAVE.  What is in it and is not
+sent is listed as STAYS: it is no reason to remove what has its name at the receiver.
 
 Invariants:
 
@@ -44,7 +45,7 @@ KNOWN = [name for name in BEST if name in SUMS]
 
 GREETING, LIST, NEED, SMALL, BEGIN, CHUNK, ZEROS, FINISH, VANISHED, KEPT, END = [
     letter.encode('ascii') for letter in 'G L N S B C Z F V K E'.split()]
-FILE, DIR, LINK, LEAVE, SPECIAL = range(1, 6)
+FILE, DIR, LINK, LEAVE, SPECIAL, STAYS = range(1, 7)
 
 # kind, lengths of name, extra and checksum, mode, size, time of change in nanoseconds
 ENTRY = '>BHHBIqq'
@@ -60,12 +61,17 @@ INDEX = '>I'
 
 BLOCK = (1 << 18) - 64  # bytes of a file in a message: with what is before them, one part of the link
 LITTLE = 1 << 16        # bytes of a file that goes with others in one message
+EXACT = 2000            # nanoseconds to which the oldest Python can set a time
 BATCH = 1024            # entries
 AHEAD = 4               # batches that were listed and are not answered
 MANY = 64               # batches, beyond which a sender is no honest one
 NOTHING = '\0'.encode('ascii') * BLOCK
 SEPARATOR = '/'.encode('ascii')
 BAD_NAMES = (EMPTY, '.'.encode('ascii'), '..'.encode('ascii'))
+# Python 2.4 is told of whole seconds, unless asked otherwise for all that it runs.
+COARSE = getattr(os, 'stat_float_times', None)  # type: Any
+if sys.version_info >= (2, 5):
+    COARSE = None
 NUL = '\0'.encode('ascii')
 
 
@@ -84,8 +90,11 @@ class Entry(object):
     path = EMPTY
     offset = 0
     partial = None  # type: Any
-    # What its folder was, to see that it still is; of LEAVE also what was there before.
-    folder = None   # type: Any
+    # Its folder, or of LEAVE the one that is left, and what was there beside what was listed.
+    place = None    # type: Any
+    beside = None   # type: Any
+    # What the file was that it replaces.
+    was = None      # type: Any
 
     def __init__(self, kind, name, mode=0, size=0, time=0, extra=EMPTY, digest=EMPTY):
         # type: (int, bytes, int, int, int, bytes, bytes) -> None
@@ -94,7 +103,7 @@ class Entry(object):
         self.mode = mode
         self.size = size
         self.time = time
-        self.extra = extra      # of a link its target, else who owns it
+        self.extra = extra      # who owns it; of a link its target, a NUL, and who owns it
         self.digest = digest
 
 
@@ -116,7 +125,7 @@ def unpack_entries(data, at):
         kind, name_size, extra_size, sum_size, mode, size, time = struct.unpack(ENTRY, data[at:at + ENTRY_SIZE])
         at += ENTRY_SIZE
         middle, last, after = at + name_size, at + name_size + extra_size, at + name_size + extra_size + sum_size
-        if after > end or not FILE <= kind <= SPECIAL:
+        if after > end or not FILE <= kind <= STAYS:
             raise Nonsense('an entry that is none')
         found.append(Entry(kind, data[at:middle], mode, size, time, data[middle:last], data[last:after]))
         at = after
@@ -159,8 +168,10 @@ def unpack_needs(data):
 
 def close_in_time(one, other):
     # type: (int, int) -> bool
-    """Are two times the same, to what the oldest Python can set?"""
-    return abs(one - other) < 2000
+    """Is a time that was read here the same as another, to what the oldest Python can set and read?"""
+    if COARSE is not None and not COARSE():
+        return one // 10 ** 9 == other // 10 ** 9
+    return abs(one - other) < EXACT
 
 
 def time_of(status):
@@ -181,13 +192,33 @@ def sum_of(fd, size, algorithm):
         limit = BLOCK
         if 0 <= size < limit:
             limit = size
-        data = os.read(fd, limit)
+        data = read(fd, limit)
         if not data:
             break
         digest.update(data)
         if size > 0:
             size -= len(data)
     return digest
+
+
+def repeated(function):
+    # type: (Any) -> Any
+    """Return a function that a signal does not end."""
+    def repeat(*args):
+        # type: (Any) -> Any
+        while 1:
+            try:
+                return function(*args)
+            except (IOError, OSError):
+                if sys.exc_info()[1].errno != errno.EINTR:  # type: ignore[union-attr]
+                    raise
+    return repeat
+
+
+read, write = os.read, os.write
+if sys.version_info < (3, 5):
+    # From then on they go on by themselves.
+    read, write = repeated(os.read), repeated(os.write)
 
 
 def join(folder, name):

@@ -10,14 +10,11 @@ from econtext.controller.errors import ConnectError, ContextLost
 from econtext.controller.failures import REMEDIES
 from econtext.controller.fleet import backoff
 from econtext.controller.fleet.schedule import (
-    CONNECTING,
     DONE,
     ENDS,
     FAILED,
-    READY,
-    RUNNING,
     SKIPPED,
-    WAITING,
+    STATES,
     Amount,
     Schedule,
     Steps,
@@ -41,35 +38,59 @@ class Model:
         self.stop = None if stop_after is None else at_least(stop_after, number)
         self.connecting: set[str] = set()
         self.ready: set[str] = set()
+        self.turn: set[str] = set()
         self.running: set[str] = set()
+        #: What is to be skipped, and was not told as ended yet.
+        self.to_skip: set[str] = set()
         self.over: dict[str, str] = {}
         self.take(self.schedule.begin())
 
+    def stopped(self) -> bool:
+        return self.stop is not None and list(self.over.values()).count(FAILED) >= self.stop
+
     def take(self, steps: Steps) -> None:
-        failures = sum(end == FAILED for end in self.over.values())
         for host in steps.skip:
+            assert self.stopped()
             assert host not in self.over
             assert host not in self.running
-            self.connecting.discard(host)
-            self.ready.discard(host)
-            self.over[host] = SKIPPED
+            self.to_skip.add(host)
         for host in steps.connect:
+            assert not self.stopped()
             assert host not in self.over
-            assert host not in self.connecting | self.ready | self.running
+            assert host not in self.connecting | self.ready | self.turn | self.running
             before = self.batches[: next(number for number, each in enumerate(self.batches) if host in each)]
             assert all(other in self.over for each in before for other in each)
             self.connecting.add(host)
         for host in steps.run:
-            assert self.stop is None or failures < self.stop
+            assert not self.stopped()
             self.ready.remove(host)
-            self.running.add(host)
-        assert len(self.running) <= self.limit
+            self.turn.add(host)
+        assert len(self.turn | self.running) <= self.limit
+        if self.stopped():
+            # Nothing is left that would be begun later.
+            assert {*self.hosts} == {*self.over, *self.running, *self.to_skip}
         assert {host: state for host, state in self.schedule.states.items() if state in ENDS} == self.over
-        for state in WAITING, CONNECTING, READY, RUNNING, DONE, FAILED, SKIPPED:
+        for state in STATES:
             assert self.schedule.counts[state] == list(self.schedule.states.values()).count(state)
 
+    def connect(self, host: str) -> None:
+        self.connecting.discard(host)
+        self.ready.add(host)
+        self.take(self.schedule.ready(host))
+
+    def send(self, host: str) -> None:
+        """Its call is sent, maybe at the moment when it is to be skipped."""
+        self.turn.discard(host)
+        self.to_skip.discard(host)
+        self.running.add(host)
+        self.schedule.sent(host)
+
+    def lose(self, host: str) -> None:
+        self.turn.discard(host)
+        self.take(self.schedule.lost(host))
+
     def finish(self, host: str, end: str) -> None:
-        for each in self.connecting, self.ready, self.running:
+        for each in self.connecting, self.ready, self.turn, self.running, self.to_skip:
             each.discard(host)
         self.over[host] = end
         self.take(self.schedule.finished(host, end))
@@ -84,20 +105,24 @@ def test_all_end_in_order_within_the_limit(
     while not model.schedule.is_over():
         steps += 1
         # There is always something that somebody waits for: the work never stands still.
-        active = sorted(model.connecting | model.running)
+        active = sorted(model.to_skip | model.connecting | model.turn | model.running)
         assert active
         host = data.draw(st.sampled_from(active))
-        if host in model.connecting:
+        if host in model.to_skip:
+            if host in model.turn and data.draw(st.booleans()):
+                model.send(host)
+            else:
+                model.finish(host, SKIPPED)
+        elif host in model.connecting:
             if data.draw(st.booleans()):
-                model.connecting.discard(host)
-                model.ready.add(host)
-                model.take(model.schedule.ready(host))
+                model.connect(host)
             else:
                 model.finish(host, FAILED)
-        elif steps < 50 and data.draw(st.integers(0, 5)) == 0:
-            model.running.discard(host)
-            model.connecting.add(host)
-            model.take(model.schedule.again(host))
+        elif host in model.turn:
+            if steps < 50 and data.draw(st.integers(0, 5)) == 0:
+                model.lose(host)
+            else:
+                model.send(host)
         else:
             model.finish(host, data.draw(st.sampled_from([DONE, DONE, FAILED, SKIPPED])))
         if data.draw(st.integers(0, 9)) == 0:
@@ -105,6 +130,17 @@ def test_all_end_in_order_within_the_limit(
             left = [each for each in model.hosts if each not in model.over and each not in model.running]
             if left:
                 model.finish(data.draw(st.sampled_from(left)), SKIPPED)
+        if data.draw(st.integers(0, 9)) == 0:
+            # What comes late, or twice, changes nothing.
+            late = data.draw(st.sampled_from(model.hosts))
+            if late in model.over:
+                before = dict(model.schedule.states)
+                for steps_of_late in (
+                    model.schedule.ready(late), model.schedule.lost(late), model.schedule.finished(late, FAILED),
+                ):
+                    model.take(steps_of_late)
+                model.schedule.sent(late)
+                assert all(model.schedule.states[each] == before[each] for each in before if each in model.over)
     assert set(model.over) == set(model.hosts)
     if model.stop is None:
         failures = list(model.over.values()).count(FAILED)
@@ -138,15 +174,29 @@ def test_batches_are_the_hosts_in_order(hosts: list[str], sizes: list[Amount]) -
 
 
 def test_a_stop_skips_all_that_does_not_run() -> None:
-    schedule = Schedule(['a', 'b', 'c', 'd', 'e'], limit=2, batch=[4], stop_after='20%')
+    schedule = Schedule(['a', 'b', 'c', 'd', 'e'], limit=3, batch=[4], stop_after='20%')
     assert schedule.begin() == Steps(['a', 'b', 'c', 'd'], [], [])
     for host in 'a', 'b', 'c':
-        schedule.ready(host)
-    assert schedule.counts[RUNNING] == 2
+        assert schedule.ready(host).run == [host]
+    schedule.sent('a')
+    schedule.sent('b')
+    # c has its turn, but its context is busy.
     assert schedule.finished('a', FAILED) == Steps([], [], ['c', 'd', 'e'])
+    for host in 'c', 'd', 'e':
+        assert schedule.finished(host, SKIPPED) == Steps([], [], [])
     assert not schedule.is_over()
     assert schedule.finished('b', DONE) == Steps([], [], [])
     assert schedule.is_over()
+
+
+def test_nothing_that_was_lost_is_connected_after_a_stop() -> None:
+    schedule = Schedule(['a', 'b'], stop_after=1)
+    schedule.begin()
+    schedule.ready('a')
+    schedule.ready('b')
+    schedule.sent('a')
+    assert schedule.finished('a', FAILED).skip == ['b']
+    assert schedule.lost('b') == Steps([], [], [])
 
 
 @given(st.floats(0, 1e6), st.integers(1, 10_000), st.floats(0, 1))

@@ -49,8 +49,8 @@ class Request:
     """What run() is asked for, checked."""
 
     def __init__(
-        self, argv: Any, check: bool, capture: bool, input: Any, env: Any, extend_env: bool, cwd: Any, timeout: Any,
-        text: bool,
+        self, argv: Any, check: bool, capture: bool, input: Any, env: Any, cwd: Any, timeout: Any, text: bool,
+        extend_env: bool = False,
     ) -> None:
         self.argv: Any = argv
         self.check: bool = bool(check)
@@ -180,15 +180,18 @@ class Command:
                 return
             except ValueError as error:
                 raise self.nonsense(str(error)) from None
-            if not isinstance(data, (bytes, str)):
-                raise self.nonsense('a message that is no bytes')
-            raw = as_bytes(data)
-            if raw == there.STARTED and self.request.timeout is not None and self.deadline is None:
-                self.deadline = time.monotonic() + min(self.request.timeout, LONGEST)
-            elif raw[:1] in STREAMS:
-                yield raw[:1], raw[1:]
-            else:
-                raise self.nonsense('output of no kind')
+            yield self.check(data)
+
+    def check(self, data: Any) -> tuple[bytes, bytes]:
+        """Return what came through the channel as a tag and bytes, or raise CorruptStream."""
+        if not isinstance(data, (bytes, str)):
+            raise self.nonsense('a message that is no bytes')
+        raw = as_bytes(data)
+        if raw == there.STARTED and self.request.timeout is not None and self.deadline is None:
+            self.deadline = time.monotonic() + min(self.request.timeout, LONGEST)
+        elif raw[:1] not in STREAMS:
+            raise self.nonsense('output of no kind')
+        return raw[:1], raw[1:]
 
     def left(self) -> float:
         """Return for how many seconds to wait for what comes."""
@@ -277,11 +280,21 @@ class Listening:
 
     def all_lines(self) -> Iterator[Any]:
         for tag, data in self.command.pieces():
-            if self.request.capture:
-                self.kept[tag].append(data)
-            if self.splitters:
-                for line, ended in self.splitters[tag].feed(data):
-                    yield line_of(line, ended, STREAMS[tag], self.request.text)
+            yield from self.hear(tag, data)
+        yield from self.rest()
+
+    def hear(self, tag: bytes, data: bytes) -> Iterator[Any]:
+        """Take a piece of the output; yield the lines that end in it."""
+        if tag == there.STARTED:
+            return
+        if self.request.capture:
+            self.kept[tag].append(data)
+        if self.splitters:
+            for line, ended in self.splitters[tag].feed(data):
+                yield line_of(line, ended, STREAMS[tag], self.request.text)
+
+    def rest(self) -> Iterator[Any]:
+        """Yield the lines that have no end: all was heard."""
         for tag, splitter in self.splitters.items():
             for line, ended in splitter.flush():
                 yield line_of(line, ended, STREAMS[tag], self.request.text)

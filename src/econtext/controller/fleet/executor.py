@@ -6,20 +6,25 @@ Invariants:
 * Work is begun in the order in which it was submitted.
 * A host that cannot be connected takes no part; work fails only once no host is left.
 * Work whose context was lost is begun elsewhere as often as `retries` says, and no more: it may have run.
+* Work that was interrupted is begun nowhere any more; if it is at no host just then, it ends at once.
+* A job that has ended is first settled, then its place is freed, then others are begun.
+* The fleet knows of an executor while it has work, and no longer; shutdown() waits for all that submit() took.
 
-Any thread may submit; all else is the coordinator's.
+Any thread may submit, interrupt and shut down; the crew sends; all else is the coordinator's.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import functools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller.errors import ContextLost, stays
-from econtext.controller.fleet.futures import GRACE, HostFuture
+from econtext.controller.fleet.futures import GRACE, HostFuture, outcome_of
+from econtext.controller.fleet.members import attempt_all
 from econtext.controller.runtime.signals import interruptible
 
 if TYPE_CHECKING:
@@ -38,6 +43,10 @@ class Job:
         self.begin = begin
         self.future = future
         self.retries = retries
+        #: Where it is; None while it is in line.
+        self.member: Member | None = None
+        #: Why its last attempt failed.
+        self.error: BaseException | None = None
 
 
 class FleetExecutor(concurrent.futures.Executor):
@@ -62,17 +71,17 @@ class FleetExecutor(concurrent.futures.Executor):
         self.there: set[Member] = set()     # connected, as far as is known
         self.absent: dict[Member, Exception] = {}
         self.line: deque[Job] = deque()
-        self.futures: dict[HostFuture[Any], None] = {}
+        self.lock: threading.Lock = threading.Lock()
+        #: What has not ended, and whether more may come: both with the lock.
+        self.jobs: dict[HostFuture[Any], Job] = {}
         self.shut: bool = False
-        pool.work.add(self)
-        pool.hears_free.add(self.look)
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> HostFuture[T]:
         """
         Have ``function(*args, **kwargs)`` run on whichever host is free first; return its future at once.
 
         `function`, `args` and `kwargs` are as for Context.call().  Raises TypeError for what cannot be
-        called, RuntimeError after shutdown().
+        called, RuntimeError after shutdown(), or if no thread is to be had.
 
         Example::
 
@@ -80,51 +89,84 @@ class FleetExecutor(concurrent.futures.Executor):
                 futures = [executor.submit(convert, path) for path in paths]
         """
         self.check_function(function)
-        if self.shut:
-            raise RuntimeError('the executor of the fleet was shut down, and takes no more work: make another one')
         future: HostFuture[T] = HostFuture('', self.pool.callbacks)
 
         def begin(context: Context) -> concurrent.futures.Future[Any]:
             return context.options(timeout=self.timeout, grace=self.grace).submit(function, *args, **kwargs)
 
-        self.futures[future] = None
-        future.listen(lambda done: self.futures.pop(done, None))
-        if not self.pool.post(functools.partial(self.enqueue, Job(begin, future, self.retries))):
-            self.abandon()
+        job = Job(begin, future, self.retries)
+        failed = functools.partial(future.settle, None)
+        future._on_interrupt = lambda: self.pool.post(functools.partial(self.interrupted, job), failed)
+        with self.lock:
+            if self.shut:
+                raise RuntimeError('the executor of the fleet was shut down, and takes no more work: make another one')
+            self.pool.open(self)
+            self.jobs[future] = job
+        future.listen(self.ended)
+        self.pool.post(functools.partial(self.enqueue, job), failed)
         return future
 
+    def ended(self, future: HostFuture[Any]) -> None:
+        """A job has ended. Any thread."""
+        with self.lock:
+            self.jobs.pop(future, None)
+            rests = not self.jobs
+        if future.cancelled() or rests:
+            self.pool.post(functools.partial(self.see_end, future))
+
+    def see_end(self, future: HostFuture[Any]) -> None:
+        # Those who wait hear of it.
+        future.notify_cancelled()
+        with self.lock:
+            if not self.jobs:
+                self.pool.hears_free.pop(self.serve, None)
+                self.pool.over(self)
+
     def enqueue(self, job: Job) -> None:
+        if self.pool.closed:
+            # It came behind the end of all others.
+            job.future.settle(None, ContextLost('the fleet was closed'))
+            return
+        self.pool.hears_free[self.serve] = self.broke
         self.line.append(job)
         self.dispatch()
-
-    def look(self) -> None:
-        """A host is free that other work had, maybe."""
-        if self.line:
-            self.pool.post(self.dispatch)
 
     def dispatch(self) -> None:
         """Give work to those that are free, and connect more while there is work for them."""
         for member in self.members:
-            while self.line and member in self.there and member.busy < member.threads:
-                job = self.line.popleft()
-                if job.future.cancelled():
-                    notify(job.future)
-                    continue
-                member.busy += 1
-                self.run(member, job)
-        unconnected = [member for member in self.members if member not in self.there and member not in self.absent]
-        for member in unconnected:
+            if not self.line:
+                return
+            if member in self.there:
+                self.serve(member)
+        for member in self.members:
             if len(self.wanted) >= len(self.line):
-                break
-            if member not in self.wanted:
+                return
+            if member not in self.there and member not in self.absent and member not in self.wanted:
                 self.wanted.add(member)
-                self.pool.want(member, functools.partial(self.post_connected, member))
+                self.pool.want(member, self)
         if self.line and not self.wanted and len(self.absent) == len(self.members):
             self.give_up()
 
-    def post_connected(self, member: Member, error: Exception | None) -> None:
-        # Not at once: it may be in the middle of dispatch().
-        self.pool.post(functools.partial(self.connected, member, error))
+    def serve(self, member: Member) -> None:
+        """Give work to `member`, if it is ours and free."""
+        while member in self.there and self.next_job() is not None and self.pool.take(member):
+            if not member.is_alive():
+                self.there.discard(member)
+                self.pool.free(member)
+                self.pool.post(self.dispatch, self.broke)
+                return
+            self.run(member, self.line.popleft())
+
+    def next_job(self) -> Job | None:
+        """Return the first job in line that is still wanted."""
+        while self.line and self.line[0].future.done():
+            self.line.popleft()
+        return self.line[0] if self.line else None
+
+    # As who wants a member.
+
+    def is_wanted(self) -> bool:
+        return True
 
     def connected(self, member: Member, error: Exception | None) -> None:
         self.wanted.discard(member)
@@ -134,53 +176,77 @@ class FleetExecutor(concurrent.futures.Executor):
             self.absent[member] = error
         self.dispatch()
 
+    def begin(self, member: Member) -> None:
+        raise AssertionError('it takes places that are free, and waits for none')
+
+    def broke(self, error: BaseException) -> None:
+        """We have a defect: fail all."""
+        for future in list(self.jobs):
+            future.settle(None, error)
+
+    # Jobs.
+
     def give_up(self) -> None:
         """No host can be connected: nothing that waits can be done."""
         why = next(iter(self.absent.values()), None) or ContextLost('the fleet has no hosts')
         while self.line:
-            fail(self.line.popleft().future, why)
+            self.line.popleft().future.settle(None, why)
 
     def run(self, member: Member, job: Job) -> None:
-        if not member.is_alive() or member.context is None:
-            self.there.discard(member)
-            self.line.appendleft(job)
-            self.pool.free(member)
-            self.pool.post(self.dispatch)
-            return
-        if not job.future.running() and not job.future.set_running_or_notify_cancel():
-            self.pool.free(member)
-            self.pool.post(self.dispatch)
-            return
-        job.future.host = member.host.name
-        try:
-            call = job.begin(member.context)
-        except BaseException as error:
-            self.pool.post(functools.partial(self.over, member, job, None, error))
-            return
-        job.future.began(call)
-        call.add_done_callback(lambda done: self.pool.post(functools.partial(self.called, member, job, done)))
+        """Have a job sent to `member`, where it has a place."""
+        job.member = member
+        context = member.context
+        assert context is not None, 'it is alive'
+        self.pool.crew.hand(
+            functools.partial(self.send, job, member, context), functools.partial(self.over, job, member, None))
 
-    def called(self, member: Member, job: Job, done: concurrent.futures.Future[Any]) -> None:
-        try:
-            self.over(member, job, done.result(), None)
-        except BaseException as error:
-            self.over(member, job, None, error)
+    def send(self, job: Job, member: Member, context: Context) -> None:
+        """Send a job. The crew."""
+        future = job.future
+        if not (future.may_begin() or future.running()) or future.given_up:
+            self.post_over(job, member, None, job.error or concurrent.futures.CancelledError())
+            return
+        future.host = member.host.name
+        call = job.begin(context)
+        future.began(call)
+        call.add_done_callback(lambda done: self.post_over(job, member, *outcome_of(done)))
 
-    def over(self, member: Member, job: Job, value: Any, error: BaseException | None) -> None:
-        self.pool.free(member)
-        if isinstance(error, ContextLost) and job.retries > 0 and not member.closed and not job.future.given_up:
+    def post_over(self, job: Job, member: Member, value: Any, error: BaseException | None) -> None:
+        self.pool.post(
+            functools.partial(self.over, job, member, value, error), functools.partial(job.future.settle, None))
+
+    def over(self, job: Job, member: Member, value: Any, error: BaseException | None) -> None:
+        """An attempt at a job has ended."""
+        job.member = None
+        job.error = error
+        again = isinstance(error, ContextLost) and job.retries > 0 and not self.pool.closed
+        if again and not job.future.given_up and not job.future.done():
             job.retries -= 1
             self.line.appendleft(job)
-        elif error is not None:
-            fail(job.future, error)
+            settle: Callable[[], object] = bool
         else:
-            job.future.set_result(value)
-        self.dispatch()
+            settle = functools.partial(job.future.settle, value, error)
+        attempt_all(settle, functools.partial(self.pool.free, member), self.dispatch)
+
+    def interrupted(self, job: Job) -> None:
+        """A job was interrupted that had begun once: if it is at no host, nothing more comes of it."""
+        if job.member is None:
+            job.future.settle(None, job.error or concurrent.futures.CancelledError())
+
+    def left_at(self, members: Iterable[Member]) -> list[concurrent.futures.Future[Any]]:
+        """Return the futures of what has not ended at any of `members`, or below, or could be begun nowhere else."""
+        wanted = set(members)
+        nowhere_else = all(member.is_within(wanted) for member in self.members)
+        with self.lock:
+            jobs = list(self.jobs.values())
+        return [job.future for job in jobs if (
+            nowhere_else if (member := job.member) is None else member.is_within(wanted))]
 
     def abandon(self) -> None:
         """The fleet is closed: nothing more comes of this."""
-        for future in list(self.futures):
-            fail(future, ContextLost(f'{future.host or "the fleet"}: the fleet was closed'))
+        self.line.clear()
+        for future in list(self.jobs):
+            future.settle(None, ContextLost(f'{future.host or "the fleet"}: the fleet was closed'))
 
     @interruptible
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -194,35 +260,24 @@ class FleetExecutor(concurrent.futures.Executor):
 
             executor.shutdown(cancel_futures=True)
         """
-        self.shut = True
-        left = list(self.futures)
+        with self.lock:
+            self.shut = True
+            left = list(self.jobs)
         if cancel_futures:
             for future in reversed(left):
                 future.cancel()
-            self.pool.post(self.dispatch)
         if wait:
             concurrent.futures.wait(left)
-            self.pool.work.discard(self)
-            self.pool.hears_free.discard(self.look)
 
     def __exit__(self, *exc_info: Any) -> None:
-        if exc_info[0] is not None:
-            for future in reversed(list(self.futures)):
+        try:
+            if exc_info[0] is None:
+                self.shutdown()
+        finally:
+            # An exception leaves the block, or Ctrl-C the wait at its end.
+            with self.lock:
+                self.shut = True
+                left = list(self.jobs)
+            for future in reversed(left):
                 future.interrupt(GRACE)
-            self.pool.post(self.dispatch)
-        self.shutdown()
-
-
-def notify(future: HostFuture[Any]) -> None:
-    """Wake those who wait for a future that was cancelled, unless they were."""
-    with future._condition:
-        due = future._state == 'CANCELLED'
-    if due:
-        future.set_running_or_notify_cancel()
-
-
-def fail(future: HostFuture[Any], error: BaseException) -> None:
-    try:
-        future.set_exception(error)
-    except concurrent.futures.InvalidStateError:
-        notify(future)
+            self.shutdown()

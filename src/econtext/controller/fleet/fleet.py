@@ -7,8 +7,11 @@ options cost nothing, and a host is connected once for all of them.
 
 Invariants:
 
-* No host holds up another; no thread is kept for a host.
-* Ctrl-C, or an error in the block of a fleet, ends what runs there.
+* No host holds up another; no thread is kept for a host, but while a file goes to it or a function of the
+  application connects it.
+* Ctrl-C, or an error in the block of a fleet, ends what runs there: whoever waits begins the work inside of what
+  interrupts it, and signals are let through only where they wait.
+* A fleet that is left has ended its contexts, whatever the wait for its work was left by.
 
 Any thread may enter.
 """
@@ -25,7 +28,7 @@ from econtext.controller.connect.connectors import Connectors
 from econtext.controller.errors import stays
 from econtext.controller.fleet.executor import FleetExecutor
 from econtext.controller.fleet.fanout import FanOut
-from econtext.controller.fleet.futures import Futures, HostFuture
+from econtext.controller.fleet.futures import Futures
 from econtext.controller.fleet.hosts import Host
 from econtext.controller.fleet.members import Member, Pool, end_all
 from econtext.controller.fleet.options import WorkOptions
@@ -33,6 +36,7 @@ from econtext.controller.fleet.progress import Wanted, check_wanted, display_of
 from econtext.controller.fleet.requests import below, check, request_for
 from econtext.controller.fleet.schedule import Amount, Schedule, check_amount
 from econtext.controller.fleet.streams import FleetStream
+from econtext.controller.fleet.work import FleetWork, carry_out
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import interruptible
 from econtext.core.labels import seen
@@ -50,7 +54,7 @@ A = TypeVar('A')
 CONNECT_LIMIT = 64
 
 
-class Fleet(Connectors['Fleet'], Sequence[str]):
+class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
     """
     Many hosts, on which the same is done.
 
@@ -64,8 +68,8 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
     __reduce_ex__: Callable[..., Any] = stays
     offered: tuple[str, ...] = (
         *Connectors.offered,
-        *('call', 'close', 'connect_all', 'context', 'executor', 'filter'),
-        *('hosts', 'map', 'options', 'shutdown', 'stream', 'submit'),
+        *('call', 'close', 'connect_all', 'context', 'executor', 'filter', 'get'),
+        *('hosts', 'map', 'options', 'put', 'run', 'shutdown', 'stream', 'submit'),
     )
 
     def __init__(self, pool: Pool, members: Iterable[Member], check_function: Callable[[Any], object],
@@ -229,10 +233,11 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
 
     # Work.
 
-    def launch(self, operation: Operation, occupies: bool = True) -> Futures[Any]:
-        """Begin `operation` on each host."""
+    def launch(self, operation: Operation, occupies: bool = True, limit: int | None = None) -> Futures[Any]:
+        """Begin `operation` on each host, at most on `limit` at a time if the options say no other."""
         options = self.work_options
-        schedule = Schedule(self._names, limit=options.limit, batch=options.batch, stop_after=options.stop_after)
+        schedule = Schedule(
+            self._names, limit=options.limit or limit, batch=options.batch, stop_after=options.stop_after)
         work = FanOut(self.pool, list(self._members.values()), operation, schedule, occupies)
         display = display_of(options.progress, schedule.counts)
         work.start()
@@ -249,7 +254,6 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
 
         return operation
 
-    @interruptible
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Results[T]:
         """
         Run ``function(*args, **kwargs)`` on each host, and return the Results once all have ended.
@@ -264,7 +268,7 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
             for host, load in results.successes.items():
                 print(host, load)
         """
-        return wait_for(self.launch(self._calling(function, args, kwargs)))
+        return carry_out(lambda: self.launch(self._calling(function, args, kwargs)))
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Futures[T]:
         """
@@ -299,7 +303,6 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
         """
         return FleetStream(self, function, args, kwargs)
 
-    @interruptible
     def map(self, function: Callable[[A], T], arguments: Mapping[str, A] | Iterable[A]) -> Results[T]:
         """
         Run `function` with one argument each: ``function(argument)``; return the Results once all have ended.
@@ -323,7 +326,7 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
                 raise ValueError(f'map() was given {len(values)} arguments for {len(self)} hosts: give one each')
             given = dict(zip(self, values, strict=True))
         fleet = self & given
-        return wait_for(fleet.launch(fleet._calling(function, lambda host: (given[host],), {})))
+        return carry_out(lambda: fleet.launch(fleet._calling(function, lambda host: (given[host],), {})))
 
     def executor(self, *, retries: int = 0) -> FleetExecutor:
         """
@@ -344,7 +347,6 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
             self.pool, self._members.values(), retries, self.work_options.timeout, self.work_options.grace,
             self.check_function)
 
-    @interruptible
     def connect_all(self) -> Results[Context]:
         """
         Connect all hosts, and return the Results: the context of each.
@@ -356,9 +358,8 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
 
             reachable = fleet & fleet.connect_all().successes
         """
-        return wait_for(self.launch(got, occupies=False))
+        return carry_out(lambda: self.launch(got, occupies=False))
 
-    @interruptible
     def context(self, host: str) -> Context:
         """
         Return the context of the `host` of that name, connected if it was not.
@@ -371,31 +372,34 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
         """
         if host not in self._members:
             raise KeyError(f'no host of the fleet is called {seen(host)}')
-        context: Context = wait_for(self._of([host]).launch(got, occupies=False))[host]
+        one = self._of([host])
+        context: Context = carry_out(lambda: one.launch(got, occupies=False))[host]
         return context
 
     # End.
 
-    @interruptible
     def shutdown(self, wait: bool = True) -> None:
         """
         Wait for what was begun here, unless not to `wait`; then end the contexts, and take no more work.
 
-        Those started from them end as well.  Raises nothing.
+        What executors were given is waited for, too.  Contexts started from these end as well.  Raises nothing.
 
         Example::
 
             fleet.shutdown()
         """
-        if wait:
-            wait_for_work(self.pool, self._names)
+        try:
+            if wait:
+                wait_for_work(self.pool, self._members.values())
+        finally:
+            # Also if Ctrl-C has left the wait.
+            self._end()
+
+    def _end(self) -> None:
         ended: concurrent.futures.Future[list[Context]] = concurrent.futures.Future()
-
-        def close_members() -> None:
-            ended.set_result(self.pool.close_members(self._members.values()))
-
-        if self.pool.post(close_members):
-            end_all(ended_members(ended), wait=True)
+        self.pool.post(
+            lambda: ended.set_result(self.pool.close_members(self._members.values())), ended.set_exception)
+        end_all(ended_members(ended), wait=True)
 
     def close(self) -> None:
         """
@@ -445,29 +449,14 @@ def got(context: Context, host: str) -> concurrent.futures.Future[Context]:
 
 
 @interruptible
-def wait_for(futures: Futures[T]) -> Results[T]:
-    """Return the results; whoever leaves before that has the work interrupted."""
-    try:
-        return futures.results()
-    except BaseException:
-        futures.interrupt()
-        raise
-
-
-@interruptible
 def ended_members(future: concurrent.futures.Future[list[Context]]) -> list[Context]:
     return future.result()
 
 
 @interruptible
-def wait_for_work(pool: Pool, names: Iterable[str]) -> None:
-    """Return once no work is left on hosts of these `names`."""
-    wanted = set(names)
-    futures: list[HostFuture[Any]] = [
-        future for work in list(pool.work) if isinstance(work, FanOut)
-        for name, future in work.futures.items() if name in wanted
-    ]
-    concurrent.futures.wait(futures)
+def wait_for_work(pool: Pool, members: Iterable[Member]) -> None:
+    """Return once no work is left at `members`, or below."""
+    concurrent.futures.wait(pool.left_at(members))
 
 
 def make(
@@ -487,7 +476,7 @@ def make(
         if callable(way):
             if options:
                 raise TypeError('a function as connector= gives the options itself')
-            members.append(Member(host, functools.partial(call_connector, way, host)))
+            members.append(Member(host, functools.partial(call_connector, way, host), slow=True))
         else:
             request = request_for(host, way, options)
             members.append(Member(host, functools.partial(start_from, request), None, request.common.get('threads', 1)))

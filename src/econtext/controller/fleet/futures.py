@@ -4,7 +4,8 @@ What comes of some work on each host, as futures.
 Invariants:
 
 * A future ends once, and whatever becomes of its host: with a result, an exception, or cancelled.
-* Callbacks that the application adds run in a thread of their own: the fleet waits for none.
+* It runs from when its call is about to be sent; until then it can be cancelled.
+* Callbacks that the application adds run in a thread of their own: the fleet waits for none, and drops none.
 
 Any thread may enter.
 """
@@ -15,12 +16,13 @@ import concurrent.futures
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures._base import PENDING, RUNNING
+from concurrent.futures._base import CANCELLED, PENDING, RUNNING
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from econtext.controller.errors import CallTimeout, stays
 from econtext.controller.fleet.results import Results
 from econtext.controller.runtime.signals import interruptible
+from econtext.controller.session.futures import Future as CallFuture
 
 if TYPE_CHECKING:
     from econtext.controller.fleet.coordinator import Coordinator
@@ -46,6 +48,8 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
         self._call: concurrent.futures.Future[Any] | None = None
         self._given_up: float | None = None
         self._listeners: list[Callable[[HostFuture[T]], object]] = []
+        #: Told that it was interrupted, and is not over by that: code of ours, which waits for nothing.
+        self._on_interrupt: Callable[[], object] | None = None
 
     def listen(self, listener: Callable[[HostFuture[T]], object]) -> None:
         """Have `listener` called at the end, or now if that has come: code of ours, which waits for nothing."""
@@ -65,13 +69,36 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
         for listener in listeners:
             listener(self)
         invoke: Callable[[], None] = super()._invoke_callbacks  # type: ignore[misc]  # a private part of the base
-        if vars(self)['_done_callbacks'] and not self._thread_of_callbacks.post(invoke):
-            invoke()
+        if vars(self)['_done_callbacks']:
+            self._thread_of_callbacks.post(invoke)
 
     @property
     def given_up(self) -> bool:
         """Was it interrupted?"""
         return self._given_up is not None
+
+    def may_begin(self) -> bool:
+        """Tell whether its call is to be sent now; if so it cannot be cancelled from here on."""
+        with self._condition:
+            if self._state != PENDING:
+                return False
+            return self.set_running_or_notify_cancel()
+
+    def settle(self, value: Any, error: BaseException | None) -> None:
+        """End it, unless it is over."""
+        try:
+            if error is None:
+                self.set_result(value)
+            else:
+                self.set_exception(error)
+        except concurrent.futures.InvalidStateError:
+            self.notify_cancelled()
+
+    def notify_cancelled(self) -> None:
+        """Wake those who wait for it if it was cancelled, unless they were."""
+        with self._condition:
+            if self._state == CANCELLED:
+                self.set_running_or_notify_cancel()
 
     def began(self, call: concurrent.futures.Future[Any]) -> None:
         """It is sent to its host, as `call`."""
@@ -94,8 +121,11 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
             return False
         self._given_up = grace
         call = self._call
-        if not self.cancel() and call is not None:
-            interrupt(call, grace)
+        if not self.cancel():
+            if call is not None:
+                interrupt(call, grace)
+            if self._on_interrupt is not None:
+                self._on_interrupt()
         return True
 
 
@@ -106,6 +136,21 @@ def interrupt(call: concurrent.futures.Future[Any], grace: float) -> None:
         stop(grace)
     else:
         call.cancel()
+
+
+def outcome_of(done: concurrent.futures.Future[Any]) -> tuple[Any, BaseException | None]:
+    """
+    Return the value of a future that tells that it is done, and its exception: for a callback of it.
+
+    Nothing is waited for, nor is anything else run: futures of calls, when asked, see to what was printed before.
+    """
+    if isinstance(done, CallFuture):
+        return done._outcome()
+    try:
+        error = done.exception(0)
+        return (None, error) if error is not None else (done.result(0), None)
+    except concurrent.futures.CancelledError as cancelled:
+        return None, cancelled
 
 
 class Futures(Mapping[str, HostFuture[T]], Generic[T]):

@@ -2,13 +2,17 @@
 The contexts of a fleet: connected when there is work, and again when one was lost.
 
 A member is a host, or what was started from another member, such as sudo there; it has a
-context at a time, or none.  Only the coordinator's thread enters, but for `close`.
+context at a time, or none.  Only the coordinator's thread enters, but for what says so.
 
 Invariants:
 
 * At most `connect_limit` members connect at a time; who waits for a context above waits without a place among these.
-* Whoever wants a member is told once: that it is connected, or why it is not.
-* A context gets as many calls at a time as it has threads: one that answers nothing holds up its own work only.
+* Whoever wants a member is told once, by an action of its own: that it is connected, or why it is not.
+* Nothing is connected that nobody wants any more.
+* A context gets as many calls at a time as it has threads, and none while what it was sent fills its backlog: one
+  that answers nothing holds up its own work only.
+* Once a member is closed nothing is begun there; all that are closed together are so before anybody is told.
+* A place of a call is given back once, whatever becomes of the call.
 """
 
 from __future__ import annotations
@@ -19,52 +23,91 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from econtext.controller.context import Context
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.fleet import backoff
 from econtext.controller.fleet.coordinator import Coordinator
+from econtext.controller.fleet.crew import Crew
+from econtext.controller.fleet.futures import outcome_of
+from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     import concurrent.futures
 
     from econtext.controller.connect.connectors import Connectors
-    from econtext.controller.context import Context
     from econtext.controller.fleet.hosts import Host
 
     Start = Callable[[Connectors[Context]], Context]
-    Told = Callable[[Exception | None], object]
 
 CLOSING = 10.0      # seconds that closing takes at most
+MOMENT = 1.0        # seconds that closing waits for a function of the application that connects a host
 CLOSERS = 16        # threads that end contexts, each one after the other
+RETRY = 0.1         # seconds until callbacks for which there was no thread are tried again
 AWAY, CONNECTING, CONNECTED = 'away', 'connecting', 'connected'
 
 
-class Member:
-    """A place for one context."""
+class Wanting(Protocol):
+    """Who wants a member, or a place of a call there. All methods are the coordinator's."""
 
-    def __init__(self, host: Host, start: Start, parent: Member | None = None, threads: int = 1) -> None:
+    def is_wanted(self) -> bool:
+        """Is it still to be begun?"""
+
+    def connected(self, member: Member, error: Exception | None) -> object:
+        """The member is connected, or it is known why it cannot be."""
+
+    def begin(self, member: Member) -> object:
+        """There is a place for a call."""
+
+    def broke(self, error: BaseException) -> object:
+        """A defect of ours stood in the way."""
+
+
+class Work(Protocol):
+    """Work that a pool has."""
+
+    def abandon(self) -> object:
+        """Fail what has not ended: the pool is closed. The coordinator."""
+
+    def left_at(self, members: Iterable[Member]) -> list[concurrent.futures.Future[Any]]:
+        """Return the futures of what has not ended at any of `members`, or below. Any thread."""
+
+
+class Member:
+    """A place for one context; `slow` says that the application's own function starts it."""
+
+    def __init__(
+        self, host: Host, start: Start, parent: Member | None = None, threads: int = 1, slow: bool = False,
+    ) -> None:
         self.host = host
         self.start = start
         self.parent = parent
         self.threads = threads
+        self.slow = slow
         self.state = AWAY
         self.context: Context | None = None
         self.attempt = 0
-        self.wanted_by: list[Told] = []
+        #: Counts the attempts of all times: what comes of an old one is known by it.
+        self.serial = 0
+        self.wanted_by: list[Wanting] = []
         self.busy = 0
         self.closed = False
-        self.line: deque[Callable[[], object]] = deque()
+        self.line: deque[Wanting] = deque()
+        #: Was it asked to tell when there is room in the backlog?
+        self.waits_for_room = False
 
     def is_alive(self) -> bool:
         """Is it connected, as far as is known here?"""
-        if self.state != CONNECTED or self.context is None:
-            return False
-        try:
-            self.context.wait_ready(0)
-        except EcontextError:
-            return False
-        return True
+        return self.state == CONNECTED and self.context is not None and self.context.error is None
+
+    def is_closed(self) -> bool:
+        """Is it closed, or one above it?"""
+        return self.closed or (self.parent is not None and self.parent.is_closed())
+
+    def is_within(self, members: set[Member]) -> bool:
+        """Is it one of `members`, or below one? Any thread."""
+        return self in members or (self.parent is not None and self.parent.is_within(members))
 
 
 class Pool:
@@ -78,46 +121,71 @@ class Pool:
         self.connect_retries = connect_retries
         self.retry_delay = retry_delay
         self.coordinator: Coordinator = Coordinator('econtext fleet')
-        self.callbacks: Coordinator = Coordinator('econtext fleet callbacks')
-        self.connecting: int = 0
+        self.post = self.coordinator.post
+        self.crew: Crew = Crew(self.coordinator)
+        self.callbacks: Callbacks = Callbacks(self.coordinator)
+        self.connecting: dict[Member, int] = {}
         self.line: deque[Member] = deque()
-        self.members: list[Member] = []
-        self.work: set[Any] = set()     # what is to be ended with the pool
+        self.lock: threading.Lock = threading.Lock()
+        #: What has not ended; while there is any the coordinator's thread stays.
+        self.work: set[Work] = set()
         #: Told when a member is free and nobody is in line for it.
-        self.hears_free: set[Callable[[], object]] = set()
+        self.hears_free: dict[Callable[[Member], object], Callable[[BaseException], object]] = {}
         self.closed: bool = False
 
-    def post(self, action: Callable[[], object]) -> bool:
-        """Have `action` run by the coordinator."""
-        return self.coordinator.post(action)
+    # Work. Any thread.
+
+    def open(self, work: Work) -> None:
+        """`work` begins; raises RuntimeError if no thread is to be had for it."""
+        with self.lock:
+            if work not in self.work:
+                self.coordinator.hold()
+                self.work.add(work)
+
+    def over(self, work: Work) -> None:
+        """`work` has ended."""
+        with self.lock:
+            if work in self.work:
+                self.work.discard(work)
+                self.coordinator.release()
+
+    def left_at(self, members: Iterable[Member]) -> list[concurrent.futures.Future[Any]]:
+        """Return the futures of what has not ended at `members`, or below."""
+        with self.lock:
+            all_work = list(self.work)
+        wanted = set(members)
+        return [future for work in all_work for future in work.left_at(wanted)]
 
     # Connect.
 
-    def want(self, member: Member, told: Told) -> None:
-        """Connect `member` unless it is; then call `told` with None, or with why it cannot be."""
-        if member.closed:
-            told(EcontextError(f'{member.host.name}: the fleet was closed: make a new one'))
+    def want(self, member: Member, who: Wanting) -> None:
+        """Connect `member` unless it is; then tell `who` wants it."""
+        if self.closed or member.is_closed():
+            self._answer(member, who, closed(member))
             return
         if member.state == CONNECTED:
             if member.is_alive():
-                told(None)
+                self._answer(member, who, None)
                 return
-            self.let_go(member)
-        member.wanted_by.append(told)
+            member.state, member.context = AWAY, None
+        member.wanted_by.append(who)
         if member.state == AWAY:
             member.state = CONNECTING
             member.attempt = 0
             self.prepare(member)
+
+    def _answer(self, member: Member, who: Wanting, error: Exception | None) -> None:
+        self.post(functools.partial(who.connected, member, error), who.broke)
 
     def prepare(self, member: Member) -> None:
         """Have the way to `member` ready, then put it in line."""
         if member.parent is None:
             self.enqueue(member, None)
         else:
-            self.want(member.parent, functools.partial(self.enqueue, member))
+            self.want(member.parent, Below(self, member))
 
     def enqueue(self, member: Member, error: Exception | None) -> None:
-        if member.closed or member.state != CONNECTING:
+        if member.state != CONNECTING:
             # Whoever wanted it was told.
             return
         if error is not None:
@@ -128,49 +196,76 @@ class Pool:
 
     def admit(self) -> None:
         """Begin to connect those in line, as far as there is room."""
-        while self.line and self.connecting < self.connect_limit:
+        while self.line and len(self.connecting) < self.connect_limit:
             member = self.line.popleft()
-            if not member.closed:
-                self.connect(member)
+            if member.state != CONNECTING or member.is_closed():
+                continue
+            if not any(who.is_wanted() for who in member.wanted_by):
+                # They were told why elsewhere.
+                member.state, member.wanted_by = AWAY, []
+                continue
+            self.connect(member)
 
     def connect(self, member: Member) -> None:
-        origin = self.origin if member.parent is None else member.parent.context
-        self.connecting += 1
         member.attempt += 1
-        try:
-            if origin is None:
-                raise ContextLost(f'{member.host.name}: the context above was lost: try again')
-            member.context = context = member.start(origin)
-            ready = context.submit(bool)
-        except Exception as error:
-            # Not at once: there may be many, and each has the next one tried.
-            self.post(functools.partial(self.connected, member, error))
+        member.serial += 1
+        self.connecting[member] = serial = member.serial
+        failed = functools.partial(self.connected, member, serial)
+        origin = self.origin if member.parent is None else member.parent.context
+        if origin is None:
+            error = ContextLost(f'{member.host.name}: the context above was lost: try again')
+            self.post(functools.partial(failed, error))
             return
-        ready.add_done_callback(lambda done: self.post(functools.partial(self.answered, member, context, done)))
+        self.crew.hand(
+            functools.partial(self._start, member, serial, origin), failed, MOMENT if member.slow else CLOSING)
 
-    def answered(
-        self, member: Member, context: Context, done: concurrent.futures.Future[Any]
-    ) -> None:
-        """The first call there has ended."""
-        error = done.exception()
-        self.connected(member, error if error is None or isinstance(error, Exception) else EcontextError(str(error)))
+    def _start(self, member: Member, serial: int, origin: Any) -> None:
+        """Start the context of `member`. The crew."""
+        context: object = member.start(origin)
+        if not isinstance(context, Context):
+            raise TypeError(f'{member.host.name}: the function connector= must return a context, not {seen(context)}')
+        failed = functools.partial(self.broke, member)
+        self.post(functools.partial(self.started, member, serial, context), failed)
+        ready = context.submit(bool)
+        ready.add_done_callback(lambda done: self.post(
+            functools.partial(self.connected, member, serial, outcome_of(done)[1]), failed))
 
-    def connected(self, member: Member, error: Exception | None) -> None:
+    def started(self, member: Member, serial: int, context: Context) -> None:
+        """Its context is there, if not ready."""
+        if serial != member.serial or self.closed or member.is_closed():
+            # It comes too late for whoever wanted it.
+            self.crew.hand(context.close, ignored)
+        else:
+            member.context = context
+
+    def connected(self, member: Member, serial: int, error: BaseException | None) -> None:
         """One attempt has ended."""
-        self.connecting -= 1
-        if member.closed:
-            pass
-        elif error is None:
+        if self.connecting.get(member) == serial:
+            del self.connecting[member]
+        if serial == member.serial and member.state == CONNECTING:
+            self.attempted(member, plain(member, error))
+        self.admit()
+
+    def attempted(self, member: Member, error: Exception | None) -> None:
+        if error is None:
             member.state = CONNECTED
             self.tell(member, None)
+            return
+        # The broker sees to what is left of it.
+        member.context = None
+        ends = self.closed or member.is_closed()
+        if not ends and member.attempt <= self.connect_retries and backoff.may_help(error):
+            seconds = backoff.delay(self.retry_delay, member.attempt, random.random())
+            self.coordinator.at(
+                seconds, functools.partial(self.prepare, member), functools.partial(self.broke, member))
         else:
-            # The broker sees to what is left of it.
-            member.context = None
-            if member.attempt <= self.connect_retries and backoff.may_help(error):
-                seconds = backoff.delay(self.retry_delay, member.attempt, random.random())
-                self.coordinator.at(seconds, functools.partial(self.prepare, member))
-            else:
-                self.tell(member, error)
+            self.tell(member, error)
+
+    def broke(self, member: Member, error: BaseException) -> None:
+        """A defect of ours stood in the way of `member`."""
+        self.connecting.pop(member, None)
+        member.serial += 1
+        self.tell(member, plain(member, error) or closed(member))
         self.admit()
 
     def tell(self, member: Member, error: Exception | None) -> None:
@@ -178,56 +273,147 @@ class Pool:
         if error is not None:
             member.state, member.context = AWAY, None
         wanted_by, member.wanted_by = member.wanted_by, []
-        for told in wanted_by:
-            told(error)
-
-    def let_go(self, member: Member) -> None:
-        """The context of `member` was lost."""
-        member.state = AWAY
-        member.context = None
+        for who in wanted_by:
+            self._answer(member, who, error)
 
     # Calls.
 
-    def occupy(self, member: Member, begin: Callable[[], object]) -> None:
-        """Call `begin` once `member` is free for another call."""
-        if member.busy < member.threads:
-            member.busy += 1
-            begin()
-        else:
-            member.line.append(begin)
+    def occupy(self, member: Member, who: Wanting) -> None:
+        """Have `who` begin once there is a place for another call at `member`."""
+        member.line.append(who)
+        self.serve(member)
+
+    def take(self, member: Member) -> bool:
+        """Take a place for a call at `member`, if there is one that nobody waits for."""
+        if member.line or not self.has_room(member):
+            return False
+        member.busy += 1
+        return True
+
+    def serve(self, member: Member) -> None:
+        """Give the places at `member` to those in line."""
+        while member.line and (not member.line[0].is_wanted() or self.has_room(member)):
+            who = member.line.popleft()
+            if who.is_wanted():
+                member.busy += 1
+                self.post(functools.partial(who.begin, member), who.broke)
+        if not member.line and self.hears_free and self.has_room(member):
+            for freed, failed in list(self.hears_free.items()):
+                self.post(functools.partial(freed, member), failed)
+
+    def has_room(self, member: Member) -> bool:
+        """May another call be sent to `member` now? If what it was sent keeps it from that, it is served later."""
+        if member.busy >= member.threads:
+            return False
+        context = member.context
+        if context is None or not context.backlog.is_full():
+            return True
+        if not member.waits_for_room:
+            member.waits_for_room = True
+            context.backlog.tell(lambda: self.post(functools.partial(self.found_room, member)))
+        return False
+
+    def found_room(self, member: Member) -> None:
+        member.waits_for_room = False
+        self.serve(member)
 
     def free(self, member: Member) -> None:
         """A call has ended at `member`."""
-        if member.line:
-            # It takes the place.
-            member.line.popleft()()
-        else:
-            member.busy -= 1
-            for freed in list(self.hears_free):
-                freed()
+        member.busy -= 1
+        self.serve(member)
 
     # End.
 
     def close_members(self, members: Iterable[Member]) -> list[Context]:
         """Have `members` take no more work; return the contexts that are to be ended."""
-        found = []
-        for member in members:
-            if member.context is not None:
-                found.append(member.context)
+        closing = list(members)
+        for member in closing:
             member.closed = True
-            self.tell(member, EcontextError(f'{member.host.name}: the fleet was closed'))
+        found = [member.context for member in closing if member.context is not None]
+        for member in closing:
+            self.tell(member, closed(member))
         return found
 
     def close(self) -> None:
         """End all work, and take no more. Any thread."""
-        self.coordinator.close(self.abandon, CLOSING)
+        self.post(self.abandon)
+        self.coordinator.end(CLOSING)
+        self.crew.end()
+        self.callbacks.end(0)
 
     def abandon(self) -> None:
         """Nothing goes on here any more."""
         self.closed = True
-        for each in list(self.work):
-            each.abandon()
-        self.callbacks.close(bool, 0)
+        with self.lock:
+            all_work = list(self.work)
+        for work in all_work:
+            over = functools.partial(self.over, work)
+            self.post(functools.partial(attempt_all, work.abandon, over))
+        # The work that waited for these has ended.
+        self.coordinator.alarms.clear()
+
+
+class Below:
+    """A member wants the one above it."""
+
+    def __init__(self, pool: Pool, member: Member) -> None:
+        self.pool = pool
+        self.member = member
+
+    def is_wanted(self) -> bool:
+        return any(who.is_wanted() for who in self.member.wanted_by)
+
+    def connected(self, above: Member, error: Exception | None) -> None:
+        self.pool.enqueue(self.member, error)
+
+    def begin(self, above: Member) -> None:
+        raise AssertionError('it takes no place of a call')
+
+    def broke(self, error: BaseException) -> None:
+        self.pool.broke(self.member, error)
+
+
+class Callbacks(Coordinator):
+    """The thread in which callbacks of the application run; the coordinator of the fleet runs none."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        super().__init__('econtext fleet callbacks')
+        self.coordinator = coordinator
+
+    def post(self, action: Callable[[], object], failed: Callable[[BaseException], object] | None = None) -> None:
+        if not self.coordinator.is_mine():
+            super().post(action, failed)
+            return
+        with self.changed:
+            self.actions.append((action, failed))
+        self.retry()
+
+    def retry(self) -> None:
+        """See to it that there is a thread, or try again a moment later. The coordinator."""
+        if not self.attend():
+            self.coordinator.at(RETRY, self.retry)
+
+
+def ignored(error: BaseException) -> None:
+    """Take what nobody can be told: the context of it is ended with its broker."""
+
+
+def attempt_all(*actions: Callable[[], object]) -> None:
+    """Run `actions`, all of them, and raise what one of the first has raised."""
+    with contextlib.ExitStack() as stack:
+        for action in reversed(actions):
+            stack.callback(action)
+
+
+def plain(member: Member, error: BaseException | None) -> Exception | None:
+    """Return `error` as one that a result may be: what only ends programs is not."""
+    if error is None or isinstance(error, Exception):
+        return error
+    return EcontextError(f'{member.host.name}: {type(error).__name__} was raised while it was connected')
+
+
+def closed(member: Member) -> EcontextError:
+    return EcontextError(f'{member.host.name}: the fleet was closed: make a new one')
 
 
 def end_all(contexts: Iterable[Context], wait: bool) -> None:

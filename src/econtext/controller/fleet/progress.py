@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 from econtext.controller.errors import EcontextError
-from econtext.controller.fleet.schedule import CONNECTING, DONE, FAILED, READY, RUNNING, SKIPPED, WAITING
+from econtext.controller.fleet.schedule import CONNECTING, DONE, FAILED, READY, RUNNING, SKIPPED, TURN, WAITING
 from econtext.core.labels import seen
 
 TICK = 0.1      # seconds between two looks
@@ -33,8 +33,8 @@ class Progress:
     """
     How many hosts of a fleet are where in some work.
 
-    `waiting` for their batch, `connecting`, `ready` and in line for the limit, `running`, `done`, `failed`
-    and `skipped` are numbers of hosts, `seconds` is since the work began.
+    `waiting` for their batch, `connecting`, `ready` and in line for the limit or for other work there,
+    `running`, `done`, `failed` and `skipped` are numbers of hosts, `seconds` is since the work began.
     """
 
     waiting: int
@@ -73,8 +73,8 @@ Wanted = bool | Callable[[Progress], object] | None
 
 def progress_of(counts: Mapping[str, int], seconds: float) -> Progress:
     return Progress(
-        counts[WAITING], counts[CONNECTING], counts[READY], counts[RUNNING], counts[DONE], counts[FAILED],
-        counts[SKIPPED], seconds)
+        counts[WAITING], counts[CONNECTING], counts[READY] + counts[TURN], counts[RUNNING], counts[DONE],
+        counts[FAILED], counts[SKIPPED], seconds)
 
 
 class Display(Protocol):

@@ -4,8 +4,9 @@ What a function yields on each host of a fleet, here as it comes, tagged by host
 Invariants:
 
 * Values are read by whoever iterates, in its thread: one that does not read stops the functions.
-* A host whose connection takes long, or fails, holds up the values of no other.
-* However it is left, the functions are ended.
+* A host whose connection takes long, that fails, or that sends what cannot be decoded holds up the values of no
+  other: each is the end of that host's stream alone, and yielded as why.
+* However it is left, the functions are ended: it is over only where all of them are.
 
 Any thread may enter, one at a time.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 from _thread import start_new_thread
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -64,17 +66,19 @@ class End(concurrent.futures.Future[None]):
 
 
 class Reader:
-    """What the coordinator hands to who reads; it knows nothing of the latter, who may be gone."""
+    """What the crew hands to who reads; it knows nothing of the latter, who may be gone."""
 
     def __init__(self) -> None:
         self.selection: Selection[Stream[Any]] = Selection()
         self.open: dict[Stream[Any], tuple[str, End]] = {}
+        #: Of these nothing is told here: their streams tell.
         self.begun: set[str] = set()
-        self.failed: list[tuple[str, BaseException]] = []
-        self.ended: int = 0
+        #: Hosts that are over, one after the other, each with why it failed before its stream was there.
+        self.ended: deque[tuple[str, BaseException | None]] = deque()
+        self.told: int = 0
 
     def add(self, host: str, stream: Stream[Any]) -> End:
-        """The function of `host` runs. The coordinator."""
+        """The function of `host` runs. The crew."""
         end = End(stream)
         self.begun.add(host)
         self.open[stream] = host, end
@@ -83,22 +87,25 @@ class Reader:
 
     def end(self, future: HostFuture[Any]) -> None:
         """A host is over. Any thread."""
-        if not future.cancelled() and future.host not in self.begun:
-            error = future.exception()
-            if error is not None:
-                self.failed.append((future.host, error))
-        self.ended += 1
+        failed = not future.cancelled() and future.host not in self.begun
+        self.ended.append((future.host, future.exception() if failed else None))
         self.selection.wake()
 
-    def read(self) -> Iterator[tuple[str, Any]]:
-        """Yield what has come; wait if nothing has."""
-        while self.failed:
-            yield self.failed.pop(0)
+    def read(self) -> Iterator[tuple[str, Any, bool]]:
+        """Yield what has come, as (host, value, whether it is why the host failed); wait if nothing has."""
+        if self.ended:
+            # And wait for nothing: it may have been the last.
+            self.told += 1
+            host, error = self.ended.popleft()
+            if error is not None:
+                yield host, error, True
+            return
         for stream, value in self.selection.look():
             host, end = self.open[stream]
-            if stream.over:
+            failed = stream.over and isinstance(value, BaseException)
+            if failed:
                 end.settle(value)
-            yield host, value
+            yield host, value, failed
         for stream in [each for each in list(self.open) if each.over]:
             self.open.pop(stream)[1].settle(None)
 
@@ -127,8 +134,8 @@ class FleetStream(Iterator[tuple[str, Any]], Generic[T]):
             return reader.add(host, chosen.stream(function, *args, **kwargs))
 
         self._futures = fleet.launch(operation)
-        self._values = values_of(reader, self._futures, self._futures.display)
         self._over = False
+        self._values = values_of(reader, self._futures, self._futures.display)
         for future in self._futures.values():
             future.listen(reader.end)
 
@@ -142,6 +149,10 @@ class FleetStream(Iterator[tuple[str, Any]], Generic[T]):
             host, value, failed = next(self._values)
         except StopIteration:
             self._over = True
+            raise
+        except BaseException:
+            # Ctrl-C, or a defect: nobody can read on.
+            self.close()
             raise
         if failed:
             self.failures[host] = value
@@ -179,11 +190,10 @@ def values_of(
 ) -> Iterator[tuple[str, Any, bool]]:
     """Yield (host, value, whether it is why the host failed) until all are over."""
     try:
-        while reader.ended < len(futures) or reader.failed:
+        while reader.told < len(futures):
             if display is not None:
                 display.show()
-            for host, value in reader.read():
-                yield host, value, isinstance(value, BaseException)
+            yield from reader.read()
     finally:
         if display is not None:
             display.finish()

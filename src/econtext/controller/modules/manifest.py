@@ -116,6 +116,7 @@ FOR_INTERRUPTIONS = full("""
 WITH_CALLS = full("""
     core.checkup
     core.files
+    core.folders
     core.receiving
     core.running
     core.sending

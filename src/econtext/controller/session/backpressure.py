@@ -12,7 +12,7 @@ waits for in ``call()`` counts if it is large: of small ones there is one a thre
 Invariants:
 
 * Beside MOST bytes no more is unanswered than one call of each thread.
-* Who waits for room is woken by an answer, and by the end of the context.
+* Who waits for room is woken by an answer, and by the end of the context; so is who asked to be told.
 
 Any thread may enter.
 """
@@ -20,7 +20,7 @@ Any thread may enter.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 
 from econtext.controller.runtime.loop import ControllerLoop, Wait
 
@@ -38,7 +38,7 @@ class Backlog:
         self.lock: threading.Lock = threading.Lock()
         self.sizes: dict[int, int] = {}     # of large calls, by their handles
         self.total: int = 0
-        self.waits: list[Wait] = []
+        self.waits: list[Wait | Callable[[], object]] = []
         self.ended: bool = False
 
     def is_full(self) -> bool:
@@ -62,12 +62,22 @@ class Backlog:
         with self.lock:
             waits, self.waits = self.waits, []
         for wait in waits:
-            self.loop.finish(wait)
+            if isinstance(wait, Wait):
+                self.loop.finish(wait)
+            else:
+                wait()
 
     def end(self) -> None:
         """The context is gone: nobody need wait."""
         self.ended = True
         self.relieve()
+
+    def tell(self, told: Callable[[], object]) -> None:
+        """Call `told` once there is room: at once, or by whoever makes room, who waits for nothing."""
+        with self.lock:
+            self.waits.append(told)
+        if not self.is_full():
+            self.relieve()
 
     def wait(self, deadline: float | None) -> None:
         """Return once there is room for another call; raise Expired at `deadline`."""

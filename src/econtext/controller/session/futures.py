@@ -176,6 +176,11 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._opened = True
             self._compute = None
 
+    def _outcome(self) -> tuple[Any, BaseException | None]:
+        """Return value and exception of a call that is over; waits for nothing, not for what was printed before."""
+        self._open()
+        return self._result, self._exception
+
     def _is_answered(self) -> bool:
         return self._state != RUNNING or self._compute is not None or self._opened
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Wait
-from econtext.controller.runtime.signals import interruptible
+from econtext.controller.runtime.signals import by_signal, interruptible
 from econtext.controller.session.channels import Channel, check_timeout, forget
 from econtext.controller.session.streams import Stream
 
@@ -98,6 +98,7 @@ class Selection(Generic[S]):
     """
     Sources that become more while somebody waits for them: select() for who does not know them all yet.
 
+    What a source sends that cannot be decoded ends that source alone, and is yielded as why.
     Any thread may add; one at a time may read.
     """
 
@@ -129,11 +130,24 @@ class Selection(Generic[S]):
             self.waiting.append(self.added.popleft())
         before = len(self.waiting)
         for source in list(self.waiting):
-            for event in looked_at(source, self.waiting):
+            for event in self.events_of(source):
                 came = True
                 yield event
         if not came and len(self.waiting) == before:
             self.wait(timeout)
+
+    def events_of(self, source: S) -> list[tuple[S, Any]]:
+        """Return what there is of `source`, one value at most."""
+        try:
+            return list(looked_at(source, self.waiting))
+        except Exception as error:
+            if by_signal(error):
+                raise
+            # Of its values, or of its end: what would come behind it is worth nothing.
+            if source in self.waiting:
+                self.waiting.remove(source)
+            source.close()
+            return [(source, error)]
 
     @interruptible
     def wait(self, timeout: float | None) -> None:
