@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import econtext
 from econtext.controller.files.answers import taken
+from econtext.controller.files.progress import Progress
 from econtext.core import files
 
 if TYPE_CHECKING:
@@ -64,8 +65,15 @@ def start(broker: econtext.Broker, host: str) -> econtext.Context:
         return broker.local()
     user, _, place = host.rpartition('@')
     name, colon, port = place.partition(':')
-    if colon and not port.isdigit():
-        raise ValueError('the port behind a host must be a number, as in econtext://web1:22/path')
+    closed = ']'
+    if place.startswith('['):
+        # An address of IPv6.
+        name, closed, port = place[1:].partition(']')
+        colon, port = port[:1], port[1:]
+    elif ':' in port:
+        name, colon, port = place, '', ''
+    if not name or not closed or colon not in ('', ':') or (colon and not (port.isascii() and port.isdigit())):
+        raise ValueError('a host is written as in econtext://user@web1:22/path, with a number for the port')
     return broker.ssh(name, username=user or None, port=int(port) if port else None)
 
 
@@ -126,12 +134,7 @@ class ContextFileSystem(Base):
         found = self.info(path)
         entries = [found]
         if found['type'] == 'directory':
-            entries = []
-            for each in place.iterdir():
-                try:
-                    entries.append(self.info(each))
-                except FileNotFoundError:
-                    entries.append(told(str(each), each.lstat(), None))
+            entries = [told(str(each), own, behind) for each, own, behind in place._statuses()]
         return entries if detail else sorted(entry['name'] for entry in entries)
 
     def exists(self, path: Any, **options: Any) -> bool:
@@ -179,16 +182,16 @@ class ContextFileSystem(Base):
             self.makedirs(rpath, exist_ok=True)
             return
         self._make_room(rpath)
-        self.context.put(lpath, self._path(rpath))
+        self.context.put(lpath, self._path(rpath), progress=progress(callback))
 
     def get_file(self, rpath: Any, lpath: Any, callback: Any = None, outfile: Any = None, **options: Any) -> None:
         if hasattr(lpath, 'write') or outfile is not None:
-            self.context.get(self._path(rpath), outfile or lpath)
+            self.context.get(self._path(rpath), outfile or lpath, progress=progress(callback))
         elif self.isdir(rpath):
             os.makedirs(lpath, exist_ok=True)
         else:
             os.makedirs(os.path.dirname(os.path.abspath(lpath)), exist_ok=True)
-            self.context.get(self._path(rpath), lpath)
+            self.context.get(self._path(rpath), lpath, progress=progress(callback))
 
     def pipe_file(self, path: Any, value: Any, mode: str = 'overwrite', **options: Any) -> None:
         self._make_room(path)
@@ -215,6 +218,19 @@ class ContextFileSystem(Base):
         if set(mode) & set('wax'):
             self._make_room(path)
         return self.context.open(self._strip_protocol(path), mode)
+
+
+def progress(callback: Any) -> Any:
+    """Return what tells a callback of fsspec how far a transfer is."""
+    if callback is None:
+        return None
+
+    def tell(far: Progress) -> None:
+        if far.complete:
+            callback.set_size(far.total)
+        callback.absolute_update(far.bytes)
+
+    return tell
 
 
 def has_magic(path: Any) -> bool:

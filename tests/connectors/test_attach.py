@@ -257,3 +257,60 @@ def test_places(broker: econtext.Broker, tmp_path: pathlib.Path, monkeypatch: py
     (tmp_path / 'econtext').chmod(0o755)
     with pytest.raises(econtext.EcontextError, match='this user alone'):
         server.folder()
+
+
+# -- Several threads of one program ------------------------------------------
+
+TOLD = (7, 'box', 0, True, (3, 13, 0), '/bin/python', 1)
+
+
+class Meanwhile:
+    """Lets another thread act in the middle of what is done here: it ends soon, or waits for us."""
+
+    def __init__(self, action: Any) -> None:
+        self.thread = threading.Thread(target=action)
+
+    def __call__(self) -> None:
+        if self.thread.ident is None:
+            self.thread.start()
+            self.thread.join(0.3)
+
+
+def test_two_threads_have_one_view_of_a_context(attached: Any) -> None:
+    seen: list[Any] = []
+    meanwhile = Meanwhile(lambda: seen.append(attached.view(*TOLD)))
+
+    class Known(dict[int, Any]):
+        def get(self, number: int, default: Any = None) -> Any:  # type: ignore[override]
+            found = super().get(number, default)
+            meanwhile()
+            return found
+
+    attached.known = Known()
+    view = attached.view(*TOLD)
+    meanwhile.thread.join()
+    assert seen == [view]
+
+
+def test_two_threads_see_that_a_context_is_ready(attached: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    number, name, via, _, *rest = TOLD
+    view = attached.view(number, name, via, False, *rest)
+    seen: list[Any] = []
+    meanwhile = Meanwhile(lambda: seen.append(attached.view(*TOLD)))
+    advance = econtext.Context.advance
+
+    def advanced(context: Any, event: str, error: Any = None) -> None:
+        meanwhile()
+        advance(context, event, error)
+
+    monkeypatch.setattr(econtext.Context, 'advance', advanced)
+    assert attached.view(*TOLD) is view
+    meanwhile.thread.join()
+    assert seen == [view]
+    assert view.ready
+
+
+def test_a_view_that_is_made_as_the_program_goes_hears_of_that(attached: Any) -> None:
+    attached.close()
+    with pytest.raises(econtext.ContextLost, match='is gone'):
+        attached.view(*TOLD).call(os.getpid)

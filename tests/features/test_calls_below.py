@@ -6,6 +6,7 @@ import pytest
 from relays import relay
 
 import econtext
+from lab import pythons
 
 VALUE = {'key': ('text', 'ä', 1, None, 2.5, [True]), 'set': {1, 2}}
 
@@ -37,6 +38,14 @@ def test_what_is_not_below_is_refused_and_all_go_on(broker):
         lower.call(relay.pids, one, 1)
     for context in (one, other, lower):
         assert context.call(relay.answer, 1)[0] == context.pid
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.13'])
+def test_to_be_refused_makes_no_context_a_parent(broker, version):
+    one, other = broker.local(python=pythons.interpreter(version)), broker.local()
+    with pytest.raises(econtext.CallError, match='not below this context'):
+        one.call(relay.pids, other, 1)
+    assert one.call(relay.parents) == []
 
 
 def test_a_lambda_is_refused(broker):

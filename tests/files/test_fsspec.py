@@ -74,3 +74,70 @@ def test_entry_point(repository: Path) -> None:
         repository / 'pyproject.toml').read_text()
     found = entry_points(group='fsspec.specs', name='econtext')
     assert all(point.load() is filesystem.ContextFileSystem for point in found)
+
+
+def test_a_folder_is_listed_by_one_call(
+    tmp_path: Path, broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(20):
+        (tmp_path / str(number)).write_bytes(b'x')
+    (tmp_path / 'dangling').symlink_to('nowhere')
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'link').symlink_to('folder')
+    system = filesystem.ContextFileSystem(context=broker.local())
+    calls: list[str] = []
+    call = econtext.Context.call
+
+    def count(self: econtext.Context, function: Any, *args: Any) -> Any:
+        calls.append(args[0])
+        return call(self, function, *args)
+
+    monkeypatch.setattr(econtext.Context, 'call', count)
+    found = {os.path.basename(entry['name']): entry for entry in system.ls(str(tmp_path))}
+    assert len(found) == 23
+    assert len(calls) <= 3
+    assert [found[name]['type'] for name in ('1', 'folder', 'link', 'dangling')] == [
+        'file', 'directory', 'directory', 'link']
+    assert [found[name]['islink'] for name in ('1', 'folder', 'link', 'dangling')] == [False, False, True, True]
+    monkeypatch.undo()
+    assert found['link'] == system.info(str(tmp_path / 'link'))
+    assert system.ls(str(tmp_path / '1'), detail=False) == [str(tmp_path / '1')]
+
+
+def test_callbacks_hear_how_far_it_is(tmp_path: Path, broker: econtext.Broker) -> None:
+    from fsspec.callbacks import Callback  # type: ignore[import-untyped]
+
+    system = filesystem.ContextFileSystem(context=broker.local())
+    (tmp_path / 'x').write_bytes(b'x' * 1_000_000)
+    for act in (
+        lambda callback: system.put_file(str(tmp_path / 'x'), str(tmp_path / 'y'), callback=callback),
+        lambda callback: system.get_file(str(tmp_path / 'y'), str(tmp_path / 'z'), callback=callback),
+    ):
+        callback = Callback()
+        act(callback)
+        assert (callback.size, callback.value) == (1_000_000, 1_000_000)
+    assert (tmp_path / 'z').read_bytes() == (tmp_path / 'x').read_bytes()
+
+
+@pytest.mark.parametrize(
+    ('host', 'expected'),
+    [
+        ('web1', ('web1', None, None)), ('me@web1:2222', ('web1', 'me', 2222)), ('[::1]', ('::1', None, None)),
+        ('me@[fe80::1]:22', ('fe80::1', 'me', 22)), ('a@b@web1', ('web1', 'a@b', None)), ('::1', ('::1', None, None)),
+    ],
+)
+def test_hosts(host: str, expected: tuple[object, ...]) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    class Broker:
+        def ssh(self, name: str, *, username: str | None, port: int | None) -> None:
+            asked.append((name, username, port))
+
+    filesystem.start(Broker(), host)  # type: ignore[arg-type]
+    assert asked == [expected]
+
+
+@pytest.mark.parametrize('host', ['web1:', 'web1:x', 'web1:22x', '[::1]x', '[::1]:', '[::1'])
+def test_hosts_that_make_no_sense(host: str) -> None:
+    with pytest.raises(ValueError, match='econtext://'):
+        filesystem.start(object(), host)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from pathlib import Path
@@ -127,3 +128,41 @@ def test_what_no_honest_sender_says(tmp_path: Path, messages: list[bytes]) -> No
 def test_bits_of_the_mode_that_give_rights_stay_away(tmp_path: Path) -> None:
     receive(tmp_path / 'x', listing(Entry(FILE, b'', 0o6755, 7)), small(0), transfer.KEPT, transfer.END)
     assert (tmp_path / 'x').stat().st_mode & 0o7777 == 0o755
+
+
+ONE = listing(Entry(FILE, b'', 0o644, 7))
+START = transfer.BEGIN + struct.pack(transfer.START, 0, 0)
+
+
+@pytest.mark.parametrize('memory', [False, True])
+@pytest.mark.parametrize(
+    'messages',
+    [
+        [ONE, START, transfer.CHUNK + b'12345678'], [ONE, START, transfer.CHUNK + b'1234', transfer.CHUNK + b'1234'],
+        [ONE, START, transfer.ZEROS + struct.pack(transfer.RUN, 8)],
+        [listing(Entry(FILE, b'', 0o644, 3)), small(0)],
+        [listing(Entry(FILE, b'', 0o644, 0)), START, transfer.ZEROS + struct.pack(transfer.RUN, 1)],
+        [listing(Entry(FILE, b'', 0o644, -1)), START, transfer.ZEROS + struct.pack(transfer.RUN, 1)],
+    ],
+)  # fmt: skip
+def test_more_of_a_file_than_was_listed(tmp_path: Path, messages: list[bytes], memory: bool) -> None:
+    """A message of nine bytes cannot become a quarter of a megabyte."""
+    file = io.BytesIO() if memory else None
+    liar = Liar([*messages, transfer.FINISH, transfer.KEPT, transfer.END])
+    with pytest.raises(transfer.Nonsense):
+        receiving.Receiver(liar, os.fsencode(tmp_path / 'x'), {'safe': True}, None, file).run()
+    assert everything(tmp_path) == set()
+    if file is not None:
+        assert len(file.getvalue()) < 8
+
+
+@pytest.mark.parametrize('kind', [transfer.STAYS, SPECIAL, 7, 255, 0])
+def test_kinds_of_roots_and_entries(tmp_path: Path, kind: int) -> None:
+    with pytest.raises(transfer.Nonsense):
+        receive(tmp_path / 'target', listing(Entry(kind, b'')))
+    if kind != transfer.STAYS:
+        with pytest.raises(transfer.Nonsense):
+            receive(tmp_path / 'target', listing(ROOT, Entry(kind, b'x')))
+    else:
+        with pytest.raises(transfer.Nonsense):
+            receive(tmp_path / 'target', listing(ROOT, Entry(kind, b'x'), END), small(1))

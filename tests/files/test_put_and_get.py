@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import hashlib
 import io
 import os
 import socket
 import stat
+import struct
 import sys
 import threading
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import econtext
-from econtext.controller.files import copying
+from econtext.controller.files import copying, progress
 from econtext.core import receiving, sending, transfer
 from lab import pythons
 
@@ -512,6 +514,63 @@ def test_between_two_contexts(broker: econtext.Broker, child: econtext.Context, 
     assert beside(tmp_path) == []
 
 
+def test_progress_between_two_contexts(
+    broker: econtext.Broker, child: econtext.Context, tmp_path: Path,
+) -> None:
+    other = broker.local(name='other')
+    make_tree(tmp_path / 'source')
+    with (tmp_path / 'source' / 'sparse').open('wb') as file:
+        file.truncate(3 << 20)
+    for number in range(1500):
+        (tmp_path / 'source' / f'{number:04}').write_bytes(b'x')
+    heard: list[object] = []
+    other.put(child.path(tmp_path / 'source'), tmp_path / 'there', progress=heard.append)
+    last = heard[-1]
+    total = (1 << 20) + 7 + 10 + 21 + (3 << 20) + 1500
+    assert (last.bytes, last.total, last.complete) == (total, total, True)  # type: ignore[attr-defined]
+    assert last.files == 1506  # type: ignore[attr-defined]
+    assert last.path  # type: ignore[attr-defined]
+    # What is there does not go again.
+    other.put(child.path(tmp_path / 'source'), tmp_path / 'there', progress=heard.append)
+    assert (heard[-1].bytes, heard[-1].files) == (0, 0)  # type: ignore[attr-defined]
+
+    def stop(_progress: object) -> None:
+        raise IndexError('of the callback')
+
+    (tmp_path / 'large').write_bytes(os.urandom(1 << 20))
+    with pytest.raises(IndexError, match='of the callback'):
+        other.put(child.path(tmp_path / 'large'), tmp_path / 'too', progress=stop)
+    assert other.call(os.getpid)
+
+
+@pytest.mark.parametrize('data', [
+    b'', b'?', transfer.LIST + b'x', transfer.BEGIN, transfer.ZEROS + b'1', transfer.SMALL + b'12', transfer.KEPT,
+    transfer.BEGIN + struct.pack(transfer.START, 7, 0), transfer.NEED, transfer.NEED + b'\xff' * 20,
+    transfer.NEED + b'\x06sha256' + b'\xff' * 13])
+def test_who_listens_to_nonsense_leaves_it_to_others(data: bytes) -> None:
+    """The receiver refuses it; a callback just hears no more."""
+    listener = progress.Listener(progress.Reporter(lambda _: None))
+    listener.sent(data)
+    listener.received(data)
+    listener.sent(transfer.CHUNK + b'x')
+
+
+def test_a_path_that_can_read_is_a_path(child: econtext.Context, tmp_path: Path) -> None:
+    """Such as those of py.path."""
+    class Text(str):
+        __slots__ = ()
+
+        def __fspath__(self) -> str:
+            return str(self)
+
+        def read(self) -> str:
+            raise AssertionError
+
+    (tmp_path / 'x').write_bytes(NEW)
+    child.put(Text(tmp_path / 'x'), tmp_path / 'y')
+    assert (tmp_path / 'y').read_bytes() == NEW
+
+
 def test_a_bar_without_rich(child: econtext.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'rich.progress', None)
     with pytest.raises(econtext.EcontextError, match='pip install'):
@@ -524,3 +583,112 @@ def test_a_bar(child: econtext.Context, tmp_path: Path, capfd: pytest.CaptureFix
     child.put(NEW, tmp_path / 'x', progress=True)
     assert (tmp_path / 'x').read_bytes() == NEW
     assert 'x' in capfd.readouterr().err
+
+
+@pytest.mark.every_python
+def test_from_a_context_to_itself(broker: econtext.Broker, python: pythons.Interpreter, tmp_path: Path) -> None:
+    """It has one thread for calls, which neither end waits for."""
+    web = broker.local(python=python)
+    source = tmp_path / 'source'
+    make_tree(source)
+    heard: list[progress.Progress] = []
+    done = web.put(web.path(source), tmp_path / 'there', progress=heard.append)
+    assert tree(tmp_path / 'there') == tree(source)
+    assert (done.files, done.path) == (7, str(tmp_path / 'there'))
+    assert (heard[-1].bytes, heard[-1].total, heard[-1].complete) == ((1 << 20) + 38, (1 << 20) + 38, True)
+    assert web.get(source, web.path(tmp_path / 'there')).unchanged == 7
+    with pytest.raises(FileNotFoundError, match=web.name) as caught:
+        web.put(web.path(tmp_path / 'no'), tmp_path / 'x')
+    assert caught.value.filename == str(tmp_path / 'no')
+    with pytest.raises(FileNotFoundError, match=web.name) as caught:
+        web.put(web.path(source / 'a' / 'large'), tmp_path / 'no' / 'x')
+    assert caught.value.filename == str(tmp_path / 'no' / 'x')
+    assert beside(tmp_path) == []
+
+
+def test_a_callback_ends_a_transfer_within_a_context(
+    child: econtext.Context, tmp_path: Path,
+) -> None:
+    with (tmp_path / 'large').open('wb') as file:
+        file.truncate(8 << 30)
+    heard: list[progress.Progress] = []
+
+    def stop(far: progress.Progress) -> None:
+        heard.append(far)
+        raise IndexError('of the callback')
+
+    with pytest.raises(IndexError, match='of the callback'):
+        child.put(child.path(tmp_path / 'large'), tmp_path / 'copy', progress=stop)
+    assert heard[0].path == str(tmp_path / 'copy')
+    assert child.call(os.getpid)
+    assert sorted(os.listdir(tmp_path)) == ['large']
+
+
+def test_transfers_that_cross_do_not_wait_for_each_other(
+    broker: econtext.Broker, child: econtext.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each context carries out one call after the other: the two must begin with the same transfer."""
+    other = broker.local(name='other')
+    for name in 'ab':
+        (tmp_path / name).write_bytes(NEW)
+    both = threading.Barrier(2)
+    submit = econtext.Context.submit
+
+    def together(self: econtext.Context, function: object, *args: object) -> object:
+        future = submit(self, function, *args)  # type: ignore[arg-type]
+        if function is receiving.receive:
+            # Where the other one can come as far, it does.
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(1)
+        return future
+
+    monkeypatch.setattr(econtext.Context, 'submit', together)
+    ends = [(child, other, 'a'), (other, child, 'b')]
+    threads = [
+        threading.Thread(target=to.put, args=(one.path(tmp_path / name), tmp_path / f'{name}2'), daemon=True)
+        for one, to, name in ends]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    for name in 'ab':
+        assert (tmp_path / f'{name}2').read_bytes() == NEW
+
+
+def test_what_is_told_of_what_nobody_listed(child: econtext.Context, tmp_path: Path) -> None:
+    """A file says how long it is if it can; of a pipe nobody knows what remains."""
+    heard: list[progress.Progress] = []
+
+    def slowly(far: progress.Progress) -> None:
+        heard.append(far)
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            now[0] += 1
+            return data
+
+    class Pipe(Slow):
+        def seekable(self) -> bool:
+            return False
+
+    now = [0.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress.time, 'monotonic', lambda: now[0])
+        for kind, known in (Slow, True), (Pipe, False):
+            heard.clear()
+            file = kind(b'some' + NEW * 10)
+            if known:
+                file.seek(4)
+            child.put(file, tmp_path / 'x', progress=slowly)
+            assert len(heard) > 5
+            assert {far.path for far in heard} == {str(tmp_path / 'x')}
+            if known:
+                assert {far.total for far in heard} == {len(NEW) * 10}
+                assert all(far.complete and far.remaining is not None for far in heard)
+                assert heard[1].remaining
+            else:
+                assert not any(far.complete for far in heard[:-1])
+                assert {far.remaining for far in heard[:-1]} == {None}
+            assert heard[-1].remaining == 0

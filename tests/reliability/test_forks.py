@@ -188,3 +188,36 @@ def test_a_forked_process_heeds_a_signal(broker: econtext.Broker, version: str) 
     """Whichever thread forked it: its cleanup runs."""
     child = broker.local(python=pythons.interpreter(version))
     assert child.call(forking.terminated) == [7, 7]
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_forked_process_waits_for_no_lock(broker: econtext.Broker, version: str) -> None:
+    """Whatever another thread of the context had locked: it is refused what asks others, at once."""
+    hop = broker.local(python=pythons.interpreter(version))
+    below = hop.local()
+    below.wait_ready()
+    assert hop.call(forking.refused_though_locked, below, hop.channel()) == []
+    assert below.call(work.echo, 'still') == hop.call(work.echo, 'still') == 'still'
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_no_signal_is_lost_in_the_moment_of_a_fork(broker: econtext.Broker, version: str, number: int) -> None:
+    """Whoever knows of the process ends it: before the hook, by the signal, and from then on by an exception."""
+    child = broker.local(python=pythons.interpreter(version))
+    assert set(child.call(forking.killed_at_once, int(number), 100)) <= {-number, 1}
+    # Where the thread that forked is left by the exception, nothing else keeps the process.
+    assert set(child.call(forking.in_a_thread, 'killed_at_once', int(number), 20)) <= {-number, 1, 0}
+    assert child.call(work.echo, 'still') == 'still'
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_signal_within_the_hooks_of_a_fork_ends_it(broker: econtext.Broker, version: str) -> None:
+    child = broker.local(python=pythons.interpreter(version))
+    for statuses in (
+        child.call(forking.killed_within, int(signal.SIGTERM)),
+        child.call(forking.in_a_thread, 'killed_within', int(signal.SIGTERM)),
+    ):
+        assert statuses[0] == statuses[1] == -signal.SIGTERM
+        assert set(statuses) <= {-signal.SIGTERM, 1, 0}
+    assert child.call(work.echo, 'still') == 'still'

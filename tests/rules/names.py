@@ -17,7 +17,7 @@ KNOWN = """
     binascii: b2a_base64 a2b_base64
     datetime: date datetime time timedelta tzinfo
     errno: EACCES EAGAIN EBADF EBUSY ECHILD EEXIST EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG ENFILE ENOENT
-        ENOEXEC ENOMEM ENOSYS ENOTDIR ENOTEMPTY ENXIO EPERM EPIPE ESRCH ESTALE EWOULDBLOCK errorcode
+        ENOEXEC ENOMEM ENOSYS ENOTDIR ENOTEMPTY ENXIO EPERM EPIPE ESPIPE ESRCH ESTALE EWOULDBLOCK errorcode
     fcntl: FD_CLOEXEC F_DUPFD F_GETFD F_GETFL F_SETFD F_SETFL LOCK_EX LOCK_NB fcntl flock ioctl
     fnmatch: fnmatchcase
     gc: collect get_objects
@@ -39,12 +39,13 @@ KNOWN = """
     signal: SIGALRM SIGCHLD SIGCONT SIGHUP SIGINT SIGKILL SIGPIPE SIGTERM SIGURG SIG_DFL SIG_IGN alarm getsignal pause
         signal
     shutil: copyfile copymode
-    stat: S_IFDIR S_IFLNK S_IFMT S_IMODE S_ISDIR S_ISLNK S_ISREG S_IWOTH
+    stat: S_IFDIR S_IFLNK S_IFMT S_IFREG S_IMODE S_ISDIR S_ISLNK S_ISREG S_IWOTH
     struct: calcsize error pack unpack
     subprocess: PIPE Popen
     sys: _getframe argv byteorder exc_info executable exit getfilesystemencoding getrecursionlimit maxunicode meta_path
         modules path path_hooks platform prefix setrecursionlimit stderr stdin stdout version version_info
     termios: ECHO ECHONL OPOST TCSANOW TIOCSCTTY tcgetattr tcsetattr
+    threading: Condition Thread
     time: ctime gmtime localtime mktime sleep strftime time
     traceback: format_exc format_exception format_tb
     zlib: compress crc32 decompress decompressobj error

@@ -2,7 +2,8 @@
 
 Each step of a trip names a function in a file.  The syntax tree must hold the function, and a real run must visit the
 steps in their order.  What one end does stands in order; what an end does behind a step that sends came after that step
-on the other end.  Nothing else is ordered between two processes.
+on the other end.  Nothing else is ordered between two processes.  A step that begins with MEANWHILE begins behind the
+one before, and runs beside those that follow.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ PAGE = ROOT / 'docs' / 'design' / 'architecture.md'
 HEADINGS = {'connect': 'A connect', 'call': 'A call', 'line': 'A printed line'}
 ENDS = {'program': 'controller', 'context': 'context'}
 STEP = re.compile(r'^\| (program|context) \| `([\w/]+\.py):([\w.]+)` \| (.+) \|$', re.MULTILINE)
+MEANWHILE = 'Meanwhile'
 # What hands bytes to the other end.
 SENDING = {'Bulk.send', 'Link.open', 'Link.send', 'Link.write'}
 
@@ -80,7 +82,8 @@ def first_missed(listed: list[Step], visits: list[Visit]) -> Step | None:
                       and visit[1:] == (end, step.file, step.function)), None)
         if found is None:
             return step
-        at[end] = found.time
+        if not step.sentence.startswith(MEANWHILE):
+            at[end] = found.time
         if step.function in SENDING:
             sent[end] = found.time
     return None

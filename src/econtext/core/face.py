@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from econtext.core.channels import End
     from econtext.core.interfaces import Home
 
+import sys
+
 from econtext.core.loop import CHUNK
 from econtext.core.registry import register
 from econtext.core.wire import EMPTY
@@ -50,10 +52,15 @@ class Context(object):
     def call(self, function, *args, **kwargs):
         # type: (Any, Any, Any) -> Any
         """Run a function there, if it is below this context; return its result."""
+        if self.home.forked_off:
+            self.home.at_fork('refuse')()
         if not self.id:
             from econtext.core import upward
             return upward.call(self.home, function, args, kwargs)
-        return self.home.children().call(self.id, self.name, function, args, kwargs)
+        if self.id in self.home.router.links:
+            return self.home.children().call(self.id, self.name, function, args, kwargs)
+        from econtext.core import labels
+        raise sys.modules['econtext'].ContextLost(labels.NOT_BELOW % self.name)
 
     def __repr__(self):
         # type: () -> str

@@ -5,7 +5,10 @@ Invariants:
 
 * Each answer is ('done', value), or an OSError in values, see ``transfer.failure``.
 * Paths and names are bytes.
-* A file that was opened is open until it is closed, or its context ends.
+* A file that was opened is open until it is closed, or its context ends; no program inherits it.
+* Whoever uses a descriptor holds the lock of its file, so that nobody closes it meanwhile.
+* Opening waits for nobody, also of a pipe.
+* A copy is the old file or the new one, whole, like a transfer.
 
 Fetched with the first open file or path.  Entered by whoever carries out calls.
 """
@@ -14,26 +17,28 @@ if TYPE_CHECKING:
     from typing import Any
 
 import errno
+import fcntl
 import fnmatch
 import os
 import stat
+import struct
 import sys
 try:
     from _thread import allocate_lock
 except ImportError:
     from thread import allocate_lock
 
-from econtext.core import transfer
-from econtext.core.folders import open_folder, remove, set_times, split
-from econtext.core.transfer import attempt, failed, join
+from econtext.core import folders, transfer
+from econtext.core.folders import NONBLOCK, open_folder, remove, set_times, split
+from econtext.core.receiving import Receiver
+from econtext.core.transfer import FILE, Entry, attempt, failed, join
 from econtext.core.wire import EMPTY
 
 BRIEF = 1 << 18     # bytes of a file that are read in one call
 MOST = 1 << 20
-CLOEXEC = getattr(os, 'O_CLOEXEC', 0)
-# number -> (descriptor, lock held from a seek to what it is for)
-OPEN = {}   # type: dict[int, Any]
-LAST = [0]
+# number -> [descriptor or None, lock]
+OPEN = {}   # type: dict[int, list[Any]]
+MAGIC = [letter.encode('ascii') for letter in '*?[']
 DEEP = '**'.encode('ascii')
 
 
@@ -46,9 +51,13 @@ def do(name, *args):
 # Open files.
 
 
-def open_file(path, flags, mode):
-    # type: (bytes, dict[str, bool], int) -> tuple[int, int, bool]
-    """Open a file; return its number, its size, and whether one can seek in it."""
+def open_file(path, flags, mode, number=None):
+    # type: (bytes, dict[str, bool], int, Any) -> tuple[int, int, bool]
+    """
+    Open a file; return its number, its size, and whether one can seek in it.
+
+    Whoever gives a `number` can close what was opened for an answer that never came.
+    """
     how = os.O_RDONLY
     if flags['write']:
         how = os.O_WRONLY
@@ -62,9 +71,10 @@ def open_file(path, flags, mode):
         how |= os.O_EXCL
     if flags['append']:
         how |= getattr(os, 'O_APPEND', 0)
-    fd = os.open(path, how | CLOEXEC, mode)
+    fd = folders.open_file(path, how | NONBLOCK, mode)
     try:
         status = os.fstat(fd)
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~NONBLOCK)
         if stat.S_ISDIR(status.st_mode):
             raise failed(errno.EISDIR, os.strerror(errno.EISDIR), path)
         try:
@@ -75,75 +85,101 @@ def open_file(path, flags, mode):
     except:
         os.close(fd)
         raise
-    LAST[0] += 1
-    OPEN[LAST[0]] = fd, allocate_lock()
-    return LAST[0], status.st_size, seekable
+    if number is None:
+        number = struct.unpack('>Q', transfer.NUL + os.urandom(7))[0]
+    OPEN[number] = [fd, allocate_lock()]
+    return number, status.st_size, seekable
 
 
-def opened(number):
-    # type: (int) -> Any
-    if number not in OPEN:
-        raise failed(errno.EBADF, os.strerror(errno.EBADF))
-    return OPEN[number]
+def hold(number):
+    # type: (int) -> list[Any]
+    """Return an open file, whose lock is ours."""
+    opened = OPEN.get(number)
+    if opened is not None:
+        opened[1].acquire()
+        if opened[0] is not None:
+            return opened
+        opened[1].release()
+    raise failed(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def read_open(number, at, size):
     # type: (int, int, int) -> bytes
     """Return up to `size` bytes from `at`; from where it stands if that is negative."""
-    fd, lock = opened(number)
-    lock.acquire()
+    opened = hold(number)
     try:
+        fd = opened[0]
         if at >= 0:
             os.lseek(fd, at, 0)
         parts = []
         size = min(size, MOST)
         while size > 0:
-            data = os.read(fd, size)
+            data = transfer.read(fd, size)
             parts.append(data)
             size -= len(data)
             if not data or at < 0:
                 break
         return EMPTY.join(parts)
     finally:
-        lock.release()
+        opened[1].release()
 
 
 def write_open(number, at, data):
     # type: (int, int, bytes) -> int
     """Write all of `data` at `at`; where it stands if that is negative. Return where that ends."""
-    fd, lock = opened(number)
-    lock.acquire()
+    opened = hold(number)
     try:
+        fd = opened[0]
         if at >= 0:
             os.lseek(fd, at, 0)
         while data:
-            data = data[os.write(fd, data):]
+            data = data[transfer.write(fd, data):]
         if at >= -1:
-            return os.lseek(fd, 0, 1)
+            try:
+                return os.lseek(fd, 0, 1)
+            except OSError:
+                if sys.exc_info()[1].errno != errno.ESPIPE:  # type: ignore[union-attr]
+                    raise
         return 0
     finally:
-        lock.release()
+        opened[1].release()
 
 
 def truncate_open(number, size):
     # type: (int, int) -> None
-    os.ftruncate(opened(number)[0], size)
+    opened = hold(number)
+    try:
+        os.ftruncate(opened[0], size)
+    finally:
+        opened[1].release()
 
 
 def size_open(number):
     # type: (int) -> int
-    return os.fstat(opened(number)[0]).st_size
+    opened = hold(number)
+    try:
+        return os.fstat(opened[0]).st_size
+    finally:
+        opened[1].release()
 
 
 def sync_open(number):
     # type: (int) -> None
-    os.fsync(opened(number)[0])
+    opened = hold(number)
+    try:
+        os.fsync(opened[0])
+    finally:
+        opened[1].release()
 
 
 def close_open(number):
     # type: (int) -> None
-    fd = opened(number)[0]
-    del OPEN[number]
+    opened = hold(number)
+    try:
+        fd, opened[0] = opened[0], None
+        OPEN.pop(number, None)
+    finally:
+        opened[1].release()
     os.close(fd)
 
 
@@ -184,6 +220,8 @@ def statuses(path):
         try:
             own = os.lstat(entry)
         except OSError:
+            if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
+                raise
             continue
         behind = told(own)  # type: Any
         if stat.S_ISLNK(own.st_mode):
@@ -197,16 +235,24 @@ def statuses(path):
 
 def make_folder(path, mode, parents, exists):
     # type: (bytes, int, bool, bool) -> None
-    try:
-        os.mkdir(path, mode)
-    except OSError:
-        number = sys.exc_info()[1].errno  # type: ignore[union-attr]
-        above = os.path.dirname(path.rstrip(transfer.SEPARATOR))
-        if number == errno.ENOENT and parents and above not in (path, EMPTY):
-            make_folder(above, int('777', 8), True, True)
-            make_folder(path, mode, False, exists)
-        elif not exists or not os.path.isdir(path):
-            raise
+    missing = [path]
+    while missing:
+        each = missing[-1]
+        last = len(missing) == 1
+        wanted = int('777', 8)
+        if last:
+            wanted = mode
+        try:
+            os.mkdir(each, wanted)
+        except OSError:
+            number = sys.exc_info()[1].errno  # type: ignore[union-attr]
+            above = os.path.dirname(each.rstrip(transfer.SEPARATOR))
+            if number == errno.ENOENT and parents and above not in (each, EMPTY):
+                missing.append(above)
+                continue
+            if (last and not exists) or not os.path.isdir(each):
+                raise
+        missing.pop()
 
 
 def unlink(path, missing):
@@ -220,7 +266,7 @@ def unlink(path, missing):
 
 def touch(path, mode, exists):
     # type: (bytes, int, bool) -> None
-    flags = os.O_WRONLY | os.O_CREAT | CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | NONBLOCK
     if not exists:
         flags |= os.O_EXCL
     if exists:
@@ -230,20 +276,24 @@ def touch(path, mode, exists):
         except OSError:
             if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
                 raise
-    os.close(os.open(path, flags, mode))
+    os.close(folders.open_file(path, flags, mode))
 
 
 def read_brief(path):
     # type: (bytes) -> Any
     """Return what is in a file, None if that is too long for one call."""
-    fd = os.open(path, os.O_RDONLY | CLOEXEC)
+    fd = folders.open_file(path, os.O_RDONLY | NONBLOCK)
     try:
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
+        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        if kind == stat.S_IFDIR:
             raise failed(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if kind != stat.S_IFREG:
+            # One call might wait for it without end.
+            return None
         parts = []  # type: list[bytes]
         left = BRIEF + 1
         while left > 0:
-            data = os.read(fd, left)
+            data = transfer.read(fd, left)
             if not data:
                 return EMPTY.join(parts)
             parts.append(data)
@@ -289,55 +339,101 @@ def remove_tree(path):
 
 def match(root, patterns):
     # type: (bytes, list[bytes]) -> list[bytes]
-    """Return the paths below `root` that fit, relative to it; ``**`` is any number of folders."""
+    """
+    Return the paths below `root` that fit, relative to it.
+
+    ``**`` is any number of folders.  A part without a wildcard is looked up, in folders that cannot be read too.
+    """
     found = []  # type: list[bytes]
-    descend(root, EMPTY, patterns, found, {})
+    # (path, patterns before the one that is next)
+    seen = {}   # type: dict[tuple[bytes, int], bool]
+    todo = [(EMPTY, 0)]
+    while todo:
+        step = todo.pop()
+        if step in seen:
+            continue
+        seen[step] = True
+        below, at = step
+        if at == len(patterns):
+            found.append(below)
+            continue
+        steps = []
+        if patterns[at] == DEEP:
+            steps.append((below, at + 1))
+        for name in candidates(root, below, patterns[at]):
+            path = name
+            if below:
+                path = join(below, name)
+            if patterns[at] == DEEP:
+                if kind_of(join(root, path), os.lstat) == stat.S_IFDIR:
+                    steps.append((path, at))
+            elif at + 1 == len(patterns) or kind_of(join(root, path), os.stat) == stat.S_IFDIR:
+                steps.append((path, at + 1))
+        steps.reverse()
+        todo.extend(steps)
     return found
 
 
-def descend(root, below, patterns, found, seen):
-    # type: (bytes, bytes, list[bytes], list[bytes], Any) -> None
-    if (below, len(patterns)) in seen:
-        return
-    seen[below, len(patterns)] = True
-    if not patterns:
-        found.append(below)
-        return
-    pattern, rest = patterns[0], patterns[1:]
+def candidates(root, below, pattern):
+    # type: (bytes, bytes, bytes) -> list[bytes]
+    """Return the names in a folder that fit a part of a pattern, in order."""
     place = root
     if below:
         place = join(root, below)
-    if pattern == DEEP:
-        if rest:
-            descend(root, below, rest, found, seen)
-        elif below not in found:
-            found.append(below)
+    if not [letter for letter in MAGIC if letter in pattern]:
+        if kind_of(join(place, pattern), os.lstat) is None:
+            return []
+        return [pattern]
     try:
-        entries = os.listdir(place)
+        entries = os.listdir(place)     # type: Any
     except OSError:
-        return
+        return []
     entries.sort()
-    for name in entries:
-        path = name     # type: Any
-        if below:
-            path = join(below, path)
-        inside = join(root, path)
-        if pattern == DEEP:
-            if os.path.isdir(inside) and not os.path.islink(inside):
-                descend(root, path, patterns, found, seen)
-        elif fnmatch.fnmatchcase(name, pattern):    # type: ignore[type-var]
-            if not rest:
-                descend(root, path, rest, found, seen)
-            elif os.path.isdir(inside):
-                descend(root, path, rest, found, seen)
+    if pattern == DEEP:
+        return entries  # type: ignore[no-any-return]
+    return [name for name in entries if fits(name, pattern)]
+
+
+def kind_of(path, look):
+    # type: (bytes, Any) -> int | None
+    try:
+        return stat.S_IFMT(look(path).st_mode)
+    except OSError:
+        return None
+
+
+def fits(name, pattern):
+    # type: (Any, Any) -> bool
+    """Does a name fit a pattern, character by character?"""
+    try:
+        return fnmatch.fnmatchcase(decoded(name), decoded(pattern))
+    except UnicodeError:
+        # Python 2 has no text for such a name.
+        return fnmatch.fnmatchcase(name, pattern)
+
+
+def decoded(name):
+    # type: (bytes) -> str
+    try:
+        return name.decode('utf-8', 'surrogateescape')
+    except LookupError:
+        return name.decode('utf-8')
 
 
 def copy(path, other):
     # type: (bytes, bytes) -> None
-    """Copy a file here to another place here."""
-    import shutil
-    shutil.copyfile(path, other)
-    shutil.copymode(path, other)
+    """Copy a file here to another place here, as a transfer does."""
+    fd = folders.open_file(path, os.O_RDONLY | NONBLOCK)
+    try:
+        status = os.fstat(fd)
+        if stat.S_ISDIR(status.st_mode):
+            raise failed(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(status.st_mode):
+            raise failed(errno.EINVAL, 'Not a regular file', path)
+        Receiver(None, other, {'times': False, 'durable': False}).copy(
+            fd, Entry(FILE, EMPTY, stat.S_IMODE(status.st_mode), -1))
+    finally:
+        os.close(fd)
 
 
 def home(path):

@@ -8,6 +8,7 @@ Invariants:
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from typing import Any, Protocol
 
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
         """What is printed and logged: ``flow.Flow``."""
 
         records: Any  # made anew by each `logging` that is loaded: a Kept
+        lock: LockType
+        #: The thread that has the lock.
+        holder: Any
 
         @property
         def credit(self) -> Credit: ...
@@ -82,6 +86,7 @@ if TYPE_CHECKING:
         ended: bool
         aim: Aim | None
         calls: list[tuple[int, int, bytes]]
+        lock: LockType
 
         @property
         def home(self) -> 'Home': ...
@@ -124,6 +129,10 @@ if TYPE_CHECKING:
     class Holding(Protocol):
         """The ends of channels that this context holds: ``channels.Holders``."""
 
+        lock: LockType
+
+        @property
+        def ends(self) -> dict[tuple[int, int], Any]: ...
         @property
         def dropped(self) -> list[Any]: ...
         def hold(self, owner: int, handle: int, window: int) -> Any: ...
@@ -171,6 +180,7 @@ if TYPE_CHECKING:
         @property
         def deadline(self) -> float | None: ...
         def children(self) -> Below: ...
+        def at_fork(self, name: str, *args: Any) -> Callable[[], Any]: ...
         def restore(self, value: Any) -> Any: ...
         def make(self, what: str, *args: Any) -> Any: ...
         def stop(self, *signal: Any) -> None: ...

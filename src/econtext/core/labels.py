@@ -22,6 +22,8 @@ MESSAGE = 1 << 20   # characters of the text of an exception
 NAME = 200          # characters of the name of a class
 TOO_DEEP = 'is nested too deeply (more than %d levels), or contains itself: send it in parts' % DEEPEST
 BUILTINS = len.__module__
+#: What is raised by a call of a context that is not below the caller's.
+NOT_BELOW = '%s: it is not below this context, or not any more'
 #: What is raised by a name of econtext that only the controller has.
 ELSEWHERE = ('econtext.%s works only where the program was started, not in a context: keep it out of the functions '
              'called there, and put what starts the program under "if __name__ == \'__main__\'"')

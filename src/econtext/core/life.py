@@ -128,7 +128,7 @@ def furnish(child, settings):
             trouble = str(sys.exc_info()[1])
     child.router.send(HELLO, 0, 0, encode((
         sys.version, tuple(sys.version_info)[:3], MAGIC_NUMBER, sys.executable,
-        os.getpid(), trouble)))
+        life.pid, trouble)))
     child.greeted = True
     if 'Graal' in sys.version:
         # The controller refuses and ends us; until it does no call is to run.
@@ -157,6 +157,7 @@ class Life(object):
     def __init__(self, child, settings):
         # type: (Child, dict[str, Any]) -> None
         self.settings = settings
+        self.pid = os.getpid()
         self.preamble = child.preamble  # type: bytes
         self.loop = child.loop  # type: Loop
         self.router = child.router  # type: Router
@@ -178,34 +179,22 @@ class Life(object):
         # type: () -> None
         """Have processes that are forked from here let go of the link."""
         if hasattr(os, 'register_at_fork'):
-            os.register_at_fork(before=self.forks, after_in_child=self.forked)
+            os.register_at_fork(
+                before=self.at_fork('hold_off'), after_in_child=self.at_fork('forked'),
+                after_in_parent=self.at_fork('let_through'))
             return
-        for name, pid in ('fork', int), ('forkpty', lambda result: result[0]):
+        for name in 'fork', 'forkpty':
             if hasattr(os, name):
-                setattr(os, name, self.watched(getattr(os, name), pid))
+                setattr(os, name, self.at_fork('fork', getattr(os, name)))
 
-    def watched(self, fork, pid):
-        # type: (Callable[[], Any], Callable[[Any], int]) -> Callable[[], Any]
-        """Return what forks as `fork` does, in whose result is a `pid`."""
-        def fork_off():
+    def at_fork(self, name, *args):
+        # type: (str, Any) -> Callable[[], Any]
+        """Return what calls that function of ``forks``, which is loaded before the fork: nothing can be behind it."""
+        def act():
             # type: () -> Any
-            forks = self.forks()
-            result = fork()
-            if not pid(result):
-                # Without an import: before 2.6 the lock of imports may be held for ever by then.
-                forks.forked(self)
-            return result
-        return fork_off
-
-    def forks(self):
-        # type: () -> Any
-        """Return what forked processes need; before the fork, for they can fetch nothing."""
-        from econtext.core import forks
-        return forks
-
-    def forked(self):
-        # type: () -> None
-        self.forks().forked(self)
+            from econtext.core import forks
+            return getattr(forks, name)(self, *args)
+        return act
 
     def see_spawn(self, spawn):
         # type: (Any) -> None
@@ -293,6 +282,9 @@ class Life(object):
     def stop(self, *signal):
         # type: (Any) -> None
         """A signal ends this context; at the end of the link it is our own."""
+        if os.getpid() != self.pid:
+            # Of a process that was forked off, and does not know it yet: it ends, and nothing of ours.
+            os._exit(1)
         if not self.supervisor.ended:
             self.number = signal
             self.begin_to_end()

@@ -8,8 +8,8 @@ batch is forgotten once its files are sent, so that memory does not follow their
 Invariants:
 
 * A file is read as it was opened, never by way of a link or a pipe put in its place.
-* Of a file that grows no more is sent than it had when it was opened; one that says it has
-  no bytes, as those of /proc do, is read to its end.
+* Of a file that grows no more is sent than it was listed with; one that says it has no bytes, as those of
+  /proc do, is read to its end.
 * A file that was listed and is gone is told of, and left out; any other error ends the transfer.
 
 Fetched with the first transfer; runs in the controller too.  One thread.
@@ -25,6 +25,7 @@ import struct
 import sys
 
 from econtext.core import transfer
+from econtext.core.folders import NOFOLLOW, NONBLOCK, identity, open_file
 from econtext.core.transfer import (
     AHEAD, BATCH, BEGIN, BLOCK, CHUNK, DIR, END, FILE, FINISH, GREETING, INDEX, KEPT, KNOWN, LEAVE, LINK, LIST, LITTLE,
     NEED, NOTHING, NUL, PIECE, RUN, SMALL, SPECIAL, STAYS, START, SUMS, VANISHED, ZEROS, Entry, Nonsense, join,
@@ -32,8 +33,7 @@ from econtext.core.transfer import (
 from econtext.core.wire import EMPTY
 
 GONE = errno.ENOENT, errno.ESTALE, errno.ELOOP, errno.ENOTDIR
-FLAGS = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_CLOEXEC', 0)
-NOT_BY_LINK = getattr(os, 'O_NOFOLLOW', 0)
+FLAGS = os.O_RDONLY | NONBLOCK
 SEEK_DATA, SEEK_HOLE = getattr(os, 'SEEK_DATA', None), getattr(os, 'SEEK_HOLE', None)    # type: Any, Any
 NOTES = 1000    # names of what was left out that are kept
 
@@ -154,7 +154,7 @@ class Sender(object):
             kind = DIR
         digest = EMPTY
         if kind == FILE and self.sums:
-            fd = os.open(path, FLAGS)
+            fd = open_file(path, FLAGS)
             try:
                 digest = transfer.sum_of(fd, -1, KNOWN[0]).digest()
             finally:
@@ -209,9 +209,9 @@ class Sender(object):
             self.watch.began(path)
             if self.file is not None:
                 self.port.send(BEGIN + struct.pack(START, index, 0))
-                self.pour(self.file.read, -1, SUMS[self.algorithm]())
+                self.pour(self.file.read, -1, SUMS[self.algorithm](), True)
             else:
-                self.send_file(index, path, offset, digest)
+                self.send_file(index, entry, path, offset, digest)
         self.flush()
         self.port.send(KEPT)
 
@@ -223,13 +223,13 @@ class Sender(object):
         self.pieces = []
         self.size = 0
 
-    def send_file(self, index, path, offset, digest):
-        # type: (int, bytes, int, bytes) -> None
+    def send_file(self, index, entry, path, offset, digest):
+        # type: (int, Entry, bytes, int, bytes) -> None
         flags = FLAGS
         if self.symlinks != 'follow' and path != self.path:
-            flags |= NOT_BY_LINK
+            flags |= NOFOLLOW
         try:
-            fd = os.open(path, flags)
+            fd = open_file(path, flags)
         except OSError:
             if sys.exc_info()[1].errno not in GONE or path == self.path:  # type: ignore[union-attr]
                 raise
@@ -241,6 +241,8 @@ class Sender(object):
                 self.vanished(index, path)
                 return
             size = status.st_size
+            if 0 < entry.size < size:
+                size = entry.size
             if 0 < size <= LITTLE and not offset:
                 data = read_all(fd, size)
                 checksum = SUMS[self.algorithm](data).digest()
@@ -265,9 +267,11 @@ class Sender(object):
             left = size - start
             if not size:
                 left = -1
-            if SEEK_DATA is not None and status.st_blocks * 512 < size:
+                if entry.size > 0:
+                    left = entry.size
+            if SEEK_DATA is not None and entry.size > 0 and status.st_blocks * 512 < size:
                 left = self.pour_sparse(fd, start, size, running)
-            self.pour(lambda limit: os.read(fd, limit), left, running)
+            self.pour(lambda limit: transfer.read(fd, limit), left, running, entry.size > 0)
         finally:
             os.close(fd)
 
@@ -276,8 +280,8 @@ class Sender(object):
         self.note(path)
         self.port.send(VANISHED + struct.pack(INDEX, index))
 
-    def pour(self, read, left, running):
-        # type: (Any, int, Any) -> None
+    def pour(self, read, left, running, sized):
+        # type: (Any, int, Any, bool) -> None
         """Send what `read` gives, `left` bytes of it or, if that is negative, all; then the checksum."""
         while left:
             limit = BLOCK
@@ -286,15 +290,15 @@ class Sender(object):
             data = read(limit)
             if not data:
                 break
-            self.send_data(data, running)
+            self.send_data(data, running, sized)
             if left > 0:
                 left -= len(data)
         self.port.send(FINISH + running.digest())
 
-    def send_data(self, data, running):
-        # type: (bytes, Any) -> None
+    def send_data(self, data, running, sized):
+        # type: (bytes, Any, bool) -> None
         running.update(data)
-        if data == NOTHING:
+        if sized and data == NOTHING:
             self.port.send(ZEROS + struct.pack(RUN, len(data)))
         else:
             self.port.send(CHUNK + data)
@@ -323,10 +327,10 @@ class Sender(object):
             end = min(os.lseek(fd, at, SEEK_HOLE), size)
             os.lseek(fd, at, 0)
             while at < end:
-                block = os.read(fd, min(BLOCK, end - at))
+                block = transfer.read(fd, min(BLOCK, end - at))
                 if not block:
                     return 0
-                self.send_data(block, running)
+                self.send_data(block, running, True)
                 at += len(block)
         os.lseek(fd, at, 0)
         return size - at
@@ -341,20 +345,15 @@ def names_in(path):
     return names
 
 
-def identity(status):
-    # type: (Any) -> tuple[int, int]
-    return status.st_dev, status.st_ino
-
-
 def read_all(fd, size):
     # type: (int, int) -> bytes
-    data = os.read(fd, size)
+    data = transfer.read(fd, size)
     if len(data) == size:
         return data
     parts = [data]
     size -= len(data)
     while size > 0 and data:
-        data = os.read(fd, size)
+        data = transfer.read(fd, size)
         parts.append(data)
         size -= len(data)
     return EMPTY.join(parts)
@@ -364,7 +363,7 @@ def send(channel, path, options):
     # type: (Any, bytes, dict[str, Any]) -> tuple[Any, ...]
     """Send what is at `path` through `channel`; return how that went, in values."""
     options = dict([(str(key), options[key]) for key in options])
-    return transfer.attempt(Sender(transfer.Far(channel), located(path), options).run)
+    return transfer.attempt(lambda: Sender(transfer.Far(channel), located(path), options).run())
 
 
 def located(path):
@@ -372,5 +371,9 @@ def located(path):
     """Return `path` with what ``~`` stands for here."""
     tilde = '~'.encode('ascii')
     if path[:1] == tilde:
-        path = os.path.expanduser(path)
+        expanded = os.path.expanduser(path)
+        if expanded[:1] == tilde:
+            raise transfer.failed(
+                errno.ENOENT, 'No home directory of such a user; ./ before it means a file of this name', path)
+        path = expanded
     return path

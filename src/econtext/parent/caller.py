@@ -6,7 +6,7 @@ has, for a Context that it was handed as an argument.
 
 Invariants:
 
-* Only what lies below is called: nothing is sent that the parent would refuse.
+* Only what lies below is called, see ``face``: nothing is sent that the parent would refuse.
 * An answer is decoded as hostile, as everywhere above a home.
 """
 TYPE_CHECKING = False
@@ -30,9 +30,6 @@ def call(home, who, name, function, args, kwargs):
     # type: (Home, int, str, Any, tuple[Any, ...], dict[str, Any]) -> Any
     """Run `function` in context `who`, called `name`; return its result."""
     package = sys.modules['econtext']
-    if who not in home.router.links:
-        raise package.ContextLost(
-            '%s: it is not below this context, or not any more' % name)
     module = function.__module__
     path = getattr(function, '__qualname__', function.__name__)
     if '<' in path:

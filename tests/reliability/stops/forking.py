@@ -205,3 +205,141 @@ def terminated():
     thread.start()
     thread.join()
     return found
+
+
+# -- What other threads had locked, and signals in the moment of a fork --------
+
+
+def attempts(below, channel):
+    import econtext
+    return [
+        lambda: below.call(os.getpid), lambda: econtext.program.call(fail), lambda: channel.send(1),
+        lambda: channel.send('x'.encode() * 100000), lambda: channel.next(),
+    ]
+
+
+def refused_though_locked(below, channel):
+    """Return which locks, held as by another thread, keep a forked process from hearing that it reaches nobody."""
+    import econtext
+    home = below.home
+    loop, link = home.loop, home.link
+    locks = {
+        'loop': loop.lock, 'link': link.lock, 'writing': link.writing, 'flow': home.flow.lock,
+        'supervisor': home.supervisor.lock, 'channels': home.holders.lock, 'channel': channel.end.lock,
+        'below': home.router.links[below.id].writing, 'none': None,
+    }
+    wrong = []
+    for name in sorted(locks):
+        lock = locks[name]
+        if not lock:
+            while not loop.relief.leads:
+                # The thread that leads is not there in the forked process.
+                time.sleep(0.001)
+        else:
+            lock.acquire()
+        pid = os.fork()
+        if not pid:
+            import signal
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            status = 0
+            for number, attempt in enumerate(attempts(below, channel)):
+                try:
+                    attempt()
+                    status = 10 + number
+                except econtext.EcontextError:
+                    if 'reaches nobody' not in str(sys.exc_info()[1]):
+                        status = 20 + number
+                except BaseException:
+                    status = 30 + number
+            os._exit(status)
+        if lock:
+            lock.release()
+        status = wait_for(pid)
+        if status:
+            wrong.append((name, status))
+    return wrong
+
+
+def linger(seconds):
+    """Be there, and look around each moment."""
+    import signal
+    try:
+        until = time.time() + seconds
+        while time.time() < until:
+            time.sleep(0.01)
+            # Since 3.13 Python does not look by itself whether there was a signal, where another thread than the
+            # main one forked.
+            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        os._exit(9)
+    except SystemExit:
+        os._exit(1)
+
+
+def killed_at_once(number, times):
+    """Return the statuses of forked processes that are told to end as soon as anybody knows of them."""
+    found = set()
+    for _ in range(times):
+        pid = os.fork()
+        if not pid:
+            linger(20)
+        os.kill(pid, number)
+        found.add(wait_for(pid))
+    return sorted(found)
+
+
+def in_a_thread(name, *args):
+    import threading
+    found = []
+    thread = threading.Thread(target=lambda: found.append(globals()[name](*args)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def killed_within(number):
+    """Return the statuses of forked processes that are told to end before the context's hook, in it, and behind it."""
+    from econtext.core import forks
+    found = []
+    renew, let_through = forks.renew, forks.let_through
+    context = os.getpid()
+
+    def kill():
+        if os.getpid() != context:
+            os.kill(os.getpid(), number)
+
+    def killed(function, first):
+        def changed(*args):
+            if first:
+                kill()
+            try:
+                return function(*args)
+            finally:
+                if not first:
+                    kill()
+        return changed
+
+    def child():
+        pid = os.fork()
+        if not pid:
+            linger(20)
+        found.append(wait_for(pid))
+
+    try:
+        for first in True, False:
+            forks.renew = killed(renew, first)
+            child()
+        forks.renew = renew
+        for first in True, False:
+            forks.let_through = killed(let_through, first)
+            child()
+    finally:
+        forks.renew, forks.let_through = renew, let_through
+    if hasattr(os, 'register_at_fork'):
+        wanted = [True]
+        os.register_at_fork(after_in_child=lambda: wanted and kill())
+        try:
+            child()
+        finally:
+            del wanted[:]
+    return found

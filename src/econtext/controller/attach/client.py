@@ -9,6 +9,7 @@ Invariants:
 
 * Only a broker of the same user is talked to: the kernel says who listens.
 * When the link ends, everybody who waits is woken, with the reason.
+* Of one context there is one view while it lives, which hears of the end of the link, whenever it was made.
 
 Any thread may enter.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -102,6 +104,8 @@ class Attachment(Names):
         self.modules.main = main_name(self.modules)
         self.names: dict[Any, tuple[str, str]] = {}
         self.known: dict[int, Attached] = {}
+        # Held while a context is looked up, made, or moved on; was the link lost?
+        self.viewing, self.gone = threading.RLock(), False
         self.closed = self.disowned = False
         self.callbacks = self
         self.greeting: tuple[Any, ...] = ()
@@ -150,17 +154,26 @@ class Attachment(Names):
         raise EcontextError(f'{self.path}: there is no context {seen(name)}; there are: {there}')
 
     def view(self, number: int, name: str, via: int, ready: bool, version: Any, executable: str, pid: int) -> Context:
-        context = self.known.get(number)
-        if context is None or context.error is not None:
-            context = self.known[number] = Attached(cast('Owner', self), number, name, None)
-            context.advance(LAUNCH)
-            self.router.links[number] = self.link
-        if ready and not context.ready:
-            context.advance(GREET)
-        context.python_version = tuple(version)
-        context.marshal_version = values.version_for(context.python_version)
-        context.executable, context.pid = executable, pid
+        with self.viewing:
+            context = self.known.get(number)
+            if context is None or context.error is not None:
+                context = self.known[number] = Attached(cast('Owner', self), number, name, None)
+                context.advance(LAUNCH)
+                self.router.links[number] = self.link
+            if ready and not context.ready:
+                context.advance(GREET)
+            context.python_version = tuple(version)
+            context.marshal_version = values.version_for(context.python_version)
+            context.executable, context.pid = executable, pid
+            if self.gone:
+                self.end_views()
         return context
+
+    def end_views(self) -> None:
+        """The other program is gone, and what it told of its contexts is no more. Whoever has the lock."""
+        self.router.links.clear()
+        for context in self.known.values():
+            context.advance(END, context.lost('the program that has it is gone'))
 
     def close(self) -> None:
         """
@@ -231,10 +244,10 @@ class Attachment(Names):
 
     def lost(self, link: Any, reason: str) -> None:
         """The other program is gone."""
-        self.router.links.clear()
+        with self.viewing:
+            self.gone = True
+            self.end_views()
         self.loop.finish(self.greeted)
-        for context in list(self.known.values()):
-            context.advance(END, context.lost('the program that has it is gone'))
         for handle, asked in list(self.router.asked.items()):
             self.router.answer(asked[0], handle, DEAD, b'')
 

@@ -79,7 +79,7 @@ class Commands:
         """
         from econtext.controller.commands import running
         kept = on_line is None if capture is None else capture
-        request = running.Request(argv, check, kept, input, env, cwd, timeout, text, extend_env)
+        request = running.Request(argv, check, kept, input, env, extend_env, cwd, timeout, text)
         return running.run(self, request, on_line)
 
     @overload
@@ -117,4 +117,4 @@ class Commands:
                     print(line.stream, line)
         """
         from econtext.controller.commands import running
-        return running.RunLines(self, running.Request(argv, check, capture, input, env, cwd, timeout, text, extend_env))
+        return running.RunLines(self, running.Request(argv, check, capture, input, env, extend_env, cwd, timeout, text))

@@ -49,8 +49,8 @@ class Request:
     """What run() is asked for, checked."""
 
     def __init__(
-        self, argv: Any, check: bool, capture: bool, input: Any, env: Any, cwd: Any, timeout: Any, text: bool,
-        extend_env: bool = False,
+        self, argv: Any, check: bool, capture: bool, input: Any, env: Any, extend_env: bool, cwd: Any, timeout: Any,
+        text: bool,
     ) -> None:
         self.argv: Any = argv
         self.check: bool = bool(check)
@@ -180,16 +180,19 @@ class Command:
                 return
             except ValueError as error:
                 raise self.nonsense(str(error)) from None
-            yield self.check(data)
+            piece = self.check(data)
+            if piece is not None:
+                yield piece
 
-    def check(self, data: Any) -> tuple[bytes, bytes]:
-        """Return what came through the channel as a tag and bytes, or raise CorruptStream."""
+    def check(self, data: Any) -> tuple[bytes, bytes] | None:
+        """Return a message as a tag and bytes, None for the one that it has started; or raise CorruptStream."""
         if not isinstance(data, (bytes, str)):
             raise self.nonsense('a message that is no bytes')
         raw = as_bytes(data)
         if raw == there.STARTED and self.request.timeout is not None and self.deadline is None:
             self.deadline = time.monotonic() + min(self.request.timeout, LONGEST)
-        elif raw[:1] not in STREAMS:
+            return None
+        if raw[:1] not in STREAMS:
             raise self.nonsense('output of no kind')
         return raw[:1], raw[1:]
 
@@ -285,8 +288,6 @@ class Listening:
 
     def hear(self, tag: bytes, data: bytes) -> Iterator[Any]:
         """Take a piece of the output; yield the lines that end in it."""
-        if tag == there.STARTED:
-            return
         if self.request.capture:
             self.kept[tag].append(data)
         if self.splitters:

@@ -25,13 +25,17 @@ from typing import Any, BinaryIO
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.files.answers import here, nonsense, taken
 from econtext.controller.files.interfaces import Answer, Home, Port
-from econtext.controller.files.progress import Bar, Callback, Reporter
-from econtext.core import receiving, sending, transfer
+from econtext.controller.files.progress import Bar, Callback, Listener, Reporter
+from econtext.core import receiving, sending
+from econtext.core import within as inside
 from econtext.core.labels import seen
-from econtext.core.transfer import Broken, Nonsense, as_bytes
+from econtext.core.transfer import Broken, Nonsense, Watch, as_bytes
 
 WINDOW = 1 << 23    # bytes on their way: what 80 MB/s need over a link of 100 ms
 PATIENCE = 5.0      # seconds for the other end to clean up
+# Held while both ends of a transfer between two contexts are submitted: a context that carries out one call after the
+# other begins with the same transfer as the other context does, so that no two of them wait for each other.
+IN_ORDER = threading.Lock()
 COMPARE = ('time', 'content', 'always')
 SYMLINKS = ('keep', 'follow', 'skip')
 
@@ -95,14 +99,14 @@ class Options:
             'resume': self.resume, 'durable': self.durable,
         }
 
-    def reporter(self, title: str, size: int = 0) -> tuple[Reporter | None, Callable[[], None]]:
+    def reporter(self, title: str, size: int | None = 0) -> tuple[Reporter | None, Callable[[], None]]:
         """Return what counts for the progress that is asked for, and what ends it."""
         if not self.progress:
             return None, nothing
         if self.progress is True:
             bar = Bar(title)
-            return Reporter(bar, size), bar.stop
-        return Reporter(self.progress, size), nothing
+            return Reporter(bar, size, title), bar.stop
+        return Reporter(self.progress, size, title), nothing
 
 
 def nothing() -> None:
@@ -165,12 +169,13 @@ def put(home: Home, local: Any, remote: Any, options: Options) -> Copied:
     target, _, into = remote_name(remote)
     file: Any = None
     source, name = b'', None
-    size = 0
+    size: int | None = 0
     if isinstance(local, (bytes, bytearray, memoryview)):
         size = memoryview(local).nbytes
         file = io.BytesIO(local)
-    elif hasattr(local, 'read'):
+    elif hasattr(local, 'read') and not isinstance(local, os.PathLike):
         file = check_reader(local)
+        size = size_of(file)
     else:
         source, name, _ = local_name(local)
         if name is None:
@@ -286,6 +291,19 @@ def check_reader(file: Any) -> BinaryIO:
     return file  # type: ignore[no-any-return]
 
 
+def size_of(file: Any) -> int | None:
+    """Return how many bytes a file has from where it stands, None if it cannot say."""
+    try:
+        if not file.seekable():
+            return None
+        at: int = file.tell()
+        end: int = file.seek(0, os.SEEK_END)
+        file.seek(at)
+        return max(end - at, 0)
+    except (AttributeError, OSError, TypeError, ValueError):
+        return None
+
+
 def check_writer(file: Any) -> BinaryIO:
     if isinstance(file, io.TextIOBase):
         raise TypeError("a file to be written must be opened for bytes, as by open(path, 'wb')")
@@ -294,19 +312,24 @@ def check_writer(file: Any) -> BinaryIO:
 
 def between(home: Home, source: Any, other: Home, target: Any, options: Options) -> Copied:
     """Copy `source` of the context `home` to `target` of the context `other`."""
+    if home is other:
+        return within(home, source, target, options)
     path, name, _ = remote_name(source)
     place, _, into = remote_name(target)
     far = options.for_receiver(name, into, True)
     watch, stop = options.reporter(os.fsdecode(name or path))
     try:
         out, back = home.channel(window=WINDOW), other.channel(window=WINDOW)
-        receives = other.submit(receiving.receive, back, place, far)
-        sends = home.submit(sending.send, out, path, options.for_sender())
+        with IN_ORDER:
+            receives = other.submit(receiving.receive, back, place, far)
+            sends = home.submit(sending.send, out, path, options.for_sender())
         with ending(out, sends, back, receives):
-            answers = threading.Thread(target=hand_on, args=(Near(other, back), Near(home, out)), daemon=True)
+            listener = Listener(watch or Watch())
+            answers = threading.Thread(
+                target=hand_on, args=(Near(other, back), Near(home, out), listener.received), daemon=True)
             answers.start()
             try:
-                hand_on(Near(home, out), Near(other, back), watch)
+                hand_on(Near(home, out), Near(other, back), listener.sent)
                 # Whoever failed tells why; the other has only heard that it is over.
                 sent = sends.result()
                 if sent[:1] not in (('done',), ('broken',)):
@@ -324,14 +347,50 @@ def between(home: Home, source: Any, other: Home, target: Any, options: Options)
         stop()
 
 
-def hand_on(one: Near, other: Near, watch: Reporter | None = None) -> None:
+def within(home: Home, source: Any, target: Any, options: Options) -> Copied:
+    """Copy `source` of a context to `target` in the same one, by one call."""
+    path, name, _ = remote_name(source)
+    place, _, into = remote_name(target)
+    watch, stop = options.reporter(os.fsdecode(name or path))
+    try:
+        channel = home.channel(window=WINDOW)
+        future = home.submit(
+            inside.copy_within, channel, path, place, options.for_sender(),
+            options.for_receiver(name, into, True))
+        with ending(channel, future):
+            while True:
+                try:
+                    far = channel.get()
+                except (EOFError, EcontextError):
+                    break
+                except ValueError as error:
+                    raise nonsense(home, str(error)) from None
+                if watch is not None and not watch.hear(far):
+                    raise nonsense(home, 'a progress of no kind')
+            answers = future.result()
+        if type(answers) is not tuple or len(answers) != 2:
+            raise nonsense(home, 'an answer of no kind')
+        sent, received = answers
+        if sent[:1] not in (('done',), ('broken',)):
+            taken(home, sent)
+        done = taken(home, received)
+        left_out = taken(home, sent)
+        if watch is not None:
+            if isinstance(done, dict) and type(done.get('bytes')) is int:
+                watch.bytes = max(watch.bytes, done['bytes'])
+            watch.end()
+        return copied(home, done, left_out)
+    finally:
+        stop()
+
+
+def hand_on(one: Near, other: Near, listen: Callable[[bytes], None]) -> None:
     """Hand what comes from one channel to the other, until it ends."""
     try:
         while True:
             data = one.get()
+            listen(data)
             other.send(data)
-            if watch is not None and data[:1] == transfer.CHUNK:
-                watch.moved(len(data) - 1)
     except (Broken, EcontextError):
         one.channel.close()
         other.channel.close()

@@ -40,7 +40,8 @@ class Files:
         A file is written beside its place, checked, and renamed into it: there is the old or the new one,
         whole, whatever fails.  `mode` is that of each file, by default what it has here; `times` keeps the
         times of change.  `owner` is True for the names that it has here, where that is allowed, or
-        ``'user:group'``; else files belong to the user of the context.  `symlinks` says whether those in a
+        ``'user:group'``; else new files belong to the user of the context, and a file that is replaced keeps its
+        owner where that is allowed.  `symlinks` says whether those in a
         folder are kept as they are, followed or skipped.  What is the same is not sent, as `compare`
         says: of the same size and ``'time'``, which is the default for folders, of the same ``'content'``,
         or ``'always'`` sent, the default for one file.  `delete` removes what the folder there has beside.
@@ -94,7 +95,8 @@ class Files:
 
         `path` is a path there; `mode`, `buffering`, `errors` and `newline` are as for the built-in function,
         and `encoding` is UTF-8 unless given.  What is read in order is read ahead; what is written is
-        written behind, and waited for by flush() and close(): an error shows there at the latest.
+        written behind, and waited for by flush() and close(): an error shows there at the latest.  Opening a
+        named pipe waits for nobody: a reader without a writer is at the end, a writer without a reader fails.
 
         Raises OSError as files here do, naming the context; ValueError or TypeError before anything is sent;
         what call() raises if the context is gone.

@@ -215,6 +215,12 @@ class RemotePath:
         mine, its = self.stat(), self._new(plain(self._home, other)).stat()
         return (mine.st_dev, mine.st_ino) == (its.st_dev, its.st_ino)
 
+    def _statuses(self) -> Iterator[tuple[RemotePath, os.stat_result, os.stat_result | None]]:
+        """Yield what is in the folder: paths, and what lstat() and stat() say of each, None where it leads nowhere."""
+        for name, own, behind in self._do('statuses', bytes(self)):
+            followed = None if behind is None else status(self._home, behind)
+            yield self / self._text(name), status(self._home, own), followed
+
     def iterdir(self) -> Iterator[RemotePath]:
         found = self._do('names', bytes(self))
         return iter([self / self._text(name) for name in found])
@@ -234,23 +240,28 @@ class RemotePath:
     def walk(
         self, top_down: bool = True, on_error: Any = None, follow_symlinks: bool = False,
     ) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
-        try:
-            found = self._do('statuses', bytes(self))
-        except OSError as error:
-            if on_error is not None:
-                on_error(error)
-            return
-        folders: list[str] = []
-        others: list[str] = []
-        for name, own, behind in found:
-            mode = (behind or own)[0] if follow_symlinks else own[0]
-            (folders if stat.S_ISDIR(mode) else others).append(self._text(name))
-        if top_down:
-            yield self, folders, others
-        for name in folders:
-            yield from (self / name).walk(top_down, on_error, follow_symlinks)
-        if not top_down:
-            yield self, folders, others
+        todo: list[RemotePath | tuple[RemotePath, list[str], list[str]]] = [self]
+        while todo:
+            path = todo.pop()
+            if isinstance(path, tuple):
+                yield path
+                continue
+            try:
+                found = path._do('statuses', bytes(path))
+            except OSError as error:
+                if on_error is not None:
+                    on_error(error)
+                continue
+            folders: list[str] = []
+            others: list[str] = []
+            for name, own, behind in found:
+                mode = (behind or own)[0] if follow_symlinks else own[0]
+                (folders if stat.S_ISDIR(mode) else others).append(path._text(name))
+            if top_down:
+                yield path, folders, others
+            else:
+                todo.append((path, folders, others))
+            todo.extend(path / name for name in reversed(folders))
 
     def open(
         self, mode: str = 'r', buffering: int = -1, encoding: str | None = None, errors: str | None = None,

@@ -9,15 +9,18 @@ Invariants:
 
 from __future__ import annotations
 
+import collections
 import importlib
 import os
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from econtext.controller.errors import EcontextError
-from econtext.core.transfer import Watch
+from econtext.core import transfer
+from econtext.core.transfer import Watch, as_bytes
 
 EVERY = 0.1     # seconds
 
@@ -51,34 +54,41 @@ class Progress:
 
 
 Callback = Callable[[Progress], object]
+Event = tuple[Callable[[Any], None], Any]   # what is heard, and of what
 
 
 class Reporter(Watch):
-    """Counts for a callback; `size` is the number of bytes, where it is known beforehand."""
+    """
+    Counts for a callback.
+
+    `size` is the number of bytes that the listing does not tell, None if nobody knows it; `path` stands for what
+    has no name.
+    """
     begun: float
     files: int
-    size: int
     told: float
     total: int
 
-    def __init__(self, callback: Callback, size: int = 0) -> None:
+    def __init__(self, callback: Callback, size: int | None = 0, path: str = '') -> None:
         self.callback = callback
-        self.total = self.size = size
+        self.endless: bool = size is None
+        self.total = size or 0
         self.bytes: int = 0
         self.files = 0
         self.complete: bool = False
-        self.path: str = ''
+        self.path: str = path
         self.begun = self.told = time.monotonic()
 
     def wanted(self, size: int) -> None:
         self.total += size
 
     def listed(self) -> None:
-        self.complete = True
+        self.complete = not self.endless
 
     def began(self, path: bytes) -> None:
         self.files += 1
-        self.path = os.fsdecode(path)
+        if path:
+            self.path = os.fsdecode(path)
 
     def moved(self, size: int) -> None:
         self.bytes += size
@@ -86,6 +96,18 @@ class Reporter(Watch):
         if now - self.told >= EVERY:
             self.told = now
             self.tell()
+
+    def hear(self, far: Any) -> bool:
+        """Pass on what a context says of a transfer within; return False for what makes no sense."""
+        if type(far) is not tuple or len(far) != 5 or any(type(each) is not int for each in far[1:4]):
+            return False
+        path = as_bytes(far[0]) if isinstance(far[0], (bytes, str)) else b''
+        if path:
+            self.path = os.fsdecode(path)
+        self.bytes, self.files, self.total = max(self.bytes, far[1]), max(self.files, far[2]), max(self.total, far[3])
+        self.complete = far[4] is True
+        self.tell()
+        return True
 
     def tell(self) -> None:
         self.callback(Progress(
@@ -97,6 +119,69 @@ class Reporter(Watch):
         self.complete = True
         self.total = self.bytes
         self.tell()
+
+
+class Listener:
+    """Hears what two contexts say to each other in a transfer, for whoever counts for a callback."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch: Watch = watch
+        # Names and sizes of what was listed, for each batch that is not served.
+        self.batches: collections.deque[list[tuple[bytes, int]]] = collections.deque()
+        self.answered: int = 0  # how many of them
+
+    def sent(self, data: bytes) -> None:
+        """A message of the sender goes by."""
+        for act, value in self.understood(self.of_sender, data):
+            act(value)
+
+    def received(self, data: bytes) -> None:
+        """A message of the receiver goes by; it is only counted, by another thread than that of the callback."""
+        for act, value in self.understood(self.of_receiver, data):
+            act(value)
+
+    def understood(self, read: Callable[[bytes], list[Event]], data: bytes) -> list[Event]:
+        try:
+            return read(data)
+        except (transfer.Nonsense, struct.error, UnicodeError, IndexError):
+            # Whoever gets the message says so.
+            self.watch = Watch()
+            return []
+
+    def of_sender(self, data: bytes) -> list[Event]:
+        kind = data[:1]
+        found: list[Event] = []
+        if kind == transfer.LIST:
+            if len(self.batches) > transfer.MANY:
+                raise transfer.Nonsense('more batches than were answered')
+            self.batches.append([(entry.name, entry.size) for entry in transfer.unpack_entries(data, 1)])
+        elif kind == transfer.CHUNK:
+            found.append((self.watch.moved, len(data) - 1))
+        elif kind == transfer.ZEROS:
+            found.append((self.watch.moved, struct.unpack(transfer.RUN, data[1:])[0]))
+        elif kind == transfer.BEGIN:
+            found.append((self.watch.began, self.batches[0][struct.unpack(transfer.START, data[1:])[0]][0]))
+        elif kind == transfer.SMALL:
+            at = 1
+            while at < len(data):
+                index, size, length = struct.unpack(transfer.PIECE, data[at:at + transfer.PIECE_SIZE])
+                at += transfer.PIECE_SIZE + size + length
+                found += [(self.watch.began, self.batches[0][index][0]), (self.watch.moved, size)]
+        elif kind == transfer.KEPT:
+            self.batches.popleft()
+            self.answered -= 1
+        return found
+
+    def of_receiver(self, data: bytes) -> list[Event]:
+        if data[:1] != transfer.NEED:
+            return []
+        batch = self.batches[self.answered]
+        self.answered += 1
+        _, needs = transfer.unpack_needs(data)
+        found: list[Event] = [(self.watch.wanted, max(batch[index][1] - offset, 0)) for index, offset, _ in needs]
+        if len(batch) < transfer.BATCH:
+            found.append((lambda _: self.watch.listed(), 0))
+        return found
 
 
 class Bar:

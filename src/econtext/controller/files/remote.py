@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import collections
 import io
+import os
 import threading
 import warnings
 from typing import Any
@@ -65,7 +66,16 @@ class RemoteFile(io.RawIOBase):
         self.rest: bytes = b''
         self.written: collections.deque[Answer] = collections.deque()
         raw = remote_name(path)[0]
-        self.number, size, self.can_seek = self.do('open', raw, flags, 0o666)
+        number = int.from_bytes(os.urandom(7), 'big')
+        try:
+            _, size, self.can_seek = self.do('open', raw, flags, 0o666, number)
+        except OSError:
+            raise
+        except BaseException:
+            # It may be open there, or about to be.
+            later(home, [('close', number)])
+            raise
+        self.number = number
         if self.appends:
             self.at = size
 
@@ -235,7 +245,7 @@ class RemoteFile(io.RawIOBase):
             super().close()
             if number and self.abandoned is not None:
                 todo = [*self.abandoned, ('close', number)]
-                threading.Thread(target=finish, args=(self.home, todo), name='econtext files', daemon=True).start()
+                later(self.home, todo)
             return
         self.ahead.clear()
         try:
@@ -269,6 +279,11 @@ class Random(io.BufferedRandom):
     def flush(self) -> None:
         super().flush()
         self.raw.flush()
+
+
+def later(home: Home, todo: list[tuple[Any, ...]]) -> None:
+    """Have a thread write and close what nobody waits for."""
+    threading.Thread(target=finish, args=(home, todo), name='econtext files', daemon=True).start()
 
 
 def finish(home: Home, todo: list[tuple[Any, ...]]) -> None:

@@ -160,7 +160,8 @@ class Reader:
         try:
             if isinstance(value, BaseException):
                 raise value
-            lines = list(listening.hear(*listening.command.check(value)))
+            piece = listening.command.check(value)
+            lines = list(listening.hear(*piece)) if piece is not None else []
         except Exception as error:
             self.open.pop(command.channel, None)
             # What it has heard of its context tells more.

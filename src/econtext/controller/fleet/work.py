@@ -63,32 +63,32 @@ class FleetWork:
     @overload
     def run(
         self: Hosts, argv: Argv, /, *, check: bool = False, capture: bool | None = None, input: Input = None,
-        env: Env = None, extend_env: bool = False, cwd: Word | None = None,
-        timeout: float | None = None, text: Literal[True] = True,
+        env: Env = None, extend_env: bool = False, cwd: Word | None = None, timeout: float | None = None,
+        text: Literal[True] = True,
         on_line: Callable[[Line], object] | None = None,
     ) -> Results[CompletedProcess[str]]: ...
     @overload
     def run(
         self: Hosts, argv: Argv, /, *, check: bool = False, capture: bool | None = None, input: Input = None,
-        env: Env = None, extend_env: bool = False, cwd: Word | None = None,
-        timeout: float | None = None, text: Literal[False],
+        env: Env = None, extend_env: bool = False, cwd: Word | None = None, timeout: float | None = None,
+        text: Literal[False],
         on_line: Callable[[BytesLine], object] | None = None,
     ) -> Results[CompletedProcess[bytes]]: ...
 
     def run(
         self: Hosts, argv: Argv, /, *, check: bool = False, capture: bool | None = None, input: Input = None,
-        env: Env = None, extend_env: bool = False, cwd: Word | None = None,
-        timeout: float | None = None, text: bool = True,
+        env: Env = None, extend_env: bool = False, cwd: Word | None = None, timeout: float | None = None,
+        text: bool = True,
         on_line: Callable[[Any], object] | None = None,
     ) -> Results[CompletedProcess[Any]]:
         """
         Run a command on each host; return the Results, each a ``subprocess.CompletedProcess``.
 
-        `argv`, `check`, `capture`, `input`, `env`, `extend_env`, `cwd`, `timeout` and `text` are as for Context.run().
-        An `input` that can be read once, a file or an iterable, is read whole before anything begins.
-        `on_line` is called with the lines of all hosts as they come, one at a time, in the thread that waits:
-        ``line.host`` is the host, ``line.stream`` is ``'stdout'`` or ``'stderr'``.  Until it returns the commands
-        wait where they write.
+        `argv`, `check`, `capture`, `input`, `env`, `extend_env`, `cwd`, `timeout` and `text` are as for
+        Context.run().  An `input` that can be read once, a file or an iterable, is read whole before
+        anything begins.  `on_line` is called with the lines of all hosts as they come, one at a time, in the
+        thread that waits: ``line.host`` is the host, ``line.stream`` is ``'stdout'`` or ``'stderr'``.  Until it
+        returns the commands wait where they write.
 
         What fails on a host is among the failures of the Results: ``subprocess.CalledProcessError`` with `check`,
         OSError for a program that cannot be used there, and so on.  Raises TypeError or ValueError for wrong
@@ -105,7 +105,7 @@ class FleetWork:
         from econtext.controller.fleet import running
 
         kept = on_line is None if capture is None else capture
-        request = one_host.Request(argv, check, kept, running.shared(input), env, cwd, timeout, text, extend_env)
+        request = one_host.Request(argv, check, kept, running.shared(input), env, extend_env, cwd, timeout, text)
         reader = running.Reader(request, self.work_options, running.check_callback(on_line))
         return carry_out(lambda: self.launch(reader.begin), reader.read_all)
 

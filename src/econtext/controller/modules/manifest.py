@@ -122,6 +122,7 @@ WITH_CALLS = full("""
     core.sending
     core.streams
     core.transfer
+    core.within
 """)
 
 # When a context asks for it.
