@@ -229,13 +229,52 @@ def tell(group, number):
         return sys.exc_info()[1].errno == errno.EPERM  # type: ignore[union-attr]
 
 
+def runs(group):
+    # type: (int) -> bool
+    """Tell whether a process of the group runs; one that has ended may wait long for its parent to see so."""
+    if not tell(group, 0):
+        return False
+    seen = False
+    for name in listed('/proc'):
+        if name.isdigit():
+            state, its = state_of(name)
+            if its == group and state not in 'ZX':
+                return True
+            seen = seen or int(name) == os.getpid()
+    return not seen
+
+
+def state_of(pid):
+    # type: (str) -> tuple[str, int]
+    """Return the state of a process and its group; of one that has ended 'X' and 0."""
+    try:
+        fd = os.open('/proc/%s/stat' % pid, os.O_RDONLY)
+        try:
+            data = os.read(fd, 4096).decode('latin-1')
+        finally:
+            os.close(fd)
+    except OSError:
+        return 'X', 0
+    # The name of a program, in brackets, may hold anything.
+    fields = data[data.rindex(')') + 1:].split()
+    return str(fields[0]), int(fields[2])
+
+
+def listed(folder):
+    # type: (str) -> list[str]
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
 def end_all():
     # type: () -> None
     """This process ends: no command of it stays."""
     for number in signal.SIGTERM, signal.SIGKILL:
         groups = [group for group in list(GROUPS) if tell(group, number)]
         deadline = now() + LAST
-        while number == signal.SIGTERM and now() < deadline and [each for each in groups if tell(each, 0)]:
+        while number == signal.SIGTERM and now() < deadline and [each for each in groups if runs(each)]:
             time.sleep(0.02)
 
 
@@ -254,6 +293,7 @@ class Running(object):
         self.poller = select.poll()  # type: select.poll
         for fd in self.tags:
             self.poller.register(fd, select.POLLIN)
+        self.pause = 0.0002  # type: float  # seconds between looks at a command that has closed its output
         # Whether nobody follows it any more; and its group was told to end.
         self.over = False  # type: bool
         self.told = False  # type: bool
@@ -327,7 +367,8 @@ class Running(object):
         """Send what there is within `pause` seconds; tell whether there was any."""
         if not self.tags:
             # The command has closed its output, and goes on.
-            time.sleep(min(pause, 0.01))
+            time.sleep(min(pause, self.pause))
+            self.pause = min(2 * self.pause, 0.01)
             return False
         try:
             found = self.poller.poll(pause * 1000)
@@ -388,10 +429,9 @@ class Running(object):
             tell(group, signal.SIGCONT)
         deadline = now() + GRACE
         pause = 0.001
-        while tell(group, 0) and now() < deadline:
+        while now() < deadline and not (self.reap() and not runs(group)):
             if self.ends_here():
                 deadline = min(deadline, now() + LAST)
-            self.reap()
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
         tell(group, signal.SIGKILL)

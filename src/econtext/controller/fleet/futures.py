@@ -145,7 +145,7 @@ def outcome_of(done: concurrent.futures.Future[Any]) -> tuple[Any, BaseException
     Nothing is waited for, nor is anything else run: futures of calls, when asked, see to what was printed before.
     """
     if isinstance(done, CallFuture):
-        return done.outcome()
+        return done._outcome()
     try:
         error = done.exception(0)
         return (None, error) if error is not None else (done.result(0), None)

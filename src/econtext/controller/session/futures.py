@@ -176,7 +176,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
             self._opened = True
             self._compute = None
 
-    def outcome(self) -> tuple[Any, BaseException | None]:
+    def _outcome(self) -> tuple[Any, BaseException | None]:
         """Return value and exception of a call that is over; waits for nothing, not for what was printed before."""
         self._open()
         return self._result, self._exception
