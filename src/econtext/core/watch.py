@@ -70,18 +70,13 @@ class Pulse(object):
         `stirred` are the descriptors on which something happened.
         """
         self.due = now + self.interval
-        alive = self.link.fd in stirred or self.link.out in stirred
-        for fd in self.link.fd, self.link.out:
-            stirred.pop(fd, None)
-        if getattr(self.link, 'paused', False):
-            # We do not listen, for the way on is full.  The question shows that we are here.
-            alive = True
-            ask()
-        if alive:
-            self.misses = 0
-            return True
+        # We may not listen, for the way on is full.  The question then shows that we are here.
+        paused = getattr(self.link, 'paused', False)
         self.misses += 1
-        if self.misses <= MISSES:
+        for fd in self.link.fd, self.link.out:
+            if stirred.pop(fd, paused):
+                self.misses = 0
+        if paused or 0 < self.misses <= MISSES:
             ask()
         return self.misses <= MISSES
 
@@ -157,8 +152,7 @@ class Watch(object):
         pause = self.seldom
         if self.running:
             self.arm()
-            pause = self.often
-        elif self.armed:
+        if self.running or self.armed:
             pause = self.often
         try:
             events = self.loop.poller.poll(pause)
@@ -210,8 +204,6 @@ class Watch(object):
     def before(self):
         # type: () -> None
         """A call begins."""
-        if not self.limit:
-            return
         now = clock()
         if not 0 <= now - self.set_at < self.again or not self.armed:
             self.set_at = now

@@ -204,7 +204,7 @@ class FleetExecutor(concurrent.futures.Executor):
         """Send a job. The crew."""
         future = job.future
         if not (future.may_begin() or future.running()) or future.given_up:
-            self.post_over(job, member, None, job.error or concurrent.futures.CancelledError())
+            self.post_over(job, member, None, job.failure or concurrent.futures.CancelledError())
             return
         future.host = member.host.name
         call = job.begin(context)
@@ -218,7 +218,7 @@ class FleetExecutor(concurrent.futures.Executor):
     def over(self, job: Job, member: Member, value: Any, error: BaseException | None) -> None:
         """An attempt at a job has ended."""
         job.member = None
-        job.error = error
+        job.failure = error
         again = isinstance(error, ContextLost) and job.retries > 0 and not self.pool.closed
         if again and not job.future.given_up and not job.future.done():
             job.retries -= 1
@@ -231,7 +231,7 @@ class FleetExecutor(concurrent.futures.Executor):
     def interrupted(self, job: Job) -> None:
         """A job was interrupted that had begun once: if it is at no host, nothing more comes of it."""
         if job.member is None:
-            job.future.settle(None, job.error or concurrent.futures.CancelledError())
+            job.future.settle(None, job.failure or concurrent.futures.CancelledError())
 
     def left_at(self, members: Iterable[Member]) -> list[concurrent.futures.Future[Any]]:
         """Return the futures of what has not ended at any of `members`, or below, or could be begun nowhere else."""
