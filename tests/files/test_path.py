@@ -30,6 +30,8 @@ def test_files(broker: econtext.Broker, python: pythons.Interpreter, tmp_path: P
     assert file.read_text() == 'Grüße\n'
     assert file.read_bytes() == 'Grüße\n'.encode()
     assert file.stat().st_size == 8
+    when = (tmp_path / 'a' / 'x.txt').stat().st_mtime_ns // 10000 * 10000 + 5000
+    os.utime(tmp_path / 'a' / 'x.txt', ns=(when, when))
     assert file.stat().st_mtime_ns // 10000 == (tmp_path / 'a' / 'x.txt').stat().st_mtime_ns // 10000
     assert file.exists()
     assert file.is_file()
