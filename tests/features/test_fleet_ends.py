@@ -544,7 +544,7 @@ def test_ctrl_c_at_the_end_of_the_block_closes_the_fleet(broker: econtext.Broker
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=strike)
-    with pytest.raises(KeyboardInterrupt), broker.fleet(['a'], connector='local') as fleet:
+    with pytest.raises(KeyboardInterrupt), broker.fleet(['a'], connector='local') as fleet:  # noqa: PT012 -- the block's end is struck
         futures = fleet.submit(fleets.hold, str(tmp_path))
         thread.start()
     thread.join()

@@ -46,7 +46,7 @@ class Job:
         #: Where it is; None while it is in line.
         self.member: Member | None = None
         #: Why its last attempt failed.
-        self.error: BaseException | None = None
+        self.failure: BaseException | None = None
 
 
 class FleetExecutor(concurrent.futures.Executor):
