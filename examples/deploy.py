@@ -1,10 +1,9 @@
 """
-Deploy to many hosts, a few at a time; stop when a batch fails.
+Deploy to many hosts, a few at a time; stop at the first failure.
 
     python examples/deploy.py FOLDER VERSION [HOST …]
 """
 
-import concurrent.futures
 import os
 import sys
 
@@ -29,21 +28,15 @@ def deploy(folder, version):
 
 
 def main(broker, folder, version, hosts):
-    contexts = [broker.ssh(host) for host in hosts] or [broker.local()]
-    for start in range(0, len(contexts), BATCH):
-        batch = contexts[start : start + BATCH]
-        futures = {context.options(timeout=60).submit(deploy, folder, version): context for context in batch}
-        failed = 0
-        for future in concurrent.futures.as_completed(futures):
-            name = futures[future].name
-            try:
-                print('%s: %s -> %s' % (name, future.result() or 'nothing', version))
-            except econtext.EcontextError as error:
-                failed += 1
-                print('%s: %s' % (name, str(error).splitlines()[0]))
-        if failed:
-            left = len(contexts) - start - len(batch)
-            return '%d failed; %d hosts were left as they are' % (failed, left)
+    fleet = broker.fleet(hosts) if hosts else broker.fleet(['here'], connector='local')
+    rolling = fleet.options(batch=BATCH, stop_after=1, timeout=60)
+    results = rolling.call(deploy, folder, version)
+    for host, before in results.successes.items():
+        print('%s: %s -> %s' % (host, before or 'nothing', version))
+    for host, error in results.failures.items():
+        print('%s: %s' % (host, str(error).splitlines()[0]))
+    if results.failures:
+        return '%d failed; %d hosts were left as they are' % (len(results.failures), len(results.skipped))
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import socket
@@ -193,14 +194,19 @@ def test_facts(start: Start, host: str) -> None:
 
 def test_deploy(start: Start, host: str, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    assert finish(start('deploy.py', str(tmp_path), '1'))[0] == 'local.1: nothing -> 1\n'
+    assert finish(start('deploy.py', str(tmp_path), '1'))[0] == 'here: nothing -> 1\n'
     output, _ = finish(start('deploy.py', str(tmp_path), '2', host))
     assert output == f'{host}: 1 -> 2\n'
     process = start('deploy.py', str(tmp_path / 'none'), '3', *['lab-one', 'lab-two', 'lab-three', 'lab-four'])
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert errors == '2 failed; 2 hosts were left as they are\n'
-    assert sorted(line.partition(':')[0] for line in output.splitlines()) == ['lab-one', 'lab-two']
+    # The second of the first batch may have begun by then, or not.
+    told = re.fullmatch(r'([12]) failed; ([23]) hosts were left as they are\n', errors)
+    assert told, errors
+    assert int(told[1]) + int(told[2]) == 4
+    names = {line.partition(':')[0] for line in output.splitlines()}
+    assert len(names) == int(told[1])
+    assert names <= {'lab-one', 'lab-two'}
     assert 'No such file or directory' in output
 
 
