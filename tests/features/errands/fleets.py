@@ -74,3 +74,35 @@ def hold_stream(folder):
                 yield
     finally:
         open(name + '.ended', 'w').close()
+
+
+def fail_once_begun(folder):
+    """Leave a file of this process, and fail."""
+    open(os.path.join(folder, '%d.begun' % os.getpid()), 'w').close()
+    raise ValueError('a bad version')
+
+
+def lone_value(folder):
+    """Yield a value that the program cannot decode where this runs first, numbers for ever elsewhere."""
+    try:
+        os.mkdir(os.path.join(folder, 'first'))
+    except OSError:
+        for each in endless(folder):
+            yield each
+        return
+    import econtext
+
+    class Unknown(object):
+        pass
+
+    Unknown.__name__ = Unknown.__qualname__ = 'Unknown'
+    globals()['Unknown'] = Unknown
+    econtext.register(Unknown, reduce=lambda value: (1,), restore=lambda number: Unknown())
+    yield 'before'
+    yield Unknown()
+    yield 'behind'
+
+
+def take(data, path):
+    """Take `data`, and run until `path` is there."""
+    return wait_for(path)

@@ -19,7 +19,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller.errors import ContextLost
+from econtext.controller.errors import ContextLost, internal_error
 from econtext.controller.fleet.futures import HostFuture, outcome_of
 from econtext.controller.fleet.members import attempt_all
 from econtext.controller.fleet.schedule import DONE, FAILED, SKIPPED, Schedule, Steps
@@ -82,14 +82,14 @@ class FanOut:
             self.take(self.schedule.finished(name, how))
         except BaseException as error:
             # It is not known any more who is next.
-            self.broke(error)
+            self.broke(internal_error('a fleet went on', error))
             raise
 
     def broke(self, error: BaseException) -> None:
         """We have a defect: fail all."""
         for future in self.futures.values():
-            future.interrupt()
-        for future in self.futures.values():
+            if future.running():
+                future.interrupt()
             future.settle(None, error)
         self.pool.over(self)
 

@@ -192,7 +192,7 @@ class Pool:
             self.tell(member, error)
             return
         self.line.append(member)
-        self.admit()
+        self.post(self.admit, self.line_broke)
 
     def admit(self) -> None:
         """Begin to connect those in line, as far as there is room."""
@@ -204,12 +204,13 @@ class Pool:
                 # They were told why elsewhere.
                 member.state, member.wanted_by = AWAY, []
                 continue
-            self.connect(member)
+            member.attempt += 1
+            member.serial += 1
+            self.connecting[member] = member.serial
+            self.post(functools.partial(self.connect, member, member.serial), functools.partial(self.broke, member))
 
-    def connect(self, member: Member) -> None:
-        member.attempt += 1
-        member.serial += 1
-        self.connecting[member] = serial = member.serial
+    def connect(self, member: Member, serial: int) -> None:
+        """Begin one attempt."""
         failed = functools.partial(self.connected, member, serial)
         origin = self.origin if member.parent is None else member.parent.context
         if origin is None:
@@ -244,7 +245,8 @@ class Pool:
             del self.connecting[member]
         if serial == member.serial and member.state == CONNECTING:
             self.attempted(member, plain(member, error))
-        self.admit()
+        if self.line:
+            self.post(self.admit, self.line_broke)
 
     def attempted(self, member: Member, error: Exception | None) -> None:
         if error is None:
@@ -265,8 +267,19 @@ class Pool:
         """A defect of ours stood in the way of `member`."""
         self.connecting.pop(member, None)
         member.serial += 1
-        self.tell(member, plain(member, error) or closed(member))
-        self.admit()
+        member.state, member.context = AWAY, None
+        wanted_by, member.wanted_by = member.wanted_by, []
+        for who in wanted_by:
+            self.post(functools.partial(who.broke, error))
+        if self.line:
+            self.post(self.admit, self.line_broke)
+
+    def line_broke(self, error: BaseException) -> None:
+        """A defect of ours stood in the way of all that are in line."""
+        line = list(self.line)
+        self.line.clear()
+        for member in line:
+            self.broke(member, error)
 
     def tell(self, member: Member, error: Exception | None) -> None:
         """Tell whoever wants `member` what has come of it."""
