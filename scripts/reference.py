@@ -33,7 +33,7 @@ from econtext.controller.connect import (  # noqa: E402
     users,
 )
 from econtext.controller.files.methods import Files  # noqa: E402
-from econtext.controller.fleet.work import FleetWork
+from econtext.controller.fleet.work import FleetWork  # noqa: E402
 from econtext.controller.session import callbacks, calls  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'reference.md'
