@@ -33,6 +33,7 @@ from econtext.controller.connect import (  # noqa: E402
     users,
 )
 from econtext.controller.files.methods import Files  # noqa: E402
+from econtext.controller.fleet.work import FleetWork  # noqa: E402
 from econtext.controller.session import callbacks, calls  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'reference.md'
@@ -86,6 +87,7 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (econtext.Fleet, 'econtext.Fleet',
      ('call', 'submit', 'map', 'stream', 'filter', 'options', 'connect_all', 'context', 'executor',
       'shutdown', 'close')),
+    (FleetWork, 'Commands and files: methods of Fleet', ('run', 'put', 'get')),
     (econtext.Results, 'econtext.Results', ('raise_for_failures',)),
     (econtext.Futures, 'econtext.Futures', ('as_completed', 'results', 'interrupt')),
     (econtext.HostFuture, 'econtext.HostFuture', ('interrupt',)),

@@ -544,7 +544,9 @@ def test_ctrl_c_at_the_end_of_the_block_closes_the_fleet(broker: econtext.Broker
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=strike)
-    with pytest.raises(KeyboardInterrupt), broker.fleet(['a'], connector='local') as fleet:  # noqa: PT012 -- the block's end is struck
+    with pytest.raises(KeyboardInterrupt), broker.fleet(  # noqa: PT012 -- what the block does is the test
+        ['a'], connector='local'
+    ) as fleet:
         futures = fleet.submit(fleets.hold, str(tmp_path))
         thread.start()
     thread.join()

@@ -153,7 +153,8 @@ class FleetWork:
         `local` is a folder, in which each host gets a folder of its name: ``get('/etc/hosts', 'copies')`` makes
         ``copies/web1/hosts``.  Or a path with ``{host}`` in it, which stands for that name: ``'copies/{host}.txt'``; or
         a mapping from the name of each host to its path.  Folders that are missing are made.  In a path a ``/``
-        or ``%`` of the name of a host is written as in a URL.  The others are as for Context.get(), and as for put().
+        or ``%`` of the name of a host is written as in a URL.  `remote`, `mode`, `times`, `owner`, `symlinks`,
+        `compare`, `delete`, `resume` and `durable` are as for Context.get(); the limit of hosts is that of put().
 
         What fails on a host is among the failures of the Results.  Raises ValueError where two hosts would be
         copied to one path, and for a mapping that lacks a host; TypeError for a file object, before anything begins.
