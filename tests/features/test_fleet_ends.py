@@ -382,7 +382,7 @@ def test_a_stream_that_an_exception_leaves_ends_its_functions(local: econtext.Fl
             eventually(lambda: list(tmp_path.glob('*.begun')), WAIT)
             next(stream)
     assert list(stream) == []
-    eventually(lambda: len(list(tmp_path.glob('*.ended'))) == len(list(tmp_path.glob('*.begun'))), WAIT)
+    eventually(lambda: fleets.all_ended(str(tmp_path)), WAIT)
     assert within(lambda: local.call(os.getpid)).raise_for_failures()
 
 
@@ -533,7 +533,7 @@ def test_ctrl_c_right_behind_the_begin_interrupts_what_was_begun(
     assert len(begun) == 1
     for future in begun[0].values():
         eventually(future.done, WAIT)
-    eventually(lambda: len(list(tmp_path.glob('*.begun'))) == len(list(tmp_path.glob('*.ended'))), WAIT)
+    eventually(lambda: fleets.all_ended(str(tmp_path)), WAIT)
     monkeypatch.undo()
     assert within(lambda: local.call(os.getpid)).raise_for_failures()
 

@@ -7,12 +7,29 @@ import time
 def hold(folder):
     """Run until interrupted; leave a file when that has come."""
     name = os.path.join(folder, '%d' % os.getpid())
-    open(name + '.begun', 'w').close()
     try:
+        open(name + '.begun', 'w').close()
         while True:
             time.sleep(0.01)
     finally:
         open(name + '.ended', 'w').close()
+
+
+def all_ended(folder):
+    """Have all ended that have begun?"""
+    names = os.listdir(folder)
+    return not [name for name in names if name.endswith('.begun') and name[:-6] + '.ended' not in names]
+
+
+def meet(folder, count):
+    """Wait until so many of these run, itself included; return how many, or fewer if they do not come."""
+    open(os.path.join(folder, '%d.here' % os.getpid()), 'w').close()
+    end = time.time() + 30
+    here = 0
+    while here < count and time.time() < end:
+        time.sleep(0.01)
+        here = len([name for name in os.listdir(folder) if name.endswith('.here')])
+    return here
 
 
 def overlap(folder, seconds):
@@ -66,8 +83,8 @@ def wait_for(path):
 
 def hold_stream(folder):
     name = os.path.join(folder, '%d' % os.getpid())
-    open(name + '.begun', 'w').close()
     try:
+        open(name + '.begun', 'w').close()
         while True:
             time.sleep(0.01)
             if folder is None:

@@ -192,3 +192,6 @@ def test_an_inventory_of_ansible(tmp_path: Path) -> None:
     program.write_text('#!/bin/sh\necho no\n')
     with pytest.raises(econtext.EcontextError, match='no JSON'):
         econtext.inventory.ansible(program=str(program))
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTED.replace('2222', '{{ port }}')}\nEND\n")
+    with pytest.raises(econtext.EcontextError, match='web1: ansible_port is no number.*templates'):
+        econtext.inventory.ansible(program=str(program))

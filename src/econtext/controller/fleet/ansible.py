@@ -111,7 +111,7 @@ def host_of(name: str, groups: list[str], variables: Mapping[str, Any]) -> Host:
     if connector is None:
         options = {option: variables[variable] for variable, option in SSH if variable in variables}
         if 'port' in options:
-            options['port'] = int(options['port'])
+            options['port'] = port_of(name, options['port'])
         if 'password' in options:
             options['password'] = Secret(str(options['password']))
     elif connector in ('docker', 'podman') and 'ansible_host' in variables:
@@ -120,3 +120,12 @@ def host_of(name: str, groups: list[str], variables: Mapping[str, Any]) -> Host:
     if python and python not in DISCOVERED:
         options['python'] = python
     return Host(name, options, connector, tuple(groups), variables)
+
+
+def port_of(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise EcontextError(
+            f'{harmless_lines(name)}: ansible_port is no number, but {seen(value)}: write the number itself, since '
+            'ansible-inventory --list resolves no templates') from None
