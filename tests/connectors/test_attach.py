@@ -19,7 +19,7 @@ import pytest
 
 import econtext
 from econtext.controller.attach import server
-from lab import eventually, pythons, require
+from lab import eventually, open_to_all, pythons, require
 from lab.accounts import Accounts
 
 SRC = str(pathlib.Path(econtext.__file__).parents[1])
@@ -209,8 +209,7 @@ def test_others_do_not_get_in(
     broker: econtext.Broker, path: str, tmp_path: pathlib.Path, accounts: Accounts, caplog: pytest.LogCaptureFixture
 ) -> None:
     require('accounts')
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_to_all(tmp_path)
     broker.listen(path)
     os.chmod(path, 0o666)
     code = f'import socket; s = socket.socket(socket.AF_UNIX); s.connect({path!r}); print(s.recv(100))'

@@ -16,6 +16,7 @@ import pytest
 import econtext
 from econtext.core import files, folders, receiving, transfer
 from econtext.core.transfer import DIR, FILE, LEAVE, Entry
+from lab import open_to_all
 
 SUM = transfer.SUMS['sha256']
 CONTENT = b'what was sent'
@@ -333,13 +334,6 @@ class Unrooted:
     def __exit__(self, *_: object) -> None:
         os.seteuid(0)
         os.setegid(0)
-
-
-def open_to_all(folder: Path) -> None:
-    """Let other users reach a folder of this test."""
-    for parent in folder, *folder.parents:
-        if 'pytest-' in str(parent):
-            parent.chmod(parent.stat().st_mode | 0o055)
 
 
 @AS_ROOT

@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 T = TypeVar('T')
@@ -92,6 +94,15 @@ def require(*components: str) -> None:
         reason = missing(component)
         if reason is not None:
             unavailable(reason)
+
+
+def open_to_all(folder: Path) -> None:
+    """Let other users reach `folder`, which lies somewhere in the folder for temporary files."""
+    root = Path(tempfile.gettempdir())
+    for each in folder, *folder.parents:
+        if each == root or root not in each.parents:
+            break
+        each.chmod(each.stat().st_mode | 0o055)
 
 
 def eventually(predicate: Callable[[], T], seconds: float = 10.0, what: str = '') -> T:

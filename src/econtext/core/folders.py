@@ -72,7 +72,7 @@ class Folder(object):
     def __init__(self, path, fd, which):
         # type: (bytes, Any, tuple[int, int]) -> None
         self.path = path    # empty for the current directory
-        self.fd = fd
+        self.fd = fd  # type: Any
         self.which = which
         self.place = None   # type: Any     # whatever stands for it elsewhere
 

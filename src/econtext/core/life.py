@@ -157,7 +157,7 @@ class Life(object):
     def __init__(self, child, settings):
         # type: (Child, dict[str, Any]) -> None
         self.settings = settings
-        self.pid = os.getpid()
+        self.pid = os.getpid()  # type: int
         self.preamble = child.preamble  # type: bytes
         self.loop = child.loop  # type: Loop
         self.router = child.router  # type: Router

@@ -25,6 +25,7 @@ Pure, but for the checksums of files.  Fetched with the first transfer; runs in 
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 import errno
@@ -215,7 +216,8 @@ def repeated(function):
     return repeat
 
 
-read, write = os.read, os.write
+read = os.read  # type: Callable[[int, int], bytes]
+write = os.write  # type: Callable[[int, Any], int]
 if sys.version_info < (3, 5):
     # From then on they go on by themselves.
     read, write = repeated(os.read), repeated(os.write)

@@ -12,6 +12,7 @@ Fetched with the first such transfer.  The receiver runs in the thread of the ca
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 import threading
@@ -32,8 +33,8 @@ class Pipe(object):
     def __init__(self):
         # type: () -> None
         self.messages = []  # type: list[bytes]
-        self.changed = threading.Condition()
-        self.closed = False
+        self.changed = threading.Condition()  # type: threading.Condition
+        self.closed = False  # type: bool
         # Its name until Python 2.6 is another.
         self.wake = getattr(self.changed, 'notify_all', None) or self.changed.notifyAll     # type: Any
 
@@ -78,8 +79,8 @@ class Ends(object):
 
     def __init__(self, out, back):
         # type: (Pipe, Pipe) -> None
-        self.send = out.put
-        self.get = back.take
+        self.send = out.put  # type: Callable[[bytes], None]
+        self.get = back.take  # type: Callable[[], bytes]
 
 
 class Told(transfer.Watch):
@@ -89,10 +90,12 @@ class Told(transfer.Watch):
         # type: (Any) -> None
         self.channel = channel
         self.far = transfer.Far(channel)     # type: Any
-        self.path = EMPTY
-        self.bytes = self.files = self.total = 0
-        self.complete = False
-        self.when = time.time()
+        self.path = EMPTY  # type: bytes
+        self.bytes = 0  # type: int
+        self.files = 0  # type: int
+        self.total = 0  # type: int
+        self.complete = False  # type: bool
+        self.when = time.time()  # type: float
 
     def wanted(self, size):
         # type: (int) -> None

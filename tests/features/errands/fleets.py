@@ -106,6 +106,7 @@ def lone_value(folder):
     except OSError:
         for each in endless(folder):
             yield each
+            time.sleep(0.01)
         return
     import econtext
 

@@ -193,5 +193,5 @@ def test_an_inventory_of_ansible(tmp_path: Path) -> None:
     with pytest.raises(econtext.EcontextError, match='no JSON'):
         econtext.inventory.ansible(program=str(program))
     program.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTED.replace('2222', '{{ port }}')}\nEND\n")
-    with pytest.raises(econtext.EcontextError, match='web1: ansible_port is no number.*templates'):
+    with pytest.raises(econtext.EcontextError, match=r'web1: ansible_port is no number.*templates'):
         econtext.inventory.ansible(program=str(program))

@@ -105,7 +105,8 @@ class Attachment(Names):
         self.names: dict[Any, tuple[str, str]] = {}
         self.known: dict[int, Attached] = {}
         # Held while a context is looked up, made, or moved on; was the link lost?
-        self.viewing, self.gone = threading.RLock(), False
+        self.viewing: threading.RLock = threading.RLock()
+        self.gone: bool = False
         self.closed = self.disowned = False
         self.callbacks = self
         self.greeting: tuple[Any, ...] = ()

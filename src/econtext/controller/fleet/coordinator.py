@@ -40,7 +40,7 @@ class Alarm:
 
     def __init__(self, action: Action, failed: Failed | None) -> None:
         self.action: Action | None = action
-        self.failed = failed
+        self.failed: Failed | None = failed
 
 
 class Coordinator:

@@ -111,8 +111,8 @@ class HostTask:
     __slots__ = ('future', 'has_place', 'lost_before', 'member', 'sending', 'work')
 
     def __init__(self, work: FanOut, member: Member) -> None:
-        self.work = work
-        self.member = member
+        self.work: FanOut = work
+        self.member: Member = member
         self.future: HostFuture[Any] = HostFuture(member.host.name, work.pool.callbacks)
         self.has_place: bool = False
         #: Does the crew, or the call, have it?

@@ -241,7 +241,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         work = FanOut(self.pool, list(self._members.values()), operation, schedule, occupies)
         display = display_of(options.progress, schedule.counts)
         work.start()
-        return Futures(work.futures, display)
+        return Futures(work.futures, display, options.grace)
 
     def _calling(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Operation:
         """Return what calls `function` at each; `args` is a list, or a function that returns one for a host."""

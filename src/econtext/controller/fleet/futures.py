@@ -163,8 +163,11 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
 
     __reduce_ex__: Callable[..., Any] = stays
 
-    def __init__(self, futures: Mapping[str, HostFuture[T]], display: Display | None = None) -> None:
+    def __init__(
+        self, futures: Mapping[str, HostFuture[T]], display: Display | None = None, grace: float = GRACE
+    ) -> None:
         self._futures = dict(futures)
+        self._grace = grace
         self.display = display
 
     def __repr__(self) -> str:
@@ -255,11 +258,11 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
                         f'{left} of {len(self)} hosts did not end within {timeout:g} s: '
                         'give them more time with timeout=, or interrupt() them') from None
 
-    def interrupt(self, grace: float = GRACE) -> None:
+    def interrupt(self, grace: float | None = None) -> None:
         """
         Stop all that is not over: cancel what was not sent, interrupt what runs.
 
-        `grace` is as for Future.interrupt(). Returns at once. Raises nothing.
+        `grace` is as for Future.interrupt(), by default that of the fleet's options. Returns at once. Raises nothing.
 
         Example::
 
@@ -269,7 +272,7 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
         """
         # The last first: none of those before is begun meanwhile for nothing.
         for future in reversed(list(self._futures.values())):
-            future.interrupt(grace)
+            future.interrupt(self._grace if grace is None else grace)
         if self.display is not None:
             self.display.finish()
 

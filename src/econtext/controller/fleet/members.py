@@ -121,7 +121,7 @@ class Pool:
         self.connect_retries = connect_retries
         self.retry_delay = retry_delay
         self.coordinator: Coordinator = Coordinator('econtext fleet')
-        self.post = self.coordinator.post
+        self.post: Callable[..., None] = self.coordinator.post
         self.crew: Crew = Crew(self.coordinator)
         self.callbacks: Callbacks = Callbacks(self.coordinator)
         self.connecting: dict[Member, int] = {}

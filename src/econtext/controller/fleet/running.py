@@ -78,7 +78,7 @@ class HostCommand(concurrent.futures.Future[Any]):
         self.host = host
         self.seat = seat
         self.listening = listening
-        self.channel = cast('Channel', listening.command.channel)
+        self.channel: Channel = cast('Channel', listening.command.channel)
         #: Was all of its output read?
         self.heard: bool = False
 

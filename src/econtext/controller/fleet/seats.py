@@ -18,6 +18,7 @@ from econtext.controller.errors import EcontextError
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
+    from econtext.controller.session.calls import Options
     from econtext.controller.session.channels import Channel
     from econtext.controller.session.futures import Future
 
@@ -26,9 +27,9 @@ class Seat:
     """What commands and files need of a context, for one piece of work."""
 
     def __init__(self, context: Context, timeout: float | None, grace: float) -> None:
-        self.name = context.name
+        self.name: str = context.name
         self.context = context
-        self.options = context.options(timeout=timeout, grace=grace)
+        self.options: Options = context.options(timeout=timeout, grace=grace)
         self.lock: threading.Lock = threading.Lock()
         self.opened: list[Channel] = []
         self.sent: list[Future[Any]] = []
