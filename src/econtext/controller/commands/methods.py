@@ -9,9 +9,9 @@ from typing import IO, TYPE_CHECKING, Any, Literal, overload
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
-    from econtext.controller.commands.interfaces import Home
     from econtext.controller.commands.lines import BytesLine, Line
     from econtext.controller.commands.running import RunLines
+    from econtext.controller.session.contract import Home
 
     Word = str | bytes | os.PathLike[str]
     Argv = str | os.PathLike[str] | Sequence[Word]

@@ -15,7 +15,7 @@ import os
 from typing import Any
 
 from econtext.controller.errors import ContextLost, CorruptStream
-from econtext.controller.files.interfaces import Home
+from econtext.controller.session.contract import Home
 from econtext.controller.text import harmless
 from econtext.core.transfer import as_bytes
 

@@ -24,8 +24,8 @@ from typing import Any, BinaryIO
 
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.files.answers import here, nonsense, taken
-from econtext.controller.files.interfaces import Answer, Home, Port
 from econtext.controller.files.progress import Bar, Callback, Listener, Reporter
+from econtext.controller.session.contract import Answer, Home, Port
 from econtext.core import receiving, sending
 from econtext.core import within as inside
 from econtext.core.labels import seen

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from econtext.controller.files.copying import Copied
-    from econtext.controller.files.interfaces import Home
     from econtext.controller.files.paths import RemotePath
     from econtext.controller.files.progress import Callback
+    from econtext.controller.session.contract import Home
 
     Local = str | os.PathLike[str]
     Remote = str | os.PathLike[str]

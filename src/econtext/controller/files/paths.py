@@ -24,7 +24,7 @@ from typing import Any
 from econtext.controller.errors import stays
 from econtext.controller.files import remote
 from econtext.controller.files.answers import nonsense, taken
-from econtext.controller.files.interfaces import Home
+from econtext.controller.session.contract import Home
 from econtext.controller.text import harmless
 from econtext.core import files
 from econtext.core.labels import seen

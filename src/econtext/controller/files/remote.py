@@ -26,7 +26,7 @@ from typing import Any
 
 from econtext.controller.files.answers import nonsense, taken
 from econtext.controller.files.copying import remote_name
-from econtext.controller.files.interfaces import Answer, Home
+from econtext.controller.session.contract import Answer, Home
 from econtext.core import files
 from econtext.core.labels import seen
 from econtext.core.transfer import as_bytes

@@ -1,4 +1,4 @@
-"""What files need of a context: a protocol, which ``Context`` fits without being known here."""
+"""What commands and files need of a context: protocols, which ``Context`` fits without being known here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Answer(Protocol):
 
 
 class Home(Protocol):
-    """A context that has files."""
+    """A context that runs commands and has files."""
 
     @property
     def name(self) -> str: ...
