@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from econtext.controller.connect.options import GIL_LIMIT
 from econtext.controller.errors import EcontextError
+from econtext.controller.session.calls import Call
 from econtext.controller.session.cancellation import label
+from econtext.controller.session.channels import Holding
+from econtext.controller.session.futures import Future
 from econtext.core.watch import MISSES
 
 if TYPE_CHECKING:
@@ -95,13 +98,22 @@ def while_running(context: Peer) -> str:
     """Say which function ran; the first of those that have no answer, for they run in order."""
     for who, answer in list(context.broker.router.asked.values()):
         if who == context.id:
-            waits: Any = getattr(answer, '__self__', None)
-            waits = getattr(getattr(waits, 'answer', None), '__self__', waits)
-            function = getattr(waits, 'function', None)
+            function = function_of(answer)
             if function is not None:
                 several = ' (or another call, for several ran)' if context.threads > 1 else ''
                 return f' while {label(function)} ran{several}'
     return ''
+
+
+def function_of(answer: object) -> object:
+    """Return the function whose call is given `answer`; None for what is no call."""
+    waits = getattr(answer, '__self__', None)
+    if isinstance(waits, Holding):
+        # It has channels, and lets go of them first.
+        waits = getattr(waits.answer, '__self__', None)
+    if isinstance(waits, Call):
+        return waits.function
+    return waits._function if isinstance(waits, Future) else None
 
 
 def of_silence(context: Peer, interval: Any) -> Callable[[], EcontextError]:
