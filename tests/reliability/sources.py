@@ -1,4 +1,5 @@
 """What streams are made of."""
+import os
 import time
 
 
@@ -39,6 +40,17 @@ def then_wait(path):
         time.sleep(1000)
     finally:
         note(path)
+
+
+def cleaned_by_a_program(path):
+    """Yield for ever; clean up slowly, by a program."""
+    try:
+        while 1:
+            yield 'one'
+    finally:
+        time.sleep(0.3)
+        if os.system('sleep 0.3') == 0:
+            note(path)
 
 
 def then_resist(path):

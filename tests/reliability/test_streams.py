@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import gc
 import logging
 import os
@@ -48,6 +49,20 @@ def test_leaving_early_ends_the_function(
     assert context.options(timeout=20).call(abs, -1) == 1
     assert path.read_text() == 'ended'
     assert list(stream) == []
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+def test_cleanup_that_the_end_of_the_channel_began_is_not_interrupted(
+    broker: econtext.Broker, python: pythons.Interpreter, tmp_path: Path, threads: int
+) -> None:
+    context = broker.local(python=python, threads=threads)
+    path = tmp_path / 'ended'
+    for _ in range(5):
+        with context.stream(sources.cleaned_by_a_program, str(path)) as stream:
+            assert next(stream) == 'one'
+        assert concurrent.futures.wait([stream.future], 20).not_done == set()
+        assert path.read_text() == 'ended'
+        path.unlink()
 
 
 def test_who_does_not_read_stops_the_function(broker: econtext.Broker) -> None:

@@ -14,6 +14,7 @@ entered by the main thread.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
     from typing import Any
 
@@ -26,6 +27,10 @@ try:
     import _signal as signal
 except ImportError:
     import signal
+try:
+    from _thread import allocate_lock
+except ImportError:
+    from thread import allocate_lock
 
 PAUSE = 0.0005      # seconds between looks; it grows
 LONGEST = 0.02
@@ -36,10 +41,14 @@ WAITING = [('econtext.core.' + module, name) for module in ('loop', 'watch')
 WAITING.append(('econtext.core.older', 'stand'))
 # Here stands a call of what is not written in Python, such as time.sleep, and here one of an iterator.
 WAITING.append(('econtext.core.supervisor', 'perform'))
-WAITING.append(('econtext.core.streams', 'pour'))
+WAITING.extend([('econtext.core.streams', 'begin'), ('econtext.core.streams', 'hand_out')])
 # Where there is no other thread to be had, the main one tells all to end, and is then called away.
 WAITING.append(('econtext.core.life', 'fade'))
 WAITING.append(('econtext.core.ending', 'sleep'))
+# What this function calls cleans up already.
+CLEANUP = 'econtext.core.streams', 'clean_up'
+# Held while an interruption tells programs to end: cleanup waits for that, and then starts its own.
+TELLING = allocate_lock()  # type: LockType
 # Modules of the standard library that keep a process which heeds no signal, the object, its descriptor.
 HELPERS = (
     ('multiprocessing.resource_tracker', '_resource_tracker', '_fd'),
@@ -92,7 +101,17 @@ def may_leave(frame):
     # type: (Any) -> bool
     """May an exception be raised in `frame`?"""
     name = str(frame.f_globals.get('__name__'))
-    return name[:9] != 'econtext.' or (name, frame.f_code.co_name) in WAITING
+    return (name[:9] != 'econtext.' or (name, frame.f_code.co_name) in WAITING) and not cleans_up(frame)
+
+
+def cleans_up(frame):
+    # type: (Any) -> bool
+    """Does `frame` belong to the cleanup of a stream?"""
+    while frame:
+        if (frame.f_globals.get('__name__'), frame.f_code.co_name) == CLEANUP:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def leave(life):

@@ -11,7 +11,8 @@ Invariants:
 
 * Nothing is raised inside of econtext, where it could leave a lock held: the
   signal is sent again until the thread is in the application's code, or waits.
-* It is raised once for each interruption, and not in what already ends.  A function that returns in that moment
+* It is raised once for each interruption, and not in what already ends: the programs that cleanup starts
+  are spared too.  A function that returns in that moment
   raises it too: what it waited for was ended.
 
 Sent ahead of the first INTERRUPT.  ``strike`` runs in a thread of its own,
@@ -28,7 +29,7 @@ import signal
 import sys
 import time
 
-from econtext.core.ending import may_leave, tell_others
+from econtext.core.ending import TELLING, cleans_up, may_leave, tell_others
 
 PAUSE = 0.0005      # seconds until the signal is sent again; it grows
 LONGEST = 0.05
@@ -62,11 +63,13 @@ def strike(supervisor, call):
     """Interrupt `call`, unless it has ended meanwhile."""
     aim = supervisor.aim = supervisor.aim or Aim(supervisor)
     thread = supervisor.running.get(call)
+    if thread is None:
+        return
     if thread == supervisor.main:
         # Before its programs end: it may return as soon as they have.
         aim.calls[call] = True
     if len(supervisor.running) == 1:
-        tell_others()
+        tell_programs(thread)
     if thread != supervisor.main:
         strike_thread(supervisor, call, thread, aim.error)
         return
@@ -79,6 +82,17 @@ def strike(supervisor, call):
         time.sleep(pause)
         pause = min(2 * pause, LONGEST)
     aim.calls.pop(call, None)
+
+
+def tell_programs(thread):
+    # type: (Any) -> None
+    """Tell the programs to end that the call in `thread` has started, but not those of its cleanup."""
+    TELLING.acquire()
+    try:
+        if not cleans_up(frame_of(thread)):
+            tell_others()
+    finally:
+        TELLING.release()
 
 
 def strike_thread(supervisor, call, thread, error):
@@ -95,9 +109,15 @@ def strike_thread(supervisor, call, thread, error):
     pause = PAUSE
     while supervisor.running.get(call) == thread:
         # Between the look and the exception that thread cannot run.
-        frame = getattr(sys, '_current_frames', dict)().get(thread)
+        frame = frame_of(thread)
         if frame and may_leave(frame):
             raise_in(number(thread), ctypes.py_object(error))
             return
         time.sleep(pause)
         pause = min(2 * pause, LONGEST)
+
+
+def frame_of(thread):
+    # type: (Any) -> Any
+    """Return where a thread stands; None where this Python cannot tell."""
+    return getattr(sys, '_current_frames', dict)().get(thread)
