@@ -185,9 +185,10 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         ``'10%'``, or a list of these, whose last holds for the rest.  `stop_after` is a number or share of
         hosts: once as many have failed, it is begun on no other, and these are skipped.
 
-        `progress` shows how many hosts connect, run, are done and have failed, while somebody waits for them:
-        True on the standard error, as a bar by the package rich on a terminal and as plain lines elsewhere, a
-        function by being called with each Progress, False nothing.
+        `progress` shows how many hosts connect, are ready, run, are done and have failed, how many end a second
+        and how long the rest will take, while somebody waits for them: True on the standard error, as a bar by
+        the package rich on a terminal, as plain lines elsewhere, or in the cell of a notebook; a function by
+        being called with each Progress; False nothing.
 
         Raises ValueError or TypeError for what makes no sense, EcontextError if rich is wanted and missing.
 
