@@ -30,7 +30,7 @@ from econtext.controller.connect.options import ConnectRequest
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.lifecycle import CLOSING, LAST, Lifecycle
-from econtext.controller.modules import manifest, packer
+from econtext.controller.modules import built, manifest
 from econtext.controller.modules.repository import Modules, pack_units
 from econtext.controller.protocol import messages, values
 from econtext.controller.protocol.names import Names
@@ -100,7 +100,7 @@ class Broker(Names, Lifecycle, Allows):
     ) -> None:
         super().__init__()
         self.modules: Modules = Modules(forward, installed, allow_modules, deny_modules)
-        self.preamble: bytes = packer.preamble(manifest.PREAMBLE)
+        self.preamble: bytes = built.preamble(manifest.PREAMBLE)
         self.loop: ControllerLoop = ControllerLoop()
         self.router: ControllerRouter = ControllerRouter(self)
         self.names: dict[Any, tuple[str, str]] = {}
