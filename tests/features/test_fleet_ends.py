@@ -480,11 +480,22 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_work_under_way_needs_no_new_thread(
     local: econtext.Fleet, tmp_path: Path, no_threads: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coordinator, 'IDLE', 0.01)
+    monkeypatch.setattr(coordinator, 'IDLE', 0.0)
     eventually(lambda: local.pool.coordinator.thread is None, WAIT)
     futures = local.submit(fleets.wait_for, str(tmp_path / 'go'))
     eventually(lambda: all(future.running() for future in futures.values()), WAIT)
-    time.sleep(0.1)     # beyond IDLE
+    stays = threading.Event()
+    wait = local.pool.coordinator.changed.wait
+
+    def waiting(timeout: float | None = None) -> bool:
+        if timeout is None:
+            stays.set()
+        return wait(timeout)
+
+    monkeypatch.setattr(local.pool.coordinator.changed, 'wait', waiting)
+    # Once this is done its thread would end, were it not held.
+    local.pool.coordinator.post(lambda: None)
+    assert stays.wait(WAIT)
     no_threads()
     (tmp_path / 'go').touch()
     assert futures.results(WAIT).raise_for_failures()

@@ -25,6 +25,7 @@ from econtext.controller.tree import Tree
 
 if TYPE_CHECKING:
     from econtext.controller.fleet.fleet import Fleet
+    from econtext.controller.fleet.relays import Relays
     from econtext.controller.fleet.requests import Connector
     from econtext.controller.fleet.sources import Hosts
     from econtext.controller.session.callbacks import Allowed
@@ -66,7 +67,7 @@ class Broker(Connectors[Context], Allows):
 
     def fleet(
         self, hosts: Hosts, *, connector: Connector = 'ssh', connect_limit: int = 64, connect_retries: int = 0,
-        retry_delay: float = 1.0, **options: Any,
+        retry_delay: float = 1.0, relays: Relays = None, **options: Any,
     ) -> Fleet:
         """
         Return a fleet: many hosts, on which the same is done.
@@ -82,6 +83,12 @@ class Broker(Connectors[Context], Allows):
         `connect_retries` times, the first time after `retry_delay` seconds, then after twice as long
         each time, a minute at most.
 
+        `relays` are contexts through which the hosts are reached, so that this program has few descriptors and
+        processes of its own: a number of processes of this machine that run the programs of `connector`; or
+        hosts, as for `hosts`, which are connected as those are and connect the others in turn; or contexts, or
+        a fleet.  The hosts are spread evenly.  Those of a relay that was lost are connected through the
+        others when there is work for them.
+
         Returns at once.  Raises TypeError or ValueError for options that make no sense, and for hosts
         that are none; that one could not be connected is among the failures of its results.
 
@@ -95,7 +102,7 @@ class Broker(Connectors[Context], Allows):
 
         made = fleet.make(
             self, sources.hosts_from(hosts), self._tree.name_of, connector, connect_limit, connect_retries, retry_delay,
-            options)
+            relays, options)
         self._tree.pools.add(made.pool)
         return made
 

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from econtext.controller.errors import EcontextError
 from econtext.controller.frames import Frames
 from econtext.controller.lifecycle import CLOSING, LAST, AttachedPrograms, Lifecycle
-from econtext.controller.modules import manifest, packer
+from econtext.controller.modules import built, manifest
 from econtext.controller.modules.repository import Modules
 from econtext.controller.protocol.names import Names
 from econtext.controller.runtime import signals
@@ -53,7 +53,7 @@ class Tree(Names, Lifecycle):
     def __init__(self, modules: Modules) -> None:
         super().__init__()
         self.modules: Modules = modules
-        self.preamble: bytes = packer.preamble(manifest.PREAMBLE)
+        self.preamble: bytes = built.preamble(manifest.PREAMBLE)
         self.loop: ControllerLoop = ControllerLoop()
         self.router: ControllerRouter = ControllerRouter(self)
         self.names: dict[Any, tuple[str, str]] = {}
