@@ -25,3 +25,19 @@ def fork_and_exit():
         finally:
             os._exit(0)
     return os.waitpid(pid, 0)[1]
+
+
+def start_slowly(path):
+    """Have each command that starts here note its process, and wait before anything knows of that process."""
+    import subprocess
+    begin = subprocess.Popen.__init__
+
+    def start(self, *args, **kwargs):
+        begin(self, *args, **kwargs)
+        if kwargs.get('stdout') == subprocess.PIPE:
+            file = open(path, 'w')  # noqa: SIM115 -- Python 2.4 has no with
+            file.write('%d\n' % self.pid)
+            file.close()
+            time.sleep(1)
+
+    subprocess.Popen.__init__ = start

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import leaving
 import pytest
 
 import econtext
+from econtext.core import running
 from lab import pythons
 
 
@@ -429,6 +431,25 @@ with econtext.Broker() as broker:
     except KeyboardInterrupt:
         print('interrupted', web.run('echo next').stdout, flush=True)
 '''
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+def test_an_interruption_while_a_command_starts_ends_the_command(
+    broker: econtext.Broker, python: pythons.Interpreter, tmp_path: Path, threads: int
+) -> None:
+    web = broker.local(python=python, threads=threads)
+    note = tmp_path / 'pid'
+    web.call(leaving.start_slowly, str(note))
+    options = {'cwd': None, 'env': None, 'extend': False, 'input': False, 'timeout': None}
+    channel = web.channel()
+    # As a fleet has it, whose work was stopped.
+    future = web.submit(running.run, channel, [b'sleep', b'600'], options)
+    wait_until(lambda: note.exists() and note.read_text().endswith('\n'))
+    channel.close()
+    future.interrupt(20)
+    wait([future], 20)
+    wait_until(lambda: is_gone(int(note.read_text())))
+    assert web.call(abs, -1) == 1
 
 
 def test_ctrl_c_leaves_and_ends_the_command() -> None:

@@ -45,6 +45,11 @@ WAITING.extend([('econtext.core.streams', 'begin'), ('econtext.core.streams', 'h
 # Where there is no other thread to be had, the main one tells all to end, and is then called away.
 WAITING.append(('econtext.core.life', 'fade'))
 WAITING.append(('econtext.core.ending', 'sleep'))
+# The functions of econtext that run code of the application, and hold nothing meanwhile; and modules of such alone.
+ENTRIES = WAITING + [('econtext.core.importer', name) for name in ('exec_module', 'load_module')]
+ENTRIES.extend([('econtext.core.pull', name) for name in ('exec_module', 'load_module')])
+ENTRIES.append(('econtext.core.calls', 'find'))
+OPEN = ('econtext.core.named',)
 # What this function calls cleans up already.
 CLEANUP = 'econtext.core.streams', 'clean_up'
 # Held while an interruption tells programs to end: cleanup waits for that, and then starts its own.
@@ -99,9 +104,20 @@ def settle(life):
 
 def may_leave(frame):
     # type: (Any) -> bool
-    """May an exception be raised in `frame`?"""
-    name = str(frame.f_globals.get('__name__'))
-    return (name[:9] != 'econtext.' or (name, frame.f_code.co_name) in WAITING) and not cleans_up(frame)
+    """
+    May an exception be raised in `frame`?
+
+    Not in econtext, nor in what econtext calls for its own ends, such as ``subprocess`` for a command: both may
+    hold a lock, or a process that nothing else knows yet.
+    """
+    allowed = WAITING
+    while frame:
+        name = str(frame.f_globals.get('__name__'))
+        if name[:9] == 'econtext.':
+            return (name, frame.f_code.co_name) in allowed or (allowed is ENTRIES and name in OPEN)
+        allowed = ENTRIES
+        frame = frame.f_back
+    return True
 
 
 def cleans_up(frame):
