@@ -21,13 +21,13 @@ ROUNDS = 5, 1
 FILE = 4000     # bytes of a small file
 FOLDER = 100    # files in one folder
 ROWS = [
-    Row('a file of 1 GiB (quick: 256 MiB) to a server', "rate / scp's", 'put', 'x', '>= 1', ('scp', 'put'), high=True),
+    Row('a file of 1 GiB (quick: 64 MiB) to a server', "rate / scp's", 'put', 'x', '>= 1', ('scp', 'put'), high=True),
     Row('', "rate / rsync's", 'put', 'x', '>= 1', ('rsync', 'put'), high=True),
     Row('', 'rate', 'put', 'MB/s', high=True),
     Row('', "the same, on disk: rate / scp's", 'durable', 'x', '', ('scp', 'put'), high=True),
     Row('from a server', "rate / scp's", 'get', 'x', '>= 1', ('scp', 'get'), high=True),
     Row('', "rate / rsync's", 'get', 'x', '>= 1', ('rsync', 'get'), high=True),
-    Row('10,000 files of 4 kB (quick: 2,000) to a server', "rate / scp -r's", 'put_many', 'x', '>= 5',
+    Row('10,000 files of 4 kB (quick: 1,000) to a server', "rate / scp -r's", 'put_many', 'x', '>= 5',
         ('scp', 'put_many'), high=True),
     Row('', "rate / rsync -a's", 'put_many', 'x', '>= 1.5', ('rsync', 'put_many'), high=True),
     Row('', 'rate', 'put_many', '1/s', high=True),
@@ -40,8 +40,8 @@ ROWS = [
 
 
 def measure(contender: Any, size: str) -> dict[str, float]:
-    total = pick(size, 1 << 30, 1 << 28, 1 << 16)
-    count = pick(size, 10000, 2000, 20)
+    total = pick(size, 1 << 30, 1 << 26, 1 << 16)
+    count = pick(size, 10000, 1000, 20)
     ground = Path(contender.ground.folder)
     large, many, target = ground / 'large', ground / f'many-{count}', ground / 'target'
     make_file(large, total)

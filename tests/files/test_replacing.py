@@ -504,3 +504,35 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
                 except (transfer.Broken, transfer.Nonsense, OSError):
                     pass
                 assert len(os.listdir('/proc/self/fd')) == before
+
+
+@pytest.mark.usefixtures('descriptors')
+def test_what_comes_into_a_new_folder_meanwhile_gives_way_unless_it_is_a_folder(tmp_path: Path) -> None:
+    """Nobody looks into a folder that the transfer has just made."""
+    target = tmp_path / 'new'
+    entry = Entry(FILE, b'x', 0o644, len(CONTENT))
+    ends = [transfer.KEPT, listing(END), transfer.KEPT, transfer.END]
+    receive(target, listing(ROOT, entry), lambda: (target / 'x').write_bytes(b'another'), *file(1), *ends)
+    assert (target / 'x').read_bytes() == CONTENT
+    other = tmp_path / 'other'
+    for small in [small_file(1)], file(1):
+        with pytest.raises(IsADirectoryError):
+            receive(other, listing(ROOT, entry), lambda: (other / 'x').mkdir(), *small, *ends)
+        assert os.listdir(other) == ['x']
+        (other / 'x').rmdir()
+        other.rmdir()
+
+
+@pytest.mark.usefixtures('descriptors')
+def test_a_small_file_of_another_checksum_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / 'x').write_bytes(b'old')
+    with pytest.raises(OSError, match='checksum') as caught:
+        receive(tmp_path, listing(ROOT, Entry(FILE, b'x', 0o644, len(CONTENT)), END),
+                small_file(1, SUM(b'other').digest()), transfer.KEPT, transfer.END)
+    assert caught.value.errno == errno.EIO
+    assert (tmp_path / 'x').read_bytes() == b'old'
+    assert os.listdir(tmp_path) == ['x']
+
+
+def small_file(index: int, digest: bytes = SUM(CONTENT).digest()) -> bytes:
+    return transfer.SMALL + struct.pack(transfer.PIECE, index, len(CONTENT), len(digest)) + CONTENT + digest

@@ -73,7 +73,7 @@ class Draft(object):
         self.placed = False  # type: bool
 
     def write(self, data):
-        # type: (bytes) -> None
+        # type: (Any) -> None
         size = transfer.write(self.fd, data)
         while size < len(data):
             data = data[size:]

@@ -37,6 +37,7 @@ from econtext.core.drafts import (
     DRAFTS, SAFE_MODE, Draft, Owners, claim, discard, keep_owner, lasting_draft, mode_of_old, name_beside,
     name_to_resume, new_draft)
 from econtext.core.folders import DOT, Target, identity, open_folder, remove, replaced
+from econtext.core.parts import window
 from econtext.core.transfer import (
     BEGIN, BLOCK, CHUNK, DIR, END, EXACT, FILE, FINISH, GREETING, INDEX, KEPT, LEAVE, LINK, LIST, MANY, NOTHING,
     PIECE_SIZE, RUN, SMALL, STAYS, START, SUMS, VANISHED, ZEROS, Nonsense, check_name, close_in_time, failed, join,
@@ -537,14 +538,19 @@ class Receiver(object):
         # type: (bytes) -> None
         if self.now is None or len(data) > BLOCK + 1:
             raise Nonsense('bytes of no file')
-        data = data[1:]
-        self.count(len(data))
-        self.running.update(data)
-        self.write(data)
-        self.watch.moved(len(data))
+        size = len(data) - 1
+        self.count(size)
+        if self.file is not None:
+            # A stranger's file may keep what it is given.
+            content = data[1:]      # type: Any
+        else:
+            content = window(data)[1:]
+        self.running.update(content)
+        self.write(content)
+        self.watch.moved(size)
 
     def write(self, data):
-        # type: (bytes) -> None
+        # type: (Any) -> None
         if self.file is not None:
             self.file.write(data)
         else:
