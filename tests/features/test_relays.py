@@ -31,7 +31,7 @@ def relay_of(fleet: econtext.Fleet, host: str) -> econtext.Context:
 def kill(relay: econtext.Context) -> None:
     """Kill the process of `relay`, and wait until the loss is known."""
     os.kill(relay.pid, signal.SIGKILL)
-    eventually(lambda: relay.error is not None, WAIT)
+    eventually(lambda: relay._node.error is not None, WAIT)
 
 
 def script(path: Path, text: str) -> str:
@@ -76,7 +76,7 @@ def test_a_host_that_is_lost_alone_comes_back_by_the_same_relay(broker: econtext
 def test_no_more_relays_are_started_than_there_are_hosts(broker: econtext.Broker) -> None:
     fleet = broker.fleet(['a', 'b'], connector='local', relays=50)
     assert fleet.call(os.getpid).raise_for_failures()
-    assert len(broker.contexts) == 4
+    assert len(broker._tree.contexts) == 4
 
 
 def test_relays_are_hosts_connected_as_the_others(broker: econtext.Broker) -> None:
@@ -113,7 +113,7 @@ def test_relays_are_a_fleet(broker: econtext.Broker) -> None:
     fleet = broker.fleet(['a', 'b', 'c', 'd'], connector='local', relays=hubs)
     above = hubs.call(os.getpid)
     assert Counter(fleet.call(os.getppid).values()) == dict.fromkeys(above.values(), 2)
-    assert [hop.name for hop in fleet.context('a').route()] == ['relay.1', 'hub1', 'a']
+    assert [hop.name for hop in fleet.context('a')._node.route()] == ['relay.1', 'hub1', 'a']
     kill(hubs.context('hub1'))
     assert set(fleet.call(os.getppid).raise_for_failures().values()) == {above['hub2']}
     # The lowest level's relay goes, and with it all.
@@ -242,7 +242,7 @@ def test_the_relays_of_a_fleet_end_with_its_last_host(broker: econtext.Broker) -
     fleet[:2].close()
     assert fleet['c'].call(os.getpid).raise_for_failures()
     fleet['c'].close()
-    assert not broker.contexts
+    assert not broker._tree.contexts
     eventually(lambda: not any(os.path.exists(f'/proc/{pid}') for pid in pids), WAIT)
     assert all(isinstance(error, econtext.EcontextError) for error in fleet.call(os.getpid).failures.values())
 

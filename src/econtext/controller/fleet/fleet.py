@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from econtext.controller.connect import registry
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.errors import stays
 from econtext.controller.fleet.executor import FleetExecutor
@@ -69,7 +70,6 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
     __reduce_ex__: Callable[..., Any] = stays
     offered: tuple[str, ...] = (
-        *Connectors.offered,
         *('call', 'close', 'connect_all', 'context', 'executor', 'filter', 'get'),
         *('hosts', 'map', 'options', 'put', 'run', 'shutdown', 'stream', 'submit'),
     )
@@ -81,6 +81,9 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         self._names = tuple(self._members)
         self.check_function = check_function
         self.work_options = work_options
+
+    def __dir__(self) -> list[str]:
+        return sorted([*registry.ours(), 'connect', *self.offered])
 
     def __repr__(self) -> str:
         return f'<econtext.Fleet of {len(self)} hosts>'
@@ -223,7 +226,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
     # What each starts.
 
-    def start(self, request: ConnectRequest) -> Fleet:
+    def _start(self, request: ConnectRequest) -> Fleet:
         check(request)
         members = [
             Member(member.host, functools.partial(start_below, request), member, request.common.get('threads', 1))
@@ -231,7 +234,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         ]
         return Fleet(self.pool, members, self.check_function, self.work_options)
 
-    def prefix(self) -> str:
+    def _prefix(self) -> str:
         return ''
 
     # Work.
@@ -435,12 +438,12 @@ def check_limit(option: str, limit: int) -> None:
 
 
 def start_below(request: ConnectRequest, above: Any) -> Context:
-    context: Context = above.start(below(request, above))
+    context: Context = above._start(below(request, above))
     return context
 
 
 def start_from(request: ConnectRequest, origin: Any) -> Context:
-    context: Context = origin.start(request)
+    context: Context = origin._start(request)
     return context
 
 

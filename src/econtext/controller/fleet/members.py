@@ -116,7 +116,7 @@ class Member:
 
     def is_alive(self) -> bool:
         """Is it connected, as far as is known here?"""
-        return self.state == CONNECTED and self.context is not None and self.context.error is None
+        return self.state == CONNECTED and self.context is not None and self.context._node.error is None
 
     def is_closed(self) -> bool:
         """Is it closed, or one above it?"""
@@ -319,7 +319,7 @@ class Pool:
         if member.relay is not None and not ends:
             self.placement.avoid(member, member.relay)
             above = member.relay_context
-            if above is None or above.error is not None:
+            if above is None or above._node.error is not None:
                 # This was no attempt of the host's own.
                 member.attempt -= 1
                 self.prepare(member, error)
@@ -388,11 +388,11 @@ class Pool:
         if member.busy >= member.threads:
             return False
         context = member.context
-        if context is None or not context.backlog.is_full():
+        if context is None or not context._node.backlog.is_full():
             return True
         if not member.waits_for_room:
             member.waits_for_room = True
-            context.backlog.tell(lambda: self.post(functools.partial(self.found_room, member)))
+            context._node.backlog.tell(lambda: self.post(functools.partial(self.found_room, member)))
         return False
 
     def found_room(self, member: Member) -> None:

@@ -36,7 +36,7 @@ def contexts_in(relays: Any) -> tuple[list[Context], list[Any]]:
 
 def given(context: Context, origin: Any) -> Member:
     """Return `context`, of the application, as a relay of a fleet of `origin`."""
-    if context.broker is not origin:
+    if context._node.broker is not origin._tree:
         raise ValueError(f'relays= names {context.name}, which is a context of another broker')
     return Member(Host(context.name), lambda _: context, owned=False)
 
