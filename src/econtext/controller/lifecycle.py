@@ -12,6 +12,7 @@ Any thread may enter.
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import logging
 import sys
@@ -163,7 +164,8 @@ class Lifecycle:
                 self.send_bootstrap(context)
                 context.deferred = birth
                 return context
-            birth.begin()
+            if nearby or not self.begin_apart(context, birth):
+                birth.begin()
             # While the program starts.
             self.send_bootstrap(context)
             if context.same_python:
@@ -173,6 +175,25 @@ class Lifecycle:
             self.send_bootstrap(context)
         self.set_timer(context)
         return context
+
+    def begin_apart(self, context: Node, birth: children.Birth) -> bool:
+        """
+        Start the program of `context` in a thread of its own; return whether one is to be had.
+
+        Until the program runs the system holds up the thread that starts it: for 56 ms on busy processors.
+        """
+        def begin() -> None:
+            try:
+                birth.begin()
+            except BaseException as error:
+                self.stop(context, context.failed('ended', f'{type(error).__name__}: {labels.message(error)}'))
+                raise
+
+        try:
+            _thread.start_new_thread(begin, ())
+        except RuntimeError:
+            return False
+        return True
 
     def set_timer(self, context: Node) -> None:
         """From now on `context` has so long to become ready."""

@@ -188,12 +188,15 @@ def quote(word):
     """
     if word and not word.strip(PLAIN):
         return word
-    parts = []
-    for here, following in zip(word, word[1:] + "'"):
-        if here in "'!" or here == '\\' and following not in ALNUM:
-            here = "'\\" + here + "'"
-        parts.append(here)
-    return "'" + ''.join(parts) + "'"
+    # Not letter by letter: each start quotes the first stage.
+    parts = [part.replace("'", "'\\''").replace('!', "'\\!'") for part in word.split('\\')]
+    found = parts[0]
+    for part in parts[1:]:
+        if part[:1] and part[0] in ALNUM:
+            found += '\\' + part
+        else:
+            found += "'\\\\'" + part
+    return "'" + found + "'"
 
 
 def encoded(word):

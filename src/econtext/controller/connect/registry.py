@@ -13,6 +13,7 @@ Any thread may enter.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from types import ModuleType
@@ -52,9 +53,15 @@ def find(connector: str | ModuleType) -> ModuleType:
 
 def ours() -> list[str]:
     """Return the names of our own connectors."""
+    return list(names_in(tuple(connectors.__path__)))
+
+
+@functools.cache
+def names_in(folders: tuple[str, ...]) -> list[str]:
+    """Return the names of the modules in `folders`, which are looked at once: a fleet asks for each host."""
     import pkgutil
 
-    return sorted(module.name for module in pkgutil.iter_modules(connectors.__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(folders))
 
 
 def checked(module: ModuleType) -> ModuleType:

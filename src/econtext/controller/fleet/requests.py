@@ -10,6 +10,7 @@ Pure; any thread may enter.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -53,12 +54,17 @@ def request_for(host: Host, connector: str, options: Mapping[str, Any]) -> Conne
     method = getattr(Asked(), connector, None) if connector in registry.ours() else None
     if method is None:
         return check(Asked().connect(connector, **given))
-    first = next(iter(inspect.signature(method).parameters.values()))
-    words: list[Any] = []
-    if first.kind is first.POSITIONAL_OR_KEYWORD:
-        # The host's own address: its name, unless its options say another.
-        words = [given.pop(first.name, host.name)]
+    address = address_option(connector)
+    # The host's own address: its name, unless its options say another.
+    words = [given.pop(address, host.name)] if address else []
     return check(method(*words, **given))
+
+
+@functools.cache
+def address_option(connector: str) -> str:
+    """Return the name of the option that a connector of ours takes first, such as `hostname`; '' if it has none."""
+    first = next(iter(inspect.signature(getattr(Asked(), connector)).parameters.values()))
+    return first.name if first.kind is first.POSITIONAL_OR_KEYWORD else ''
 
 
 def below(request: ConnectRequest, above: Context) -> ConnectRequest:
