@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.controller.fleet.transfers import file_name, places_for
 from lab import eventually
 
 NAMES = ['a', 'b', 'c']
@@ -243,13 +242,3 @@ def test_no_two_hosts_are_copied_into_one_path(broker: econtext.Broker, tmp_path
     with pytest.raises(TypeError):
         fleet.get('log', io.BytesIO())  # type: ignore[arg-type]
     assert list(broker._tree.contexts) == []
-
-
-def test_names_of_hosts_are_names_of_files() -> None:
-    hosts = ['.', '..', 'a/b', 'a%2Fb', 'user@[::1]:22', 'grün', '~root', 'C:\\x', '%2E']
-    names = [file_name(host) for host in hosts]
-    assert len(set(names)) == len(hosts)
-    for name in names:
-        assert '/' not in name
-        assert name not in ('', '.', '..')
-    assert len(set(places_for(hosts, 'logs').values())) == len(hosts)
