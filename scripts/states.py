@@ -1,4 +1,4 @@
-"""Writes the diagram of the life of a context into docs/design/reliability.md, from its table.
+"""Writes the diagrams of the start and of the life of a context into docs/design/reliability.md, from their tables.
 
     python3 scripts/states.py
 
@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'src'))
 
 from econtext.controller.session import states  # noqa: E402 -- found through the line above
+from econtext.parent import start  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'design' / 'reliability.md'
-FIRST, LAST = '<!-- states: written by scripts/states.py -->', '<!-- states: end -->'
+#: The name of each diagram -> the module that has its table.
+TABLES: dict[str, Any] = {'start': start, 'states': states}
 
 
-def diagram() -> str:
-    """Return the moves as a diagram, and below it the events that change nothing."""
+def diagram(states: Any) -> str:
+    """Return the moves in the table of `states` as a diagram, and below it the events that change nothing."""
     lines = ['```mermaid', 'stateDiagram-v2', f'    [*] --> {states.NEW}']
     lines += [f'    {state} --> {to}: {event}' for (state, event), to in states.TABLE.items() if to != state]
     lines += ['```', '', '| state | events that change nothing |', '|---|---|']
@@ -32,10 +35,13 @@ def diagram() -> str:
 
 
 def page(text: str) -> str:
-    """Return the page with its diagram written anew."""
-    before, rest = text.split(FIRST)
-    after = rest.split(LAST)[1]
-    return f'{before}{FIRST}\n\n{diagram()}\n\n{LAST}{after}'
+    """Return the page with its diagrams written anew."""
+    for name, module in TABLES.items():
+        first, last = f'<!-- {name}: written by scripts/states.py -->', f'<!-- {name}: end -->'
+        before, rest = text.split(first)
+        after = rest.split(last)[1]
+        text = f'{before}{first}\n\n{diagram(module)}\n\n{last}{after}'
+    return text
 
 
 if __name__ == '__main__':

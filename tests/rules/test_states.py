@@ -1,10 +1,11 @@
-"""The life of a context is moved by one method, and the docs show its table."""
+"""The start and the life of a context are each moved by one method, and the docs show their tables."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,13 @@ CONTROLLER = ROOT / 'src' / 'econtext' / 'controller'
 KEPT = {'ready', 'error', '_state'}
 
 
-def writes(source: str) -> list[tuple[str, str]]:
+def writes(source: str, kept: Collection[str] = KEPT) -> list[tuple[str, str]]:
     """Return (function, attribute) for each assignment to what tells the state of a `context`, `child` or `self`."""
     return [
         (function.name, ast.unparse(node))
         for function in ast.walk(ast.parse(source)) if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in KEPT
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr in kept
     ]
 
 
@@ -34,6 +35,15 @@ def test_nobody_writes_the_state_of_a_context_but_the_context(path: Path) -> Non
         assert {function for function, _ in found} == {'__init__', 'advance'}
     else:
         assert [attribute for _, attribute in found if not attribute.startswith('self.')] == []
+
+
+def test_the_state_of_a_start_is_written_by_one_method() -> None:
+    for path in sorted((ROOT / 'src' / 'econtext').rglob('*.py')):
+        found = writes(path.read_text(encoding='utf-8'), {'state'})
+        if path.relative_to(ROOT / 'src' / 'econtext').as_posix() == 'parent/children.py':
+            assert {function for function, _ in found} == {'__init__', 'advance'}
+        else:
+            assert [attribute for _, attribute in found if attribute.startswith(('birth.', 'child.'))] == [], path
 
 
 def test_a_write_elsewhere_is_found() -> None:

@@ -11,6 +11,7 @@ Invariants:
 * A program that was started is waited for, whatever becomes of the child; one
   that does not end by itself is made to.  A child that has contexts below it has a second
   more for each level of them: it has to do the same.
+* Where a start is, `state` says; ``advance`` alone moves it, by the table of ``start``.
 
 A context's ``nursery`` and the controller's broker are *homes*: they
 have ``loop``, ``router``, ``preamble``, ``height()`` and ``attend()``.  A Birth is entered by the thread that
@@ -55,7 +56,7 @@ except ImportError:
 from econtext.core import bulk, undone
 from econtext.core.loop import TRANSIENT, Reader
 from econtext.core.wire import EMPTY, MARK, BadFrame
-from econtext.parent import command, process
+from econtext.parent import command, process, start
 from econtext.parent.handshake import Handshake
 
 REST = 0.1          # seconds of silence after which a terminal waits for us
@@ -92,8 +93,9 @@ class Birth(object):
         self.handshake = Handshake(
             MARK, connector.PROMPTS, connector.FAILURES, answers, lacking=lacking)  # type: Handshake
         self.process = None  # type: Any
-        self.ready = False  # type: bool
-        self.over = False  # type: bool
+        # Where it is in its start, see ``start``; only advance() writes it, under the lock.
+        self.state = start.NEW  # type: str
+        # The program is to end; begin() has done its part. Whoever brings the second has the end waited for.
         self.ending = False  # type: bool
         self.begun = False  # type: bool
         self.signum = None  # type: int | None
@@ -120,8 +122,9 @@ class Birth(object):
     def begin(self):
         # type: () -> None
         """Start the program, if nobody stopped it yet; what follows is reported."""
+        state = self.advance(start.LAUNCH)[1]
         try:
-            if not self.over:
+            if state == start.STARTING:
                 self.launch()
         finally:
             self.lock.acquire()
@@ -129,6 +132,17 @@ class Birth(object):
             self.lock.release()
             if late:
                 start_new_thread(self.bury, (self.signum,))
+
+    def advance(self, event):
+        # type: (str) -> tuple[str, str]
+        """Go on in the start; return the state before, and the state now. Whoever has not the lock."""
+        self.lock.acquire()
+        try:
+            before = self.state
+            self.state = start.transition(before, event)
+            return before, self.state
+        finally:
+            self.lock.release()
 
     def launch(self):
         # type: () -> None
@@ -211,7 +225,7 @@ class Birth(object):
         self.lock.acquire()
         try:
             self.heard += 1
-            if self.ready or self.over:
+            if self.state not in start.UNDECIDED:
                 events = []
                 if data and source != 'out':
                     self.report('said', source, data)
@@ -231,6 +245,7 @@ class Birth(object):
             # No other one: its lock is not held here.
             self.home.backlog.consider(self.sources[source], len(data))
         if ended:
+            self.advance(start.CLOSE)
             self.end(None)
 
     def obey(self, events):
@@ -242,7 +257,9 @@ class Birth(object):
             elif event[0] == 'ask':
                 self.report('ask', event[1], event[2])
             elif event[0] == 'ready':
-                self.ready = True
+                if self.advance(start.MARK)[1] != start.READY:
+                    # Another thread has stopped it meanwhile.
+                    return
                 self.link.receive = self.link.decode
                 self.judge = self.link.decoder.accepts  # type: Callable[..., bool]
                 bulk.accelerate(self.link, self.home.router, getattr(self.home, 'backlog', None), self.hear_out)
@@ -257,7 +274,7 @@ class Birth(object):
     def attend(self):
         # type: () -> None
         """See when the terminal rests at a question that no table knows."""
-        while not (self.handshake.done or self.over):
+        while not self.handshake.done and self.state in start.UNDECIDED:
             heard = self.heard
             time.sleep(REST)
             events = []
@@ -282,19 +299,24 @@ class Birth(object):
     def fail(self, kind, detail):
         # type: (str, str) -> None
         """There will be no child."""
-        if not self.over:
-            self.over = True
-            self.link.hang_up()
-            if kind in ('no-python', 'broken-python'):
-                detail += '\n' + command.tried(self.options.get('python') or None)
-            self.report('failed', kind, detail.strip())
-            self.end(signal.SIGTERM)
+        before, state = self.advance(start.FAIL)
+        if state != before:
+            self.give_up(kind, detail)
+
+    def give_up(self, kind, detail):
+        # type: (str, str) -> None
+        """The start has failed, by what this thread did or saw: report that, and end the program."""
+        self.link.hang_up()
+        if kind in ('no-python', 'broken-python'):
+            detail += '\n' + command.tried(self.options.get('python') or None)
+        self.report('failed', kind, detail.strip())
+        self.end(signal.SIGTERM)
 
     def lost(self, link, reason):
         # type: (Link, str) -> None
         """The link to a child that was ready has ended."""
-        if not self.over:
-            self.over = True
+        before, state = self.advance(start.LOSE)
+        if state != before:
             if self.words and reason[-1:] == repr(EMPTY)[-1:]:
                 # As if it had come in one piece.
                 reason = reason[:-1] + repr(self.words)[len(repr(EMPTY)) - 1:]
@@ -325,8 +347,8 @@ class Birth(object):
     def silent(self, link, interval):
         # type: (Link, float) -> None
         """Nothing is heard of a child that was ready."""
-        if not self.over:
-            self.over = True
+        before, state = self.advance(start.LOSE)
+        if state != before:
             link.hang_up()
             self.report('silent', interval)
             self.end(signal.SIGTERM)
@@ -335,10 +357,11 @@ class Birth(object):
         # type: () -> None
         """End the child: the end of its input tells it."""
         self.link.hang_up()
-        if self.ready:
+        before, state = self.advance(start.STOP)
+        if state == start.STOPPING:
             self.end(None)
-        else:
-            self.fail('ended', 'closed while it was starting')
+        elif state != before:
+            self.give_up('ended', 'closed while it was starting')
 
     def end(self, signum):
         # type: (int | None) -> bool
@@ -400,7 +423,7 @@ class Birth(object):
             for _ in range(64):
                 if reader.fd is not None:
                     reader.ready(reader.fd)
-        if not (self.ready or self.over):
+        if self.state == start.CLOSED:
             self.lock.acquire()
             try:
                 kind, detail = self.handshake.ended(status)
@@ -418,4 +441,5 @@ class Birth(object):
         self.link.hang_up()
         if program:
             program.close()
+        self.advance(start.BURY)
         self.report('buried', status)

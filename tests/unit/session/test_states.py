@@ -20,9 +20,9 @@ from econtext.controller.session.states import (
     OVER,
     STATES,
     TABLE,
-    IllegalTransition,
     transition,
 )
+from econtext.parent.start import IllegalTransition
 
 #: Pairs that only a fault of econtext could bring about.
 ILLEGAL = (

@@ -81,6 +81,7 @@ FOR_CHILDREN = full("""
     parent.judge
     parent.terminal
     parent.process
+    parent.start
     parent.children
     parent.backlog
     parent.nursery

@@ -8,10 +8,14 @@ Invariants:
 * A program is gone only after its context was given up: GONE follows END.
 * An event that another thread may send late has a row that leaves the state as it is.  Each other pair is illegal.
 
+What a program does before HELLO has a table of its own, see ``parent.start``.
+
 Pure.  `docs/design/reliability.md` shows the table, written by ``scripts/states.py``.
 """
 
 from __future__ import annotations
+
+from econtext.parent import start
 
 # States: before HELLO ...
 NEW, DEFERRED, STARTING, FAILING, FAILED = 'new', 'deferred', 'starting', 'failing', 'failed'
@@ -52,17 +56,10 @@ TABLE: dict[tuple[str, str], str] = {
 }
 
 
-class IllegalTransition(AssertionError):
-    """An event came in a state that does not know it: a fault of econtext itself."""
-
-
 def transition(state: str, event: str) -> str:
     """
     Return the state that follows `state` when `event` happens.
 
-    Raises IllegalTransition for a pair that is not in the table.
+    Raises ``start.IllegalTransition`` for a pair that is not in the table.
     """
-    try:
-        return TABLE[state, event]
-    except KeyError:
-        raise IllegalTransition(f'a context that is {state} cannot take the event {event}') from None
+    return start.transition(state, event, TABLE, 'a context')
