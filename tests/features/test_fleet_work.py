@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said_before_anything_is_connected(
     fleet = broker.fleet(NAMES, connector='local')
     with pytest.raises(error):
         fleet.run(argv, **options)
-    assert list(broker.contexts) == []
+    assert list(broker._tree.contexts) == []
 
 
 def test_a_host_that_cannot_be_reached_holds_up_no_command(broker: econtext.Broker) -> None:
@@ -187,7 +187,7 @@ def test_what_is_not_there_to_put_is_said_before_anything_is_connected(
         fleet.put(tmp_path / 'none', 'there')
     with pytest.raises(TypeError):
         fleet.put(7, 'there')  # type: ignore[arg-type]
-    assert list(broker.contexts) == []
+    assert list(broker._tree.contexts) == []
 
 
 # -- get -------------------------------------------------------------------------
@@ -241,4 +241,4 @@ def test_no_two_hosts_are_copied_into_one_path(broker: econtext.Broker, tmp_path
         fleet.get('log', {'a': tmp_path / 'a'})
     with pytest.raises(TypeError):
         fleet.get('log', io.BytesIO())  # type: ignore[arg-type]
-    assert list(broker.contexts) == []
+    assert list(broker._tree.contexts) == []

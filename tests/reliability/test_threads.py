@@ -72,7 +72,7 @@ def test_a_thread_that_cannot_be_interrupted_ends_the_context(child: econtext.Co
     next(holding)
     with pytest.raises(econtext.CallTimeout):
         child.options(timeout=1, grace=0.3).call(time.sleep, 900)  # long enough to begin
-    eventually(lambda: child.error is not None, 5)
+    eventually(lambda: child._node.error is not None, 5)
     with pytest.raises(econtext.ContextLost, match='sleep did not end'):
         child.options(timeout=10).call(os.getpid)
 
