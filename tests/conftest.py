@@ -1,7 +1,8 @@
 """What every test of the project gets: limits, leak checks, and the laboratory's parts as fixtures.
 
 Markers: `deadline(seconds)`, `leaks_allowed(reason)`, `every_python` (in every version of a child, not some),
-`controller_matrix` (also run on other controllers' Pythons), `slow` (not for scripts/quick).
+`controller_matrix` (also run on other controllers' Pythons), `slow` (not for scripts/quick),
+`alone` (not beside other tests in scripts/test).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ MARKERS = (
     'leaks_allowed(reason): no check for leaked descriptors, threads and processes after this test',
     'every_python: run with a child of every version; else with those that differ most, and one of the rest',
     'controller_matrix: run with every supported Python as the controller',
+    'alone: about time itself, so that nothing else runs beside it in scripts/test',
     'slow: takes more than a moment, or starts a process: not among the unit tests of scripts/quick',
 )
 

@@ -13,6 +13,8 @@ import pytest
 import econtext
 from lab import eventually, pythons
 
+pytestmark = pytest.mark.alone
+
 SLOW = str(Path(__file__).with_name('stops') / 'slow.py')
 ENEMY = str(Path(__file__).parents[1] / 'security' / 'enemy.py')
 KEPT = 8192     # KiB that a hop may grow by

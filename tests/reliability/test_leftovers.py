@@ -84,7 +84,7 @@ TARGETS: dict[str, tuple[str, str]] = {
     'lang-c': (':', 'env LANG=C LC_ALL=C'),
     'posix': (':', 'env LANG=POSIX LC_ALL=POSIX'),
     'no-passwd': (':', 'setpriv --reuid 54321 --regid 54321 --clear-groups'),
-    'no-cwd': ('mkdir -p /tmp/econtext-cwd; cd /tmp/econtext-cwd; rmdir /tmp/econtext-cwd', ''),
+    'no-cwd': ('folder=$(mktemp -d); cd "$folder"; rmdir "$folder"', ''),
 }
 
 

@@ -55,7 +55,8 @@ def test_leaving_early_ends_the_function(
 def test_cleanup_that_the_end_of_the_channel_began_is_not_interrupted(
     broker: econtext.Broker, python: pythons.Interpreter, tmp_path: Path, threads: int
 ) -> None:
-    context = broker.local(python=python, threads=threads)
+    # Much longer than cleanup takes, also on a loaded machine.
+    context = broker.local(python=python, threads=threads).options(grace=20)
     path = tmp_path / 'ended'
     for _ in range(5):
         with context.stream(sources.cleaned_by_a_program, str(path)) as stream:

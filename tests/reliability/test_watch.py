@@ -17,6 +17,8 @@ import econtext
 from lab import eventually, leaks, pythons
 from lab.sshd import Sshd
 
+pytestmark = pytest.mark.alone
+
 VERSIONS = ('2.7', '3.6', '3.13')
 PROXY = str(Path(__file__).with_name('stops') / 'proxy.py')
 BEAT = 0.5  # seconds; four of them is longer than a loaded machine has a process wait for its turn
