@@ -28,6 +28,7 @@ LAYERS = (
     ('attach',),
     ('broker',),
     ('doctor',),
+    ('aio',),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
