@@ -572,7 +572,7 @@ def test_an_event_loop_may_end_before_its_broker(broker: econtext.Broker, tmp_pa
     for _ in range(3):
         asyncio.run(leave())
     assert web.blocking.call(len, 'abcd') == 4
-    assert len(broker.loop.visitors) <= 2
+    assert len(broker._tree.loop.visitors) <= 2
 
 
 def test_a_broker_that_is_closed_by_another_thread(broker: econtext.Broker, tmp_path: Path) -> None:

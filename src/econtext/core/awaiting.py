@@ -78,10 +78,10 @@ class Coroutines(object):
 
     def __init__(self, home):
         # type: (Home) -> None
-        import asyncio
         self.home = home
-        self.asyncio = asyncio  # type: Any
-        self.loop = asyncio.new_event_loop()  # type: Any
+        # Of Python 3.7, which begin() has seen to.
+        self.asyncio = __import__('asyncio')  # type: Any
+        self.loop = self.asyncio.new_event_loop()  # type: Any
         # (who asked, handle) -> the task, None until it has begun.
         self.tasks = {}  # type: dict[tuple[int, int], Any]
         self.ending = False  # type: bool
@@ -94,7 +94,7 @@ class Coroutines(object):
         import atexit
         import threading
         thread = threading.Thread(target=self.work, name='econtext asyncio')
-        thread.daemon = True
+        setattr(thread, 'daemon', True)  # noqa: B010 -- of Python 2.6
         thread.start()
         atexit.register(self.end)
 

@@ -45,7 +45,6 @@ class Broker(Connectors[Context]):
     """
 
     __reduce_ex__: Callable[..., Any] = stays
-    offered: tuple[str, ...] = (*Connectors.offered, 'blocking', 'close', 'fleet', 'listen')
 
     def __init__(
         self, *, forward: Iterable[str] = (), installed: Iterable[str] = (),
@@ -57,14 +56,14 @@ class Broker(Connectors[Context]):
         self.blocking: plain.Broker = made(blocking, forward, installed, allow_modules, deny_modules)
 
     def __repr__(self) -> str:
-        state = 'closed' if self.blocking.closed else f'{len(self.blocking.contexts)} contexts'
+        state = 'closed' if self.blocking._tree.closed else f'{len(self.blocking._tree.contexts)} contexts'
         return f'<econtext.aio.Broker {state}>'
 
-    def start(self, request: ConnectRequest) -> Context:
-        return Context(self.blocking.start(request))
+    def _start(self, request: ConnectRequest) -> Context:
+        return Context(self.blocking._start(request))
 
-    def prefix(self) -> str:
-        return self.blocking.prefix()
+    def _prefix(self) -> str:
+        return self.blocking._prefix()
 
     def allow(self, *functions: Callable[..., Any]) -> None:
         """
@@ -130,7 +129,7 @@ class Broker(Connectors[Context]):
             await errands.finish(self.blocking.close)
         finally:
             # The thread that closes may not give signals back.
-            signals.restore(self.blocking)
+            signals.restore(self.blocking._tree)
 
     async def __aenter__(self) -> Broker:
         return self

@@ -47,19 +47,13 @@ class Context(Connectors['Context'], Commands, Files):
 
     _crosses_as = 'econtext'
     __reduce_ex__: Callable[..., Any] = stays
-    offered: tuple[str, ...] = (
-        *Connectors.offered,
-        *('call', 'channel', 'close', 'options', 'shutdown', 'stream', 'submit', 'wait_ready'),
-        *('get', 'open', 'put', 'run', 'run_lines'),
-        *('blocking', 'executable', 'name', 'pid', 'python_version', 'via'),
-    )
 
     def __init__(self, context: blocking.Context) -> None:
         self.blocking: blocking.Context = context
-        self._visits: Visits = Visits(context, wrap)
+        self._visits: Visits = Visits(context._node, wrap)
 
     def __repr__(self) -> str:
-        state = 'lost' if self.blocking.error else 'ready' if self.blocking.ready else 'starting'
+        state = 'lost' if self.blocking._node.error else 'ready' if self.blocking._node.ready else 'starting'
         return f'<econtext.aio.Context {self.name} {state}>'
 
     def __eq__(self, other: object) -> bool:
@@ -98,11 +92,11 @@ class Context(Connectors['Context'], Commands, Files):
 
     # Contexts below.
 
-    def start(self, request: ConnectRequest) -> Context:
-        return Context(self.blocking.start(request))
+    def _start(self, request: ConnectRequest) -> Context:
+        return Context(self.blocking._start(request))
 
-    def prefix(self) -> str:
-        return self.blocking.prefix()
+    def _prefix(self) -> str:
+        return self.blocking._prefix()
 
     def allow(self, *functions: Callable[..., Any]) -> None:
         """
@@ -222,7 +216,7 @@ class Context(Connectors['Context'], Commands, Files):
 
             root = await web.sudo().wait_ready()
         """
-        context = self.blocking
+        context = self.blocking._node
         bridge = bridge_of(context.broker.loop)
         signal = Signal(bridge)
         context.launch_deferred()

@@ -50,11 +50,6 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
     """
 
     __reduce_ex__: Callable[..., Any] = stays
-    offered: tuple[str, ...] = (
-        *(name for name in Connectors.offered if name != 'allow'),
-        *('blocking', 'call', 'close', 'connect_all', 'context', 'filter', 'get', 'hosts'),
-        *('map', 'options', 'put', 'run', 'shutdown', 'stream', 'submit'),
-    )
 
     def __init__(self, fleet: blocking.Fleet) -> None:
         self.blocking: blocking.Fleet = fleet
@@ -135,11 +130,11 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
         return Fleet(self.blocking.options(
             timeout=timeout, grace=grace, limit=limit, batch=batch, stop_after=stop_after, progress=progress))
 
-    def start(self, request: ConnectRequest) -> Fleet:
-        return Fleet(self.blocking.start(request))
+    def _start(self, request: ConnectRequest) -> Fleet:
+        return Fleet(self.blocking._start(request))
 
-    def prefix(self) -> str:
-        return self.blocking.prefix()
+    def _prefix(self) -> str:
+        return self.blocking._prefix()
 
     # Work.
 

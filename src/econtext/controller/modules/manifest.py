@@ -116,6 +116,7 @@ FOR_INTERRUPTIONS = full("""
 WITH_CALLS = full("""
     core.awaiting
     core.checkup
+    core.drafts
     core.files
     core.folders
     core.receiving
