@@ -20,8 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'src'))
 
 import econtext  # noqa: E402 -- found through the line above
-from econtext import testing  # noqa: E402
+from econtext import aio, testing  # noqa: E402
 from econtext.controller import failures  # noqa: E402
+from econtext.controller.aio import commands as aio_commands  # noqa: E402
+from econtext.controller.aio import files as aio_files  # noqa: E402
 from econtext.controller.commands.methods import Commands  # noqa: E402
 from econtext.controller.connect import (  # noqa: E402
     connectors,
@@ -100,6 +102,25 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (callbacks.Allows, 'Calls from contexts: methods of Broker and of Context', ('allow',)),
     (econtext.Report, 'econtext.Report', ()),
     (econtext.Step, 'econtext.Step', ()),
+)
+# Those of econtext.aio, each under the name of its home there.
+CLASSES += (
+    (aio.Broker, 'econtext.aio.Broker', ('fleet', 'allow', 'listen', 'close')),
+    (aio.Context, 'econtext.aio.Context',
+     ('call', 'submit', 'options', 'channel', 'stream', 'allow', 'wait_ready', 'shutdown', 'close')),
+    (aio_commands.Commands, 'Commands: methods of aio.Context', ('run', 'run_lines')),
+    (aio_files.Files, 'Files: methods of aio.Context', ('put', 'get', 'open')),
+    (aio.Options, 'econtext.aio.Context.options(…)', ('call', 'submit', 'stream')),
+    (aio.Future, 'econtext.aio.Future', ('cancel', 'interrupt')),
+    (aio.Channel, 'econtext.aio.Channel', ('send', 'get', 'open', 'keep', 'close')),
+    (aio.Stream, 'econtext.aio.Stream', ('aclose',)),
+    (aio.RunLines, 'econtext.aio.RunLines', ('aclose',)),
+    (aio.File, 'econtext.aio.File', ('read', 'readline', 'write', 'seek', 'flush', 'close')),
+    (aio.Fleet, 'econtext.aio.Fleet',
+     ('call', 'submit', 'map', 'stream', 'run', 'put', 'get', 'filter', 'options', 'connect_all', 'context',
+      'shutdown', 'close')),
+    (aio.HostResult, 'econtext.aio.HostResult', ('cancel',)),
+    (aio.HostStream, 'econtext.aio.HostStream', ('aclose',)),
 )
 MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
     (econtext, ('register', 'select', 'attach', 'doctor')),

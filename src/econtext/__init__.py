@@ -60,6 +60,7 @@ _HOMES = {
     'Future': 'controller.session.futures',
     'select': 'controller.session.selection',
     'Stream': 'controller.session.streams',
+    'aio': '',
     'inventory': '',
     'local': '',
     'ssh': '',

@@ -1,5 +1,6 @@
 # Written by scripts/public_names.py.
 
+from econtext import aio as aio
 from econtext import inventory as inventory
 from econtext import local as local
 from econtext import ssh as ssh

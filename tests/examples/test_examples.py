@@ -275,3 +275,25 @@ def test_tail_logs_tells_of_a_file_that_is_not_there(start: Start) -> None:
     output, errors = finish(start('tail_logs.py', '/no/such/file'))
     assert output == ''
     assert errors.startswith("FileNotFoundError: [Errno 2] No such file or directory: '/no/such/file'")
+
+
+def test_service(start: Start) -> None:
+    """It answers; a client that hangs up has its work interrupted, and the context is free again."""
+    process = start('service.py')
+    assert process.stdout is not None
+    port = int(process.stdout.readline().split()[1])
+    for _ in range(2):
+        # Of both contexts.
+        with socket.create_connection(('127.0.0.1', port), timeout=20) as client:
+            client.sendall(b'4\n')
+            assert client.recv(100) == b'14\n'
+    for _ in range(2):
+        with socket.create_connection(('127.0.0.1', port), timeout=20) as client:
+            client.sendall(b'%d\n' % 10**12)
+        assert process.stdout.readline() == 'interrupted\n'
+    for _ in range(2):
+        with socket.create_connection(('127.0.0.1', port), timeout=20) as client:
+            client.sendall(b'3\n')
+            assert client.recv(100) == b'5\n'
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0

@@ -31,6 +31,7 @@ LAYERS = (
     ('tree',),
     ('broker',),
     ('doctor',),
+    ('aio',),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

@@ -74,13 +74,15 @@ class Names:
                         target.attr for target, _ in stores(inner)
                         if ast.unparse(target.value) == 'self' and target.attr not in methods)
 
-    def inherited(self, path: str, name: str) -> set[str]:
+    def inherited(self, path: str, name: str, below: frozenset[tuple[str, str]] = frozenset()) -> set[str]:
         """Return the methods of class `name` in the file at `path`, and of those it is made of."""
         found = set(self.methods[path, name])
+        # Two classes of one name may each look like the base of the other.
+        below |= {(path, name)}
         for base in self.bases[path, name]:
             for where, called in self.methods:
-                if called == base and (where, called) != (path, name):
-                    found |= self.inherited(where, called)
+                if called == base and (where, called) not in below:
+                    found |= self.inherited(where, called, below)
         return found
 
 

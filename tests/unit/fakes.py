@@ -138,7 +138,9 @@ class FakeSession:
         self.router.links[peer.id] = peer.link
         return peer
 
-    def name_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
+    def name_of(
+        self, function: Callable[..., Any], streamed: bool = False, awaited: bool = False
+    ) -> tuple[str, str]:
         return name_of(function, self.modules.main)
 
     def stop(self, context: Any, error: Callable[[], EcontextError]) -> None:

@@ -24,7 +24,7 @@ ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
 # Written by scripts/public_names.py, up to END.
 ELSEWHERE = (
     'Attachment Broker BytesLine Fleet FleetExecutor FleetStream Future Futures Host HostFuture Line '
-    'Progress Report Results RunLines Step Stream attach bubblewrap chroot command doas docker doctor '
+    'Progress Report Results RunLines Step Stream aio attach bubblewrap chroot command doas docker doctor '
     'fork incus inventory jail kubectl local lxc lxd machinectl nsenter podman select ssh su sudo '
     'systemd_nspawn testing unshare'
 ).split()
@@ -174,7 +174,7 @@ class Elsewhere(object):
 
     def __init__(self, name):
         # type: (str) -> None
-        self.__dict__['name'] = name
+        self.name = name
 
     def __call__(self, *args, **kwargs):
         # type: (Any, Any) -> None

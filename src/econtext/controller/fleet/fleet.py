@@ -321,6 +321,12 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
             fleet.map(set_hostname, {'web1': 'alpha', 'web2': 'beta'})
         """
+        return carry_out(lambda: self.begin_map(function, arguments))
+
+    def begin_map(
+        self, function: Callable[[A], T], arguments: Mapping[str, A] | Iterable[A]
+    ) -> Futures[T]:
+        """Begin what map() does."""
         if isinstance(arguments, Mapping):
             given: dict[str, Any] = dict(arguments)
             strange = [name for name in given if name not in self]
@@ -332,7 +338,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
                 raise ValueError(f'map() was given {len(values)} arguments for {len(self)} hosts: give one each')
             given = dict(zip(self, values, strict=True))
         fleet = self & given
-        return carry_out(lambda: fleet.launch(fleet._calling(function, lambda host: (given[host],), {})))
+        return fleet.launch(fleet._calling(function, lambda host: (given[host],), {}))
 
     def executor(self, *, retries: int = 0) -> FleetExecutor:
         """

@@ -93,9 +93,9 @@ def refuse(function: Any) -> None:
         )
 
 
-def refuse_later(function: Any, streamed: bool) -> bool:
+def refuse_later(function: Any, streamed: bool, awaited: bool = False) -> bool:
     """
-    Raise TypeError for a function that would return before it has run; tell whether it generates.
+    Raise TypeError for a function that would return before it has run; tell whether it generates, or is `awaited`.
 
     One that generates is for `streamed` calls.
     """
@@ -106,6 +106,8 @@ def refuse_later(function: Any, streamed: bool) -> bool:
         raise TypeError(
             f'{label} is an async generator function, whose values nobody would await there: write a plain '
             'function that collects them under asyncio.run() and returns a list, and call that')
+    if flags & COROUTINE and awaited:
+        return True
     if flags & COROUTINE:
         raise TypeError(
             f'{label} is an async function, which nobody would await there: write a plain function that '
@@ -169,14 +171,20 @@ class Names:
     names: dict[Any, tuple[str, str]]
     modules: Modules
 
-    def name_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
-        """Return the (module, name) under which `function` is found elsewhere; `streamed`, to iterate over it."""
+    def name_of(
+        self, function: Callable[..., Any], streamed: bool = False, awaited: bool = False
+    ) -> tuple[str, str]:
+        """
+        Return the (module, name) under which `function` is found elsewhere.
+
+        `streamed`, to iterate over it; `awaited`, to run it on an event loop there.
+        """
         try:
             found = self.names.get(function)
         except TypeError:
             return name_of(function, self.modules.main)
         if found is None:
-            generates = refuse_later(function, streamed)
+            generates = refuse_later(function, streamed, awaited)
             found = name_of(function, self.modules.main)
             if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
                 raise TypeError(

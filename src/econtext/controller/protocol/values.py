@@ -37,6 +37,7 @@ class Handing(bytes):
     """A body that speaks of `channels`: who sends it hands them over, see ``channels.Holding``."""
 
     channels: list[Any]
+    fresh: list[Any]    # those of them that were never handed over before
 
 
 VERSION = sys.version_info[:3]
@@ -89,8 +90,8 @@ def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) ->
             if type(item) in TYPES:
                 classes.provide(context, type(item))
             else:
-                item._check_handing(context)
-                handed.append(item)
+                # What is handed stands for itself, or for another.
+                handed.append(item._check_handing(context))
     except TypeError as error:
         raise TypeError(f'{what}: {error}') from error.__cause__
     except RecursionError:

@@ -17,6 +17,9 @@ Invariants, beside those of ``core.loop``:
   the loop nor the call that happened to run it: its traceback is shown.
 * What fails in a turn, in our own code or for lack of memory or descriptors, is logged as
   an InternalError, and the loop goes on: it comes out of nobody's wait, and no thread ends of it.
+* A visitor, such as the loop of asyncio, has waiting of its own: it leads for a turn that waits for nothing, whenever
+  the poller has something.  Where it finds another thread leading it stays away, and is recalled when
+  that thread leaves and appoints nobody.  What a visitor waits for is never parked: it is told.
 
 The argument that nothing is left lying: what a context says is put into its queue first,
 and then ``summon`` looks for a thread.  If a thread leads that may handle the queue, that thread
@@ -92,6 +95,16 @@ class Work(Protocol):
         """The same, as an event; leave the rest to whoever may handle that."""
 
 
+class Visitor(Protocol):
+    """Leads by turns that wait for nothing, between waits of its own."""
+
+    def recall(self) -> None:
+        """Nobody leads any more. Any thread."""
+
+    def end(self) -> None:
+        """The loop is closed. Any thread."""
+
+
 class Wait(Waiter):
     """A waiter with a deadline on the monotonic clock, or None."""
     looks = True    # for handlers that are new; not who did so before
@@ -101,6 +114,14 @@ class Wait(Waiter):
     def __init__(self, loop: ControllerLoop, deadline: float | None = None) -> None:
         super().__init__(loop)
         self.deadline = deadline
+
+
+class Told(Wait):
+    """A waiter that nobody leads for and nobody parks on: `tell` is called once there is nothing to wait for."""
+
+    def __init__(self, loop: ControllerLoop, tell: Action) -> None:
+        super().__init__(loop)
+        self.tell = tell
 
 
 class Timer:
@@ -138,6 +159,10 @@ class ControllerLoop(Loop):
         # Descriptors on which something happened since somebody looked.
         self.stirred: dict[int, bool] = {}
         self.parked: dict[Any, bool] = {}   # waiters of ours
+        self.visitors: tuple[Visitor, ...] = ()
+        # Rung where the spare thread is to run chores.
+        self.bell: threading.Lock = threading.Lock()
+        self.bell.acquire()
         self.milliseconds: bool = not hasattr(select, 'epoll')
         read, self.waker = os.pipe()
         harden(self.waker)
@@ -268,17 +293,76 @@ class ControllerLoop(Loop):
             self.park(waiter)
 
     def leave(self, waiter: Any) -> None:
+        recalled: tuple[Visitor, ...] = ()
         with self.lock:
             self.parked.pop(waiter, None)
             if waiter.leads:
                 waiter.leads = self.led = False
                 self.chief = None
+                recalled = self.visitors
             if self.parked and not self.led:
+                recalled = ()
                 heir = next(reversed(self.parked))
                 heir.leads = self.led = True
                 self.chief = heir
                 del self.parked[heir]
                 heir.gate.release()
+        for visitor in recalled:
+            visitor.recall()
+
+    # For visitors.
+
+    def visit(self, waiter: Wait) -> bool:
+        """
+        Lead for one turn that waits for nothing; False if another thread leads, or the loop is closed.
+
+        `waiter` is that of a visitor, and stays the same.  Any thread that does not lead.
+        """
+        with self.lock:
+            if self.led or self.closed:
+                return False
+            waiter.leads = self.led = True
+            self.chief = waiter
+        try:
+            self.turns += 1
+            self.leader = get_ident()
+            self.glimpse()
+        finally:
+            try:
+                self.leave(waiter)
+            except BaseException:
+                self.leave(waiter)
+                raise
+        return True
+
+    def glimpse(self) -> None:
+        """Do what is to be done by now, as a turn does. Leading."""
+        self.patience = 0
+        for fd, _ in self.pause():
+            self.stirred[fd] = True
+            watcher = self.watched.get(fd)
+            if watcher:
+                try:
+                    watcher.ready(fd)
+                except Exception as error:
+                    self.endure(error)
+        if self.timers:
+            for action in self.due(time.monotonic()):
+                try:
+                    action()
+                except Exception as error:
+                    self.endure(error)
+
+    def make_way(self) -> None:
+        """A visitor is at work again: let it lead, and not the spare thread. Any thread."""
+        if self.relief.leads:
+            self.relief.done = True
+
+    def have_chores_run(self) -> None:
+        """Have the spare thread run chores, if it neither leads nor waits to. Any thread."""
+        if self.chores:
+            with contextlib.suppress(RuntimeError):
+                self.bell.release()
 
     def summon(self, work: Work) -> None:
         """Have `work` handled: by a thread that waits and may do so, or else as an event. Any thread."""
@@ -315,6 +399,8 @@ class ControllerLoop(Loop):
                 waiter.gate.release()
         if waiter.leads and self.leader != get_ident():
             self.wake()
+        elif isinstance(waiter, Told):
+            waiter.tell()
 
     def call_in_order(self, event: Action) -> None:
         """Have `event` run, in order, by a thread that does not lead. Any thread."""
@@ -505,8 +591,9 @@ class ControllerLoop(Loop):
         """Lead while nobody waits, until the loop is closed."""
         while not self.closed:
             seen = self.turns
-            time.sleep(TICK)
-            if seen == self.turns and not self.closed:
+            if self.bell.acquire(timeout=TICK):
+                self.run_chores()
+            elif seen == self.turns and not self.closed:
                 self.relief.done = False
                 try:
                     self.wait(self.relief)
@@ -529,6 +616,8 @@ class ControllerLoop(Loop):
         self.watched.clear()
         self.waker = -1
         self.workers.clear()
+        # Not ended: their descriptors are those of a loop that another process runs.
+        self.visitors = ()
         self.parted = True
         self.disowned = why
         self.timing = threading.Lock()
@@ -573,6 +662,9 @@ class ControllerLoop(Loop):
             self.run_callbacks()
 
     def let_go(self) -> None:
+        visitors, self.visitors = self.visitors, ()
+        for visitor in visitors:
+            visitor.end()
         for watcher in set(self.watched.values()):
             if isinstance(watcher, Bulk):
                 watcher.link.close()

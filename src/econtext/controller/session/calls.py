@@ -189,7 +189,7 @@ class Options:
         broker = context.broker
         if called is None and (context.shut or (broker.closed and not broker.disowned)):
             raise RuntimeError(f'{context.name}: it was shut down, and takes no more calls: start another context')
-        future: Future[Any] = Future(context)
+        future = self.new_future()
         future._function = called = called or function
         try:
             body = context.request(function, args, kwargs)
@@ -218,6 +218,10 @@ class Options:
             if future.done():
                 future._timer.action = None
         return future
+
+    def new_future(self) -> Future[Any]:
+        """Return what is to take the answer of a call."""
+        return Future(self.context)
 
     def wait_for_room(self, deadline: float | None) -> None:
         """Wait while too much of what the context was sent is unanswered."""

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.protocol import messages, values
@@ -168,6 +168,14 @@ class Channel:
 
             channel.send({'path': '/var/log/messages'})
         """
+        body = self._prepare(value)
+        sent = self._end.send(body)
+        self._conclude(body, sent)
+        if not sent:
+            self._refuse()
+
+    def _prepare(self, value: Any) -> bytes:
+        """Return the body of `value`, having handed over the channels that it speaks of."""
         if get_ident() == MAIN:
             wrap_handlers()
         body = values.encode(value, 'channel', self._holder)
@@ -175,20 +183,26 @@ class Channel:
             raise EcontextError(
                 'the channel is full, and nobody reads it: hand it to a function first'
             )
-        inner = fresh = []
         if isinstance(body, Handing):
-            inner = body.channels
-            fresh = [channel for channel in inner if not channel._handed]
+            body.fresh = [channel for channel in body.channels if not channel._handed]
             hand_over(body, self._holder)
-        if not self._end.send(body):
-            for channel in fresh:
-                channel._handed = False
-            self._check()
-            raise EcontextError(
-                'the channel is closed: if the function that had it has ended, its future tells why; else '
-                'ask open() before send()')
-        if inner:
-            self._carry(inner)
+        return body
+
+    def _conclude(self, body: bytes, sent: bool) -> None:
+        """A value was sent, or could not be."""
+        if isinstance(body, Handing):
+            if sent:
+                self._carry(body.channels)
+            else:
+                for channel in body.fresh:
+                    channel._handed = False
+
+    def _refuse(self) -> NoReturn:
+        """Raise why nothing can be sent any more."""
+        self._check()
+        raise EcontextError(
+            'the channel is closed: if the function that had it has ended, its future tells why; else '
+            'ask open() before send()')
 
     def _carry(self, inner: list[Channel]) -> None:
         """The calls that hold this channel hold also those that were sent through it."""
@@ -325,8 +339,8 @@ class Channel:
         except EOFError:
             raise StopIteration from None
 
-    def _check_handing(self, context: Peer | None) -> None:
-        """Raise TypeError if it cannot be handed to `context`."""
+    def _check_handing(self, context: Peer | None) -> Channel:
+        """Return what is to be handed to `context`; raise TypeError if it cannot be."""
         if context is None:
             raise TypeError('a channel goes to a context as an argument of a call')
         if context.broker is not self._channels.broker:
@@ -343,6 +357,7 @@ class Channel:
             raise TypeError(
                 f'this channel was handed to {self._holder.name} already: open another one'
             )
+        return self
 
     def _hand_to(self, context: Peer) -> None:
         """It is about to be sent to `context`, which will hold the other end."""

@@ -1,0 +1,23 @@
+"""
+Contexts for asyncio: the names of econtext, awaited.
+
+``async with econtext.aio.Broker() as broker`` owns contexts; ``await web.call(f)`` calls, ``async for`` reads streams
+and channels, and cancelling a task interrupts the function in the context.
+"""
+
+from __future__ import annotations
+
+from econtext.controller.aio.broker import Broker
+from econtext.controller.aio.calls import Options
+from econtext.controller.aio.channels import Channel
+from econtext.controller.aio.commands import RunLines
+from econtext.controller.aio.context import Context
+from econtext.controller.aio.files import File
+from econtext.controller.aio.fleet import Fleet, HostResult, HostStream
+from econtext.controller.aio.futures import Future
+from econtext.controller.aio.streams import Stream
+
+__all__ = [
+    'Broker', 'Channel', 'Context', 'File', 'Fleet', 'Future', 'HostResult', 'HostStream', 'Options', 'RunLines',
+    'Stream',
+]

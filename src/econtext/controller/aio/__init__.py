@@ -1,0 +1,1 @@
+"""Contexts for asyncio: the same names, awaited. Public as ``econtext.aio``."""

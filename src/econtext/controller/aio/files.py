@@ -1,0 +1,185 @@
+"""
+Files of a context, awaited.
+
+Invariants:
+
+* Each piece of work has a thread while it lasts.
+* A transfer whose task is cancelled breaks off: at its target there is the old file or the new one, whole.
+
+The thread of the event loop enters.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from econtext.controller.aio import errands
+from econtext.controller.files import methods
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from econtext.controller.files.copying import Copied
+    from econtext.controller.files.progress import Callback
+
+    Local = str | os.PathLike[str]
+    Remote = str | os.PathLike[str]
+
+
+class Files:
+    """Files of a context."""
+
+    blocking: Any
+
+    async def put(
+        self, local: Local | bytes | BinaryIO, remote: Remote, *, mode: int | None = None, times: bool = True,
+        owner: bool | str | None = None, symlinks: Literal['keep', 'follow', 'skip'] = 'keep',
+        compare: Literal['time', 'content', 'always'] | None = None, delete: bool = False, resume: bool = False,
+        durable: bool | None = None, progress: Callback | bool | None = None,
+    ) -> Copied:
+        """
+        Copy a file or a folder of this program to the context; return what was done.
+
+        `local`, `remote`, `mode`, `times`, `owner`, `symlinks`, `compare`, `delete`, `resume`, `durable` and `progress`
+        are those of the put() of econtext.Context; a function as `progress` is called in a thread of the transfer.  If
+        the task is cancelled, the transfer breaks off.  Raises what that does.
+
+        Example::
+
+            await web.put('site', '/srv/site', delete=True)
+        """
+        return await errands.run(self.blocking, lambda context: methods.Files.put(
+            context, local, remote, mode=mode, times=times, owner=owner, symlinks=symlinks, compare=compare,
+            delete=delete, resume=resume, durable=durable, progress=progress))
+
+    async def get(
+        self, remote: Remote, local: Local | BinaryIO, *, mode: int | None = None, times: bool = True,
+        owner: bool | str | None = None, symlinks: Literal['keep', 'follow', 'skip'] = 'keep',
+        compare: Literal['time', 'content', 'always'] | None = None, delete: bool = False, resume: bool = False,
+        durable: bool | None = None, progress: Callback | bool | None = None,
+    ) -> Copied:
+        """
+        Copy a file or a folder of the context to this program; return what was done.
+
+        `remote`, `local`, `mode`, `times`, `owner`, `symlinks`, `compare`, `delete`, `resume`, `durable` and `progress`
+        are those of the get() of econtext.Context; a function as `progress` is called in a thread of the transfer.  If
+        the task is cancelled, the transfer breaks off.  Raises what that does.
+
+        Example::
+
+            await web.get('/var/log/syslog', 'logs/')
+        """
+        return await errands.run(self.blocking, lambda context: methods.Files.get(
+            context, remote, local, mode=mode, times=times, owner=owner, symlinks=symlinks, compare=compare,
+            delete=delete, resume=resume, durable=durable, progress=progress))
+
+    async def open(
+        self, path: Remote, mode: str = 'r', buffering: int = -1, encoding: str | None = None,
+        errors: str | None = None, newline: str | None = None,
+    ) -> File:
+        """
+        Open a file of the context; return a file object whose methods are awaited.
+
+        `path`, `mode`, `buffering`, `encoding`, `errors` and `newline` are those of the open() of econtext.Context.
+        Raises what that does.
+
+        Example::
+
+            async with await web.open('/etc/hosts') as hosts:
+                names = [line.split() async for line in hosts]
+        """
+        context = self.blocking
+        return File(context, await errands.run(context, lambda errand: methods.Files.open(
+            context, path, mode, buffering, encoding, errors, newline)))
+
+
+class File:
+    """
+    An open file of a context, awaited; made by ``context.open()``.
+
+    One task at a time may use it.  Use ``async for`` for its lines, and ``async with`` to close it.
+    """
+
+    def __init__(self, context: Any, file: Any) -> None:
+        self._context = context
+        self._file = file
+
+    async def _do(self, work: Callable[[], Any]) -> Any:
+        return await errands.finish(work)
+
+    async def read(self, size: int = -1) -> Any:
+        """
+        Return the rest of the file, or `size` bytes or characters of it. Raises OSError.
+
+        Example::
+
+            text = await file.read()
+        """
+        return await self._do(lambda: self._file.read(size))
+
+    async def readline(self) -> Any:
+        """
+        Return the next line, empty at the end. Raises OSError.
+
+        Example::
+
+            line = await file.readline()
+        """
+        return await self._do(self._file.readline)
+
+    async def write(self, data: Any) -> int:
+        """
+        Write `data`, a text or bytes; return how much that is. Raises OSError.
+
+        Example::
+
+            await file.write('127.0.0.1 localhost\\n')
+        """
+        size: int = await self._do(lambda: self._file.write(data))
+        return size
+
+    async def seek(self, offset: int, whence: int = 0) -> int:
+        """
+        Go to `offset`, counted from where `whence` says, as in ``io``; return the position. Raises OSError.
+
+        Example::
+
+            await file.seek(0)
+        """
+        position: int = await self._do(lambda: self._file.seek(offset, whence))
+        return position
+
+    async def flush(self) -> None:
+        """
+        Wait until what was written is there. Raises OSError.
+
+        Example::
+
+            await file.flush()
+        """
+        await self._do(self._file.flush)
+
+    async def close(self) -> None:
+        """
+        Write what is left, and close the file. Raises OSError.
+
+        Example::
+
+            await file.close()
+        """
+        await self._do(self._file.close)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._lines()
+
+    async def _lines(self) -> AsyncIterator[Any]:
+        while line := await self.readline():
+            yield line
+
+    async def __aenter__(self) -> File:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()

@@ -1,0 +1,82 @@
+"""
+What a function in a context yields, awaited.
+
+Invariants, beside those of ``session.streams``:
+
+* A task that is cancelled while it waits for a value has taken none.  A stream that nothing refers to is closed, so
+  the function ends with the ``async for`` that a cancelled task leaves: no frame of ours keeps the stream.
+
+The thread of the event loop enters, one task at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, TypeVar
+
+from econtext.controller.aio import channels
+from econtext.controller.aio.bridge import Bridge
+from econtext.controller.aio.futures import Future
+from econtext.controller.errors import stays
+from econtext.controller.session import streams
+
+T = TypeVar('T')
+
+
+class Stream(AsyncIterator[T], Generic[T]):
+    """
+    The values of a function in a context; made by ``context.stream()``.
+
+    Use ``async for``.  It is an asynchronous context manager, and closed when it is left, garbage included.
+    """
+
+    __reduce_ex__: Callable[..., Any] = stays
+
+    def __init__(self, inner: streams.Stream[T], bridge: Bridge, wrap: Callable[[Any], Any]) -> None:
+        self._inner = inner
+        self._bridge = bridge
+        self._wrap = wrap
+
+    def __repr__(self) -> str:
+        state = 'over' if self._inner.over else 'open'
+        return f'<econtext.aio.Stream from {self._inner.channel.context.name} {state}>'
+
+    async def __anext__(self) -> T:
+        inner, bridge = self._inner, self._bridge
+        try:
+            if inner.over:
+                raise StopAsyncIteration
+            try:
+                value: T = self._wrap(await channels.get(bridge, inner.channel, inner.left()))
+                return value
+            except EOFError:
+                inner.over = True
+            except TimeoutError:
+                inner.over = True
+                inner.channel.close()
+                raise inner.late() from None
+            ended: Future[Any] = Future(bridge, inner.grace, bool, inner.future)
+            await ended
+            raise StopAsyncIteration
+        finally:
+            # Nor does the traceback keep them.
+            del self, inner
+
+    async def aclose(self) -> None:
+        """
+        End the function where it stands; what has come is dropped.
+
+        Its cleanup runs there.  Returns at once, and raises nothing.
+
+        Example::
+
+            await lines.aclose()
+        """
+        self._inner.close()
+        self._bridge.controller.have_chores_run()
+
+    async def __aenter__(self) -> Stream[T]:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
