@@ -33,7 +33,7 @@ from econtext.controller.lifecycle import CLOSING, LAST, Lifecycle
 from econtext.controller.modules import manifest, packer
 from econtext.controller.modules.repository import Modules, pack_units
 from econtext.controller.protocol import messages, values
-from econtext.controller.protocol.names import Names
+from econtext.controller.protocol.places import Places
 from econtext.controller.runtime import signals
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import ControllerLoop
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 log: logging.Logger = logging.getLogger('econtext')
 
 
-class Broker(Names, Lifecycle, Allows):
+class Broker(Places, Lifecycle, Allows):
     """
     Owns the contexts of a program; use it in a ``with`` statement.
 
@@ -169,7 +169,7 @@ class Broker(Names, Lifecycle, Allows):
         from econtext.controller.fleet import fleet, sources
 
         made = fleet.make(
-            self, sources.hosts_from(hosts), self.name_of, connector, connect_limit, connect_retries, retry_delay,
+            self, sources.hosts_from(hosts), self.place_of, connector, connect_limit, connect_retries, retry_delay,
             options)
         self.pools.add(made.pool)
         return made

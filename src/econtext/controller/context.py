@@ -193,7 +193,8 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
 
         `function` is a function of a module, a class, a static or class method,
         or a built-in.  Its module, and what that imports, is sent along; `args`
-        and `kwargs` are values that cross.
+        and `kwargs` are values that cross.  Of any other function, such as a lambda or
+        one that was typed in, the source is sent, with copies of what it uses.
 
         Raises CallError (also of the built-in type that was raised there),
         ConnectError, ContextLost.  Before anything is sent: TypeError or ValueError
@@ -259,7 +260,10 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
             raise self.reason()
         if self.broker.callbacks.running:
             self.broker.callbacks.check(self)
-        module, name = self.broker.name_of(function)
+        place = self.broker.place_of(function)
+        if type(place) is not tuple:
+            return self.request_captured(place, args, kwargs)
+        module, name = place
         known = module in self.complete
         if not known:
             self.broker.modules.policy.check(module)
@@ -269,6 +273,16 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
         self.follow_level()
         if self.level <= logging.DEBUG:
             say(self.lines.logger, logging.DEBUG, '> call %s.%s', module, name)
+        return body
+
+    def request_captured(self, place: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Return the body of a call of a function that no module holds."""
+        module, name = place
+        body = values.encode_call(module, name, (place.told, args, kwargs), {}, self, place.label)
+        self.push(*(each for each in place.modules if each not in self.complete), *classes.carriers())
+        self.follow_level()
+        if self.level <= logging.DEBUG:
+            say(self.lines.logger, logging.DEBUG, '> call %s', place.label)
         return body
 
     def launch_deferred(self) -> None:

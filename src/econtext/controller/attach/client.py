@@ -30,7 +30,7 @@ from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.modules.repository import Modules
 from econtext.controller.modules.source import Unit
 from econtext.controller.protocol import values
-from econtext.controller.protocol.names import Names
+from econtext.controller.protocol.places import Places
 from econtext.controller.runtime import signals
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import ControllerLoop, Wait
@@ -86,7 +86,7 @@ def only() -> str:
     return found[0]
 
 
-class Attachment(Names):
+class Attachment(Places):
     """
     The contexts of another program; made by attach(), use it in a ``with`` statement.
 
