@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent / 'src'))
 
 from econtext.connectors import ssh  # noqa: E402  # found through the line above
-from econtext.controller.modules import manifest, packer  # noqa: E402
+from econtext.controller.modules import built, manifest, packer  # noqa: E402
 
 # Ring 2, as far as a context needs it to start a first child over ssh.
 FIRST_HOP = (
@@ -33,7 +33,7 @@ def ssh_command(host: str) -> str:
 
 def master() -> bytes:
     """Return the sources that make a context a parent, as they travel."""
-    return packer.deflate(''.join(map(packer.squeezed, FIRST_HOP)).encode())
+    return packer.deflate(''.join(map(built.squeezed, FIRST_HOP)).encode())
 
 
 def travelling() -> Iterable[str]:
@@ -52,13 +52,13 @@ def kib(size: int) -> str:
 
 def main() -> None:
     print('SSH command size: %d' % len(ssh_command('foo')))
-    print('Preamble size: %s' % kib(len(packer.preamble(manifest.PREAMBLE))))
+    print('Preamble size: %s' % kib(len(built.preamble(manifest.PREAMBLE))))
     print('econtext.master size: %s' % kib(len(master())))
     print()
     print('%-32s %8s %8s %8s' % ('module', 'written', 'squeezed', 'alone'))
     for name in travelling():
-        squeezed = packer.squeezed(name).encode()
-        written = len(packer.read_source(name).encode())
+        squeezed = built.squeezed(name).encode()
+        written = len(built.read_source(name).encode())
         print('%-32s %8d %8d %8d' % (name, written, len(squeezed), len(packer.deflate(squeezed))))
 
 

@@ -10,6 +10,8 @@ Invariants:
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -67,6 +69,20 @@ class Contender:
         """Send `count` calls without waiting for answers, then take all of these."""
         lacks('one call at a time')
 
+    # Files.
+
+    def put(self, source: str, target: str) -> None:
+        """Copy a file or folder to `target` on the server, by a connection of its own."""
+        lacks('copies no files')
+
+    def get(self, source: str, target: str) -> None:
+        """Copy a file or folder from the server to `target`, by a connection of its own."""
+        lacks('copies no files')
+
+    def connected(self) -> Any:
+        """Return what has `put` by a connection that is there before."""
+        return self
+
     # Streams and lines.
 
     def stream_up(self, child: Any, size: int, count: int) -> int:
@@ -80,3 +96,16 @@ class Contender:
     def lines(self, child: Any, count: int) -> None:
         """Have `count` lines printed there, each of which becomes a record of `logging` here."""
         lacks('what is printed is not forwarded')
+
+
+class Program(Contender):
+    """A program, which is started for each thing that it does."""
+
+    program = ''
+
+    def prepare(self) -> None:
+        if shutil.which(self.program) is None:
+            lacks(f'{self.program} is not installed on this machine')
+
+    def run(self, *words: str) -> None:
+        subprocess.run([self.program, *words], stdin=subprocess.DEVNULL, check=True)

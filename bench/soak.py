@@ -143,14 +143,14 @@ class Worker:
         return same(future.result(60), len(values))
 
     def connect(self, context: econtext.Context) -> str:
-        via = self.random.choice((self.broker, context)) if len(context.route()) < 3 else self.broker
+        via = self.random.choice((self.broker, context)) if len(context._node.route()) < 3 else self.broker
         if len(self.contexts) >= MOST:
             self.leave(self.contexts[0])
         self.contexts.append(via.local())
         return 'started'
 
     def leave(self, context: econtext.Context) -> str:
-        self.contexts = [each for each in self.contexts if context not in each.route()]
+        self.contexts = [each for each in self.contexts if context._node not in each._node.route()]
         context.close()
         return 'closed'
 
@@ -158,7 +158,7 @@ class Worker:
         pid = context.wait_ready(60).pid
         future = context.submit(soak_far.rest, 0.05)
         os.kill(pid, signal.SIGKILL)
-        self.contexts = [each for each in self.contexts if context not in each.route()]
+        self.contexts = [each for each in self.contexts if context._node not in each._node.route()]
         try:
             future.result(60)
         except GONE:
@@ -183,10 +183,10 @@ def same(found: Any, wanted: Any) -> str:
 def left(broker: econtext.Broker) -> dict[str, int]:
     """Count what is there when nothing is to be."""
     return {
-        'questions': len(broker.router.asked),
-        'contexts': len(broker.contexts) + len(broker.unreaped) + len(broker.births),
-        'links': len(broker.router.links),
-        'channels': len(broker.channels.open_channels),
+        'questions': len(broker._tree.router.asked),
+        'contexts': len(broker._tree.contexts) + len(broker._tree.unreaped) + len(broker._tree.births),
+        'links': len(broker._tree.router.links),
+        'channels': len(broker._tree.channels.open_channels),
         'descriptors': len(os.listdir('/proc/self/fd')),
         'threads': len(os.listdir('/proc/self/task')),
         'children': sum(1 for pid in os.listdir('/proc') if pid.isdigit() and is_child(pid)),

@@ -48,6 +48,22 @@ class Adapter(Contender):
         for future in [child.submit(function) for _ in range(count)]:
             future.result()
 
+    unchanged = True
+
+    def put(self, source: str, target: str) -> None:
+        self.ssh().put(source, target, durable=False)  # as the others, which do not wait for the disk
+
+    def put_durable(self, source: str, target: str) -> None:
+        self.ssh().put(source, target)
+
+    def connected(self) -> Any:
+        child = self.ssh()
+        child.call(far.pid)
+        return child
+
+    def get(self, source: str, target: str) -> None:
+        self.ssh().get(source, target, durable=False)
+
     def stream_up(self, child: Any, size: int, count: int) -> int:
         channel = child.channel()
         ended = child.submit(far.feed, channel, size, count)

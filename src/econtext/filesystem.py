@@ -55,7 +55,7 @@ class Contexts:
                 self.broker = econtext.Broker()
                 atexit.register(self.broker.close)
             found = self.made.get(host)
-            if found is None or found.error is not None:
+            if found is None or found._node.error is not None:
                 found = self.made[host] = start(self.broker, host)
             return found
 

@@ -13,8 +13,8 @@ import pytest
 import lab
 
 SCENARIOS = 'calls calls_one_cpu burst connect memory payload stream hops lines fanout held modules decode'.split()
-OVER_SSH = 'connect_ssh trips hop'.split()
-CONTENDERS = 'econtext raw python here'.split()
+OVER_SSH = 'connect_ssh trips hop files files_far'.split()
+CONTENDERS = 'econtext raw python here scp rsync'.split()
 
 
 def run(repository: Path, *words: str) -> str:

@@ -19,6 +19,7 @@ import pytest
 
 import econtext
 from econtext.controller.attach import server
+from econtext.controller.node import Node
 from lab import eventually, open_to_all, pythons, require
 from lab.accounts import Accounts
 
@@ -131,8 +132,8 @@ def test_a_context_that_ends(broker: econtext.Broker, attached: Any) -> None:
     child = broker.local(name='box')
     box = attached.context('box')
     future = box.submit(time.sleep, 30)
-    assert broker.attach_server is not None
-    eventually(lambda: broker.attach_server.programs[0].calls)  # type: ignore[union-attr]
+    assert broker._tree.attach_server is not None
+    eventually(lambda: broker._tree.attach_server.programs[0].calls)
     child.close()
     with pytest.raises(econtext.ContextLost, match='box: it was closed'):
         future.result(10)
@@ -171,8 +172,8 @@ def test_a_program_that_dies(broker: econtext.Broker, path: str, tmp_path: pathl
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert child.call(os.getppid) == os.getpid()
     assert not os.path.exists(path + '.made'), 'what had not begun is withdrawn'
-    assert broker.attach_server is not None
-    eventually(lambda: not broker.attach_server.programs)  # type: ignore[union-attr]
+    assert broker._tree.attach_server is not None
+    eventually(lambda: not broker._tree.attach_server.programs)
 
 
 @pytest.mark.parametrize('first', ['broker', 'program'])
@@ -200,7 +201,7 @@ def test_a_program_that_is_let_in_while_its_broker_closes(
     with econtext.Broker() as broker, socket.socket(socket.AF_UNIX) as other:
         other.connect(broker.listen(path))
         assert let_in.wait(10)
-        attach_server = broker.attach_server
+        attach_server = broker._tree.attach_server
     assert attach_server is not None
     assert attach_server.programs == []
 
@@ -277,7 +278,7 @@ class Meanwhile:
 
 def test_two_threads_have_one_view_of_a_context(attached: Any) -> None:
     seen: list[Any] = []
-    meanwhile = Meanwhile(lambda: seen.append(attached.view(*TOLD)))
+    meanwhile = Meanwhile(lambda: seen.append(attached._session.view(*TOLD)))
 
     class Known(dict[int, Any]):
         def get(self, number: int, default: Any = None) -> Any:  # type: ignore[override]
@@ -285,31 +286,31 @@ def test_two_threads_have_one_view_of_a_context(attached: Any) -> None:
             meanwhile()
             return found
 
-    attached.known = Known()
-    view = attached.view(*TOLD)
+    attached._session.known = Known()
+    view = attached._session.view(*TOLD)
     meanwhile.thread.join()
     assert seen == [view]
 
 
 def test_two_threads_see_that_a_context_is_ready(attached: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     number, name, via, _, *rest = TOLD
-    view = attached.view(number, name, via, False, *rest)
+    view = attached._session.view(number, name, via, False, *rest)
     seen: list[Any] = []
-    meanwhile = Meanwhile(lambda: seen.append(attached.view(*TOLD)))
-    advance = econtext.Context.advance
+    meanwhile = Meanwhile(lambda: seen.append(attached._session.view(*TOLD)))
+    advance = Node.advance
 
     def advanced(context: Any, event: str, error: Any = None) -> None:
         meanwhile()
         advance(context, event, error)
 
-    monkeypatch.setattr(econtext.Context, 'advance', advanced)
-    assert attached.view(*TOLD) is view
+    monkeypatch.setattr(Node, 'advance', advanced)
+    assert attached._session.view(*TOLD) is view
     meanwhile.thread.join()
     assert seen == [view]
     assert view.ready
 
 
 def test_a_view_that_is_made_as_the_program_goes_hears_of_that(attached: Any) -> None:
-    attached.close()
+    attached._session.close()
     with pytest.raises(econtext.ContextLost, match='is gone'):
-        attached.view(*TOLD).call(os.getpid)
+        attached._session.view(*TOLD).facade.call(os.getpid)

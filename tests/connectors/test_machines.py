@@ -162,7 +162,7 @@ def test_docker_engine(broker: econtext.Broker, tmp_path: Path) -> None:
         stubborn.close()
         eventually(lambda: 'stubborn' not in engine.client('ps', '-a'), 20, 'the container ends with its context')
         version = engine.client('version', '--format', '{{.Client.Version}} to the engine {{.Server.Version}}')
-        for context in list(broker.contexts.values()):
+        for context in list(broker._tree.contexts.values()):
             context.close()
     reach.record('connector', 'docker', f'docker {version.strip()}')
 
@@ -215,7 +215,7 @@ def test_lxd(broker: econtext.Broker, tmp_path: Path, monkeypatch: pytest.Monkey
         assert passes(broker.nsenter(container='box', engine='lxd'))[0] != os.getpid()
         fails(broker.nsenter(container='idle', engine='lxd'), 'not-running')
         fails(broker.nsenter(container='no-such', engine='lxd'), 'no-such-box')
-        for context in list(broker.contexts.values()):
+        for context in list(broker._tree.contexts.values()):
             context.close()
     found = re.findall(r'"tool": "lxc (\S+)"', (TRANSCRIPTS / 'lxd.json').read_text())
     said = subprocess.run(['lxc', '--version'], capture_output=True, text=True).stdout.split()

@@ -537,7 +537,7 @@ def test_whatever_fails_before_a_context_is_there_is_told_with_its_cause(
 
     def broken(module: str, name: str, args: Any, kwargs: Any, context: Any = None) -> bytes:
         if name == 'settle' and step == 'early':
-            broker.router.send(ROUTE, broker.last_number, 1, b'no number')
+            broker._tree.router.send(ROUTE, broker._tree.last_number, 1, b'no number')
         elif name == 'settle':
             args = tuple(value if name == step else arg for name, arg in zip(SETTINGS, args, strict=True))
         return encode_call(module, name, args, kwargs, context)

@@ -398,7 +398,7 @@ def test_a_channel_ends_with_its_call_whatever_refers_to_it(
         channel.get()
     error = ending.exception(10)
     assert isinstance(error, ValueError) == (way in ('retry', 'that_fails'))
-    assert not child.broker.channels.open_channels
+    assert not child._node.broker.channels.open_channels
 
 
 def test_no_value_is_lost_when_a_call_ends_its_channel(

@@ -49,12 +49,12 @@ def test_another_python_compiles_the_source(broker: econtext.Broker, python: Int
 @pytest.mark.parametrize('version', ['2.7', '3.6', '3.13'])
 def test_code_that_was_sent_by_mistake_is_not_run(broker: econtext.Broker, version: str) -> None:
     path = pythons.interpreter(version)
-    broker.same_python.known.add((0, 'econtext.connectors.local', repr(str(path))))
+    broker._tree.same_python.known.add((0, 'econtext.connectors.local', repr(str(path))))
     context = broker.local(python=str(path))
-    assert context.same_python
+    assert context._node.same_python
     assert not made_here(context)
-    assert not context.same_python
-    assert not broker.same_python.known
+    assert not context._node.same_python
+    assert not broker._tree.same_python.known
     assert not made_here(broker.local(python=str(path)))
 
 
@@ -91,7 +91,7 @@ def test_a_program_that_has_no_code_sends_sources(
     try:
         context = broker.local()
         assert not made_here(context)
-        assert context.same_python
+        assert context._node.same_python
         assert not made_here(context.local())
     finally:
         bytecode.units.cache_clear()

@@ -212,14 +212,14 @@ def test_attributes_of_the_wrong_type_do_no_harm() -> None:
 def test_what_an_exception_holds_is_cut(broker: econtext.Broker, python: pythons.Interpreter) -> None:
     context = broker.local(python=python)
     sizes: list[int] = []
-    finish = context.broker.router.answer
+    finish = context._node.broker.router.answer
 
     def answer(src: int, handle: int, kind: int, body: bytes) -> None:
         sizes.append(len(body))
         finish(src, handle, kind, body)
 
     context.call(len, 'abc')
-    context.broker.router.answer = answer  # type: ignore[method-assign]
+    context._node.broker.router.answer = answer  # type: ignore[method-assign]
     text = error_of(context, raising.large, 'text', 50_000_000)
     assert text.message.startswith('<xxx')
     assert text.message.endswith('xxx>')
@@ -340,7 +340,7 @@ def test_a_module_that_we_fail_to_find_is_answered(broker: econtext.Broker, monk
     monkeypatch.setattr(sys, 'excepthook', lambda *args: None)
     monkeypatch.setattr(threading, 'excepthook', lambda *args: None)
     with monkeypatch.context() as patch:
-        patch.setattr(broker.modules, 'answer', fail)
+        patch.setattr(broker._tree.modules, 'answer', fail)
         with pytest.raises(econtext.CallError):
             context.call(__import__, 'no_such_module')
     assert context.call(len, 'abc') == 3

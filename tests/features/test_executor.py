@@ -73,11 +73,11 @@ def test_shutdown_without_waiting_lets_it_finish(context: econtext.Context) -> N
     behind = context.submit(abs, -2)
     context.shutdown(wait=False)
     assert not running.done()
-    assert context.error is None
+    assert context._node.error is None
     channel.close()
     running.result(WAIT)
     assert behind.result(WAIT) == 2
-    eventually(lambda: context.error is not None, WAIT, 'it ends behind the last call')
+    eventually(lambda: context._node.error is not None, WAIT, 'it ends behind the last call')
 
 
 def test_shutdown_cancels_what_has_not_begun(context: econtext.Context) -> None:

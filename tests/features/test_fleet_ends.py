@@ -248,7 +248,7 @@ def test_a_host_whose_backlog_is_full_holds_up_no_other(
     monkeypatch.setattr(backpressure, 'MOST', 1 << 20)
     held = fleet['a'].submit(fleets.take, b'x' * (2 << 20), str(tmp_path / 'go'))
     eventually(held['a'].running, WAIT)
-    eventually(lambda: fleet.context('a').backlog.is_full(), WAIT)
+    eventually(lambda: fleet.context('a')._node.backlog.is_full(), WAIT)
     behind = fleet['a'].submit(os.getpid)
     with fleet.executor() as executor:
         assert executor.submit(os.getpid).result(WAIT)
@@ -298,7 +298,7 @@ def test_two_that_close_at_a_time_both_return(gate: threading.Event) -> None:
     closers = [threading.Thread(target=each, daemon=True) for each in (fleet.close, broker.close, fleet.shutdown)]
     for each in closers:
         each.start()
-    eventually(lambda: broker.closed, WAIT)
+    eventually(lambda: broker._tree.closed, WAIT)
     gate.set()
     for each in closers:
         each.join(WAIT)
@@ -351,7 +351,7 @@ def test_a_context_that_comes_after_the_close_is_ended(broker: econtext.Broker, 
     within(fleet.close)
     assert isinstance(futures['a'].exception(WAIT), econtext.EcontextError)
     gate.set()
-    eventually(lambda: made and made[0].error is not None, WAIT)
+    eventually(lambda: made and made[0]._node.error is not None, WAIT)
 
 
 # -- Streams -----------------------------------------------------------------------
@@ -480,11 +480,22 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_work_under_way_needs_no_new_thread(
     local: econtext.Fleet, tmp_path: Path, no_threads: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coordinator, 'IDLE', 0.01)
+    monkeypatch.setattr(coordinator, 'IDLE', 0.0)
     eventually(lambda: local.pool.coordinator.thread is None, WAIT)
     futures = local.submit(fleets.wait_for, str(tmp_path / 'go'))
     eventually(lambda: all(future.running() for future in futures.values()), WAIT)
-    time.sleep(0.1)     # beyond IDLE
+    stays = threading.Event()
+    wait = local.pool.coordinator.changed.wait
+
+    def waiting(timeout: float | None = None) -> bool:
+        if timeout is None:
+            stays.set()
+        return wait(timeout)
+
+    monkeypatch.setattr(local.pool.coordinator.changed, 'wait', waiting)
+    # Once this is done its thread would end, were it not held.
+    local.pool.coordinator.post(lambda: None)
+    assert stays.wait(WAIT)
     no_threads()
     (tmp_path / 'go').touch()
     assert futures.results(WAIT).raise_for_failures()

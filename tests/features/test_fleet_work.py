@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.controller.fleet.transfers import file_name, places_for
 from lab import eventually
 
 NAMES = ['a', 'b', 'c']
@@ -124,7 +123,7 @@ def test_what_is_wrong_is_said_before_anything_is_connected(
     fleet = broker.fleet(NAMES, connector='local')
     with pytest.raises(error):
         fleet.run(argv, **options)
-    assert list(broker.contexts) == []
+    assert list(broker._tree.contexts) == []
 
 
 def test_a_host_that_cannot_be_reached_holds_up_no_command(broker: econtext.Broker) -> None:
@@ -188,7 +187,7 @@ def test_what_is_not_there_to_put_is_said_before_anything_is_connected(
         fleet.put(tmp_path / 'none', 'there')
     with pytest.raises(TypeError):
         fleet.put(7, 'there')  # type: ignore[arg-type]
-    assert list(broker.contexts) == []
+    assert list(broker._tree.contexts) == []
 
 
 # -- get -------------------------------------------------------------------------
@@ -242,14 +241,4 @@ def test_no_two_hosts_are_copied_into_one_path(broker: econtext.Broker, tmp_path
         fleet.get('log', {'a': tmp_path / 'a'})
     with pytest.raises(TypeError):
         fleet.get('log', io.BytesIO())  # type: ignore[arg-type]
-    assert list(broker.contexts) == []
-
-
-def test_names_of_hosts_are_names_of_files() -> None:
-    hosts = ['.', '..', 'a/b', 'a%2Fb', 'user@[::1]:22', 'grün', '~root', 'C:\\x', '%2E']
-    names = [file_name(host) for host in hosts]
-    assert len(set(names)) == len(hosts)
-    for name in names:
-        assert '/' not in name
-        assert name not in ('', '.', '..')
-    assert len(set(places_for(hosts, 'logs').values())) == len(hosts)
+    assert list(broker._tree.contexts) == []

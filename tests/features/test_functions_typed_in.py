@@ -209,8 +209,8 @@ def test_what_cannot_be_sent_is_refused_by_its_name(broker: econtext.Broker) -> 
 def test_the_source_goes_once_and_the_values_when_they_changed(broker: econtext.Broker) -> None:
     child = broker.local().wait_ready()
     sizes: list[int] = []
-    send = broker.router.send
-    ask = broker.router.ask
+    send = broker._tree.router.send
+    ask = broker._tree.router.ask
 
     def note(kind: int, dst: int, handle: int, body: bytes) -> Any:
         sizes.append(len(body))
@@ -219,7 +219,7 @@ def test_the_source_goes_once_and_the_values_when_they_changed(broker: econtext.
     def note_asked(kind: int, dst: int, body: bytes, answer: Any) -> Any:
         sizes.append(len(body))
         return ask(kind, dst, body, answer)
-    broker.router.send, broker.router.ask = note, note_asked  # type: ignore[method-assign]
+    broker._tree.router.send, broker._tree.router.ask = note, note_asked  # type: ignore[method-assign]
     names = cell('def f(x):\n    """' + 'd' * 5000 + '"""\n    return x\n')
     assert child.call(names['f'], 1) == 1
     del sizes[:]

@@ -22,7 +22,7 @@ PROXY = str(Path(__file__).parents[1] / 'reliability' / 'stops' / 'proxy.py')
 def settled(context: econtext.Context) -> econtext.Context:
     """Return `context` once it has said that it takes parts; what is sent there before goes whole."""
     context.wait_ready(30)
-    eventually(lambda: context.id in context.broker.router.parts.able)
+    eventually(lambda: context._node.id in context._node.broker.router.parts.able)
     return context
 
 
@@ -115,4 +115,4 @@ def test_a_context_that_ends_in_the_middle(broker: econtext.Broker) -> None:
         with pytest.raises(econtext.ContextLost):
             future.result(30)
         assert kept.call(heavy.echo, b'still here') == b'still here'
-        assert not broker.router.parts.begun
+        assert not broker._tree.router.parts.begun

@@ -254,8 +254,8 @@ def test_a_first_call_needs_no_more_round_trips(
                       '    try:\n        import stocked.nothing\n    except ImportError:\n        return 1\n'},
                      'of_nothing')  # fmt: skip
     asked = []
-    answer = broker.modules.answer
-    broker.modules.answer = lambda name, here: asked.append(name) or answer(name, here)  # type: ignore[method-assign]
+    answer = broker._tree.modules.answer
+    broker._tree.modules.answer = lambda name, here: asked.append(name) or answer(name, here)  # type: ignore[method-assign]
     with caplog.at_level(logging.DEBUG, 'econtext.ctx'):
         context = broker.local(python=python)
         assert context.call(module.f) == 1

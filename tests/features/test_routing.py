@@ -174,7 +174,7 @@ def test_nobody_answers_for_another(
     waiting = good.submit(facts.wait_for, str(flag), 'the true one')
     above = upper.submit(facts.wait_for, str(flag), 'the true one')
     bad.wait_ready(30)
-    who = {'as sibling': good.id, 'as parent': upper.id, 'as controller': 0, 'as nobody': 9999}[how]
+    who = {'as sibling': good._node.id, 'as parent': upper._node.id, 'as controller': 0, 'as nobody': 9999}[how]
     with pytest.raises(econtext.ContextLost):
         bad.call(hostile.answer_for, who, 200, str(flag) + '.never')
     assert not waiting.done()
@@ -210,7 +210,7 @@ def test_what_goes_down_only_never_comes_up(
     upper = broker.local(name='upper')
     bad, good = upper.local(name='bad'), upper.local(name='good')
     good.wait_ready(30)
-    for target in (0, upper.id, good.id):
+    for target in (0, upper._node.id, good._node.id):
         bad = upper.local(name=f'bad{target}')
         with pytest.raises(econtext.ContextLost):
             bad.call(hostile.send, kind, target, str(tmp_path / 'never'))

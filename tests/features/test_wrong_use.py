@@ -43,7 +43,7 @@ def test_a_function_that_returns_later_is_refused_before_it_is_sent(
             use(function, 1)
         assert not isinstance(caught.value, econtext.CallError)
         assert remedy in str(caught.value)
-    assert 'errands.wrong' not in child.sent
+    assert 'errands.wrong' not in child._node.sent
 
 
 @pytest.mark.parametrize(('function', 'remedy'), LATER)
@@ -86,7 +86,7 @@ def test_a_stream_of_what_is_no_series_names_call(child: econtext.Context) -> No
 # -- values ------------------------------------------------------------------
 
 
-def values(child: econtext.Context) -> Iterator[tuple[Any, str]]:
+def values(broker: econtext.Broker, child: econtext.Context) -> Iterator[tuple[Any, str]]:
     yield threading.Lock(), 'make one there'
     yield threading.Event(), 'make one there'
     yield io.BytesIO(), 'bytes that are in it'
@@ -94,12 +94,14 @@ def values(child: econtext.Context) -> Iterator[tuple[Any, str]]:
     yield len, 'its name'
     yield values, 'its name'
     yield os, 'import it there'
-    yield child.broker, 'what is needed of it'
+    yield broker, 'what is needed of it'
     yield child.submit(os.getpid), 'what is needed of it'
 
 
-def test_what_is_bound_to_this_process_is_told_from_what_could_be_registered(child: econtext.Context) -> None:
-    for value, remedy in values(child):
+def test_what_is_bound_to_this_process_is_told_from_what_could_be_registered(
+    broker: econtext.Broker, child: econtext.Context
+) -> None:
+    for value, remedy in values(broker, child):
         with pytest.raises(TypeError) as caught:
             child.call(print, value)
         assert remedy in str(caught.value)
@@ -254,9 +256,9 @@ def test_a_key_that_is_not_there_is_the_cause(
         assert 'identity_file=' in fails(context, 'no-identity').remedy
 
 
-def test_options_of_another_form_are_told(child: econtext.Context) -> None:
+def test_options_of_another_form_are_told(broker: econtext.Broker, child: econtext.Context) -> None:
     with pytest.raises(TypeError, match='answers='):
-        child.broker.ssh('web', answers=['no'])  # type: ignore[arg-type]
+        broker.ssh('web', answers=['no'])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='timeout='):
         child.channel().get('5')  # type: ignore[arg-type]
     with pytest.raises(ValueError, match='timeout='):
@@ -269,7 +271,7 @@ def test_options_of_another_form_are_told(child: econtext.Context) -> None:
 def test_no_two_contexts_share_a_name_and_a_logger(broker: econtext.Broker) -> None:
     contexts = [broker.local(name='web') for _ in range(3)]
     assert [context.name for context in contexts] == ['web', 'web#2', 'web#3']
-    assert len({context.lines.logger for context in contexts}) == 3
+    assert len({context._node.lines.logger for context in contexts}) == 3
     contexts[1].close()
     assert broker.local(name='web').name == 'web#2'  # as it is free again
     hop = contexts[0]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.core import files, folders, receiving, transfer
+from econtext.core import drafts, files, folders, receiving, transfer
 from econtext.core.transfer import DIR, FILE, LEAVE, Entry
 from lab import open_to_all
 
@@ -185,14 +185,14 @@ def test_a_partial_file_that_became_the_target_is_not_written_to(
     """Another transfer renames it between our opening and locking it."""
     target, part = tmp_path / 'x', tmp_path / '.x.part'
     part.write_bytes(b'what the other one wrote')
-    lock = receiving.lock
+    lock = drafts.lock
 
     def rename(fd: int) -> Any:
         if part.exists() and not target.exists():
             part.rename(target)
         return lock(fd)
 
-    monkeypatch.setattr(receiving, 'lock', rename)
+    monkeypatch.setattr(drafts, 'lock', rename)
     steps = [listing(Entry(FILE, b'', 0o644, 1000)), begin(0), transfer.CHUNK + CONTENT,
              lambda: seen.append(target.read_bytes())]
     seen: list[bytes] = []
@@ -237,7 +237,7 @@ def test_where_no_file_can_be_locked_nothing_is_left(
     def flock(_fd: int, _how: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(receiving.fcntl, 'flock', flock)
+    monkeypatch.setattr(drafts.fcntl, 'flock', flock)
     receive(tmp_path / 'x', listing(Entry(FILE, b'', 0o644, len(CONTENT))), *file(0), transfer.KEPT, transfer.END,
             resume=True)
     assert os.listdir(tmp_path) == ['x']
@@ -389,14 +389,14 @@ def test_of_a_folder_of_another_it_is_told_at_the_end(tmp_path: Path) -> None:
 def test_names_of_what_stands_beside() -> None:
     """They have room, differ as the names do, and are cut between characters."""
     names = ['é' * 127, 'é' * 126 + 'e', 'xé' * 85, 'x', 'x' * 255]
-    made = [receiving.name_to_resume(name.encode()) for name in names]
+    made = [drafts.name_to_resume(name.encode()) for name in names]
     assert len(set(made)) == len(names)
     for name in made:
         assert len(name) <= 255
         name.decode()
     assert made[3] == b'.x.part'
-    assert receiving.name_to_resume(b'\xff' * 255)
-    assert len(receiving.name_beside(b'\xff' * 255)) <= 255
+    assert drafts.name_to_resume(b'\xff' * 255)
+    assert len(drafts.name_beside(b'\xff' * 255)) <= 255
 
 
 def test_the_umask_of_the_program_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

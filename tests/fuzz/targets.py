@@ -19,6 +19,8 @@ import econtext
 from econtext.connectors import ssh, sudo
 from econtext.controller.context import Context
 from econtext.controller.modules.repository import Modules
+from econtext.controller.node import Node
+from econtext.controller.tree import Tree
 from econtext.core.wire import CALL, HEADER_SIZE, MARK, BadFrame, Decoder
 from econtext.parent.handshake import ASK, Handshake
 from econtext.parent.values import decode
@@ -170,14 +172,14 @@ def defect(what: str, error: BaseException) -> Any:
 
 
 FAILED: list[Any] = []
-STAGE: list[econtext.Broker] = []
+STAGE: list[Tree] = []
 SOURCES = Modules()
 
 
-def stage() -> econtext.Broker:
-    """A broker with contexts that are no processes, as if it were new."""
+def stage() -> Tree:
+    """A tree with contexts that are no processes, as if it were new."""
     if not STAGE:
-        made = econtext.Broker()
+        made = Tree(Modules())
         # No bytes of theirs make us fail: all that is wrong with them is BadFrame.
         made.loop.fail = defect  # type: ignore[method-assign]
         made.close()    # its thread and descriptors; what it is told is kept, and done by run_callbacks()
@@ -190,7 +192,8 @@ def stage() -> econtext.Broker:
     links: dict[int, Any] = {}
     for number, above in ((1, None), (2, 1), (3, None), (4, 3)):
         via = broker.contexts[above] if above else None
-        context = Context(broker, number, f'context{number}', via)
+        context = Node(broker, number, f'context{number}', via)
+        Context(context)
         context.advance('launch')
         if number != 2:
             context.advance('hello')

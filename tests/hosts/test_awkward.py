@@ -293,7 +293,7 @@ def test_a_clock_that_is_years_off(
 def test_a_host_under_load(broker: econtext.Broker, tmp_path: Path) -> None:
     """All of its start and a call are stopped nine tenths of the time."""
     context = broker.local(python=sys.executable)
-    birth = broker.births[context.id]
+    birth = broker._tree.births[context._node.id]
     eventually(lambda: birth.process is not None)
     pid, over = birth.process.pid, threading.Event()
 

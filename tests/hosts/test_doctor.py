@@ -53,7 +53,7 @@ def test_a_healthy_host(broker: econtext.Broker, sshd: Sshd, accounts: Accounts)
     assert os.path.isabs(report.executable)
     assert report.python_version >= (3, 6)
     assert sum(step.seconds for step in report.steps) > 0
-    assert len(broker.contexts) == len(broker.unreaped) == 0, 'it ended what it started'
+    assert len(broker._tree.contexts) == len(broker._tree.unreaped) == 0, 'it ended what it started'
 
 
 @pytest.mark.parametrize(('kind', 'options', 'step', 'failure'), [

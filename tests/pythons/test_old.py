@@ -80,14 +80,15 @@ def test_a_request_that_fails_here_is_answered(
 ) -> None:
     """The module is then none, and the reason is logged here."""
     child = broker.local(python=old).wait_ready()
-    supply = broker.supply
+    frames = broker._tree.frames
+    supply = frames.supply
 
     def failing(context: Any, handle: int, name: str, here: Any) -> None:
         if name == 'ect_nowhere':
             raise IndexError('ours')
         supply(context, handle, name, here)
 
-    monkeypatch.setattr(broker, 'supply', failing)
+    monkeypatch.setattr(frames, 'supply', failing)
     with pytest.raises(ImportError):
         child.options(timeout=20).call(far.import_one, 'ect_nowhere')
     eventually(lambda: any(

@@ -68,7 +68,7 @@ def test_each_form_is_refused_before_it_is_sent(old: econtext.Context, program: 
         for word in (f'{name}.py, line {line}', what, since, 'Python 3.6.', here, 'Nothing was sent'):
             assert word in message, (word, message)
         assert isinstance(caught.value, econtext.CallError)
-        assert name not in old.sent
+        assert name not in old._node.sent
     assert old.call(abs, -1) == 1
 
 
@@ -79,7 +79,7 @@ def test_what_is_surely_imported_is_refused_too(old: econtext.Context, program: 
     )  # fmt: skip
     with pytest.raises(SyntaxError, match=r'ect_third\.py, line 2'):
         old.call(module.f)
-    assert not {'ect_first', 'ect_second', 'ect_third'} & old.sent
+    assert not {'ect_first', 'ect_second', 'ect_third'} & old._node.sent
 
 
 def test_what_only_some_versions_import_is_no_reason(old: econtext.Context, program: Program) -> None:

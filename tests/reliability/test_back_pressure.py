@@ -57,7 +57,7 @@ def test_who_floods_costs_a_hop_little_and_its_siblings_nothing(
     before = {each: each.call(floods.memory) for each in hops}
     enemy = origin.local(python=[sys.executable, '-S', ENEMY, act], name='enemy')
     enemy.submit(os.getpid)
-    eventually(lambda: enemy.ready, 20)
+    eventually(lambda: enemy._node.ready, 20)
     began = time.monotonic()
     while time.monotonic() - began < 4:
         beside.options(timeout=20).call(len, 'abc')

@@ -68,10 +68,10 @@ def test_cut(version: str) -> None:
             with pytest.raises((*LOST, econtext.EcontextError)):
                 use(child)
             told = f'{version} {way} {at}'
-            if child.error is not None:
+            if child._node.error is not None:
                 with pytest.raises(LOST):
                     child.options(timeout=5).call(os.getpid)
-                eventually(lambda child=child: not child.pending, 10, told)  # type: ignore[misc]
+                eventually(lambda child=child: not child._node.pending, 10, told)  # type: ignore[misc]
         assert time.monotonic() - began < BOUND + 5, told
 
 

@@ -49,12 +49,12 @@ def gate() -> Iterator[Gate]:
 
 def held(context: econtext.Context) -> bool:
     """Has the context used up its credit?"""
-    return context.lines.allowance.left() <= 0
+    return context._node.lines.allowance.left() <= 0
 
 
 def waiting(context: econtext.Context) -> int:
     """Return how many bytes of its output wait here."""
-    lines = context.lines
+    lines = context._node.lines
     return lines.allowance.came - lines.allowance.granted
 
 
@@ -113,7 +113,7 @@ def test_windows_that_are_none(broker: econtext.Broker) -> None:
     for window in 0, NARROWEST - 1, WIDEST + 1, 1e6, True, '65536', None:
         with pytest.raises(ValueError, match='output_window= must be 65,536 to 268,435,456 bytes'):
             broker.local(output_window=window)  # type: ignore[arg-type]
-    assert not broker.contexts
+    assert not broker._tree.contexts
 
 
 @pytest.mark.parametrize('version', ['2.7', '3.11'])
@@ -268,7 +268,7 @@ def test_one_that_takes_more_than_it_was_granted_is_ended(broker: econtext.Broke
     context = broker.local(name='source')
     taking = context.submit(floods.take_too_much)
     assert gate.entered.wait(20)
-    error = eventually(lambda: context.error, 20, 'the context is ended')
+    error = eventually(lambda: context._node.error, 20, 'the context is ended')
     assert 'more output than it was' in str(error())
     gate.open.set()
     with pytest.raises(econtext.CorruptStream):

@@ -124,7 +124,7 @@ def test_a_stopped_context_is_given_up(broker: econtext.Broker) -> None:
     with pytest.raises(econtext.CallTimeout):
         child.options(timeout=0.2, grace=0.2).call(os.getpid)
     assert time.monotonic() - began < 0.2 + SLACK
-    eventually(lambda: child.error is not None, 5)
+    eventually(lambda: child._node.error is not None, 5)
     with pytest.raises(econtext.ContextLost, match='getpid did not end'):
         child.call(os.getpid)
     child.close()
@@ -184,7 +184,7 @@ def test_a_call_that_is_left_and_will_not_stop_ends_its_context(child: econtext.
     leaving(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         child.options(grace=1.5).call(work.stubborn)
-    assert child.error is None, 'nobody waits for the grace'
+    assert child._node.error is None, 'nobody waits for the grace'
     with pytest.raises(econtext.ContextLost, match=r'stubborn was left by KeyboardInterrupt .* did not heed .* 1\.5 s'):
         child.call(work.cleaned)
 
@@ -303,11 +303,11 @@ def test_who_holds_the_condition_of_a_future_waits_for_no_handler(broker: econte
     asked = threading.Event()
 
     def handle() -> None:
-        assert child.lines.take()
-        before = child.lines.begin()
+        assert child._node.lines.take()
+        before = child._node.lines.begin()
         asked.set()
         released.wait(30)
-        child.lines.stop(before)
+        child._node.lines.stop(before)
 
     released = threading.Event()
     thread = threading.Thread(target=handle)
@@ -315,7 +315,7 @@ def test_who_holds_the_condition_of_a_future_waits_for_no_handler(broker: econte
     try:
         assert asked.wait(20)
         future = child.submit(os.system, 'echo said')
-        eventually(lambda: future.done() and child.lines.queue)
+        eventually(lambda: future.done() and child._node.lines.queue)
         with future._condition:
             assert future.exception() is None
     finally:

@@ -59,7 +59,7 @@ def longest(context: econtext.Context, seconds: float, *call: object) -> float:
 
 def waiting(context: econtext.Context) -> int:
     """Return how many of its lines wait here."""
-    return len(context.lines.lines) + sum(item[2] for item in list(context.lines.queue))
+    return len(context._node.lines.lines) + sum(item[2] for item in list(context._node.lines.queue))
 
 
 @pytest.mark.parametrize('prints', [False, True])
@@ -161,6 +161,6 @@ def test_a_context_that_prints_empty_lines_is_held_back_soon(broker: econtext.Br
     slow.seconds = 60
     context.submit(floods.say, '\n' * (4 << 20))
     assert slow.entered.wait(10)
-    eventually(lambda: context.lines.allowance.left() <= 0, 10, 'it used up its credit')
+    eventually(lambda: context._node.lines.allowance.left() <= 0, 10, 'it used up its credit')
     assert waiting(context) < WINDOW / LINE + 2 * (1 << 16)
     slow.let_go.set()

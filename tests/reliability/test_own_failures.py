@@ -41,7 +41,7 @@ def test_a_defect_of_ours_ends_no_context(
     child = broker.local()
     pid = child.call(os.getpid)
     caplog.set_level(logging.INFO)
-    monkeypatch.setitem(broker.router.handlers, LOG, fail)
+    monkeypatch.setitem(broker._tree.router.handlers, LOG, fail)
     child.call(floods.flood_of_records, 1)
     assert eventually(lambda: told(caplog), 10, 'it is logged')
     assert 'Traceback' in told(caplog)[0]
@@ -59,7 +59,7 @@ def test_what_a_context_sent_wrong_ends_it(
     def refuse(*_frame: object) -> None:
         raise BadFrame('no honest one sends this')
 
-    monkeypatch.setitem(broker.router.handlers, LOG, refuse)
+    monkeypatch.setitem(broker._tree.router.handlers, LOG, refuse)
     with pytest.raises(econtext.CorruptStream, match='no honest one'):
         child.call(floods.flood_of_records, 1)
 
@@ -89,7 +89,7 @@ def test_who_waits_for_a_frame_that_we_could_not_take_in_is_told(
 def test_a_start_that_we_could_not_take_in_fails_as_ours(
     broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(broker.router.handlers, HELLO, fail)
+    monkeypatch.setitem(broker._tree.router.handlers, HELLO, fail)
     with pytest.raises(econtext.InternalError, match='Defect: of ours'):
         broker.local().wait_ready(20)
 
@@ -175,7 +175,7 @@ def test_a_poller_that_fails_is_asked_again(loop: ControllerLoop, caplog: pytest
 def test_closing_opens_no_lock_that_another_thread_holds(broker: econtext.Broker, name: str) -> None:
     kept, closed = broker.local(), broker.local()
     kept.call(os.getpid), closed.call(os.getpid)
-    lock = getattr(broker.router.links[kept.id], name)
+    lock = getattr(broker._tree.router.links[kept._node.id], name)
     held, let_go, wrong = threading.Event(), threading.Event(), []
 
     def hold() -> None:
@@ -190,7 +190,7 @@ def test_closing_opens_no_lock_that_another_thread_holds(broker: econtext.Broker
     assert held.wait(20)
     closing = threading.Timer(0.2, let_go.set)
     try:
-        broker.recover()
+        broker._tree.recover()
         assert not lock.acquire(blocking=False)
         # What waits for that lock goes on in a moment.
         closing.start()
@@ -200,7 +200,7 @@ def test_closing_opens_no_lock_that_another_thread_holds(broker: econtext.Broker
         let_go.set()
         thread.join()
     assert wrong == []
-    assert broker.loop.helper.is_alive()
+    assert broker._tree.loop.helper.is_alive()
     assert kept.options(timeout=10).call(os.getpid) == kept.pid
 
 
@@ -213,8 +213,8 @@ def test_who_cannot_be_let_in_disturbs_nobody(
     child = broker.local()
     child.call(os.getpid)
     path = broker.listen()
-    assert broker.attach_server is not None
-    tries, real = [], broker.attach_server.socket
+    assert broker._tree.attach_server is not None
+    tries, real = [], broker._tree.attach_server.socket
 
     class Lacking:
         def __getattr__(self, name: str) -> Any:
@@ -227,13 +227,13 @@ def test_who_cannot_be_let_in_disturbs_nobody(
             return real.accept()
 
     monkeypatch.setattr('econtext.controller.attach.server.AGAIN', 0.2)
-    monkeypatch.setattr(broker.attach_server, 'socket', Lacking())
+    monkeypatch.setattr(broker._tree.attach_server, 'socket', Lacking())
     with socket.socket(socket.AF_UNIX) as guest:
         guest.connect(path)
         for number in range(20):
             assert child.submit(abs, -number).result(10) == number
-        eventually(lambda: broker.attach_server.programs, 10, 'it is let in in the end')  # type: ignore[union-attr]
+        eventually(lambda: broker._tree.attach_server.programs, 10, 'it is let in in the end')  # type: ignore[union-attr]
     assert len(tries) == 3
     assert tries[1] - tries[0] > 0.15
     assert [record for record in caplog.records if 'no program can attach now' in record.getMessage()]
-    assert broker.loop.helper.is_alive()
+    assert broker._tree.loop.helper.is_alive()

@@ -35,7 +35,7 @@ def test_a_lock_that_a_handler_left_closed_holds_up_no_closing(
 ) -> None:
     child = broker.local()
     pid = child.call(os.getpid)
-    getattr(broker.router.links[child.id], name).acquire()
+    getattr(broker._tree.router.links[child._node.id], name).acquire()
     began = time.monotonic()
     child.close() if what == 'context' else broker.close()
     assert time.monotonic() - began < 10

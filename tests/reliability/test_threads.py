@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
-from stops import work
+from stops import late, work
 
 import econtext
 from lab import eventually, pythons
@@ -71,7 +72,7 @@ def test_a_thread_that_cannot_be_interrupted_ends_the_context(child: econtext.Co
     next(holding)
     with pytest.raises(econtext.CallTimeout):
         child.options(timeout=1, grace=0.3).call(time.sleep, 900)  # long enough to begin
-    eventually(lambda: child.error is not None, 5)
+    eventually(lambda: child._node.error is not None, 5)
     with pytest.raises(econtext.ContextLost, match='sleep did not end'):
         child.options(timeout=10).call(os.getpid)
 
@@ -80,3 +81,18 @@ def test_it_is_a_number_of_calls(broker: econtext.Broker) -> None:
     for threads in (0, -1, 1.5, True, 'two'):
         with pytest.raises(ValueError, match='threads='):
             broker.local(threads=threads)  # type: ignore[arg-type]
+
+
+@pytest.mark.every_python
+def test_cleanup_runs_whichever_thread_was_first_to_import_threading(
+    broker: econtext.Broker, python: pythons.Interpreter, tmp_path: Path
+) -> None:
+    """Some versions of Python take that thread for the main one, and wait for it."""
+    context = broker.local(python=python, threads=2)
+    channel = context.channel()
+    held = context.submit(late.hold, channel)  # has the main thread
+    context.call(late.import_threading, str(tmp_path / 'seen'))
+    channel.send('go')
+    assert held.result(20) == 'go'
+    context.close()
+    assert (tmp_path / 'seen').read_text() == 'done'

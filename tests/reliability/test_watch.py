@@ -106,8 +106,8 @@ def test_beats_cost_nothing_while_there_is_traffic(broker: econtext.Broker) -> N
     child = broker.local(heartbeat=1.0)
     child.call(os.getpid)
     pulses: list[float] = []
-    beat = broker.router.handlers[27]
-    broker.router.handlers[27] = lambda *frame: (pulses.append(time.monotonic()), beat(*frame))[1]
+    beat = broker._tree.router.handlers[27]
+    broker._tree.router.handlers[27] = lambda *frame: (pulses.append(time.monotonic()), beat(*frame))[1]
     ends = [time.monotonic()]
     while ends[-1] < ends[0] + 2.2:
         child.call(os.getpid)

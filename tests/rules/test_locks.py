@@ -92,7 +92,7 @@ def test_what_is_found() -> None:
     assert list(locks(ast.parse(text))) == [(3, 'A.l'), (4, 'A.c')]
     assert list(locks(ast.parse('O[1] = [fd, allocate_lock()]'))) == [(1, 'O')]
     assert calls(ast.parse(text + 'f(Lock())\n')) == 3
-    assert is_listed('controller/broker.py', 'futures.GUARD')
+    assert is_listed('controller/tree.py', 'futures.GUARD')
     assert not is_listed('core/loop.py', 'Other.lock')
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 import econtext
-from econtext.controller.modules import manifest, packer
+from econtext.controller.modules import built, manifest
 
 COMMAND_LIMIT = 411
 PREAMBLE_LIMIT = 4845
@@ -77,7 +77,7 @@ def test_command(record: Record) -> None:
 
 def test_preamble(record: Record) -> None:
     assert len(record.preamble) <= PREAMBLE_LIMIT
-    assert record.preamble == packer.preamble(manifest.PREAMBLE), 'a constant: nothing of a connection is in it'
+    assert record.preamble == built.preamble(manifest.PREAMBLE), 'a constant: nothing of a connection is in it'
 
 
 def test_first_write(record: Record) -> None:

@@ -134,7 +134,7 @@ def test_what_is_no_ring_is_not_refused(broker: econtext.Broker) -> None:
     assert len([text for text in found if 'for the function that calls it' in str(text)]) == 1, found
     assert many.pid in found
     # Nothing of it is left.
-    assert eventually(lambda: not broker.callbacks.running)
+    assert eventually(lambda: not broker._tree.callbacks.running)
 
 
 def test_what_was_waited_for_is_no_part_of_a_ring(broker: econtext.Broker) -> None:
@@ -144,7 +144,8 @@ def test_what_was_waited_for_is_no_part_of_a_ring(broker: econtext.Broker) -> No
     first = one.submit(callers.ask_text, 'guarded.callers.call_and_stay', 'two')
     assert callers.BOX['asked'].wait(20)
     second = two.submit(callers.ask_on, ['one'])
-    eventually(lambda: [asked for asked in broker.callbacks.running.get(two.id, ()) if asked.waits_for() is one])
+    running = broker._tree.callbacks.running
+    eventually(lambda: [asked for asked in running.get(two._node.id, ()) if asked.waits_for() is one._node])
     callers.BOX['go on'].set()
     assert second.result(30) == one.pid
     assert first.result(30) is None

@@ -21,7 +21,7 @@ def give_up(enemy: econtext.Context, act: str) -> None:
     """Have it know that it is ended; return while its program is still there."""
     if act == 'forges_when_closed':
         assert enemy.call(os.getpid) == 'honest'  # type: ignore[comparison-overlap]
-        enemy.broker.stop(enemy, enemy.lost('it was closed'))
+        enemy._node.broker.stop(enemy._node, enemy._node.lost('it was closed'))
     elif act == 'forges_when_refused':
         with pytest.raises(econtext.ConnectError):
             enemy.call(os.getpid)
@@ -42,18 +42,18 @@ def test_what_a_context_says_that_is_being_ended_has_no_effect(
     honest = [beside, hop, behind, behind.local(name='last')]
     pids = [context.call(os.getpid) for context in honest]
     starting = hop.local(python=[sys.executable, '-S', ENEMY, 'says_nothing'], name='starting')
-    starting.answers = {'password': hidden(asked.append)}
+    starting._node.answers = {'password': hidden(asked.append)}
     origin = {'below us': broker, 'behind a hop': hop, 'behind two hops': behind}[place]
     enemy = origin.local(python=[sys.executable, '-S', ENEMY, act], name='enemy')
     give_up(enemy, act)
-    eventually(lambda: enemy.id not in broker.unreaped, 20, 'its program is gone')
+    eventually(lambda: enemy._node.id not in broker._tree.unreaped, 20, 'its program is gone')
     assert [context.call(os.getpid) for context in honest] == pids
-    assert not any(context.error for context in [*honest, starting])
-    assert starting.id in broker.unreaped
+    assert not any(context._node.error for context in [*honest, starting])
+    assert starting._node.id in broker._tree.unreaped
     assert asked == []
     assert 'forged' not in caplog.text
-    assert not enemy.ready or act != 'forges_when_refused'
-    starting.reported = True
+    assert not enemy._node.ready or act != 'forges_when_refused'
+    starting._node.reported = True
     broker.close()
     eventually(lambda: not any(map(leaks.alive, pids)), 10, 'no process outlives the broker')
 
@@ -66,10 +66,10 @@ def test_a_context_that_is_being_ended_can_bury_its_children(broker: econtext.Br
     parent = origin.local(python=[sys.executable, '-S', ENEMY, act], name='enemy')
     assert parent.call(os.getpid) == 'honest'  # type: ignore[comparison-overlap]
     child = parent.local(name='child')
-    eventually(lambda: child.counters.life == SPEAKS, what='it has started')
-    broker.stop(parent, parent.lost('it was closed'))
-    eventually(lambda: child.id not in broker.unreaped, 2, 'it was buried before its parent is')
-    assert parent.id in broker.unreaped
+    eventually(lambda: child._node.counters.life == SPEAKS, what='it has started')
+    broker._tree.stop(parent._node, parent._node.lost('it was closed'))
+    eventually(lambda: child._node.id not in broker._tree.unreaped, 2, 'it was buried before its parent is')
+    assert parent._node.id in broker._tree.unreaped
     with pytest.raises(econtext.ContextLost):
         child.call(os.getpid)
-    eventually(lambda: parent.id not in broker.unreaped, 20, 'its program is gone')
+    eventually(lambda: parent._node.id not in broker._tree.unreaped, 20, 'its program is gone')

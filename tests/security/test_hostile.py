@@ -81,7 +81,7 @@ def test_a_hop_that_asks_for_ever(scene: Scene, place: str) -> None:
     child = enemy.sudo(password=password)
     with pytest.raises(econtext.EcontextError):
         child.wait_ready(20)
-    error = eventually(lambda: enemy.error, what='it is ended')
+    error = eventually(lambda: enemy._node.error, what='it is ended')
     assert isinstance(error(), econtext.CorruptStream)
     assert 'asks for passwords without end' in str(error())
     assert len(asked) <= MOST
@@ -96,7 +96,7 @@ def test_who_does_what_no_honest_context_can_is_ended(scene: Scene, place: str, 
         enemy.options(timeout=15).call(os.getpid)
     with pytest.raises(econtext.ContextLost):
         enemy.call(os.getpid)
-    eventually(lambda: enemy.id not in scene.broker.unreaped, what='its program is gone')
+    eventually(lambda: enemy._node.id not in scene.broker._tree.unreaped, what='its program is gone')
     scene.check()
     assert memory() - before < GROWTH
 
@@ -227,7 +227,7 @@ def test_it_gets_no_file_that_is_none_of_its_business(
 def test_who_wants_much_is_served_in_turns(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """One module for it, then one for each other: nobody waits behind all that it wants."""
     order: list[str] = []
-    answer = scene.broker.modules.answer
+    answer = scene.broker._tree.modules.answer
 
     def record(name: str, here: bool) -> object:
         order.append(name)
@@ -237,10 +237,10 @@ def test_who_wants_much_is_served_in_turns(scene: Scene, monkeypatch: pytest.Mon
         return answer(name, here)
 
     wanted = 'no_such_module_here'
-    monkeypatch.setattr(scene.broker.modules, 'answer', record)
+    monkeypatch.setattr(scene.broker._tree.modules, 'answer', record)
     enemy = scene.enemy('below us', 'many_wants')
     enemy.submit(os.getpid)
-    eventually(lambda: len(enemy.counters.wanted) >= 899, what='it wants much')
+    eventually(lambda: len(enemy._node.counters.wanted) >= 899, what='it wants much')
     with pytest.raises(econtext.CallError, match=wanted):
         scene.beside.options(timeout=20).call(__import__, wanted)
     assert 0 < order.index(wanted) < 10

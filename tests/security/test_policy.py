@@ -48,9 +48,9 @@ def test_nothing_but_what_is_allowed_is_sent(python: Interpreter) -> None:
 def test_files_follow_their_package(broker: econtext.Broker) -> None:
     assert broker.local().call(guarded.work.data, 'guarded', 'file.txt') == 5
     with econtext.Broker(deny_modules=['guarded']) as strict:
-        assert strict.modules.data('guarded', 'file.txt') is None
+        assert strict._tree.modules.data('guarded', 'file.txt') is None
     with econtext.Broker(deny_modules=['__main__']) as strict, pytest.raises(econtext.NotAllowed):
-        strict.modules.policy.check(strict.modules.main)
+        strict._tree.modules.policy.check(strict._tree.modules.main)
 
 
 def test_what_is_no_list_of_names_is_refused() -> None:
@@ -123,7 +123,7 @@ def strict() -> econtext.Broker:
 @pytest.mark.usefixtures('tree')
 def test_a_file_is_had_through_no_name_that_is_denied() -> None:
     with strict() as broker:
-        got = {(package, name): broker.modules.data(package, name) for package, name in [*SERVED, *REFUSED]}
+        got = {(package, name): broker._tree.modules.data(package, name) for package, name in [*SERVED, *REFUSED]}
     assert {key: data.decode() for key, data in got.items() if data is not None} == SERVED
 
 
@@ -133,7 +133,7 @@ def test_a_list_names_what_may_be_had() -> None:
 
     with strict() as broker:
         def listed(package: str, folder: str) -> list[tuple[str, str]]:
-            body = broker.modules.resources.answer(package, folder + '/', ())
+            body = broker._tree.modules.resources.answer(package, folder + '/', ())
             return [] if body is None else [tuple(entry) for entry in marshal.loads(body)]
 
         assert listed('app', '') == [
@@ -150,11 +150,11 @@ def test_a_list_names_what_may_be_had() -> None:
 def test_a_module_is_had_by_no_link_to_what_is_denied() -> None:
     with strict() as broker:
         for name in 'app.alias', 'app.public', 'app.settings', 'app.hidden':
-            found = dict(broker.modules.answer(name, False))[name]
+            found = dict(broker._tree.modules.answer(name, False))[name]
             assert found is not None
             assert b'ImportError' in found[2]
             assert b'deny_modules' in found[2]
-        work = dict(broker.modules.answer('app.work', False))['app.work']
+        work = dict(broker._tree.modules.answer('app.work', False))['app.work']
         assert work is not None
         assert b'ImportError' not in work[2]
 
@@ -165,12 +165,12 @@ def test_files_in_an_archive_pass_the_same_gate(tmp_path: pathlib.Path, tree: pa
             archive.writestr(name.replace('app/', 'store/'), text)
     sys.path.insert(0, str(tmp_path / 'store.zip'))
     with econtext.Broker(deny_modules=['store.settings', 'store.hidden']) as broker:
-        data = broker.modules.data
+        data = broker._tree.modules.data
         assert data('store', 'open.txt') == b'open'
         assert data('store', 'data/table.csv') == b'1'
         for package, name in REFUSED:
             assert data(package.replace('app', 'store'), name) is None, (package, name)
-        body = broker.modules.resources.answer('store', '/', ())
+        body = broker._tree.modules.resources.answer('store', '/', ())
         assert body is not None
         assert b'open.txt' in body
         assert b'hidden' not in body
@@ -186,5 +186,5 @@ def test_packages_whose_every_file_is_a_link_into_a_store(tmp_path: pathlib.Path
         (tree / 'linked' / name).symlink_to(tmp_path / 'cache' / 'x1' / name)
     (tree / 'linked' / 'away.txt').symlink_to(tmp_path / 'cache' / 'x1' / 'settings.py')
     with econtext.Broker() as broker:
-        assert broker.modules.data('linked', 'table.txt') == b'x'
-        assert broker.modules.data('linked', 'away.txt') is None
+        assert broker._tree.modules.data('linked', 'table.txt') == b'x'
+        assert broker._tree.modules.data('linked', 'away.txt') is None

@@ -162,6 +162,7 @@ class FakePeer:
 
     def __init__(self, broker: FakeSession, number: int = 1, via: FakePeer | None = None, **changes: Any) -> None:
         self.broker: Any = broker
+        self.facade: Any = self
         self.id = number
         self.name = f'peer{number}'
         self.via = via

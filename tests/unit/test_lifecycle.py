@@ -70,4 +70,4 @@ def test_a_broker_ends_what_failed_before_it_lets_go(tmp_path: Path, monkeypatch
         with pytest.raises(econtext.ConnectError):
             broker.ssh('foo').wait_ready(timeout=10)
         closed_soon(broker)
-        assert not broker.unreaped
+        assert not broker._tree.unreaped

@@ -1,12 +1,10 @@
 """
-A context, as the program sees it.
+A context, as the program holds it.
 
 Invariants:
 
-* A call returns, raises what the function raised, or raises why no answer can
-  come; it never waits for a context that is gone.
 * Bad input is refused before anything is sent.
-* What a context prints or logs during a call is logged before the call returns.
+* All that a context has inside is its node: see ``node``.
 
 Any thread may enter.
 """
@@ -14,75 +12,33 @@ Any thread may enter.
 from __future__ import annotations
 
 import concurrent.futures
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.controller.commands.methods import Commands
 from econtext.controller.connect.connectors import Connectors
-from econtext.controller.connect.options import Common, ConnectRequest, Secret, check_window
-from econtext.controller.errors import (
-    CallTimeout,
-    ConnectError,
-    ContextLost,
-    CorruptStream,
-    EcontextError,
-    stays,
-)
-from econtext.controller.failures import BY_HAND, explain
+from econtext.controller.connect.options import ConnectRequest, check_window
+from econtext.controller.errors import stays
 from econtext.controller.files.methods import Files
-from econtext.controller.protocol import classes, values
-from econtext.controller.runtime.deadlines import Expired, is_seconds
-from econtext.controller.runtime.log import say
-from econtext.controller.runtime.loop import Timer, Wait
-from econtext.controller.runtime.signals import MAIN, interruptible, wrap_handlers
-from econtext.controller.session.admission import ENDING, LIVE, REJECTED
-from econtext.controller.session.backpressure import Backlog
-from econtext.controller.session.callbacks import Allows, Callbacks
+from econtext.controller.runtime.deadlines import is_seconds
+from econtext.controller.runtime.signals import interruptible
+from econtext.controller.session.callbacks import Allows
 from econtext.controller.session.calls import GRACE, Options
-from econtext.controller.session.counters import Counters
-from econtext.controller.session.delivery import Delivery
 from econtext.controller.session.futures import Future
-from econtext.controller.session.output import Lines
-from econtext.controller.session.states import END, GREET, GREETED, LAUNCH, NEW, transition
 from econtext.controller.session.streams import Stream
-from econtext.controller.text import harmless, harmless_lines, shown
-from econtext.core import flow
 from econtext.core.channels import WINDOW
-from econtext.core.kinds import GRANT
 from econtext.core.labels import seen
-from econtext.core.wire import LEVEL
 
 if TYPE_CHECKING:
-    from econtext.controller.session import interfaces
-    from econtext.controller.session.channels import Channel, Channels
-    from econtext.parent.children import Birth
+    from econtext.controller.node import Node
+    from econtext.controller.session.callbacks import Allowed
+    from econtext.controller.session.channels import Channel
 
 P = ParamSpec('P')
 T = TypeVar('T')
 
 
-if TYPE_CHECKING:
-    class Owner(interfaces.Owner, Protocol):
-        """What a context needs of the broker that has it."""
-
-        @property
-        def channels(self) -> Channels: ...
-        @property
-        def callbacks(self) -> Callbacks: ...
-        @property
-        def contexts(self) -> Mapping[int, Context]: ...
-        @property
-        def unreaped(self) -> Mapping[int, Context]: ...
-
-        def start_context(self, via: Context | None, request: ConnectRequest) -> Context: ...
-        def set_timer(self, context: Context) -> None: ...
-        def end(self, context: Context) -> None: ...
-
-
-class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurrent.futures.Executor):
+class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures.Executor):
     """
     A place where functions of this program run.
 
@@ -92,99 +48,44 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
     with its block.
     """
 
-    broker: Owner
-    via: Context | None
     _crosses_as = 'econtext'
     __reduce_ex__: Callable[..., Any] = stays
-    offered: tuple[str, ...] = (
-        *Connectors.offered,
-        *('call', 'channel', 'close', 'map', 'options', 'shutdown', 'stream', 'submit', 'wait_ready'),
-        *('get', 'open', 'path', 'put', 'run', 'run_lines'),
-        *('executable', 'name', 'pid', 'python_version', 'via'),
-    )
 
-    def __init__(
-        self, broker: Owner, number: int, name: str, via: Context | None, output_window: int = flow.WINDOW
-    ) -> None:
+    def __init__(self, node: Node) -> None:
         super().__init__()
-        self.broker = broker
-        self.id = number
-        #: The name in logs and errors.
-        self.name = name
-        #: The context that started this one; None for the controller itself.
-        self.via = via
-        #: The interpreter there, known once it is ready.
-        self.python_version: tuple[int, ...] = ()
-        self.executable = ''
-        self.pid = 0
-        self.version = ''
-        self.magic: Any = None
-        #: The version of marshal in which it is sent values.
-        self.marshal_version = values.FIRST
-        #: How it was started, if it is on this machine; is its Python likely to be the one here?
-        self.start_key: tuple[int, str, str] | None = None
-        self.same_python = False
-        #: What it was started with: answers to what is asked on the way, options.
-        self.answers: Mapping[str, Secret] = {}
-        self.children: dict[int, Context] = {}
-        self.lines: Lines = Lines(
-            name, broker.loop, lambda size: broker.router.send(GRANT, self.id, size, b''), output_window)
-        self.level: int = self.lines.logger.getEffectiveLevel()
-        #: Has it printed anything since a call last ended?
-        self.talked: bool = False
-        self.timer: Timer | None = None
-        self.common: Common = {}
-        #: Tells the command by which it is started.
-        self.started_by: Callable[[], str] = str
-        self.threads = 1
-        #: Was its environment changed for the program that starts it?
-        self.to_undo = False
-        self.heartbeat: float = 0.0
-        # With one_trip: what is started once there is a first call to send along.
-        self.deferred: Birth | None = None
-        # Where it is in its life, see ``session.states``; only advance() writes these three, under the lock.
-        self._state, self._state_lock = NEW, threading.RLock()
-        self.ready: bool = False
-        #: Makes what is raised where no answer can come; None while one can.
-        self.error: Callable[[], EcontextError] | None = None
-        #: Was anybody told so?
-        self.reported: bool = False
-        #: Were shutdown() or close() called?
-        self.shut: bool = False
-        self.counters: Counters = Counters()
-        self.allowed: dict[tuple[str, str], Callable[..., Any]] = {}
-        self.waits: list[Wait] = []
-        #: Futures without an answer.
-        self.pending: set[Future[Any]] = set()
-        self.backlog: Backlog = Backlog(broker.loop, self.pending)
-        self.plainly: Options = Options(self, None)
+        self._node = node
+        self._plainly: Options = Options(node, None)
+        node.facade = self
 
     def __repr__(self) -> str:
-        state = 'lost' if self.error else 'ready' if self.ready else 'starting'
-        return f'<econtext.Context {self.name} {state}>'
+        return self._node.__repr__()
 
-    def route(self) -> list[Context]:
-        """Return the contexts between the controller and this one, this one last."""
-        before = self.via.route() if self.via else []
-        return [*before, self]
+    @property
+    def name(self) -> str:
+        """The name in logs and errors."""
+        return self._node.name
 
-    def standing(self) -> str:
-        """Return how far it is believed now, see ``admission``."""
-        if self.counters.rejected:
-            return REJECTED
-        return LIVE if self.error is None else ENDING
+    @property
+    def via(self) -> Context | None:
+        """The context that started this one; None if the program itself did."""
+        above = self._node.via
+        facade: Context | None = above.facade if above is not None else None
+        return facade
 
-    def ways(self) -> tuple[Lines, ...]:
-        """Return what who waits for this context handles: its own lines; while it starts, what is asked on the way."""
-        if self.ready:
-            return (self.lines,)
-        return tuple(each.lines for each in self.route() if each is self or not each.ready)
+    @property
+    def python_version(self) -> tuple[int, ...]:
+        """The version of the interpreter there, such as (3, 11, 2); empty until it is ready."""
+        return self._node.python_version
 
-    def within(self, number: int) -> bool:
-        """Is context `number` this one, or above it?"""
-        return number == self.id or any(context.id == number for context in self.route())
+    @property
+    def executable(self) -> str:
+        """The path of the interpreter there; empty until it is ready."""
+        return self._node.executable
 
-    # Calls.
+    @property
+    def pid(self) -> int:
+        """The number of the process there; 0 until it is ready."""
+        return self._node.pid
 
     @interruptible
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -208,7 +109,7 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
 
             load = web.call(os.getloadavg)
         """
-        result: T = self.plainly.run(function, args, kwargs)
+        result: T = self._plainly.run(function, args, kwargs)
         return result
 
     def submit(
@@ -226,7 +127,7 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
             futures = [web.submit(install, 'app') for web in webs]
             results = [future.result() for future in futures]
         """
-        return self.plainly.launch(function, args, kwargs)
+        return self._plainly.launch(function, args, kwargs)
 
     def options(self, *, timeout: float | None = None, grace: float = GRACE) -> Options:
         """
@@ -248,98 +149,7 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
             raise ValueError(f'timeout= must be a number of seconds, not {seen(timeout)}')
         if not is_seconds(grace):
             raise ValueError(f'grace= must be a number of seconds, not {seen(grace)}')
-        return Options(self, timeout, grace)
-
-    def request(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> bytes:
-        """Return the body of a call, having sent the modules that it needs."""
-        if threading.get_ident() == MAIN:
-            wrap_handlers()
-        if self.error:
-            raise self.reason()
-        if self.broker.callbacks.running:
-            self.broker.callbacks.check(self)
-        place = self.broker.place_of(function)
-        if type(place) is not tuple:
-            return self.request_captured(place, args, kwargs)
-        module, name = place
-        known = module in self.complete
-        if not known:
-            self.broker.modules.policy.check(module)
-        body = values.encode_call(module, name, args, kwargs, self)
-        if not known:
-            self.push(module, *classes.carriers())
-        self.follow_level()
-        if self.level <= logging.DEBUG:
-            say(self.lines.logger, logging.DEBUG, '> call %s.%s', module, name)
-        return body
-
-    def request_captured(self, place: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """Return the body of a call of a function that no module holds."""
-        module, name = place
-        body = values.encode_call(module, name, (place.told, args, kwargs), {}, self, place.label)
-        self.push(*(each for each in place.modules if each not in self.complete), *classes.carriers())
-        self.follow_level()
-        if self.level <= logging.DEBUG:
-            say(self.lines.logger, logging.DEBUG, '> call %s', place.label)
-        return body
-
-    def launch_deferred(self) -> None:
-        """Start the context now, if that was put off."""
-        with self.sending:
-            birth, self.deferred = self.deferred, None
-        if birth is not None:
-            self.advance(LAUNCH)
-            birth.begin()
-            self.broker.set_timer(self)
-
-    def follow_level(self) -> None:
-        """Tell the context which records are wanted, if that has changed."""
-        wants = self.lines.logger.isEnabledFor
-        if wants(self.level) and not wants(self.level - 1):
-            # As before.  Loggers remember their answers to this question.
-            return
-        level = self.lines.logger.getEffectiveLevel()
-        if level != self.level:
-            self.level = level
-            self.broker.router.send(LEVEL, self.id, level, b'')
-
-    def make(self, what: str, *args: Any) -> Any:
-        """Make the context or channel that a value from there speaks of."""
-        if what == 'channel':
-            return self.broker.channels.known(self, *args)
-        context = self.broker.contexts.get(args[0])
-        if context is None or not context.within(self.id):
-            raise ValueError('a context that is not below its sender')
-        return context
-
-    def _cross(self) -> tuple[Any, ...]:
-        return self.id, self.name
-
-    # Output.
-
-    def end_of_call(self) -> None:
-        """Let the last, unfinished line be logged before the call returns."""
-        self.talked = False
-        self.lines.put(self.lines.flush)
-
-    def said(self, data: bytes) -> None:
-        """Log what the program that started the context says beside the link."""
-        for line in data.decode('utf-8', 'backslashreplace').splitlines():
-            say(self.lines.logger, logging.INFO, '%s', harmless(line))
-
-    # Contexts below.
-
-    def start(self, request: ConnectRequest) -> Context:
-        if self.error:
-            raise self.reason()
-        return self.broker.start_context(self, request)
-
-    def prefix(self) -> str:
-        return self.name + '.'
-
-    # Life.
+        return Options(self._node, timeout, grace)
 
     def wait_ready(self, timeout: float | None = None) -> Context:
         """
@@ -353,77 +163,8 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
 
             root = web.sudo().wait_ready()
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        wait = Wait(self.broker.loop, deadline)
-        wait.own = self.ways()
-        self.launch_deferred()
-        self.waits.append(wait)
-        if self.ready or self.error is not None:
-            wait.done = True
-        try:
-            self.broker.loop.wait(wait)
-        except Expired:
-            raise CallTimeout(f'{self.name}: not ready within {timeout:g} s') from None
-        if self.error:
-            raise self.reason()
+        self._node.wait_ready(timeout)
         return self
-
-    def reason(self) -> EcontextError:
-        """Return why no answer can come from here."""
-        self.reported = True
-        if self.error:
-            return self.error()
-        return ContextLost(f'{self.name}: it cannot be reached any more: start it again')
-
-    def advance(self, event: str, error: Callable[[], EcontextError] | None = None) -> None:
-        """Go on in its life. With END, `error` makes what callers get; the first one counts. Any thread."""
-        with self._state_lock:
-            state = transition(self._state, event)
-            if event == END and self.error is None:
-                self.error = error
-            self._state, self.ready = state, state in GREETED
-
-    def disown(self, error: Callable[[], EcontextError]) -> None:
-        """This process was forked: another thread may have held the lock, and is not here to let go of it."""
-        self._state_lock = threading.RLock()
-        self.advance(END, error)
-
-    def became_ready(self) -> None:
-        self.advance(GREET)
-        self.wake()
-
-    def wake(self) -> None:
-        """It has become ready, or failed: there is nothing to wait for any more."""
-        if self.timer is not None:
-            self.timer.action = None
-        waits, self.waits = self.waits, []
-        for wait in waits:
-            self.broker.loop.finish(wait)
-
-    def failed(self, kind: str, detail: str) -> Callable[[], EcontextError]:
-        what, remedy = explain(kind, detail)
-        detail = harmless_lines(detail)
-        return lambda: ConnectError(
-            self.name, kind, what, detail, remedy, self.started_by() if remedy == BY_HAND else '')
-
-    def lost(self, what: str) -> Callable[[], EcontextError]:
-        return lambda: ContextLost(f'{self.name}: {harmless_lines(what)}')
-
-    def orphaned(self, above: Context) -> Callable[[], EcontextError]:
-        """`above`, by which this is reached, is gone: if it never was there, say why."""
-        def explain_that() -> EcontextError:
-            cause = above.reason()
-            if isinstance(cause, ConnectError):
-                what = f'{above.name}, by which it is reached, could not be started: {cause.what}'
-                return ConnectError(self.name, cause.kind, what, cause.lines, cause.remedy, cause.command)
-            how = str(cause).removeprefix(f'{above.name}: ')
-            return ContextLost(f'{self.name}: {above.name}, by which it was reached, is gone: {how}')
-        return explain_that
-
-    def corrupted(self, reason: str) -> Callable[[], EcontextError]:
-        return lambda: CorruptStream(
-            f'{self.name}: it sent what makes no sense ({shown(reason)}), and was ended: start it again'
-        )
 
     def channel(self, *, window: int = WINDOW) -> Channel:
         """
@@ -442,7 +183,7 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
                 ...
         """
         check_window('window', window)
-        return self.broker.channels.open(self, window)
+        return self._node.channel(window=window)
 
     def stream(
         self, function: Callable[P, Iterable[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -459,7 +200,7 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
             for line in web.stream(follow, '/var/log/messages'):
                 print(line)
         """
-        return Stream(self.plainly, function, args, kwargs)
+        return Stream(self._plainly, function, args, kwargs)
 
     @interruptible
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -476,23 +217,19 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
             with broker.ssh('web1') as web:
                 web.submit(install_app)
         """
-        self.shut = True
-        pending = list(self.pending)
+        node = self._node
+        node.shut = True
+        pending = list(node.pending)
         if cancel_futures:
             # The last first: none of those before them is begun meanwhile for nothing.
             for future in sorted(pending, key=lambda future: -future._handle):
                 future.cancel()
-        if wait or self.error or not pending:
+        if wait or node.error or not pending:
             concurrent.futures.wait(pending)
             self.close()
             return
         for future in pending:
-            future.add_done_callback(self.end_behind)
-
-    def end_behind(self, done: concurrent.futures.Future[Any]) -> None:
-        """A call has ended after shutdown(): end the context behind the last one."""
-        if all(future is done or future.done() for future in list(self.pending)):
-            threading.Thread(target=self.close, name=f'econtext {self.name}', daemon=True).start()
+            future.add_done_callback(node.end_behind)
 
     def close(self) -> None:
         """
@@ -504,8 +241,7 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
 
             root.close()
         """
-        self.shut = True
-        self.broker.end(self)
+        self._node.close()
 
     def __enter__(self) -> Context:
         return self
@@ -515,3 +251,16 @@ class Context(Connectors['Context'], Allows, Delivery, Commands, Files, concurre
             self.shutdown()
         else:
             self.close()
+
+    def _start(self, request: ConnectRequest) -> Context:
+        facade: Context = self._node.start(request).facade
+        return facade
+
+    def _prefix(self) -> str:
+        return self._node.prefix()
+
+    def _allowed(self) -> Allowed:
+        return self._node.broker.name_of, self._node.allowed
+
+    def _cross(self) -> tuple[int, str]:
+        return self._node.id, self._node.name

@@ -19,7 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from econtext.controller.connect import commandline, loss, registry
 from econtext.controller.connect.connectors import Connectors
@@ -28,6 +28,7 @@ from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError
 from econtext.controller.modules import bytecode, manifest
 from econtext.controller.modules.repository import PUSHED, Modules, pushed
+from econtext.controller.node import Node
 from econtext.controller.protocol import values
 from econtext.controller.runtime import loggers, signals
 from econtext.controller.runtime.deadlines import Expired
@@ -46,7 +47,7 @@ from econtext.parent.command import ENGLISH
 from econtext.parent.handshake import ASK
 
 if TYPE_CHECKING:
-    from econtext.controller.context import Owner
+    from econtext.controller.node import Owner
     from econtext.controller.session.channels import Channels
     from econtext.controller.session.router import ControllerRouter
 
@@ -75,8 +76,17 @@ class OwnedLink(Link):
             super().__setattr__(name, value)
 
 
-class Lifecycle(Connectors[Context]):
-    """The part of a broker that knows of the birth and death of contexts."""
+class AttachedPrograms(Protocol):
+    """The programs that are attached to a broker, and the socket that they came in by."""
+
+    @property
+    def path(self) -> str: ...
+    def supply(self, context: Node, handle: int, name: str) -> bool: ...
+    def close(self) -> None: ...
+
+
+class Lifecycle:
+    """The part of a tree that starts contexts and ends them."""
 
     preamble: bytes
     loop: ControllerLoop
@@ -88,29 +98,31 @@ class Lifecycle(Connectors[Context]):
     title: str
 
     def __init__(self) -> None:
-        self.contexts: dict[int, Context] = {}
+        self.contexts: dict[int, Node] = {}
         self.births: dict[int, children.Birth] = {}
         # Contexts whose program has not been waited for yet.
-        self.unreaped: dict[int, Context] = {}
+        self.unreaped: dict[int, Node] = {}
         self.same_python: bytecode.SamePython = bytecode.SamePython()
         self.names_used: loggers.Names = loggers.Names()
         self.numbers: itertools.count[int] = itertools.count(1)
         self.last_number: int = 0
+        #: None until the broker listens.
+        self.attach_server: AttachedPrograms | None = None
         # Those that could not be started.
-        self.unreported: deque[Context] = deque(maxlen=1000)
+        self.unreported: deque[Node] = deque(maxlen=1000)
 
     # Birth.
 
-    def start_context(self, via: Context | None, request: ConnectRequest) -> Context:
+    def start_context(self, via: Node | None, request: ConnectRequest) -> Node:
         """Start a context from `via`, None for this process; return at once."""
         connector, options, answers, common, label, watch = request
         if self.closed:
             raise EcontextError('the broker is closed: make a new one')
         module = registry.find(connector)
         short = module.__name__.rpartition('.')[2]
-        check_common(common, getattr(self, short, None))
+        check_common(common, getattr(Connectors, short, None))
         number = self.last_number = next(self.numbers)
-        name = common.get('name') or label or f'{(via or self).prefix()}{short}.{number}'
+        name = common.get('name') or label or f'{via.prefix() if via else ""}{short}.{number}'
         options = plain(options)
         changes = module.plan(options)[2]
         if via is None and hasattr(module, 'begin'):
@@ -119,8 +131,9 @@ class Lifecycle(Connectors[Context]):
                 f'not use safely; start one by local(), load there what is needed, and call its {short}()')
         given = {key: hidden(value) for key, value in answers.items() if value is not None}
         name = self.names_used.take(name)
-        context = Context(
+        context = Node(
             cast('Owner', self), number, name, via, common.get('output_window', flow.WINDOW))
+        Context(context)
         context.answers = given
         context.common = common
         context.started_by = lambda: commandline.readable(module, options, via)
@@ -161,7 +174,7 @@ class Lifecycle(Connectors[Context]):
         self.set_timer(context)
         return context
 
-    def set_timer(self, context: Context) -> None:
+    def set_timer(self, context: Node) -> None:
         """From now on `context` has so long to become ready."""
         context.timer = self.loop.call_at(
             time.monotonic() + context.common.get('connect_timeout', PATIENCE), lambda: self.expire(context))
@@ -169,7 +182,7 @@ class Lifecycle(Connectors[Context]):
             context.timer.action = None
 
     def send_through(
-        self, via: Context, context: Context, connector: str,
+        self, via: Node, context: Node, connector: str,
         options: dict[str, Any], answers: dict[str, Any],
     ) -> None:
         """Have `via` start `context`, and every context before it know the way."""
@@ -186,7 +199,7 @@ class Lifecycle(Connectors[Context]):
                 (connector, options, plain, asked, context.heartbeat))
         )
 
-    def hand(self, context: Context, names: tuple[str, ...]) -> None:
+    def hand(self, context: Node, names: tuple[str, ...]) -> None:
         """Send modules of ours. Any thread, also one that leads."""
         context.send_code(names)
         if context.via is None:
@@ -199,7 +212,7 @@ class Lifecycle(Connectors[Context]):
         bytecode.units(names)
         pushed(names)
 
-    def send_bootstrap(self, context: Context) -> None:
+    def send_bootstrap(self, context: Node) -> None:
         """Send what follows the preamble, and the cast that makes use of it."""
         context.sent.update(PUSHED + manifest.AFTER_HELLO + manifest.PREAMBLE)
         self.hand(context, PUSHED)
@@ -252,7 +265,7 @@ class Lifecycle(Connectors[Context]):
             context.disown(context.lost(DISOWNED))
             context.lines.disown()
         for channel in self.channels.open_channels.values():
-            channel._end.reason = channel.context
+            channel._end.reason = channel._opener
             channel._end.ours = channel._end.theirs = False
         births, links = list(self.births.values()), list(self.router.links.values())
         self.loop.disown([link.out for link in links if link], DISOWNED)
@@ -266,7 +279,7 @@ class Lifecycle(Connectors[Context]):
 
     # Death.
 
-    def report(self, context: Context, event: str, *details: Any) -> None:
+    def report(self, context: Node, event: str, *details: Any) -> None:
         """Take what is told of the birth of `context`. Any thread."""
         if event == 'said':
             data = details[1]
@@ -300,7 +313,7 @@ class Lifecycle(Connectors[Context]):
             self.on_exited(context)
 
     @signals.interruptible
-    def answer(self, context: Context, key: str, question: str) -> None:
+    def answer(self, context: Node, key: str, question: str) -> None:
         """Ask the program for a password that is wanted now."""
         secret = context.answers.get(key)
         text = None
@@ -320,7 +333,7 @@ class Lifecycle(Connectors[Context]):
         else:
             self.router.send(TYPED, context.via.id, context.id, values.plainest((key, text)))
 
-    def expire(self, context: Context) -> None:
+    def expire(self, context: Node) -> None:
         """The time to connect is over."""
         if not (context.ready or context.error):
             self.unreported.append(context)
@@ -329,17 +342,17 @@ class Lifecycle(Connectors[Context]):
             self.loop.call_soon(
                 lambda: self.stop(context, context.failed('timeout', detail)))
 
-    def refuse(self, context: Context, kind: str, detail: str) -> None:
+    def refuse(self, context: Node, kind: str, detail: str) -> None:
         """End a context that is nothing for us."""
         self.unreported.append(context)
         self.loop.call_soon(lambda: self.stop(context, context.failed(kind, detail)))
 
-    def corrupt(self, context: Context, reason: str) -> None:
+    def corrupt(self, context: Node, reason: str) -> None:
         """End a context that sent what makes no sense."""
         self.stop(context, context.corrupted(reason))
 
     def mark_lost(
-        self, context: Context, error: Callable[[], EcontextError], first: Context | None = None
+        self, context: Node, error: Callable[[], EcontextError], first: Node | None = None
     ) -> None:
         """
         `context` and all below it answer no more: wake whoever waits for them.
@@ -356,7 +369,7 @@ class Lifecycle(Connectors[Context]):
         for child in list(context.children.values()):
             self.mark_lost(child, child.orphaned(first or context), first or context)
 
-    def remove_route(self, context: Context, cut: bool = False) -> None:
+    def remove_route(self, context: Node, cut: bool = False) -> None:
         """Forget `context`: nothing more will come from it; `cut`, if that may be in the middle of something."""
         context.lines.end(context.ready and (cut or context.id in self.router.parts.begun))
         for child in list(self.unreaped.values()):
@@ -371,7 +384,7 @@ class Lifecycle(Connectors[Context]):
         self.contexts.pop(context.id, None)
         self.router.parts.forget(link, context.id)
 
-    def stop(self, context: Context, error: Callable[[], EcontextError]) -> None:
+    def stop(self, context: Node, error: Callable[[], EcontextError]) -> None:
         """Begin to end `context`."""
         self.mark_lost(context, error)
         if context.via is None:
@@ -384,7 +397,7 @@ class Lifecycle(Connectors[Context]):
         else:
             self.on_exited(context)
 
-    def on_exited(self, context: Context) -> None:
+    def on_exited(self, context: Node) -> None:
         """The program of `context` is gone: wake whoever waits for that. Any thread."""
         if context.error is None:
             # It was started by one that was given up meanwhile.
@@ -396,7 +409,7 @@ class Lifecycle(Connectors[Context]):
         context.wake()
         self.births.pop(context.id, None)
 
-    def wait_exited(self, context: Context, deadline: float) -> None:
+    def wait_exited(self, context: Node, deadline: float) -> None:
         """Wait until the program of `context` is gone. Any number of threads."""
         try:
             while context.id in self.unreaped:
@@ -427,7 +440,7 @@ class Lifecycle(Connectors[Context]):
             while owned():
                 lock.release()
 
-    def end(self, context: Context, error: Callable[[], EcontextError] | None = None) -> None:
+    def end(self, context: Node, error: Callable[[], EcontextError] | None = None) -> None:
         """End `context` and wait until it has."""
         self.recover()
         if context.id in self.contexts:

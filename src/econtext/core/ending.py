@@ -142,6 +142,13 @@ def wait_for_threads():
     # type: () -> None
     """Wait, as Python does where it ends, for threads of the application that are no daemons."""
     try:
+        # Python 3.9 to 3.12 wait also for the thread that was first to import it: one of ours, which does not end.
+        threading = sys.modules['threading']  # type: Any
+        threading._shutdown_locks.discard(threading._main_thread._tstate_lock)
+    except:
+        # Not imported, or of another version.
+        pass
+    try:
         sys.modules['threading']._shutdown()  # type: ignore[attr-defined]
     except:
         # Not imported, or first by another thread than the main one, which it then takes for that.

@@ -31,6 +31,7 @@ except ImportError:
 
 from econtext.core import transfer
 from econtext.core.transfer import failed, join
+from econtext.core.wire import EMPTY
 
 CLOEXEC = getattr(os, 'O_CLOEXEC', 0)
 NOFOLLOW = getattr(os, 'O_NOFOLLOW', 0)
@@ -129,10 +130,13 @@ class Folder(object):
         # type: (bytes) -> Any
         """Return what lstat() says, None if nothing is there."""
         try:
-            return self.lstat(name)
+            if self.fd is None:
+                self.look_again()
+                return os.lstat(self.full(name))
+            return anything.stat(name, **{str('dir_fd'): self.fd, str('follow_symlinks'): False})
         except OSError:
             if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
-                raise
+                raise self.told(name)
             return None
 
     def open(self, name, flags, mode=int('600', 8)):
@@ -432,3 +436,114 @@ def set_times(path, when):
     except TypeError:
         # Before Python 3.3.
         os.utime(path, (now, when / 1e9))
+
+
+# The folders of a target, entered one after the other.
+
+
+class Place(object):
+    """A folder of the target: its name in the one above, and what it was as it was entered."""
+
+    def __init__(self, above, name, path, which):
+        # type: (Any, bytes, bytes, tuple[int, int]) -> None
+        self.above = above
+        self.name = name
+        self.path = path
+        self.which = which
+
+
+class Target(object):
+    """
+    The open folders of the target of a transfer.
+
+    A batch of files is listed before the batches ahead of it are written, so the receiver is in two folders at once:
+    that of the entry that was listed last, and that of the file that is served.  A folder is entered again only if it
+    is the one that was entered first.
+    """
+
+    def __init__(self):
+        # type: () -> None
+        # That of the target, that of the entry that was listed last, and that of the file that is served.
+        self.root = None  # type: Any
+        self.listing = None  # type: Any
+        self.serving = None  # type: Any
+
+    def begin(self, folder, path):
+        # type: (Any, bytes) -> Place
+        """Take `folder` for that of the target."""
+        self.root = folder
+        place = folder.place = Place(None, EMPTY, path, folder.which)
+        return place
+
+    def enter(self, name, above):
+        # type: (bytes, Place) -> Any
+        """Enter a folder of the one that is listed, which has the place `above`; return it, for the listing."""
+        folder = self.listing
+        child = folder.child(name)
+        child.place = Place(above, name, folder.full(name), child.which)
+        folder.close()
+        self.listing = child
+        return child
+
+    def listed_in(self, place):
+        # type: (Place) -> Any
+        """Return the open folder of what is listed."""
+        folder = self.listing
+        if folder is None or folder.place is not place:
+            self.listing = None
+            folder = self.listing = self.go(folder, place)
+        return folder
+
+    def served_in(self, place):
+        # type: (Place) -> Any
+        """Return the open folder of what is served."""
+        folder = self.serving
+        if folder is None or folder.place is not place:
+            self.serving = None
+            folder = self.serving = self.go(folder, place)
+        return folder
+
+    def go(self, folder, place):
+        # type: (Any, Place) -> Any
+        """Return the open folder of `place`; from `folder`, which is closed then."""
+        if folder is not None and folder.place.above is place:
+            try:
+                found = folder.parent(place.which)
+            finally:
+                folder.close()
+            found.place = place
+            return found
+        way = []    # type: list[Place]
+        step = place    # type: Any
+        while step.above is not None and not (folder is not None and step is folder.place):
+            way.append(step)
+            step = step.above
+        if folder is None or step is not folder.place:
+            if folder is not None:
+                folder.close()
+            folder = self.root.again()
+        while way:
+            step = way.pop()
+            try:
+                try:
+                    found = folder.child(step.name)
+                except OSError:
+                    if sys.exc_info()[1].errno in (  # type: ignore[union-attr]
+                            errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                        raise replaced(step.path)
+                    raise
+            finally:
+                folder.close()
+            if found.which != step.which:
+                found.close()
+                raise replaced(step.path)
+            folder = found
+        folder.place = place
+        return folder
+
+    def close(self):
+        # type: () -> None
+        for folder in self.listing, self.serving, self.root:
+            if folder is not None:
+                folder.close()
+        self.listing = self.serving = self.root = None

@@ -1,16 +1,17 @@
 """
 The receiver of a transfer of files: compares what is listed with what is there, and writes what differs.
 
-The strategy: a file is written beside its place under a name of its own, checked, and renamed
-into its place.  The sender names entries of the folder that was entered last, so it cannot name a place
-elsewhere.  Whoever may write into the target meanwhile leads nothing elsewhere, either: see ``core.folders``.
+The strategy: a file is a draft beside its place (``core.drafts``) until all of it is there and checked.  The sender
+names entries of the folder that was entered last, so it cannot name a place elsewhere.  Whoever may write into
+the target meanwhile leads nothing elsewhere, either: see ``core.folders``.  A small file comes whole, so it is
+checked before its draft is begun.
 
 Invariants:
 
 * Nothing is written outside of the target: names hold no separator, names of a folder ascend, so that none
   comes twice, and no symbolic link below the target is followed.
 * Where a file stood stands the old one or the new one, whole and of the checksum that was sent, whatever
-  fails when.  What was written beside it is removed, unless it is to be resumed.
+  fails when.
 * Nobody else can read a file before it has its place, and the mode that it has there.
 * What stands there and is not listed stays, and a folder gives way to nothing else, unless `delete` is asked;
   then it is removed after all that came for its folder.
@@ -22,67 +23,30 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from econtext.core.folders import Place
     from econtext.core.transfer import Entry
 
-import atexit
 import errno
 import os
 import stat
 import struct
 import sys
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 from econtext.core import transfer
-from econtext.core.folders import DOT, identity, open_folder, remove, replaced
+from econtext.core.drafts import (
+    DRAFTS, SAFE_MODE, Draft, Owners, claim, discard, keep_owner, lasting_draft, mode_of_old, name_beside,
+    name_to_resume, new_draft)
+from econtext.core.folders import DOT, Target, identity, open_folder, remove, replaced
 from econtext.core.transfer import (
     BEGIN, BLOCK, CHUNK, DIR, END, EXACT, FILE, FINISH, GREETING, INDEX, KEPT, LEAVE, LINK, LIST, MANY, NOTHING,
-    PIECE, PIECE_SIZE, RUN, SMALL, STAYS, START, SUMS, VANISHED, ZEROS, Nonsense, check_name,
-    close_in_time, failed, join, pack_needs, sum_of, time_of, unpack_entries)
+    PIECE_SIZE, RUN, SMALL, STAYS, START, SUMS, VANISHED, ZEROS, Nonsense, check_name, close_in_time, failed, join,
+    pack_needs, sum_of, time_of, unpack_entries, unpack_piece)
 from econtext.core.wire import EMPTY
 
-BESIDE = os.O_RDWR | os.O_CREAT | os.O_EXCL
-LONGEST = 180       # bytes of a name that are kept in that of what stands beside it
 MOST_PARTIALS = 16  # files that were begun earlier, and are held open until they are served
-MOST_NUMBER = (1 << 32) - 2     # of a user or group
-PART = '.part'.encode('ascii')
-SAFE_MODE = int('777', 8)
 EVERY_MODE = int('7777', 8)
-PRIVATE = int('600', 8)
 OPEN_TO_OWNER = int('700', 8)
-# Beside files: removed where a thread that ends with its process could not.
-BESIDES = {}  # type: dict[bytes, bool]
-
-
-def sweep():
-    # type: () -> None
-    for path in list(BESIDES):
-        discard(path)
-
-
-atexit.register(sweep)
-
-
-def discard(path):
-    # type: (bytes) -> None
-    BESIDES.pop(path, None)
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
-
-
-class Place(object):
-    """A folder of the target: its name in the one above, and what it was as it was entered."""
-
-    def __init__(self, above, name, path, which):
-        # type: (Any, bytes, bytes, tuple[int, int]) -> None
-        self.above = above
-        self.name = name
-        self.path = path
-        self.which = which
+TOO_MUCH = 'more of a file than it has'
 
 
 class Receiver(object):
@@ -98,7 +62,9 @@ class Receiver(object):
         self.mode = options.get('mode')  # type: Any
         self.modes = options.get('modes', True)  # type: Any
         self.times = options.get('times', True)  # type: Any
-        self.owner = options.get('owner')  # type: Any
+        self.owners = None  # type: Any
+        if options.get('owner'):
+            self.owners = Owners(options['owner'], target)
         self.compare = options.get('compare')  # type: str | None
         if self.compare == 'always':
             self.compare = None
@@ -113,12 +79,9 @@ class Receiver(object):
         self.watch = watch or transfer.Watch()  # type: Any
         self.algorithm = ''  # type: str
         self.batches = []   # type: list[list[Entry]]
-        # (place, names that were there, the last name that was listed)
+        # (place, names that were there, the last name that was listed, whether the folder is new)
         self.stack = []     # type: list[list[Any]]
-        # The folder of the target, that of the entry that was listed last, and that of the file that is served.
-        self.root = None  # type: Any
-        self.listing = None  # type: Any
-        self.serving = None  # type: Any
+        self.inside = Target()  # type: Target
         self.partials = 0  # type: int
         self.left = -1  # type: int
         self.error = None  # type: Any
@@ -126,8 +89,7 @@ class Receiver(object):
         self.single = False  # type: bool
         self.checked = False  # type: bool
         self.now = None     # type: Any
-        self.fd = None  # type: Any
-        self.beside = None  # type: Any
+        self.draft = None  # type: Any
         self.running = None  # type: Any
         self.path = target  # type: bytes
         self.files = 0  # type: int
@@ -135,7 +97,6 @@ class Receiver(object):
         self.same = 0  # type: int
         self.deleted = 0  # type: int
         self.digest = None  # type: Any
-        self.ids = {}       # type: dict[tuple[str, str], Any]
 
     def run(self):
         # type: () -> dict[str, Any]
@@ -177,98 +138,23 @@ class Receiver(object):
     def give_up(self):
         # type: () -> None
         """Close and remove what was begun."""
-        if self.fd is not None:
-            if self.serving.full(self.beside) in BESIDES or not os.fstat(self.fd).st_size:
-                self.discard(self.serving, self.beside)
-            os.close(self.fd)
-            self.fd = None
-        for batch in self.batches:
-            for entry in batch:
-                self.forget(entry)
-        for folder in self.listing, self.serving, self.root:
-            if folder is not None:
-                folder.close()
-        self.listing = self.serving = self.root = None
+        draft, self.draft = self.draft, None
+        try:
+            if draft is not None:
+                draft.give_up()
+        finally:
+            for batch in self.batches:
+                for entry in batch:
+                    self.forget(entry)
+            self.inside.close()
 
     def forget(self, entry):
         # type: (Entry) -> None
         """Let go of what an earlier transfer left of a file."""
         if entry.partial is not None:
-            os.close(entry.partial[0])
+            os.close(entry.partial[0].fd)
             entry.partial = None
             self.partials -= 1
-
-    def discard(self, folder, name):
-        # type: (Any, bytes) -> None
-        """Remove a file that was written beside its place."""
-        try:
-            folder.unlink(name)
-        except OSError:
-            pass
-        BESIDES.pop(folder.full(name), None)
-
-    # Where one is.
-
-    def begin_at(self, folder, path):
-        # type: (Any, bytes) -> Place
-        """Take `folder` for that of the target."""
-        self.root = folder
-        place = folder.place = Place(None, EMPTY, path, folder.which)
-        return place
-
-    def go(self, folder, place):
-        # type: (Any, Place) -> Any
-        """Return the open folder of `place`; from `folder`, which is closed then."""
-        if folder is not None and folder.place is place:
-            return folder
-        if folder is not None and folder.place.above is place:
-            try:
-                found = folder.parent(place.which)
-            finally:
-                folder.close()
-            found.place = place
-            return found
-        way = []    # type: list[Place]
-        step = place    # type: Any
-        while step.above is not None and not (folder is not None and step is folder.place):
-            way.append(step)
-            step = step.above
-        if folder is None or step is not folder.place:
-            if folder is not None:
-                folder.close()
-            folder = self.root.again()
-        while way:
-            step = way.pop()
-            try:
-                try:
-                    found = folder.child(step.name)
-                except OSError:
-                    if sys.exc_info()[1].errno in (  # type: ignore[union-attr]
-                            errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                        raise replaced(step.path)
-                    raise
-            finally:
-                folder.close()
-            if found.which != step.which:
-                found.close()
-                raise replaced(step.path)
-            folder = found
-        folder.place = place
-        return folder
-
-    def here(self):
-        # type: () -> Any
-        """Return the folder of the entry that is listed."""
-        folder, self.listing = self.listing, None
-        self.listing = self.go(folder, self.stack[-1][0])
-        return self.listing
-
-    def there(self, place):
-        # type: (Place) -> Any
-        """Return the folder of what is served."""
-        folder, self.serving = self.serving, None
-        self.serving = self.go(folder, place)
-        return self.serving
 
     # Listings.
 
@@ -293,7 +179,7 @@ class Receiver(object):
             if wanted:
                 digest = EMPTY
                 if entry.partial is not None:
-                    digest = entry.partial[2].digest()
+                    digest = entry.partial[1].digest()
                 needs.append((index, entry.offset, digest))
                 self.watch.wanted(max(entry.size - entry.offset, 0))
         self.port.send(pack_needs(self.algorithm, needs))
@@ -309,7 +195,7 @@ class Receiver(object):
             self.path = entry.path = self.place_of_file()
             above, entry.name = os.path.split(self.path)
             try:
-                entry.place = self.begin_at(open_folder(above), above)
+                entry.place = self.inside.begin(open_folder(above), above)
             except OSError:
                 error = sys.exc_info()[1]   # type: Any
                 raise failed(error.errno, error.strerror, self.path)
@@ -318,7 +204,8 @@ class Receiver(object):
             if self.compare == 'time_of_folder':
                 # One file is always sent, unless asked.
                 self.compare = None
-            return self.differs(self.there(entry.place), entry, self.root.seen(entry.name))
+            folder = self.inside.served_in(entry.place)
+            return self.differs(folder, entry, folder.seen(entry.name))
         if entry.kind != DIR or self.file is not None:
             raise Nonsense('neither a file nor a folder')
         path = self.target
@@ -327,12 +214,14 @@ class Receiver(object):
                 raise failed(errno.ENOTDIR, 'Not a folder, as the / behind it says', path)
             path = join(path, self.own_name())
         entry.path = self.path = path
+        new = False
         try:
             os.stat(path)
         except OSError:
             os.mkdir(path, OPEN_TO_OWNER)
+            new = True
         folder = open_folder(path)
-        self.push(self.begin_at(folder, path), folder)
+        self.push(self.inside.begin(folder, path), folder, new)
         self.open_up(folder)
         return False
 
@@ -377,10 +266,14 @@ class Receiver(object):
         top[1].pop(entry.name, None)
         if entry.kind == STAYS:
             return False
-        folder = self.here()
+        folder = self.inside.listed_in(top[0])
         name = entry.name
         entry.place = top[0]
         entry.path = folder.full(name)
+        if top[3] and entry.kind == FILE:
+            # Where nothing is, nothing is to be compared; should anything come meanwhile, it gives way as it would
+            # behind a look.
+            return self.differs(folder, entry, None)
         status = folder.seen(name)
         kind = None
         if status is not None:
@@ -394,12 +287,9 @@ class Receiver(object):
                 kind = None
             if kind is None:
                 folder.mkdir(name, OPEN_TO_OWNER)
-            child = folder.child(name)
-            place = child.place = Place(top[0], name, entry.path, child.which)
-            folder.close()
-            self.listing = child
+            child = self.inside.enter(name, top[0])
             self.open_up(child)
-            self.push(place, child)
+            self.push(child.place, child, kind is None)
             return False
         if entry.kind not in (FILE, LINK):
             raise Nonsense('an entry that is no file, folder or link')
@@ -424,17 +314,17 @@ class Receiver(object):
                 # Another's, where a right of root may do; else the first file tells.
                 pass
 
-    def push(self, place, folder):
-        # type: (Place, Any) -> None
+    def push(self, place, folder, new):
+        # type: (Place, Any, bool) -> None
         there = {}  # type: dict[bytes, bool]
         if self.delete:
             there = dict.fromkeys(folder.names(), True)
-        self.stack.append([place, there, EMPTY])
+        self.stack.append([place, there, EMPTY, new and not self.delete])
 
     def leave(self, entry):
         # type: (Entry) -> bool
         """The last entry of a folder was listed; what is left to do for it is done behind its files."""
-        place, there, _ = self.stack.pop()
+        place, there = self.stack.pop()[:2]
         entry.path = place.path
         entry.place = place
         # Kept for then.
@@ -451,21 +341,21 @@ class Receiver(object):
         name = entry.name
         if kind == stat.S_IFLNK and folder.readlink(name) == target:
             self.same += 1
-            if self.owner:
+            if self.owners:
                 status = folder.lstat(name)
-                self.own(lambda uid, gid: folder.own_link(name, uid, gid), owner, status)
+                self.owners.give(lambda uid, gid: folder.own_link(name, uid, gid), owner, status)
             return
         beside = name_beside(name)
-        BESIDES[folder.full(beside)] = True
+        DRAFTS[folder.full(beside)] = True
         try:
             folder.symlink(target, beside)
-            if self.owner:
-                self.own(lambda uid, gid: folder.own_link(beside, uid, gid), owner, folder.lstat(beside))
+            if self.owners:
+                self.owners.give(lambda uid, gid: folder.own_link(beside, uid, gid), owner, folder.lstat(beside))
             folder.rename(beside, name)
-            BESIDES.pop(folder.full(beside), None)
+            DRAFTS.pop(folder.full(beside), None)
         finally:
-            if folder.full(beside) in BESIDES:
-                self.discard(folder, beside)
+            if folder.full(beside) in DRAFTS:
+                discard(folder, beside)
         self.files += 1
 
     def differs(self, folder, entry, status):
@@ -500,11 +390,11 @@ class Receiver(object):
             mode = self.mode_of(entry)
             if mode is not None and stat.S_IMODE(status.st_mode) == mode:
                 mode = None
-            if mode is None and not self.owner and (in_time or not self.times):
+            if mode is None and not self.owners and (in_time or not self.times):
                 return True
             if fd is None:
                 fd = self.open_again(folder, entry.name, status)
-            if self.owner and self.own(
+            if self.owners and self.owners.give(
                     lambda uid, gid: folder.set_owner(entry.name, fd, uid, gid), entry.extra, status):
                 # A new owner takes bits of the mode away.
                 mode = self.mode_of(entry)
@@ -548,7 +438,7 @@ class Receiver(object):
             os.close(fd)
             raise
         entry.offset = size
-        entry.partial = fd, name, running
+        entry.partial = Draft(folder, name, fd, True), running
         self.partials += 1
 
     # Files.
@@ -561,27 +451,28 @@ class Receiver(object):
         entry = self.batches[0][index]
         if entry.kind != FILE or (self.file is None and entry.path == EMPTY):
             raise Nonsense('a file that is not wanted')
-        if self.file is None:
-            self.there(entry.place)
         self.watch.began(entry.path)
         return entry
 
     def take_small(self, data):
         # type: (bytes) -> None
-        at = 1
-        while at < len(data):
-            index, size, length = struct.unpack(PIECE, data[at:at + PIECE_SIZE])
+        at, end = 1, len(data)
+        while at < end:
+            index, size, length = unpack_piece(data, at)
             at += PIECE_SIZE
             entry = self.wanted(index)
             content = data[at:at + size]
             at += size
-            self.begin(entry, 0)
-            self.count(len(content))
-            self.running.update(content)
-            self.write(content)
-            self.finish(entry, data[at:at + length])
-            self.watch.moved(size)
+            digest = data[at:at + length]
             at += length
+            if entry.size > 0 and len(content) > entry.size:
+                raise Nonsense(TOO_MUCH)
+            found = SUMS[self.algorithm](content).digest()
+            self.check(entry, found, digest)
+            self.begin(entry, 0)
+            self.write(content)
+            self.finish(entry, found, len(content))
+            self.watch.moved(size)
 
     def take_begin(self, data):
         # type: (bytes) -> None
@@ -589,49 +480,31 @@ class Receiver(object):
         entry = self.wanted(index)
         if start and start != entry.offset:
             raise Nonsense('a start that was not agreed')
+        self.running = SUMS[self.algorithm]()
+        self.left = -1
+        if entry.size > 0:
+            self.left = entry.size - start
+        if start and entry.partial is not None:
+            self.running = entry.partial[1]
         self.begin(entry, start)
         self.now = entry
 
     def begin(self, entry, start):
         # type: (Entry, int) -> None
-        self.running = SUMS[self.algorithm]()
-        self.left = -1
-        if entry.size > 0:
-            self.left = entry.size - start
+        """Have the draft of a file ready to be written to."""
         if self.file is not None:
             return
-        folder = self.serving
+        folder = self.inside.served_in(entry.place)
         if entry.partial is not None:
-            self.fd, self.beside, running = entry.partial
+            draft = self.draft = entry.partial[0]
             entry.partial = None
             self.partials -= 1
-            if start:
-                self.running = running
-            else:
-                os.ftruncate(self.fd, 0)
-            os.lseek(self.fd, start, 0)
-            return
-        if self.resume:
-            self.beside = name_to_resume(entry.name)
-            for flags in BESIDE, os.O_RDWR:
-                try:
-                    self.fd = claim(folder, self.beside, flags)
-                except OSError:
-                    if sys.exc_info()[1].errno not in (  # type: ignore[union-attr]
-                            errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.EACCES, errno.ENXIO, errno.EISDIR):
-                        raise
-                if self.fd is not None:
-                    os.ftruncate(self.fd, 0)
-                    return
-        self.beside = name_beside(entry.name)
-        path = folder.full(self.beside)
-        BESIDES[path] = True
-        try:
-            self.fd = folder.open(self.beside, BESIDE, PRIVATE)
-        except OSError:
-            BESIDES.pop(path, None)
-            error = sys.exc_info()[1]   # type: Any
-            raise failed(error.errno, error.strerror, entry.path)
+            draft.folder = folder
+            draft.start_at(start)
+        elif self.resume:
+            self.draft = lasting_draft(folder, entry.name)
+        else:
+            self.draft = new_draft(folder, entry.name)
 
     def count(self, size):
         # type: (int) -> None
@@ -639,7 +512,7 @@ class Receiver(object):
         if self.left >= 0:
             self.left -= size
             if self.left < 0:
-                raise Nonsense('more of a file than it has')
+                raise Nonsense(TOO_MUCH)
 
     def copy(self, fd, entry):
         # type: (int, Entry) -> None
@@ -652,12 +525,11 @@ class Receiver(object):
                 data = transfer.read(fd, BLOCK)
                 if not data:
                     break
-                self.running.update(data)
                 if data == NOTHING:
-                    os.lseek(self.fd, len(data), 1)
+                    self.draft.skip(len(data))
                 else:
                     self.write(data)
-            self.finish(entry, self.running.digest())
+            self.finish(entry, EMPTY, self.draft.end_here())
         finally:
             self.give_up()
 
@@ -675,11 +547,8 @@ class Receiver(object):
         # type: (bytes) -> None
         if self.file is not None:
             self.file.write(data)
-            return
-        size = transfer.write(self.fd, data)
-        while size < len(data):
-            data = data[size:]
-            size = transfer.write(self.fd, data)
+        else:
+            self.draft.write(data)
 
     def take_zeros(self, data):
         # type: (bytes) -> None
@@ -694,8 +563,7 @@ class Receiver(object):
         if self.file is not None:
             self.file.write(NOTHING[:size])
         else:
-            # What nobody writes takes no room.
-            os.lseek(self.fd, size, 1)
+            self.draft.skip(size)
         self.watch.moved(size)
 
     def take_finish(self, data):
@@ -703,7 +571,12 @@ class Receiver(object):
         entry, self.now = self.now, None
         if entry is None:
             raise Nonsense('the end of no file')
-        self.finish(entry, data[1:])
+        found = self.running.digest()
+        self.check(entry, found, data[1:])
+        size = 0
+        if self.file is None:
+            size = self.draft.end_here()
+        self.finish(entry, found, size)
 
     def take_vanished(self, data):
         # type: (bytes) -> None
@@ -718,78 +591,37 @@ class Receiver(object):
             return None
         return entry.mode & self.most_mode
 
-    def finish(self, entry, digest):
-        # type: (Entry, bytes) -> None
-        """Put what was written in its place, if it is what was sent."""
-        found = self.running.digest()
+    def check(self, entry, found, digest):
+        # type: (Entry, bytes, bytes) -> None
         if found != digest:
-            if self.fd is not None:
+            if self.draft is not None:
                 # Nothing of it is worth to be resumed.
-                BESIDES[self.serving.full(self.beside)] = True
+                self.draft.lasting = False
             raise failed(errno.EIO, 'The checksum of what arrived differs from that of what was sent', entry.path)
+
+    def finish(self, entry, digest, size):
+        # type: (Entry, bytes, int) -> None
+        """Put a file of `size` bytes in its place; it was checked."""
         if self.single:
-            self.digest = found
+            self.digest = digest
         self.files += 1
         if self.file is not None:
             return
-        folder, name, beside, fd = self.serving, entry.name, self.beside, self.fd
-        size = os.lseek(fd, 0, 1)
         self.bytes += size
-        if os.fstat(fd).st_size != size:
-            # A hole at the end, or more that an earlier transfer wrote.
-            os.ftruncate(fd, size)
-        self.keep_owner(folder, beside, fd, entry.was)
-        if self.owner:
-            self.own(lambda uid, gid: folder.set_owner(beside, fd, uid, gid), entry.extra, os.fstat(fd))
+        draft = self.draft
+        folder, beside, fd = draft.folder, draft.name, draft.fd
+        keep_owner(draft, entry.was)
+        if self.owners:
+            self.owners.give(
+                lambda uid, gid: folder.set_owner(beside, fd, uid, gid), entry.extra, os.fstat(fd))
         mode = self.mode_of(entry)
         if mode is None:
-            mode = self.mode_of_old(folder, entry.was)
+            mode = mode_of_old(folder, entry.was)
         folder.set_mode(beside, fd, mode)
         if self.times and self.modes:
             folder.set_file_times(beside, fd, entry.time)
-        if self.durable:
-            os.fsync(fd)
-        else:
-            # Some file systems tell of a full disk only as a descriptor is closed; its lock ends with the other one.
-            os.close(os.dup(fd))
-        folder.rename(beside, name)
-        BESIDES.pop(folder.full(beside), None)
-        self.fd = None
-        os.close(fd)
-        if self.durable:
-            folder.sync()
-
-    def mode_of_old(self, folder, was):
-        # type: (Any, Any) -> int
-        """Return the mode of the file that is replaced, without what gives rights; else that of any new file."""
-        if was is not None and stat.S_ISREG(was.st_mode):
-            return stat.S_IMODE(was.st_mode) & SAFE_MODE
-        # As a file of no bytes gets it, since asking for the umask changes it for all threads.
-        name = name_beside(DOT)
-        fd = folder.open(name, BESIDE, int('666', 8))
-        try:
-            return stat.S_IMODE(os.fstat(fd).st_mode)
-        finally:
-            os.close(fd)
-            self.discard(folder, name)
-
-    def keep_owner(self, folder, name, fd, was):
-        # type: (Any, bytes, int, Any) -> None
-        """Give a new file the owner of the one that it replaces, where that is allowed."""
-        if was is None or not stat.S_ISREG(was.st_mode):
-            return
-        now = os.fstat(fd)
-        if (now.st_uid, now.st_gid) == (was.st_uid, was.st_gid):
-            return
-        around = folder.status()
-        if around.st_mode & stat.S_IWOTH and was.st_uid not in (around.st_uid, now.st_uid):
-            # Anybody may have put that there, to read what comes.
-            return
-        for uid, gid in (-1, was.st_gid), (was.st_uid, -1):
-            try:
-                folder.set_owner(name, fd, uid, gid)
-            except OSError:
-                pass
+        draft.place(entry.name, self.durable)
+        self.draft = None
 
     # Folders, behind their files.
 
@@ -809,7 +641,7 @@ class Receiver(object):
         # type: (Entry) -> None
         """Remove what was not listed, and give a folder its mode and times."""
         place = entry.place
-        folder = self.there(place)
+        folder = self.inside.served_in(place)
         if place.above is None and identity(os.stat(place.path or DOT)) != place.which:
             raise replaced(place.path)
         names = list(entry.beside)
@@ -818,8 +650,8 @@ class Receiver(object):
             self.deleted += remove(folder, name)
         try:
             status = folder.status()
-            if self.owner:
-                self.own(folder.chown, entry.extra, status)
+            if self.owners:
+                self.owners.give(folder.chown, entry.extra, status)
             mode = entry.mode & self.most_mode
             if self.modes and stat.S_IMODE(folder.status().st_mode) != mode:
                 folder.chmod(mode)
@@ -829,50 +661,6 @@ class Receiver(object):
             # A folder of another user; told of behind all that can be done.
             if self.error is None:
                 self.error = sys.exc_info()[1]
-
-    # Owners.
-
-    def own(self, change, extra, status):
-        # type: (Any, bytes, Any) -> bool
-        """
-        Give a file the owner that was asked for, or the one that it has at the sender, where that is allowed.
-
-        Its group comes first: that is allowed to more than root.  Return whether anything was changed.
-        """
-        asked = self.owner  # type: Any
-        if asked is True:
-            asked = extra.decode('utf-8', 'replace')
-        user, group = (asked.split(':', 1) + [''])[:2]
-        uid, gid = self.number('pwd', 'getpwnam', user), self.number('grp', 'getgrnam', group)
-        changed = False
-        for one, other, now in (-1, gid, status.st_gid), (uid, -1, status.st_uid):
-            if max(one, other) in (-1, now):
-                continue
-            try:
-                change(one, other)
-                changed = True
-            except OSError:
-                if self.owner is not True:
-                    raise
-        return changed
-
-    def number(self, module, function, name):
-        # type: (str, str, str) -> int
-        if not name:
-            return -1
-        found = self.ids.get((module, name))
-        if found is None:
-            try:
-                found = getattr(__import__(module), function)(name)[2]
-            except (ImportError, KeyError, ValueError):
-                if '0' <= min(name) and max(name) <= '9' and int(name) <= MOST_NUMBER:
-                    found = int(name)
-                elif self.owner is True:
-                    found = -1
-                else:
-                    raise failed(errno.EINVAL, 'No user or group %s here' % name, self.path)
-            self.ids[module, name] = found
-        return found    # type: ignore[no-any-return]
 
 
 def same_content(fd, entry):
@@ -888,74 +676,6 @@ def divided(text, by):
     """Return what stands before and behind the first `by`."""
     parts = text.split(by, 1)
     return parts[0], EMPTY.join(parts[1:])
-
-
-def shortened(name):
-    # type: (bytes) -> bytes
-    """Return a name that has room for more behind it, another for each one, cut between characters of UTF-8."""
-    if len(name) <= LONGEST:
-        return name
-    end = LONGEST
-    while end > LONGEST - 4 and 128 <= ord(name[end:end + 1]) < 192:
-        end -= 1
-    return name[:end] + DOT + SUMS[transfer.KNOWN[0]](name).hexdigest()[:16].encode('ascii')
-
-
-def name_beside(name):
-    # type: (bytes) -> bytes
-    """Return a name of its own for what stands beside `name`."""
-    unique = EMPTY.join([('%02x' % byte).encode('ascii') for byte in struct.unpack('8B', os.urandom(8))])
-    return DOT + shortened(name) + DOT + unique + PART
-
-
-def name_to_resume(name):
-    # type: (bytes) -> bytes
-    """Return the name of what a transfer that broke left of `name`, beside it."""
-    return DOT + shortened(name) + PART
-
-
-def claim(folder, name, flags):
-    # type: (Any, bytes, int) -> Any
-    """
-    Open what is left of a file, or begin it, for us alone.
-
-    Return None where it is another's, or another transfer has it.  That one may have renamed it between our
-    opening and locking it: so it is ours only if it has its name still.
-    """
-    fd = folder.open(name, flags, PRIVATE)
-    ours = False
-    try:
-        locked = lock(fd)
-        if locked is None:
-            # Nobody can lock a file here.
-            if flags & os.O_CREAT:
-                folder.unlink(name)
-        elif locked:
-            status = os.fstat(fd)
-            now = folder.seen(name)
-            ours = bool(
-                stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
-                and now is not None and identity(now) == identity(status))
-    finally:
-        if not ours:
-            os.close(fd)
-    if ours:
-        return fd
-    return None
-
-
-def lock(fd):
-    # type: (int) -> Any
-    """Take a file for ourselves; False if another transfer has it, None where the file system has no locks."""
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except (IOError, OSError):
-        if sys.exc_info()[1].errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):  # type: ignore[union-attr]
-            return False
-        return None
 
 
 def receive(channel, target, options):

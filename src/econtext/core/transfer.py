@@ -57,6 +57,23 @@ PIECE = '>IIB'          # index, size, length of the checksum
 PIECE_SIZE = struct.calcsize(PIECE)
 START = '>Iq'           # index, where it starts
 START_SIZE = struct.calcsize(START)
+try:
+    unpack_entry = struct.Struct(ENTRY).unpack_from
+    unpack_piece = struct.Struct(PIECE).unpack_from
+    pack_head = struct.Struct(ENTRY).pack
+except AttributeError:
+    # Python 2.4.
+    def unpack_entry(data, at):     # type: ignore[misc]
+        # type: (bytes, int) -> Any
+        return struct.unpack(ENTRY, data[at:at + ENTRY_SIZE])
+
+    def unpack_piece(data, at):     # type: ignore[misc]
+        # type: (bytes, int) -> Any
+        return struct.unpack(PIECE, data[at:at + PIECE_SIZE])
+
+    def pack_head(*fields):     # type: ignore[misc]
+        # type: (Any) -> bytes
+        return struct.pack(ENTRY, *fields)
 RUN = '>q'
 INDEX = '>I'
 
@@ -110,8 +127,8 @@ class Entry(object):
 
 def pack_entry(entry):
     # type: (Entry) -> bytes
-    return struct.pack(
-        ENTRY, entry.kind, len(entry.name), len(entry.extra), len(entry.digest), entry.mode, entry.size,
+    return pack_head(
+        entry.kind, len(entry.name), len(entry.extra), len(entry.digest), entry.mode, entry.size,
         entry.time) + entry.name + entry.extra + entry.digest
 
 
@@ -123,7 +140,7 @@ def unpack_entries(data, at):
     while at < end:
         if end - at < ENTRY_SIZE:
             raise Nonsense('an entry that is cut off')
-        kind, name_size, extra_size, sum_size, mode, size, time = struct.unpack(ENTRY, data[at:at + ENTRY_SIZE])
+        kind, name_size, extra_size, sum_size, mode, size, time = unpack_entry(data, at)
         at += ENTRY_SIZE
         middle, last, after = at + name_size, at + name_size + extra_size, at + name_size + extra_size + sum_size
         if after > end or not FILE <= kind <= STAYS:

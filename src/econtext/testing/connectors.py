@@ -239,7 +239,7 @@ class Heard(logging.Handler):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.lines: list[str] = []
-        self.logger: logging.Logger = context.lines.logger
+        self.logger: logging.Logger = context._node.lines.logger
         self.level_before: int = self.logger.level
         self.logger.addHandler(self)
         self.logger.setLevel(logging.INFO)

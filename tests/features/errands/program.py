@@ -125,7 +125,7 @@ def run(broker, plan, ending):
 
 
 def say_closing(broker):
-    while not broker.closed:
+    while not broker._tree.closed:
         time.sleep(0.001)
     say('closing')
 

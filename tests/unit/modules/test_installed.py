@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 from econtext.controller.modules import installed
+from econtext.controller.modules.imports import imports_in
 from econtext.controller.modules.repository import Modules
-from econtext.controller.modules.source import imports_in
 from lab.programs import write
 
 RELEASES = st.lists(st.integers(0, 12), min_size=1, max_size=4).map(lambda parts: '.'.join(map(str, parts)))

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from econtext.controller.modules import manifest, packer
+from econtext.controller.modules import built, manifest, packer
 from lab.pythons import Interpreter
 
 PACKAGE = Path(packer.__file__).parents[2]
@@ -212,15 +212,15 @@ def test_the_first_stage_ends_with_its_input() -> None:
 
 
 def test_pack_is_a_function_of_its_units() -> None:
-    program = 'import sys; from econtext.controller.modules import manifest, packer; ' + (
-        'sys.stdout.buffer.write(packer.preamble(manifest.PREAMBLE))')
+    program = 'import sys; from econtext.controller.modules import built, manifest; ' + (
+        'sys.stdout.buffer.write(built.preamble(manifest.PREAMBLE))')
     outputs = set()
     for seed in ('0', '1'):
         environ = dict(os.environ, PYTHONPATH=str(PACKAGE.parent), PYTHONHASHSEED=seed)
         outputs.add(
             subprocess.run([sys.executable, '-c', program], env=environ, capture_output=True, check=True).stdout
         )
-    assert outputs == {packer.preamble(manifest.PREAMBLE)}
+    assert outputs == {built.preamble(manifest.PREAMBLE)}
 
 
 def test_a_form_feed_is_refused() -> None:
@@ -234,7 +234,7 @@ def test_quote(text: str) -> None:
 
 
 def test_preamble_holds_the_core() -> None:
-    program = zlib.decompress(packer.preamble(manifest.PREAMBLE)).decode('ascii')
+    program = zlib.decompress(built.preamble(manifest.PREAMBLE)).decode('ascii')
     for name in manifest.PREAMBLE:
         assert '%s\n' % name in program
     assert '# type:' not in program
@@ -242,14 +242,14 @@ def test_preamble_holds_the_core() -> None:
 
 
 def test_squeezed_knows_packages_and_modules() -> None:
-    assert packer.squeezed('econtext.core').strip() == ''
+    assert built.squeezed('econtext.core').strip() == ''
     text = (PACKAGE / 'core' / 'wire.py').read_text('utf-8')
-    assert packer.squeezed('econtext.core.wire') == packer.squeeze(packer.untyped(text))
+    assert built.squeezed('econtext.core.wire') == packer.squeeze(packer.untyped(text))
 
 
 def test_no_source_is_an_error_that_names_the_module() -> None:
     with pytest.raises(ImportError, match=r'no source of econtext\.core\.nothing'):
-        packer.squeezed('econtext.core.nothing')
+        built.squeezed('econtext.core.nothing')
 
 
 # -- what type checkers read ---------------------------------------------------------
@@ -318,9 +318,9 @@ def test_the_switch_is_refused_elsewhere(source: str) -> None:
 # -- where the preamble comes from -------------------------------------------------
 
 
-def ask(path: Path, what: str = 'packer.preamble(manifest.PREAMBLE)') -> bytes:
+def ask(path: Path, what: str = 'built.preamble(manifest.PREAMBLE)') -> bytes:
     """Return what the econtext at `path` of sys.path answers."""
-    program = 'import sys; from econtext.controller.modules import manifest, packer; sys.stdout.buffer.write(%s)' % what
+    program = 'import sys; from econtext.controller.modules import built, manifest; sys.stdout.buffer.write(%s)' % what
     environ = dict(os.environ, PYTHONPATH=str(path))
     return subprocess.run([sys.executable, '-c', program], env=environ, capture_output=True, check=True).stdout
 
@@ -335,7 +335,7 @@ def test_out_of_an_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, 'w') as made:
         for path, name in sources():
             made.write(path, name)
-    assert ask(archive) == packer.preamble(manifest.PREAMBLE)
+    assert ask(archive) == built.preamble(manifest.PREAMBLE)
 
 
 def test_out_of_a_built_package(tmp_path: Path) -> None:
@@ -343,10 +343,10 @@ def test_out_of_a_built_package(tmp_path: Path) -> None:
         copy = tmp_path / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
-    (tmp_path / 'econtext' / packer.BUILT).write_bytes(b'built')
+    (tmp_path / 'econtext' / built.BUILT).write_bytes(b'built')
     assert ask(tmp_path) == b'built'
-    (tmp_path / 'econtext' / packer.BUILT_SOURCES).write_bytes(marshal.dumps({'econtext.core.wire': 'small'}, 2))
-    assert ask(tmp_path, "packer.squeezed('econtext.core.wire').encode()") == b'small'
+    (tmp_path / 'econtext' / built.BUILT_SOURCES).write_bytes(marshal.dumps({'econtext.core.wire': 'small'}, 2))
+    assert ask(tmp_path, "built.squeezed('econtext.core.wire').encode()") == b'small'
 
 
 def test_a_wheel_holds_the_preamble(tmp_path: Path, repository: Path) -> None:
@@ -355,12 +355,12 @@ def test_a_wheel_holds_the_preamble(tmp_path: Path, repository: Path) -> None:
     subprocess.run(command, cwd=repository, check=True, capture_output=True)
     (wheel,) = tmp_path.glob('*.whl')
     with zipfile.ZipFile(wheel) as made:
-        assert made.read('econtext/' + packer.BUILT) == packer.pack(
-            packer.preamble_units(manifest.PREAMBLE, packer.read_source))
-        sources = marshal.loads(made.read('econtext/' + packer.BUILT_SOURCES))
+        assert made.read('econtext/' + built.BUILT) == packer.pack(
+            packer.preamble_units(manifest.PREAMBLE, built.read_source))
+        sources = marshal.loads(made.read('econtext/' + built.BUILT_SOURCES))
         assert 'econtext/py.typed' in made.namelist()
     expected = {path for ring in manifest.RINGS for path in (PACKAGE / ring).glob('*.py')}
     assert len(sources) == len(expected)
     for name, source in sources.items():
-        assert source == packer.travelling(packer.read_source(name))
+        assert source == packer.travelling(built.read_source(name))
     assert sorted(PACKAGE.rglob('*.bin')) == before == [], 'nothing is built into the sources'

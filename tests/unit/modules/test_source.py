@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from econtext.controller.modules import manifest, packer
+from econtext.controller.modules.imports import imports_in, naming_main, read_imports, statements
 from econtext.controller.modules.repository import FACES, own_children, own_unit
-from econtext.controller.modules.source import imports_in, naming_main, own_imports, read_imports, statements
+from econtext.controller.modules.source import own_imports
 
 FOLDER = pathlib.Path(packer.__file__).parents[2]
 OURS = [f'econtext.{ring}.{module}' for ring in manifest.RINGS for module in own_children(str(FOLDER / ring))]

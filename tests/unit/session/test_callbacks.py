@@ -511,27 +511,17 @@ def test_a_call_of_who_waits_is_refused_before_it_is_sent(scene: Scene, here: ca
 
 
 def test_allow_takes_functions_by_their_names(scene: Scene) -> None:
-    class Place(callbacks.Allows):
-        def __init__(self, broker: Any = None) -> None:
-            self.allowed = {}
-            if broker:
-                self.broker = broker
+    table: dict[tuple[str, str], Any] = {}
 
-    place = Place(scene.session)
+    class Place(callbacks.Allows):
+        def _allowed(self) -> callbacks.Allowed:
+            return scene.session.name_of, table
+
+    place = Place()
     place.allow(double, fails)
-    assert place.allowed == {NAMES: double, (fails.__module__, 'fails'): fails}
+    assert table == {NAMES: double, (fails.__module__, 'fails'): fails}
     with pytest.raises(TypeError, match='lambda'):
         place.allow(lambda: None)
-
-
-def test_a_broker_names_functions_itself(scene: Scene) -> None:
-    class Broker(callbacks.Allows):
-        name_of = scene.session.name_of
-
-    broker = Broker()
-    broker.allowed = {}
-    broker.allow(double)
-    assert broker.allowed == {NAMES: double}
 
 
 def test_in_the_program_itself_a_call_is_a_call() -> None:

@@ -20,18 +20,18 @@ def test_a_call_asked_while_its_context_is_lost_is_answered(
 ) -> None:
     child = broker.local()
     child.call(os.getpid)
-    request = child.request
+    request = child._node.request
 
     def lost_behind(*args: Any) -> bytes:
         body = request(*args)
-        broker.mark_lost(child, child.lost('it was lost meanwhile'))  # and its link is there yet
+        broker._tree.mark_lost(child._node, child._node.lost('it was lost meanwhile'))  # and its link is there yet
         return body
 
-    monkeypatch.setattr(child, 'request', lost_behind)
+    monkeypatch.setattr(child._node, 'request', lost_behind)
     ask = child.options(timeout=10).call if way == 'call' else lambda function: child.submit(function).result(10)
     with pytest.raises(econtext.ContextLost, match='meanwhile'):
         ask(os.getpid)
-    assert not child.pending
+    assert not child._node.pending
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +51,7 @@ def test_calls_that_are_over_here_count_until_they_are_answered(
             options.submit(len, 'abc')
     finally:
         os.kill(pid, signal.SIGCONT)
-    eventually(lambda: not child.pending)
+    eventually(lambda: not child._node.pending)
     assert child.call(len, 'abc') == 3
 
 
@@ -66,7 +66,7 @@ def test_a_wait_that_ctrl_c_leaves_is_over(broker: econtext.Broker, monkeypatch:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(broker.loop, 'wait', left)
+        patch.setattr(broker._tree.loop, 'wait', left)
         with pytest.raises(KeyboardInterrupt):
             future.result()
     assert waits[0].done

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 import econtext
 from econtext.controller.context import Context
+from econtext.controller.node import Node
 from econtext.controller.session.charges import CHARGES, HELD, OF_A_CAST, Account
 from econtext.controller.session.output import Lines
+from econtext.controller.tree import Tree
 from econtext.core.codec import encode
 from econtext.core.kinds import ASKED, BEAT, BEGUN, PART
 from econtext.core.wire import (
@@ -75,12 +77,14 @@ class Unread:
 
 
 @pytest.fixture
-def scene() -> Iterator[tuple[econtext.Broker, Context, Unread]]:
+def scene() -> Iterator[tuple[Tree, Node, Unread]]:
     """A context of which nothing is there but its link, and one that it starts."""
-    with econtext.Broker() as broker:
-        link = Unread()
-        context = Context(broker, next(broker.numbers), 'enemy', None)
-        child = Context(broker, next(broker.numbers), 'child', context)
+    with econtext.Broker() as owner:
+        broker, link = owner._tree, Unread()
+        context = Node(broker, next(broker.numbers), 'enemy', None)
+        child = Node(broker, next(broker.numbers), 'child', context)
+        Context(context)
+        Context(child)
         broker.last_number = child.id
         for each in context, child:
             broker.contexts[each.id] = broker.unreaped[each.id] = each
@@ -106,7 +110,7 @@ def held(lines: Lines) -> Iterator[None]:
         lines.stop(before)
 
 
-def frame(broker: econtext.Broker, link: Any, kind: int, handle: int, body: bytes) -> bool:
+def frame(broker: Tree, link: Any, kind: int, handle: int, body: bytes) -> bool:
     """Let one frame come; False if it ended its sender."""
     context = broker.contexts[1]
     try:

@@ -11,6 +11,7 @@ import pytest
 
 import econtext
 from econtext.controller.context import Context
+from econtext.controller.node import Node
 from econtext.controller.runtime.loop import ControllerLoop
 from econtext.controller.session import interfaces
 from econtext.controller.session.callbacks import Callbacks
@@ -68,22 +69,24 @@ def nonconforming(protocol: Any, subject: Any) -> list[str]:
 @pytest.fixture
 def subjects(broker: econtext.Broker, tmp_path: Path) -> Iterator[dict[str, tuple[Any, Any]]]:
     """What is to hold which protocol."""
-    session = FakeSession()
+    session, node = FakeSession(), Node(broker._tree, 1, 'real', None)
+    Context(node)
     with econtext.attach(broker.listen(tmp_path / 'socket')) as attachment:
+        attached = attachment._session.view(1, 'attached', 0, True, (3, 12, 1), '/bin/python', 7)
         yield {
-            'Context': (interfaces.Peer, Context(broker, 1, 'real', None)),
-            'Attached': (interfaces.Peer, attachment.view(1, 'attached', 0, True, (3, 12, 1), '/bin/python', 7)),
+            'Node': (interfaces.Peer, node),
+            'AttachedNode': (interfaces.Peer, attached),
             'FakePeer': (interfaces.Peer, session.add()),
-            'Broker': (interfaces.Owner, broker),
-            'Attachment': (interfaces.Session, attachment),
+            'Tree': (interfaces.Owner, broker._tree),
+            'AttachedSession': (interfaces.Session, attachment._session),
             'FakeSession': (interfaces.Owner, session),
-            'Callbacks': (interfaces.CallbackTable, broker.callbacks),
+            'Callbacks': (interfaces.CallbackTable, broker._tree.callbacks),
             'the callbacks of FakeSession': (interfaces.CallbackTable, session.callbacks),
         }
 
 
 @pytest.mark.parametrize('name', [
-    'Context', 'Attached', 'FakePeer', 'Broker', 'Attachment', 'FakeSession', 'Callbacks',
+    'Node', 'AttachedNode', 'FakePeer', 'Tree', 'AttachedSession', 'FakeSession', 'Callbacks',
     'the callbacks of FakeSession'])  # fmt: skip
 def test_each_holds_its_protocol(subjects: dict[str, tuple[Any, Any]], name: str) -> None:
     protocol, subject = subjects[name]
@@ -92,8 +95,8 @@ def test_each_holds_its_protocol(subjects: dict[str, tuple[Any, Any]], name: str
 
 def test_a_fake_has_the_values_of_a_context_that_is_ready(subjects: dict[str, tuple[Any, Any]]) -> None:
     """The types of a fake's properties are those of the real one's."""
-    real, fake = subjects['Context'][1], subjects['FakePeer'][1]
-    other = {'broker', 'via', 'error', 'deferred', 'magic'}   # fakes, and what may be of several types
+    real, fake = subjects['Node'][1], subjects['FakePeer'][1]
+    other = {'broker', 'facade', 'via', 'error', 'deferred', 'magic'}   # fakes, and what may be of several types
     for name, member in members(interfaces.Peer).items():
         if isinstance(member, property) and name not in other:
             assert type(getattr(fake, name)) is type(getattr(real, name)), name

@@ -29,6 +29,7 @@ from econtext.controller.context import Context
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.modules.repository import Modules
 from econtext.controller.modules.source import Unit
+from econtext.controller.node import Node
 from econtext.controller.protocol import values
 from econtext.controller.protocol.places import Places
 from econtext.controller.runtime import signals
@@ -45,7 +46,7 @@ from econtext.core.wire import CALL, DEAD, ERROR, HELLO, MODULE, RESULT, UP, WAN
 from econtext.parent.values import decode
 
 if TYPE_CHECKING:
-    from econtext.controller.context import Owner
+    from econtext.controller.node import Owner
 
 SECONDS = 10.0  # that the other program has to answer what it can answer at once
 OTHERS = 'belongs to the program whose broker it is'
@@ -86,12 +87,65 @@ def only() -> str:
     return found[0]
 
 
-class Attachment(Places):
+class Attachment:
     """
     The contexts of another program; made by attach(), use it in a ``with`` statement.
 
     It ends with its block, and the contexts go on.
     """
+
+    def __init__(self, path: str) -> None:
+        self._session: AttachedSession = AttachedSession(path)
+
+    @property
+    def path(self) -> str:
+        """The socket of the other program."""
+        return self._session.path
+
+    @property
+    def contexts(self) -> list[Context]:
+        """The contexts that there are now."""
+        return [node.facade for node in self._session.nodes()]
+
+    def context(self, name: str) -> Context:
+        """
+        Return the context called `name`.
+
+        Raises EcontextError if there is none, or if the program is gone.
+
+        Example::
+
+            web = other.context('web1')
+        """
+        contexts = self.contexts
+        for context in contexts:
+            if context.name == name:
+                return context
+        there = ', '.join(context.name for context in contexts) or 'none'
+        raise EcontextError(f'{self.path}: there is no context {seen(name)}; there are: {there}')
+
+    def close(self) -> None:
+        """
+        Leave; the contexts go on, and calls that have not begun are withdrawn.
+
+        Raises nothing.
+
+        Example::
+
+            other.close()
+        """
+        self._session.close()
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class AttachedSession(Places):
+    """What calls to the contexts of another program need of a broker."""
+
     closed: bool
 
     deferred = None
@@ -103,7 +157,7 @@ class Attachment(Places):
         self.modules: Modules = Modules()
         self.modules.main = main_name(self.modules)
         self.names: dict[Any, tuple[str, str]] = {}
-        self.known: dict[int, Attached] = {}
+        self.known: dict[int, AttachedNode] = {}
         # Held while a context is looked up, made, or moved on; was the link lost?
         self.viewing: threading.RLock = threading.RLock()
         self.gone: bool = False
@@ -131,34 +185,17 @@ class Attachment(Places):
     def agrees(self) -> bool:
         return self.greeting[:1] == (VERSION,)
 
-    @property
-    def contexts(self) -> list[Context]:
-        """The contexts that there are now."""
+    def nodes(self) -> list[Node]:
+        """Return the nodes of the contexts that there are now."""
         found = decode(self.request(CALL, 0, b''))
         return [self.view(*told) for told in found]
 
-    def context(self, name: str) -> Context:
-        """
-        Return the context called `name`.
-
-        Raises EcontextError if there is none, or if the program is gone.
-
-        Example::
-
-            web = other.context('web1')
-        """
-        contexts = self.contexts
-        for context in contexts:
-            if context.name == name:
-                return context
-        there = ', '.join(context.name for context in contexts) or 'none'
-        raise EcontextError(f'{self.path}: there is no context {seen(name)}; there are: {there}')
-
-    def view(self, number: int, name: str, via: int, ready: bool, version: Any, executable: str, pid: int) -> Context:
+    def view(self, number: int, name: str, via: int, ready: bool, version: Any, executable: str, pid: int) -> Node:
         with self.viewing:
             context = self.known.get(number)
             if context is None or context.error is not None:
-                context = self.known[number] = Attached(cast('Owner', self), number, name, None)
+                context = self.known[number] = AttachedNode(cast('Owner', self), number, name, None)
+                Context(context)
                 context.advance(LAUNCH)
                 self.router.links[number] = self.link
             if ready and not context.ready:
@@ -177,15 +214,7 @@ class Attachment(Places):
             context.advance(END, context.lost('the program that has it is gone'))
 
     def close(self) -> None:
-        """
-        Leave; the contexts go on, and calls that have not begun are withdrawn.
-
-        Raises nothing.
-
-        Example::
-
-            other.close()
-        """
+        """Leave; the contexts go on, and calls that have not begun are withdrawn."""
         if self.closed:
             return
         self.closed = True
@@ -197,14 +226,6 @@ class Attachment(Places):
             self.loop.close()
         finally:
             signals.restore(self)
-
-    def __enter__(self) -> Attachment:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    # What contexts and calls ask of a broker.
 
     def on_begun(self, src: int, handle: int, body: bytes) -> None:
         asked = self.router.asked.get(handle)
@@ -252,35 +273,35 @@ class Attachment(Places):
         for handle, asked in list(self.router.asked.items()):
             self.router.answer(asked[0], handle, DEAD, b'')
 
-    def stop(self, context: Context, error: Callable[[], EcontextError]) -> None:
+    def stop(self, context: Node, error: Callable[[], EcontextError]) -> None:
         """A call was given up in vain: here nobody waits for it any more."""
         context.advance(END, error)
         for handle, asked in list(self.router.asked.items()):
             if asked[0] == context.id:
                 self.router.answer(asked[0], handle, DEAD, b'')
 
-    def corrupt(self, context: Context, reason: str) -> None:
+    def corrupt(self, context: Node, reason: str) -> None:
         self.stop(context, context.corrupted(reason))
 
-    def end(self, context: Context, error: Any = None) -> None:
+    def end(self, context: Node, error: Any = None) -> None:
         raise EcontextError(f'{context.name} {OTHERS}: end it there')
 
-    def start_context(self, via: Context | None, request: Any) -> NoReturn:
+    def start_context(self, via: Node | None, request: Any) -> NoReturn:
         raise EcontextError(f'{getattr(via, "name", "")} {OTHERS}: start contexts from it there')
 
 
 class Inlet(Router):
     """The router of an attachment: all contexts are reached by one link."""
 
-    def __init__(self, attachment: Attachment) -> None:
+    def __init__(self, session: AttachedSession) -> None:
         super().__init__(0)
-        self.attachment = attachment
+        self.session = session
 
     def accepts(self, link: Any, kind: int, dst: int, src: int, handle: int, size: int) -> bool:
         return kind >= UP
 
     def answer(self, src: int, handle: int, kind: int, body: bytes) -> None:
-        context = self.attachment.known.get(src)
+        context = self.session.known.get(src)
         if kind == DEAD and body and context is not None:
             reason = str(decode(body))
             if reason:
@@ -288,8 +309,8 @@ class Inlet(Router):
         super().answer(src, handle, kind, body)
 
 
-class Attached(Context):
-    """A context of another program."""
+class AttachedNode(Node):
+    """What this program keeps of a context of another program."""
 
     def push(self, *modules: str) -> None:
         # What is econtext's own is there, or comes from the other program.
@@ -300,16 +321,16 @@ class Attached(Context):
         if units:
             body = zlib.compress(encode([(name, unit) for name, unit in units]))
             try:
-                decode(cast('Attachment', self.broker).request(MODULE, self.id, body))
+                decode(cast('AttachedSession', self.broker).request(MODULE, self.id, body))
             except EcontextError:
                 self.sent.difference_update(name for name, unit in units)
                 raise
 
     def make(self, what: str, *args: Any) -> Any:
-        context = cast('Attachment', self.broker).known.get(args[0]) if what == 'context' else None
+        context = cast('AttachedSession', self.broker).known.get(args[0]) if what == 'context' else None
         if context is None:
             raise ValueError('a channel or context that is for the other program alone')
-        return context
+        return context.facade
 
     def follow_level(self) -> None:
         """Which records are wanted is the other program's to say."""

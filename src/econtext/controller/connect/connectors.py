@@ -30,12 +30,6 @@ class Connectors(
 ):
     """What contexts can be started from."""
 
-    #: What a prompt completes, beside the connectors: the names for users.
-    offered: tuple[str, ...] = ('allow', 'connect')
-
-    def __dir__(self) -> list[str]:
-        return sorted([*registry.ours(), *self.offered])
-
     def connect(self, connector: str | ModuleType, /, **options: Any) -> C:
         """
         Start a context by any connector, also a third party's.
@@ -57,4 +51,4 @@ class Connectors(
         module = registry.find(connector)
         answers = {name: options.pop(name) for name in getattr(module, 'ANSWERS', ()) if name in options}
         common = {name: options.pop(name) for name in Common.__annotations__ if name in options}
-        return self.start(ConnectRequest(module, options, answers, cast('Common', common)))
+        return self._start(ConnectRequest(module, options, answers, cast('Common', common)))

@@ -52,7 +52,7 @@ class ContainerConnectors(Starter[C]):
             print(web.call(os.listdir, '/etc/nginx'))
             fresh = host.docker(image='python:3.12-slim', args=['--network', 'none'])
         """
-        return self.start_in('docker', container or image, {
+        return self._start_in('docker', container or image, {
             'container': container, 'image': image, 'user': user, 'python': python, 'args': args,
             'docker_args': docker_args, 'docker_path': docker_path}, common)  # fmt: skip
 
@@ -83,7 +83,7 @@ class ContainerConnectors(Starter[C]):
             box = host.sudo('postgres').podman('box')
             host_files = root.podman(image='/:O', args=['--rootfs'])
         """
-        return self.start_in('podman', container or image, {
+        return self._start_in('podman', container or image, {
             'container': container, 'image': image, 'user': user, 'python': python, 'args': args,
             'podman_args': podman_args, 'podman_path': podman_path}, common)  # fmt: skip
 
@@ -118,7 +118,7 @@ class ContainerConnectors(Starter[C]):
             web = broker.kubectl('web-0', namespace='shop', container='app')
             print(web.call(os.getloadavg))
         """
-        return self.start_in('kubectl', pod, {
+        return self._start_in('kubectl', pod, {
             'pod': pod, 'container': container, 'namespace': namespace, 'kube_context': kube_context,
             'python': python, 'kubectl_args': kubectl_args, 'kubectl_path': kubectl_path}, common)  # fmt: skip
 
@@ -149,7 +149,7 @@ class ContainerConnectors(Starter[C]):
             web = root.lxc('web')
             print(web.call(os.listdir, '/srv'))
         """
-        return self.start_in('lxc', container, {
+        return self._start_in('lxc', container, {
             'container': container, 'user': user, 'python': python,
             'lxc_args': lxc_args, 'lxc_path': lxc_path}, common)  # fmt: skip
 
@@ -182,7 +182,7 @@ class ContainerConnectors(Starter[C]):
             web = broker.lxd('web', project='shop')
             print(web.call(os.listdir, '/srv'))
         """
-        return self.start_in('lxd', container, {
+        return self._start_in('lxd', container, {
             'container': container, 'project': project, 'user': user, 'python': python,
             'lxd_args': lxd_args, 'lxd_path': lxd_path}, common)  # fmt: skip
 
@@ -211,6 +211,6 @@ class ContainerConnectors(Starter[C]):
             web = broker.incus('server:web', user='33')
             print(web.call(os.listdir, '/srv'))
         """
-        return self.start_in('incus', container, {
+        return self._start_in('incus', container, {
             'container': container, 'project': project, 'user': user, 'python': python,
             'incus_args': incus_args, 'incus_path': incus_path}, common)  # fmt: skip

@@ -74,4 +74,4 @@ class HostConnectors(Starter[C]):
         if one_trip:
             options['one_trip'] = True
         secrets = {'password': password, 'passphrase': passphrase, 'question': answering(answers)}
-        return self.start(ConnectRequest('ssh', options, secrets, common, hostname))
+        return self._start(ConnectRequest('ssh', options, secrets, common, hostname))

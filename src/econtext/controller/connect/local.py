@@ -59,7 +59,7 @@ class LocalConnectors(Starter[C]):
             'nice': nice,
             'cpus': None if cpus is None else list(cpus),
         }
-        return self.start(ConnectRequest('local', options, {}, common))
+        return self._start(ConnectRequest('local', options, {}, common))
 
     def fork(self, **common: Unpack[Common]) -> C:
         """
@@ -81,7 +81,7 @@ class LocalConnectors(Starter[C]):
             base.call(load_everything)
             results = [base.fork().submit(work, job) for job in jobs]
         """
-        return self.start(ConnectRequest('fork', {}, {}, common))
+        return self._start(ConnectRequest('fork', {}, {}, common))
 
     def command(
         self,
@@ -128,4 +128,4 @@ class LocalConnectors(Starter[C]):
             'tty': bool(tty),
         }
         answers = {'password': password, 'passphrase': passphrase, 'question': question}
-        return self.start(ConnectRequest('command', options, answers, common))
+        return self._start(ConnectRequest('command', options, answers, common))

@@ -49,7 +49,7 @@ class NamespaceConnectors(Starter[C]):
             print(image.call(os.listdir, '/'))
         """
         path = os.fspath(directory)
-        return self.start_in('chroot', path, {
+        return self._start_in('chroot', path, {
             'directory': path, 'user': user, 'python': python,
             'chroot_args': chroot_args, 'chroot_path': chroot_path}, common)  # fmt: skip
 
@@ -87,7 +87,7 @@ class NamespaceConnectors(Starter[C]):
             net.call(os.system, 'ss -tln')
         """
         label = container if pid is None else f'{pid:d}' if type(pid) is int else None
-        return self.start_in('nsenter', label, {
+        return self._start_in('nsenter', label, {
             'pid': pid, 'container': container, 'engine': engine, 'namespaces': namespaces,
             'python': python, 'nsenter_args': nsenter_args, 'nsenter_path': nsenter_path}, common)  # fmt: skip
 
@@ -116,7 +116,7 @@ class NamespaceConnectors(Starter[C]):
             sandbox = broker.bubblewrap()
             print(sandbox.call(parse_untrusted, data))
         """
-        return self.start_in('bubblewrap', None, {
+        return self._start_in('bubblewrap', None, {
             'python': python, 'bwrap_args': bwrap_args, 'bwrap_path': bwrap_path}, common)  # fmt: skip
 
     def unshare(
@@ -148,7 +148,7 @@ class NamespaceConnectors(Starter[C]):
             offline = broker.unshare(map_root=True)
             offline.call(os.system, 'ip link')
         """
-        return self.start_in('unshare', None, {
+        return self._start_in('unshare', None, {
             'namespaces': namespaces, 'map_root': map_root, 'python': python,
             'unshare_args': unshare_args, 'unshare_path': unshare_path}, common)  # fmt: skip
 
@@ -182,7 +182,7 @@ class NamespaceConnectors(Starter[C]):
             print(image.call(os.listdir, '/'))
         """
         path = os.fspath(directory)
-        return self.start_in('systemd_nspawn', path, {
+        return self._start_in('systemd_nspawn', path, {
             'directory': path, 'user': user, 'python': python,
             'nspawn_args': nspawn_args, 'nspawn_path': nspawn_path}, common)  # fmt: skip
 
@@ -215,7 +215,7 @@ class NamespaceConnectors(Starter[C]):
             web = root.machinectl('web')
             print(web.call(os.listdir, '/srv'))
         """
-        return self.start_in('machinectl', machine, {
+        return self._start_in('machinectl', machine, {
             'machine': machine, 'user': user, 'python': python,
             'machinectl_args': machinectl_args, 'machinectl_path': machinectl_path}, common)  # fmt: skip
 
@@ -246,6 +246,6 @@ class NamespaceConnectors(Starter[C]):
             web = root.jail('web', user='www')
             print(web.call(os.listdir, '/usr/local/www'))
         """
-        return self.start_in('jail', jail, {
+        return self._start_in('jail', jail, {
             'jail': jail, 'user': user, 'python': python,
             'jexec_args': jexec_args, 'jexec_path': jexec_path}, common)  # fmt: skip

@@ -83,14 +83,14 @@ class Starter(Generic[C]):
     """What the families of connectors, as methods, stand on: in what broker and context differ."""
 
     @abc.abstractmethod
-    def start(self, request: ConnectRequest) -> C:
+    def _start(self, request: ConnectRequest) -> C:
         """Start the context that is wished for; return at once."""
 
     @abc.abstractmethod
-    def prefix(self) -> str:
+    def _prefix(self) -> str:
         """What the names of contexts started from here begin with."""
 
-    def start_in(
+    def _start_in(
         self, connector: str, label: str | None, options: dict[str, Any], common: Common,
         answers: Mapping[str, Secret] = MappingProxyType({}),
     ) -> C:
@@ -103,8 +103,8 @@ class Starter(Generic[C]):
             if option in LISTS or option.endswith('_args'):
                 options[option] = list(words(option, options[option]))
         # Another is none, which the connector is to refuse.
-        name = f'{self.prefix()}{connector}.{label}' if isinstance(label, str) and label else None
-        return self.start(ConnectRequest(connector, options, answers, common, name))
+        name = f'{self._prefix()}{connector}.{label}' if isinstance(label, str) and label else None
+        return self._start(ConnectRequest(connector, options, answers, common, name))
 
 
 def words(option: str, value: Sequence[str]) -> Sequence[str]:

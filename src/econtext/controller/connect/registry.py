@@ -14,7 +14,6 @@ Any thread may enter.
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import sys
 from types import ModuleType
 
@@ -53,6 +52,8 @@ def find(connector: str | ModuleType) -> ModuleType:
 
 def ours() -> list[str]:
     """Return the names of our own connectors."""
+    import pkgutil
+
     return sorted(module.name for module in pkgutil.iter_modules(connectors.__path__))
 
 

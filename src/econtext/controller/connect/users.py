@@ -64,7 +64,7 @@ class UserConnectors(Starter[C]):
             'sudo_path': sudo_path,
         }
         secrets = {'password': password, 'question': answering(answers)}
-        return self.start_in('sudo', username, options, common, secrets)
+        return self._start_in('sudo', username, options, common, secrets)
 
     def su(
         self,
@@ -95,7 +95,7 @@ class UserConnectors(Starter[C]):
             database.call(os.getuid)
         """
         options = {'username': username, 'python': python, 'login': bool(login), 'su_path': su_path}
-        return self.start_in('su', username, options, common, {'password': password})
+        return self._start_in('su', username, options, common, {'password': password})
 
     def doas(
         self,
@@ -123,4 +123,4 @@ class UserConnectors(Starter[C]):
             root.call(os.mkdir, '/srv/app')
         """
         options = {'username': username, 'python': python, 'doas_path': doas_path}
-        return self.start_in('doas', username, options, common, {'password': password})
+        return self._start_in('doas', username, options, common, {'password': password})

@@ -332,7 +332,7 @@ class Planned(Watched):
         super().__init__(via, (), Startup(lambda phase: None))
         self.argv: list[str] = []
 
-    def start(self, request: Any) -> Any:
+    def _start(self, request: Any) -> Any:
         module = registry.find(request.connector)
         check_common(request.common, getattr(self, module.__name__.rpartition('.')[2], None))
         self.argv = list(module.plan(request.options)[0])
@@ -355,6 +355,7 @@ def resolved(settings: dict[str, str], found: list[Any]) -> str:
 
 def end(context: Context) -> str:
     context.close()
-    if context.id in context.broker.unreaped:
+    node = context._node
+    if node.id in node.broker.unreaped:
         raise StepFailed('ended', 'its program still runs')
     return 'the context and its connection have ended'

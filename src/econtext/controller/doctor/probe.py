@@ -100,16 +100,16 @@ class Watched(Connectors[Any]):
         self.own = own
         self.startup = startup
 
-    def prefix(self) -> str:
-        prefix: str = self.via.prefix()
+    def _prefix(self) -> str:
+        prefix: str = self.via._prefix()
         return prefix
 
-    def start(self, request: ConnectRequest) -> Any:
+    def _start(self, request: ConnectRequest) -> Any:
         """Start the context that is wished for."""
         options = request.options
         if 'python' in options:
             options = dict(options, python=probe(options['python'], self.own))
-        return self.via.start(request._replace(options=options, watch=self.startup.hear))
+        return self.via._start(request._replace(options=options, watch=self.startup.hear))
 
 
 def probe(python: Any, own: Sequence[str]) -> list[str]:

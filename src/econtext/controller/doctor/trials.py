@@ -90,7 +90,7 @@ class Trials:
         """What is printed and logged there must arrive here before the call returns."""
         lines: list[str] = []
         handler = Noted(lines)
-        logger = self.context.lines.logger
+        logger = self.context._node.lines.logger
         level, propagate = logger.level, logger.propagate
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from econtext.controller.connect import registry
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.errors import stays
 from econtext.controller.fleet.executor import FleetExecutor
@@ -33,6 +34,7 @@ from econtext.controller.fleet.hosts import Host
 from econtext.controller.fleet.members import Member, Pool, end_all
 from econtext.controller.fleet.options import WorkOptions
 from econtext.controller.fleet.progress import Wanted, check_wanted, display_of
+from econtext.controller.fleet.relays import members
 from econtext.controller.fleet.requests import below, check, request_for
 from econtext.controller.fleet.schedule import Amount, Schedule, check_amount
 from econtext.controller.fleet.streams import FleetStream
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from econtext.controller.connect.options import ConnectRequest
     from econtext.controller.context import Context
     from econtext.controller.fleet.fanout import Operation
+    from econtext.controller.fleet.relays import Relays
     from econtext.controller.fleet.requests import Connector
     from econtext.controller.fleet.results import Results
 
@@ -67,7 +70,6 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
     __reduce_ex__: Callable[..., Any] = stays
     offered: tuple[str, ...] = (
-        *Connectors.offered,
         *('call', 'close', 'connect_all', 'context', 'executor', 'filter', 'get'),
         *('hosts', 'map', 'options', 'put', 'run', 'shutdown', 'stream', 'submit'),
     )
@@ -79,6 +81,9 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         self._names = tuple(self._members)
         self.check_function = check_function
         self.work_options = work_options
+
+    def __dir__(self) -> list[str]:
+        return sorted([*registry.ours(), 'connect', *self.offered])
 
     def __repr__(self) -> str:
         return f'<econtext.Fleet of {len(self)} hosts>'
@@ -183,9 +188,10 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         ``'10%'``, or a list of these, whose last holds for the rest.  `stop_after` is a number or share of
         hosts: once as many have failed, it is begun on no other, and these are skipped.
 
-        `progress` shows how many hosts connect, run, are done and have failed, while somebody waits for them:
-        True on the standard error, as a bar by the package rich on a terminal and as plain lines elsewhere, a
-        function by being called with each Progress, False nothing.
+        `progress` shows how many hosts connect, are ready, run, are done and have failed, how many end a second
+        and how long the rest will take, while somebody waits for them: True on the standard error, as a bar by
+        the package rich on a terminal, as plain lines elsewhere, or in the cell of a notebook; a function by
+        being called with each Progress; False nothing.
 
         Raises ValueError or TypeError for what makes no sense, EcontextError if rich is wanted and missing.
 
@@ -220,7 +226,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
     # What each starts.
 
-    def start(self, request: ConnectRequest) -> Fleet:
+    def _start(self, request: ConnectRequest) -> Fleet:
         check(request)
         members = [
             Member(member.host, functools.partial(start_below, request), member, request.common.get('threads', 1))
@@ -228,7 +234,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         ]
         return Fleet(self.pool, members, self.check_function, self.work_options)
 
-    def prefix(self) -> str:
+    def _prefix(self) -> str:
         return ''
 
     # Work.
@@ -432,12 +438,12 @@ def check_limit(option: str, limit: int) -> None:
 
 
 def start_below(request: ConnectRequest, above: Any) -> Context:
-    context: Context = above.start(below(request, above))
+    context: Context = above._start(below(request, above))
     return context
 
 
 def start_from(request: ConnectRequest, origin: Any) -> Context:
-    context: Context = origin.start(request)
+    context: Context = origin._start(request)
     return context
 
 
@@ -461,7 +467,7 @@ def wait_for_work(pool: Pool, members: Iterable[Member]) -> None:
 
 def make(
     origin: Connectors[Context], hosts: Iterable[Host], check_function: Callable[[Any], object], connector: Connector,
-    connect_limit: int, connect_retries: int, retry_delay: float, options: Mapping[str, Any],
+    connect_limit: int, connect_retries: int, retry_delay: float, relays: Relays, options: Mapping[str, Any],
 ) -> Fleet:
     """Return the fleet of `hosts`, connected from `origin`: what ``broker.fleet()`` does."""
     check_limit('connect_limit', connect_limit)
@@ -469,18 +475,47 @@ def make(
         raise ValueError(f'connect_retries= must be a number of attempts, not {seen(connect_retries)}')
     if not is_seconds(retry_delay):
         raise ValueError(f'retry_delay= must be a number of seconds, not {seen(retry_delay)}')
-    pool = Pool(origin, connect_limit, connect_retries, retry_delay)
-    members = []
-    for host in hosts:
-        way = host.connector or connector
-        if callable(way):
-            if options:
-                raise TypeError('a function as connector= gives the options itself')
-            members.append(Member(host, functools.partial(call_connector, way, host), slow=True))
-        else:
-            request = request_for(host, way, options)
-            members.append(Member(host, functools.partial(start_from, request), None, request.common.get('threads', 1)))
+    above = list(relays_of(relays, origin, connector, options))
+    pool = Pool(origin, connect_limit, connect_retries, retry_delay, above)
+    # The way to a host that is a relay itself is that of the relay.
+    direct = {member.host.name for member in above if member.owned}
+    members = [
+        member_of(host, connector, options, relayed=bool(above) and host.name not in direct) for host in hosts]
+    pool.relayed.update(member for member in members if member.relayed)
     return Fleet(pool, members, check_function, WorkOptions())
+
+
+def relays_of(
+    relays: Relays, origin: Connectors[Context], connector: Connector, options: Mapping[str, Any],
+) -> Iterator[Member]:
+    """Yield the members for `relays`, of which hosts are connected as those of the fleet are."""
+    if isinstance(relays, Fleet):
+        if relays.pool.origin is not origin:
+            raise ValueError('relays= is a fleet of another broker')
+        for host in relays.hosts:
+            start = functools.partial(context_of, relays, host.name)
+            yield Member(host, start, slow=True, owned=False)
+    elif relays is not None:
+        yield from members(relays, origin, lambda host, way: member_of(
+            host, way or connector, {} if way else options, f'relay.{host.name}'))
+
+
+def context_of(fleet: Fleet, name: str, _: Any) -> Context:
+    return fleet.context(name)
+
+
+def member_of(
+    host: Host, connector: Connector, options: Mapping[str, Any], name: str | None = None, relayed: bool = False,
+) -> Member:
+    """Return the member for `host`; raise TypeError or ValueError for options that make no sense."""
+    way = host.connector or connector
+    if callable(way):
+        if options:
+            raise TypeError('a function as connector= gives the options itself')
+        return Member(host, functools.partial(call_connector, way, host), slow=True, relayed=relayed)
+    request = request_for(host, way, {'name': name, **options} if name else options)
+    start = functools.partial(start_from, request)
+    return Member(host, start, None, request.common.get('threads', 1), relayed=relayed)
 
 
 def call_connector(connector: Callable[[Any, Host], Context], host: Host, origin: Any) -> Context:

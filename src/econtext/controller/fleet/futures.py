@@ -86,12 +86,7 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """End it, unless it is over."""
-        try:
-            if error is None:
-                self.set_result(value)
-            else:
-                self.set_exception(error)
-        except concurrent.futures.InvalidStateError:
+        if not settle(self, value, error):
             self.notify_cancelled()
 
     def notify_cancelled(self) -> None:
@@ -127,6 +122,18 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
             if self._on_interrupt is not None:
                 self._on_interrupt()
         return True
+
+
+def settle(future: concurrent.futures.Future[Any], value: Any, error: BaseException | None) -> bool:
+    """End `future` with `error`, or with `value` if that is None, unless it is over; return whether it was not."""
+    try:
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+    except concurrent.futures.InvalidStateError:
+        return False
+    return True
 
 
 def interrupt(call: concurrent.futures.Future[Any], grace: float) -> None:

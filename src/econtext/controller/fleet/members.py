@@ -2,7 +2,8 @@
 The contexts of a fleet: connected when there is work, and again when one was lost.
 
 A member is a host, or what was started from another member, such as sudo there; it has a
-context at a time, or none.  Only the coordinator's thread enters, but for what says so.
+context at a time, or none.  A relay is a member too, which hosts are started from: ``placement`` says which
+host from which.  Only the coordinator's thread enters, but for what says so.
 
 Invariants:
 
@@ -13,6 +14,9 @@ Invariants:
   that answers nothing holds up its own work only.
 * Once a member is closed nothing is begun there; all that are closed together are so before anybody is told.
 * A place of a call is given back once, whatever becomes of the call.
+* That a relay is lost, or cannot be connected, fails no attempt to connect a host while a relay is left that the
+  attempt has not tried.  No work of the application is begun in a relay.
+* A relay that the fleet has started ends with the last host of the fleet; others are not the fleet's to end.
 """
 
 from __future__ import annotations
@@ -21,16 +25,18 @@ import contextlib
 import functools
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from econtext.controller.context import Context
-from econtext.controller.errors import ContextLost, EcontextError
+from econtext.controller.errors import ConnectError, ContextLost, EcontextError
 from econtext.controller.fleet import backoff
 from econtext.controller.fleet.coordinator import Coordinator
 from econtext.controller.fleet.crew import Crew
 from econtext.controller.fleet.futures import outcome_of
+from econtext.controller.fleet.placement import Placement
 from econtext.core.labels import seen
 
 if TYPE_CHECKING:
@@ -75,18 +81,29 @@ class Work(Protocol):
 
 
 class Member:
-    """A place for one context; `slow` says that the application's own function starts it."""
+    """
+    A place for one context.
+
+    `slow` says that a function which may take long starts it, such as the application's own; `relayed` that
+    it is started from a relay; `owned` that its contexts are ours to end.
+    """
 
     def __init__(
         self, host: Host, start: Start, parent: Member | None = None, threads: int = 1, slow: bool = False,
+        relayed: bool = False, owned: bool = True,
     ) -> None:
         self.host = host
         self.start = start
         self.parent = parent
         self.threads = threads
         self.slow = slow
+        self.relayed = relayed
+        self.owned = owned
         self.state = AWAY
         self.context: Context | None = None
+        #: The relay through which it is connected, and the context of it from which it was started last.
+        self.relay: Member | None = None
+        self.relay_context: Context | None = None
         self.attempt = 0
         #: Counts the attempts of all times: what comes of an old one is known by it.
         self.serial = 0
@@ -99,7 +116,7 @@ class Member:
 
     def is_alive(self) -> bool:
         """Is it connected, as far as is known here?"""
-        return self.state == CONNECTED and self.context is not None and self.context.error is None
+        return self.state == CONNECTED and self.context is not None and self.context._node.error is None
 
     def is_closed(self) -> bool:
         """Is it closed, or one above it?"""
@@ -111,10 +128,11 @@ class Member:
 
 
 class Pool:
-    """The members that are connected from one broker."""
+    """The members that are connected from one broker, through `relays` those that are relayed."""
 
     def __init__(
         self, origin: Connectors[Context], connect_limit: int, connect_retries: int, retry_delay: float,
+        relays: Iterable[Member] = (),
     ) -> None:
         self.origin = origin
         self.connect_limit = connect_limit
@@ -124,6 +142,9 @@ class Pool:
         self.post: Callable[..., None] = self.coordinator.post
         self.crew: Crew = Crew(self.coordinator)
         self.callbacks: Callbacks = Callbacks(self.coordinator)
+        self.placement: Placement[Member, Member] = Placement(relays)
+        #: The members that need the relays, until they are closed.
+        self.relayed: set[Member] = set()
         self.connecting: dict[Member, int] = {}
         self.line: deque[Member] = deque()
         self.lock: threading.Lock = threading.Lock()
@@ -172,17 +193,46 @@ class Pool:
         if member.state == AWAY:
             member.state = CONNECTING
             member.attempt = 0
+            self.placement.begin(member)
             self.prepare(member)
 
     def _answer(self, member: Member, who: Wanting, error: Exception | None) -> None:
         self.post(functools.partial(who.connected, member, error), who.broke)
 
-    def prepare(self, member: Member) -> None:
-        """Have the way to `member` ready, then put it in line."""
-        if member.parent is None:
+    def prepare(self, member: Member, error: Exception | None = None) -> None:
+        """Have the way to `member` ready, then put it in line; with no relay left, `error` is why."""
+        if member.relayed:
+            relay = member.relay = self.choose_relay(member)
+            if relay is None:
+                self.enqueue(member, error or ContextLost(f'{member.host.name}: it has no relay'))
+            else:
+                self.want(relay, BelowRelay(self, member))
+        elif member.parent is None:
             self.enqueue(member, None)
         else:
             self.want(member.parent, Below(self, member))
+
+    def choose_relay(self, member: Member) -> Member | None:
+        """Return the relay through which `member` is to be reached, None if it has tried all."""
+        while True:
+            relay = self.placement.place(member, time.monotonic())
+            if relay is None or relay.state != CONNECTED or relay.is_alive():
+                return relay
+            self.relay_lost(relay)
+
+    def relay_lost(self, relay: Member) -> None:
+        """The context of `relay` was lost: its hosts are placed anew."""
+        relay.state, relay.context = AWAY, None
+        self.placement.lost(relay, time.monotonic())
+
+    def relay_failed(self, member: Member, relay: Member, error: Exception) -> None:
+        """`relay`, through which `member` was to be reached, could not be connected: try another."""
+        if member.state != CONNECTING:
+            return
+        if self.placement.relay_of(member) is relay:
+            # The first of those that wait for it.
+            self.placement.failed(relay, time.monotonic())
+        self.prepare(member, no_relay(member, error))
 
     def enqueue(self, member: Member, error: Exception | None) -> None:
         if member.state != CONNECTING:
@@ -212,13 +262,20 @@ class Pool:
     def connect(self, member: Member, serial: int) -> None:
         """Begin one attempt."""
         failed = functools.partial(self.connected, member, serial)
-        origin = self.origin if member.parent is None else member.parent.context
+        origin = self.origin_of(member)
         if origin is None:
             error = ContextLost(f'{member.host.name}: the context above was lost: try again')
             self.post(functools.partial(failed, error))
             return
         self.crew.hand(
             functools.partial(self._start, member, serial, origin), failed, MOMENT if member.slow else CLOSING)
+
+    def origin_of(self, member: Member) -> Connectors[Context] | None:
+        """Return what `member` is started from."""
+        if member.relayed:
+            member.relay_context = member.relay.context if member.relay else None
+            return member.relay_context
+        return self.origin if member.parent is None else member.parent.context
 
     def _start(self, member: Member, serial: int, origin: Any) -> None:
         """Start the context of `member`. The crew."""
@@ -235,7 +292,8 @@ class Pool:
         """Its context is there, if not ready."""
         if serial != member.serial or self.closed or member.is_closed():
             # It comes too late for whoever wanted it.
-            self.crew.hand(context.close, ignored)
+            if member.owned:
+                self.crew.hand(context.close, ignored)
         else:
             member.context = context
 
@@ -251,11 +309,22 @@ class Pool:
     def attempted(self, member: Member, error: Exception | None) -> None:
         if error is None:
             member.state = CONNECTED
+            if member in self.placement.hosts:
+                self.placement.works(member)
             self.tell(member, None)
             return
         # The broker sees to what is left of it.
         member.context = None
         ends = self.closed or member.is_closed()
+        if member.relay is not None and not ends:
+            self.placement.avoid(member, member.relay)
+            above = member.relay_context
+            if above is None or above._node.error is not None:
+                # This was no attempt of the host's own.
+                member.attempt -= 1
+                self.prepare(member, error)
+                return
+            self.placement.retry(member)
         if not ends and member.attempt <= self.connect_retries and backoff.may_help(error):
             seconds = backoff.delay(self.retry_delay, member.attempt, random.random())
             self.coordinator.at(
@@ -319,11 +388,11 @@ class Pool:
         if member.busy >= member.threads:
             return False
         context = member.context
-        if context is None or not context.backlog.is_full():
+        if context is None or not context._node.backlog.is_full():
             return True
         if not member.waits_for_room:
             member.waits_for_room = True
-            context.backlog.tell(lambda: self.post(functools.partial(self.found_room, member)))
+            context._node.backlog.tell(lambda: self.post(functools.partial(self.found_room, member)))
         return False
 
     def found_room(self, member: Member) -> None:
@@ -340,9 +409,16 @@ class Pool:
     def close_members(self, members: Iterable[Member]) -> list[Context]:
         """Have `members` take no more work; return the contexts that are to be ended."""
         closing = list(members)
+        self.relayed.difference_update(closing)
+        relays = [] if self.relayed else list(self.placement.hosts)
+        # What is below a relay ends with it.
+        ends_above = {relay for relay in relays if relay.owned and relay.is_alive()}
+        closing += relays
         for member in closing:
             member.closed = True
-        found = [member.context for member in closing if member.context is not None]
+        found = [
+            member.context for member in closing if member.context is not None and member.owned
+            and not (member.relayed and self.placement.relay_of(member) in ends_above)]
         for member in closing:
             self.tell(member, closed(member))
         return found
@@ -386,6 +462,16 @@ class Below:
         self.pool.broke(self.member, error)
 
 
+class BelowRelay(Below):
+    """A member wants the relay that it was placed under."""
+
+    def connected(self, above: Member, error: Exception | None) -> None:
+        if error is None:
+            self.pool.enqueue(self.member, None)
+        else:
+            self.pool.relay_failed(self.member, above, error)
+
+
 class Callbacks(Coordinator):
     """The thread in which callbacks of the application run; the coordinator of the fleet runs none."""
 
@@ -423,6 +509,15 @@ def plain(member: Member, error: BaseException | None) -> Exception | None:
     if error is None or isinstance(error, Exception):
         return error
     return EcontextError(f'{member.host.name}: {type(error).__name__} was raised while it was connected')
+
+
+def no_relay(member: Member, error: Exception) -> EcontextError:
+    """Return why `member` cannot be connected if the last of its relays failed with `error`."""
+    name = member.host.name
+    if isinstance(error, ConnectError):
+        what = f'none of its relays could be connected; the last, {error.context}: {error.what}'
+        return ConnectError(name, error.kind, what, error.lines, error.remedy, error.command)
+    return ContextLost(f'{name}: none of its relays could be connected; the last: {error}')
 
 
 def closed(member: Member) -> EcontextError:

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 class Asked(Connectors[ConnectRequest]):
     """Connectors that start nothing, and return what is to be started."""
 
-    def start(self, request: ConnectRequest) -> ConnectRequest:
+    def _start(self, request: ConnectRequest) -> ConnectRequest:
         return request
 
-    def prefix(self) -> str:
+    def _prefix(self) -> str:
         return ''
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from econtext.controller.commands.lines import BytesLine, Line
 from econtext.controller.commands.running import Listening, Request, check_input, pieces
-from econtext.controller.fleet.futures import outcome_of
+from econtext.controller.fleet.futures import outcome_of, settle
 from econtext.controller.fleet.seats import Seat
 from econtext.controller.session.selection import Selection
 from econtext.core.labels import seen
@@ -94,14 +94,8 @@ class HostCommand(concurrent.futures.Future[Any]):
                 value, error = result(), None
             except Exception as raised:
                 value, error = None, raised
-            try:
-                if error is None:
-                    self.set_result(value)
-                else:
-                    self.set_exception(error)
-            except concurrent.futures.InvalidStateError:
-                # It was interrupted meanwhile.
-                pass
+            # It may have been interrupted meanwhile.
+            settle(self, value, error)
 
 
 class Reader:

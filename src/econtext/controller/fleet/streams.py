@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from econtext.controller.errors import stays
+from econtext.controller.fleet.futures import settle
 from econtext.controller.session.selection import Selection
 
 if TYPE_CHECKING:
@@ -52,17 +53,8 @@ class End(concurrent.futures.Future[None]):
     def interrupt(self, grace: float) -> None:
         """End the function there. Any thread."""
         self.stream.close()
-        self.settle(None)
-
-    def settle(self, error: BaseException | None) -> None:
-        try:
-            if error is None:
-                self.set_result(None)
-            else:
-                self.set_exception(error)
-        except concurrent.futures.InvalidStateError:
-            # It was interrupted, and read to its end, at a time.
-            pass
+        # It may have been read to its end meanwhile.
+        settle(self, None, None)
 
 
 class Reader:
@@ -104,10 +96,10 @@ class Reader:
             host, end = self.open[stream]
             failed = stream.over and isinstance(value, BaseException)
             if failed:
-                end.settle(value)
+                settle(end, None, value)
             yield host, value, failed
         for stream in [each for each in list(self.open) if each.over]:
-            self.open.pop(stream)[1].settle(None)
+            settle(self.open.pop(stream)[1], None, None)
 
 
 class FleetStream(Iterator[tuple[str, Any]], Generic[T]):

@@ -25,8 +25,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from econtext.controller.modules.imports import imports_in
 from econtext.controller.modules.parser import parse
-from econtext.controller.modules.source import compiled, imports_in
+from econtext.controller.modules.source import compiled
 
 if TYPE_CHECKING:
     from econtext.controller.modules.repository import Modules

@@ -115,6 +115,7 @@ FOR_INTERRUPTIONS = full("""
 # With the first call, or stream, of one of their functions: as any module of the program.
 WITH_CALLS = full("""
     core.checkup
+    core.drafts
     core.files
     core.folders
     core.receiving

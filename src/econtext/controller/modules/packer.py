@@ -16,18 +16,15 @@ Invariants:
   syntax tree.  CPython 3.11 counts the depth of a tree once for all threads, and a
   second parse in between is a SystemError of whoever parses.
 
-Imports nothing of econtext, so that a build can load it by its path.  Any
+Imports nothing of econtext, so that a build can load it by its path; ``built`` says what a build has made.  Any
 thread may enter.
 """
 
 from __future__ import annotations
 
 import ast
-import functools
-import importlib.util
 import io
 import marshal
-import pkgutil
 import re
 import threading
 import time
@@ -302,42 +299,6 @@ def preamble_units(order: Sequence[str], read: Callable[[str], str]) -> list[Uni
     """
     names = ['econtext.core', *order]
     return [('econtext', squeeze(FACE))] + [(name, travelling(read(name))) for name in names]
-
-
-def read_source(name: str) -> str:
-    """Return the source of a module of ours, be it in a folder or an archive."""
-    spec = importlib.util.find_spec(name)
-    get_source = getattr(spec and spec.loader, 'get_source', None)
-    source: str | None = get_source and get_source(name)
-    if source is None:
-        raise ImportError('no source of %s: install econtext with its .py files' % name, name=name)
-    return source
-
-
-@functools.cache
-def squeezed(name: str) -> str:
-    """Return the squeezed source of the module `name` of ring 1 or 2."""
-    return built_sources().get(name) or travelling(read_source(name))
-
-
-@functools.cache
-def preamble(order: tuple[str, ...]) -> bytes:
-    """Return the preamble of the modules `order`: what was built, or in a checkout, made here and now."""
-    return read_built(BUILT) or pack(preamble_units(order, read_source))
-
-
-@functools.cache
-def built_sources() -> dict[str, str]:
-    """Return what was squeezed when the package was built."""
-    data = read_built(BUILT_SOURCES)
-    return marshal.loads(data) if data else {}
-
-
-def read_built(name: str) -> bytes | None:
-    try:
-        return pkgutil.get_data('econtext', name)
-    except OSError:
-        return None
 
 
 def built_files(order: Sequence[str], names: Sequence[str], read: Callable[[str], str]) -> dict[str, bytes]:

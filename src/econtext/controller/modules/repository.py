@@ -23,18 +23,16 @@ import keyword
 import logging
 import marshal
 import os
-import pkgutil
 import re
 import sys
-import sysconfig
 import threading
 import zlib
 from collections.abc import Iterable
 
-from econtext.controller.modules import manifest, packer
+from econtext.controller.modules import built, manifest
 from econtext.controller.modules.policy import Policy
 from econtext.controller.modules.resources import Resources, below
-from econtext.controller.modules.source import Unit, main_unit, naming_main, read_imports, unit_of
+from econtext.controller.modules.source import IMPORTS_MAIN, Unit, main_unit, own_imports, unit_of
 from econtext.controller.modules.stdlib import STANDARD
 from econtext.controller.runtime.log import say
 
@@ -87,7 +85,6 @@ class Modules:
         self.needs: dict[str, tuple[str, ...]] = {}
         #: Of each installed package that was asked for, a compiled part that it cannot do without, if any.
         self.parts: dict[str, str] = {}
-        self.places: tuple[str, ...] = installed_places()
         self.main: str = main_name()
         self.policy: Policy = Policy(allow, deny, self.main)
         self.objections: dict[str, str] = {}
@@ -106,7 +103,7 @@ class Modules:
         if spec is None:
             return False
         for place in [spec.origin, *(spec.submodule_search_locations or ())]:
-            if place and any(place.startswith(folder) for folder in self.places):
+            if place and any(place.startswith(folder) for folder in installed_places(tuple(sys.path))):
                 return False
         return True
 
@@ -177,7 +174,7 @@ class Modules:
         """Return what the source of module `name` may import, as full names."""
         with self.lock:
             if name not in self.needs:
-                self.needs[name] = tuple(read_imports(name, unit))
+                self.needs[name] = tuple(found_imports(name, unit))
             return self.needs[name]
 
     def unit(self, name: str) -> Unit | None:
@@ -186,7 +183,9 @@ class Modules:
             if name in self.units:
                 return self.units[name]
             unit = self.read(name)
-            if unit is not None and isinstance(unit[2], bytes):
+            if unit is not None and isinstance(unit[2], bytes) and IMPORTS_MAIN.search(unit[2]):
+                from econtext.controller.modules.imports import naming_main
+
                 unit = unit[0], unit[1], naming_main(unit[2], self.main)
             if unit is None and len(self.absent) >= MOST_ABSENT:
                 # Names can be made up without end.
@@ -286,6 +285,15 @@ def namespace(name: str, path: Iterable[str]) -> Spec | None:
     return spec if spec.submodule_search_locations else None
 
 
+def found_imports(name: str, unit: Unit) -> Iterable[str]:
+    """Return the imports in the source of module `name`."""
+    if isinstance(unit[2], bytes) and name.partition('.')[0] == 'econtext':
+        return own_imports(unit[2].decode())
+    from econtext.controller.modules.imports import read_imports
+
+    return read_imports(name, unit)
+
+
 def pack_units(units: Iterable[tuple[str, Unit | None]], level: int = 6) -> bytes:
     """Return the body that carries `units`: one stream, so that like sources share."""
     return zlib.compress(marshal.dumps(list(units), 2), level)
@@ -297,12 +305,15 @@ def pushed(names: tuple[str, ...]) -> bytes:
     return pack_units(((name, own_unit(name)) for name in names), 9)
 
 
-def installed_places() -> tuple[str, ...]:
-    """Return where packages, and the standard library, are installed here."""
+@functools.lru_cache(maxsize=4)
+def installed_places(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return where packages, and the standard library, are installed here, for modules found by `path`."""
+    import sysconfig  # takes a third of the time that a broker takes to start
+
     paths = sysconfig.get_paths()
     found = {paths[key] for key in ('stdlib', 'platstdlib', 'purelib', 'platlib')}
-    found.update(path for path in sys.path if path.rstrip('/').endswith('-packages'))
-    return tuple(sorted(path.rstrip('/') + '/' for path in found))
+    found.update(each for each in path if each.rstrip('/').endswith('-packages'))
+    return tuple(sorted(each.rstrip('/') + '/' for each in found))
 
 
 def main_name() -> str:
@@ -351,7 +362,7 @@ def own_unit(name: str) -> Unit | None:
         return False, name.replace('.', '/') + '.py', '\n'.join([*lines, '']).encode()
     package = name.rpartition('.')[0]
     if name in RINGS or name == 'econtext':
-        path = os.path.join(os.path.dirname(packer.__file__), '..', '..', *name.split('.')[1:])
+        path = os.path.join(os.path.dirname(manifest.__file__), '..', '..', *name.split('.')[1:])
         # Those that may be asked for; what every child has is not.
         children = tuple(each for each in own_children(path) if f'{name}.{each}' not in GIVEN and (
             name != 'econtext' or f'{name}.{each}' in (*RINGS, *FACES)))
@@ -359,7 +370,7 @@ def own_unit(name: str) -> Unit | None:
     if package not in RINGS:
         return None
     try:
-        source = packer.squeezed(name)
+        source = built.squeezed(name)
     except ImportError:
         return None
     return False, name.replace('.', '/') + '.py', source.encode()
@@ -371,5 +382,7 @@ def own_children(path: str) -> tuple[str, ...]:
         # What pkgutil imports to do the same takes longer than a child to start.
         names = {name.removesuffix('.py') for name in os.listdir(path)}
     except OSError:
+        import pkgutil
+
         names = {module.name for module in pkgutil.iter_modules([path])}
     return tuple(sorted(name for name in names if name.isidentifier() and name not in ('__init__', '__pycache__')))

@@ -22,7 +22,6 @@ from __future__ import annotations
 import logging
 import marshal
 import os
-import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -240,6 +239,8 @@ class Resources:
         spec = None if modules.objection(package) else modules.find(package)
         if spec is None or spec.submodule_search_locations is None:
             return None
+        import pkgutil
+
         return [('p' if found.ispkg else 'm', found.name)
                 for found in pkgutil.iter_modules(list(spec.submodule_search_locations))
                 if found.name.isidentifier() and not modules.objection(f'{package}.{found.name}')]

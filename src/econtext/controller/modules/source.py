@@ -13,7 +13,6 @@ Any thread may enter.
 
 from __future__ import annotations
 
-import ast
 import importlib.machinery
 import linecache
 import marshal
@@ -22,10 +21,8 @@ import re
 import sys
 import types
 import zipimport
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
-
-from econtext.controller.modules.parser import parse
 
 # (children, path, source), see docs/design/wire.md.
 Unit = tuple[Any, str, Any]
@@ -36,10 +33,9 @@ FROM_FILES = (
     importlib.machinery.SourceFileLoader, importlib.machinery.SourcelessFileLoader,
     importlib.machinery.ExtensionFileLoader, zipimport.zipimporter)
 
-# Where statements hold statements, or what holds such.
-BLOCKS = 'cases', 'finalbody', 'orelse', 'handlers', 'body'
 OWN_IMPORT = re.compile(r'^[ \t]*from (econtext[\w.]*) import *(\([^)]*\)|.*)$', re.MULTILINE)
 
+# What a source says that imports the main module, and may say otherwise.
 IMPORTS_MAIN = re.compile(rb'\b(?:import|from)\b[^\n]*__main__|\\\n[^\n]*__main__')
 COOKIE = re.compile(rb'^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)', re.MULTILINE)
 
@@ -146,34 +142,6 @@ def source_of(loader: Any, name: str, origin: str) -> bytes | None:
     return tidy(text.encode(encoding, 'surrogateescape'))
 
 
-def naming_main(source: bytes, main: str) -> bytes:
-    """
-    Return `source` with what it imports of ``__main__`` imported of the program by its name there, `main`.
-
-    There ``__main__`` is what started the interpreter.  Lines stay where they are.
-    """
-    if not IMPORTS_MAIN.search(source):
-        return source
-    tree = parse(source)
-    lines = source.split(b'\n')
-    places: list[tuple[int, int, bytes]] = []
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.ImportFrom) and node.module == '__main__' and not node.level:
-            # Nothing but blanks, or the end of a line that goes on, stands between the two words.
-            row, text = node.lineno - 1, node.col_offset + len('from')
-            while (at := lines[row].find(b'__main__', text)) < 0:
-                row, text = row + 1, 0
-            places.append((row, at, main.encode()))
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name == '__main__':
-                    name = main if alias.asname else f'{main} as __main__'
-                    places.append((alias.lineno - 1, alias.col_offset, name.encode()))
-    for row, at, new in sorted(places, reverse=True):
-        lines[row] = lines[row][:at] + new + lines[row][at + len(b'__main__'):]
-    return b'\n'.join(lines)
-
-
 def tidy(source: bytes) -> bytes:
     """Return `source` as the oldest compilers want it: LF, and one at the end."""
     source = source.replace(b'\r\n', b'\n')
@@ -201,51 +169,9 @@ def list_children(locations: list[str]) -> Any:
     return tuple(sorted(name for name in names if name.isidentifier() and name != '__init__'))
 
 
-def read_imports(name: str, unit: Unit) -> Iterator[str]:
-    """Read the imports in the source of `unit`; what cannot be parsed has none."""
-    children, _, source = unit
-    if not isinstance(source, bytes):
-        return
-    if name.partition('.')[0] == 'econtext':
-        yield from own_imports(source.decode())
-        return
-    tree = parse(source)
-    if tree is not None:
-        yield from imports_in(statements(tree), name, children)
-
-
 def own_imports(source: str) -> Iterator[str]:
     """Read what a module of ours imports of ours: a hop to be made is not to wait for a parser."""
     for base, names in OWN_IMPORT.findall(source):
         yield base
         for name in names.strip('() ').split(','):
             yield f'{base}.{name.split()[0]}'
-
-
-def statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk through all statements below `tree`, and no expression: there are many more of those."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for block in BLOCKS:
-            waiting.extend(reversed(getattr(node, block, ())))
-
-
-def imports_in(nodes: Iterable[ast.AST], name: str, children: Any) -> Iterator[str]:
-    """Read the imports among `nodes` of module `name`, as full names; what `children` are, see Unit."""
-    package = name if children is not False else name.rpartition('.')[0]
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ''
-            if node.level:
-                parts = package.split('.')
-                parts = parts[: len(parts) - node.level + 1]
-                base = '.'.join([*parts, base] if base else parts)
-            if base:
-                yield base
-                for alias in node.names:
-                    yield f'{base}.{alias.name}'

@@ -45,14 +45,14 @@ def takes(logger: logging.Logger, level: int) -> bool:
     return not logger.disabled and logger.manager.disable < level >= logger.getEffectiveLevel()
 
 
-def shows_lines(logger: logging.Logger, level: int = logging.INFO) -> bool:
+def shows_lines(logger: logging.Logger) -> bool:
     """Return whether lines of a context show where its `logger` has no handler: see the invariants."""
-    if logger.disabled or logger.manager.disable >= level:
+    if logger.disabled or logger.manager.disable >= logging.INFO:
         return False
     own: logging.Logger | None = logger
     while own is not None and own.parent is not None:
         if own.level:
-            return level >= own.level
+            return own.level <= logging.INFO
         own = own.parent
     return True
 

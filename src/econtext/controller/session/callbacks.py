@@ -27,6 +27,7 @@ Invariants:
 
 from __future__ import annotations
 
+import abc
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 P = ParamSpec('P')
 T = TypeVar('T')
 Function = Callable[..., Any]
+#: What names functions, and those that are allowed by their names.
+Allowed = tuple[Callable[[Function], tuple[str, str]], dict[tuple[str, str], Function]]
 
 MOST = CHARGES[ASKED].frames    # that run at a time for one context
 
@@ -56,7 +59,9 @@ MOST = CHARGES[ASKED].frames    # that run at a time for one context
 class Allows:
     """What a broker and a context have in common: functions that may be called from there."""
 
-    allowed: dict[tuple[str, str], Function]
+    @abc.abstractmethod
+    def _allowed(self) -> Allowed:
+        """Return what names functions, and the table of those that are allowed."""
 
     def allow(self, *functions: Function) -> None:
         """
@@ -71,9 +76,9 @@ class Allows:
 
             web.allow(next_task)    # there: econtext.program.call(next_task, 'web1')
         """
-        broker: Any = getattr(self, 'broker', self)
+        name_of, allowed = self._allowed()
         for function in functions:
-            self.allowed[broker.name_of(function)] = function
+            allowed[name_of(function)] = function
 
 
 class Program:

@@ -38,6 +38,7 @@ from econtext.parent.values import Unusable, decode
 
 if TYPE_CHECKING:
     from econtext.controller.runtime.loop import ControllerLoop
+    from econtext.controller.session.contract import Home
     from econtext.controller.session.interfaces import Owner, Peer
     from econtext.core.router import Router
 
@@ -69,7 +70,7 @@ class Channels:
         if channel is None:
             # Closed and forgotten: what was on its way is late.
             return
-        if not self.broker.contexts[src].within(channel.context.id):
+        if not self.broker.contexts[src].within(channel._opener.id):
             raise BadFrame('a value for the channel of another context')
         if kind == CLOSE and body:
             channel._told(bytes(body))
@@ -94,7 +95,7 @@ class Channels:
     def known(self, context: Peer, owner: Any, handle: Any, _window: Any = None) -> Channel:
         """Return the channel that a value sent by `context` speaks of."""
         channel = self.open_channels.get(handle)
-        if owner != 0 or channel is None or not context.within(channel.context.id):
+        if owner != 0 or channel is None or not context.within(channel._opener.id):
             raise ValueError('a channel that was not handed to its sender')
         return channel
 
@@ -130,7 +131,8 @@ class Channel:
     def __init__(self, channels: Channels, context: Peer, handle: int, window: int) -> None:
         self._channels = channels
         #: The context it was opened with.
-        self.context = context
+        self.context: Home = context.facade
+        self._opener: Peer = context
         self._holder: Peer = context
         self._end: End = End(channels, context.id, handle, window)
         self._handed: bool = False
@@ -329,12 +331,12 @@ class Channel:
             raise TypeError('a channel goes to a context as an argument of a call')
         if context.broker is not self._channels.broker:
             raise TypeError(
-                f'a channel of {self.context.name} cannot go to {context.name}, which another broker or program '
+                f'a channel of {self._opener.name} cannot go to {context.name}, which another broker or program '
                 f'has: use {context.name}.channel()'
             )
-        if not context.within(self.context.id):
+        if not context.within(self._opener.id):
             raise TypeError(
-                f'a channel of {self.context.name} cannot go to {context.name}, which is not '
+                f'a channel of {self._opener.name} cannot go to {context.name}, which is not '
                 f'below it: use {context.name}.channel()'
             )
         if self._handed and context is not self._holder:

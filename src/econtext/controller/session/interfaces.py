@@ -21,10 +21,12 @@ from econtext.core.router import Router
 
 
 class Peer(Protocol):
-    """One context, as the session sees it."""
+    """One context, as the session sees it; `facade` is what the program holds."""
 
     @property
     def broker(self) -> Session: ...
+    @property
+    def facade(self) -> Any: ...
     @property
     def id(self) -> int: ...
     @property

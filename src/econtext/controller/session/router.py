@@ -223,7 +223,7 @@ class ControllerRouter(Router):
         if channel is None:
             # Closed and forgotten, and what was on its way is late; or never there.
             return '' if handle <= self.broker.channels.last else 'a value for no channel'
-        if not context.within(channel.context.id):
+        if not context.within(channel._opener.id):
             return 'a value for the channel of another context'
         if kind == DATA and channel._end.granted <= 0:
             return 'a value beyond the credit of its channel'

@@ -8,6 +8,7 @@ Invariants:
 * Nothing is refused while the version there is unknown; then what comes back is
   explained by the same reading.
 * Where the version there is ours or newer nothing is read at all.
+* What reads sources is imported when it is first needed: most contexts have a Python as new as ours.
 
 Any thread may enter.
 """
@@ -19,9 +20,7 @@ from collections.abc import Iterator
 from importlib.util import MAGIC_NUMBER
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller.modules.installed import objection
-from econtext.controller.modules.parser import parse
-from econtext.controller.modules.source import Unit, imports_in
+from econtext.controller.modules.source import Unit
 from econtext.controller.modules.stdlib import STANDARD
 from econtext.controller.protocol import values
 from econtext.controller.raised import CallError, call_error
@@ -51,6 +50,8 @@ def fitting(context: Peer, name: str, unit: Unit | None) -> Unit | None:
         return None
     is_installed = not context.broker.modules.is_own(name)
     if is_installed and '.' not in name:
+        from econtext.controller.modules.installed import objection
+
         reason = objection(context.broker.modules, name, context.python_version)
         if reason:
             return False, name, failing('ImportError', reason)
@@ -132,6 +133,9 @@ def sure(modules: Modules, module: str) -> Iterator[tuple[str, Unit]]:
 @functools.lru_cache(maxsize=1024)
 def first_imports(name: str, children: Any, source: bytes) -> tuple[str, ...]:
     """Return the imports at the left margin of a source, under no condition."""
+    from econtext.controller.modules.imports import imports_in
+    from econtext.controller.modules.parser import parse
+
     tree = parse(source)
     return () if tree is None else tuple(imports_in(tree.body, name, children))
 
@@ -159,7 +163,6 @@ def has(version: tuple[int, ...], found: Found) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def constructs(source: bytes) -> tuple[Found, ...]:
-    # Imported when first needed: most contexts have a Python as new as ours.
     from econtext.controller.modules import grammar
 
     return tuple(grammar.late(source))
