@@ -114,11 +114,8 @@ def local_function() -> Any:
 
 @matrix
 @pytest.mark.parametrize(('function', 'remedy'), [
-    (lambda: 1, 'make it a function of a module'),
-    (local_function(), 'move it to the top of a module'),
-    (Local().bound, 'pass a function of a module'),
-    ('text'.upper, 'pass a function of a module'),
-    (functools.partial(calls.echo, 1), 'pass its function, and its arguments'),
+    (Local().bound, 'register the class'),
+    (functools.partial(calls.echo, Local()), 'register the class'),
     ('os.getpid', 'pass the function itself'),
     (None, 'cannot be called'),
     (Local(), 'cannot be called'),

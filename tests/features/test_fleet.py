@@ -83,13 +83,18 @@ def divmod_by(number: int) -> tuple[int, int]:
 
 
 def test_what_cannot_be_called_is_refused_at_once(fleet: econtext.Fleet) -> None:
-    for method in fleet.call, fleet.submit:
-        with pytest.raises(TypeError):
-            method(lambda: 1)
-    with pytest.raises(TypeError):
-        fleet.stream(lambda: [1])
+    lock = threading.Lock()
+    for method in fleet.call, fleet.submit, fleet.stream:
+        with pytest.raises(TypeError, match='lock'):
+            method(lambda: lock)
     with pytest.raises(TypeError):
         fleet.call(fleets.numbers, 3)
+
+
+def test_functions_without_a_module_run_on_each_host(fleet: econtext.Fleet) -> None:
+    number = 3
+    assert set(fleet.call(lambda: number + 1).raise_for_failures().values()) == {4}
+    assert sorted(value for _, value in fleet.stream(lambda: [number])) == [3] * len(fleet)
 
 
 def test_submit_returns_at_once_and_tells_as_they_come(broker: econtext.Broker, tmp_path: Path) -> None:

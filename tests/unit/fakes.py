@@ -138,6 +138,9 @@ class FakeSession:
         self.router.links[peer.id] = peer.link
         return peer
 
+    def place_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
+        return self.name_of(function, streamed)
+
     def name_of(
         self, function: Callable[..., Any], streamed: bool = False, awaited: bool = False
     ) -> tuple[str, str]:

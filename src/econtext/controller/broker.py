@@ -101,8 +101,8 @@ class Broker(Connectors[Context], Allows):
         from econtext.controller.fleet import fleet, sources
 
         made = fleet.make(
-            self, sources.hosts_from(hosts), self._tree.name_of, connector, connect_limit, connect_retries, retry_delay,
-            relays, options)
+            self, sources.hosts_from(hosts), self._tree.place_of, connector, connect_limit, connect_retries,
+            retry_delay, relays, options)
         self._tree.pools.add(made.pool)
         return made
 

@@ -94,7 +94,8 @@ class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures
 
         `function` is a function of a module, a class, a static or class method,
         or a built-in.  Its module, and what that imports, is sent along; `args`
-        and `kwargs` are values that cross.
+        and `kwargs` are values that cross.  Of any other function, such as a lambda or
+        one that was typed in, the source is sent, with copies of what it uses.
 
         Raises CallError (also of the built-in type that was raised there),
         ConnectError, ContextLost.  Before anything is sent: TypeError or ValueError

@@ -168,7 +168,10 @@ class Node(Delivery):
             raise self.reason()
         if self.broker.callbacks.running:
             self.broker.callbacks.check(self)
-        module, name = self.broker.name_of(function)
+        place = self.broker.place_of(function)
+        if type(place) is not tuple:
+            return self.request_captured(place, args, kwargs)
+        module, name = place
         known = module in self.complete
         if not known:
             self.broker.modules.policy.check(module)
@@ -178,6 +181,16 @@ class Node(Delivery):
         self.follow_level()
         if self.level <= logging.DEBUG:
             say(self.lines.logger, logging.DEBUG, '> call %s.%s', module, name)
+        return body
+
+    def request_captured(self, place: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Return the body of a call of a function that no module holds."""
+        module, name = place
+        body = values.encode_call(module, name, (place.told, args, kwargs), {}, self, place.label)
+        self.push(*(each for each in place.modules if each not in self.complete), *classes.carriers())
+        self.follow_level()
+        if self.level <= logging.DEBUG:
+            say(self.lines.logger, logging.DEBUG, '> call %s', place.label)
         return body
 
     def launch_deferred(self) -> None:

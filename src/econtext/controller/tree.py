@@ -28,7 +28,7 @@ from econtext.controller.frames import Frames
 from econtext.controller.lifecycle import CLOSING, LAST, AttachedPrograms, Lifecycle
 from econtext.controller.modules import built, manifest
 from econtext.controller.modules.repository import Modules
-from econtext.controller.protocol.names import Names
+from econtext.controller.protocol.places import Places
 from econtext.controller.runtime import signals
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import ControllerLoop
@@ -47,7 +47,7 @@ class Pool(Protocol):
     def close(self) -> object: ...
 
 
-class Tree(Names, Lifecycle):
+class Tree(Places, Lifecycle):
     """The contexts below this program, by one broker; their loop, router, modules, channels and callbacks."""
 
     def __init__(self, modules: Modules) -> None:

@@ -49,7 +49,7 @@ WAITING.append(('econtext.core.ending', 'sleep'))
 ENTRIES = WAITING + [('econtext.core.importer', name) for name in ('exec_module', 'load_module')]
 ENTRIES.extend([('econtext.core.pull', name) for name in ('exec_module', 'load_module')])
 ENTRIES.append(('econtext.core.calls', 'find'))
-OPEN = ('econtext.core.named',)
+OPEN = 'econtext.core.named', 'econtext.core.sourced'
 # What this function calls cleans up already.
 CLEANUP = 'econtext.core.streams', 'clean_up'
 # Held while an interruption tells programs to end: cleanup waits for that, and then starts its own.

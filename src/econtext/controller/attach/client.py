@@ -31,7 +31,7 @@ from econtext.controller.modules.repository import Modules
 from econtext.controller.modules.source import Unit
 from econtext.controller.node import Node
 from econtext.controller.protocol import values
-from econtext.controller.protocol.names import Names
+from econtext.controller.protocol.places import Places
 from econtext.controller.runtime import signals
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import ControllerLoop, Wait
@@ -143,7 +143,7 @@ class Attachment:
         self.close()
 
 
-class AttachedSession(Names):
+class AttachedSession(Places):
     """What calls to the contexts of another program need of a broker."""
 
     closed: bool

@@ -123,6 +123,7 @@ WITH_CALLS = full("""
     core.receiving
     core.running
     core.sending
+    core.sourced
     core.streams
     core.transfer
     core.within

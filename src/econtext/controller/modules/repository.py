@@ -80,6 +80,8 @@ class Modules:
         self.lock: threading.RLock = threading.RLock()
         self.units: dict[str, Unit | None] = {}
         self.absent: set[str] = set()
+        #: The names of units that are no modules, but the texts of functions.
+        self.texts: set[str] = set()
         self.needs: dict[str, tuple[str, ...]] = {}
         #: Of each installed package that was asked for, a compiled part that it cannot do without, if any.
         self.parts: dict[str, str] = {}
@@ -95,7 +97,7 @@ class Modules:
             return True
         if top in self.installed:
             return False
-        if name == self.main:
+        if name == self.main or name in self.texts:
             return True
         spec = self.find(top)
         if spec is None:
@@ -194,6 +196,13 @@ class Modules:
             self.units[name] = unit
             return unit
 
+    def add_text(self, name: str, path: str, text: str) -> None:
+        """Have `name` be a unit that holds the text of a function, whose lines are those of the file `path`."""
+        if name not in self.texts:
+            with self.lock:
+                self.units[name] = False, path, text.encode('utf-8', 'surrogatepass')
+                self.texts.add(name)
+
     def read(self, name: str) -> Unit | None:
         if name == 'econtext' or name.startswith('econtext.'):
             return own_unit(name)
@@ -234,6 +243,9 @@ class Modules:
 
     def objection(self, name: str) -> str:
         """Say what forbids sending module `name`, by that name or by the one that its links lead to."""
+        if name in self.texts:
+            # The module that the function is of was judged, see ``protocol.captured``.
+            return ''
         found = self.policy.objection(name)
         if found or not self.policy.is_set or name.partition('.')[0] == 'econtext':
             return found

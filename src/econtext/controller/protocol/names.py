@@ -34,6 +34,10 @@ GENERATOR, COROUTINE, ASYNC_GENERATOR = 0x20, 0x80, 0x200
 MULTIPROCESSING = '__mp_main__'
 
 
+class NoName(TypeError):
+    """Raised for what can be called, but by no name."""
+
+
 def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
     """
     Return where another interpreter finds `function`.
@@ -45,7 +49,7 @@ def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
     name = getattr(function, '__qualname__', None) or getattr(function, '__name__', None)
     module = home(function)
     if not name or not isinstance(name, str) or not module:
-        raise TypeError(
+        raise NoName(
             f'{seen(function)} has no name to call it by: call a function of a module'
         )
     bound = getattr(function, '__self__', None)
@@ -60,7 +64,7 @@ def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
     for place in places(module):
         if reach(place, name) == function:
             return (main if place == '__main__' else place), name
-    raise TypeError(
+    raise NoName(
         f'{module}.{name} is not what this function is found under: '
         'call what the module holds by that name'
     )
@@ -71,7 +75,7 @@ def refuse(function: Any) -> None:
     if not callable(function):
         raise TypeError(f'{seen(function)} cannot be called: pass the function itself, not its name')
     if isinstance(function, functools.partial):
-        raise TypeError(
+        raise NoName(
             'a partial stays here: pass its function, and its arguments behind it'
         )
     bound = getattr(function, '__self__', None)
@@ -79,15 +83,15 @@ def refuse(function: Any) -> None:
         bound is not None
         and not isinstance(bound, (type, types.ModuleType))
     ):
-        raise TypeError(
+        raise NoName(
             f'{seen(function)} is bound to an object of this process: '
             'pass a function of a module, and what it needs of the object as arguments'
         )
     name = str(getattr(function, '__qualname__', ''))
     if '<lambda>' in name:
-        raise TypeError('a lambda has no name to call it by: make it a function of a module')
+        raise NoName('a lambda has no name to call it by: make it a function of a module')
     if '<locals>' in name:
-        raise TypeError(
+        raise NoName(
             f'{name} is defined inside a function, and may use what it finds there: '
             'move it to the top of a module, and pass what it uses as arguments'
         )
@@ -172,22 +176,24 @@ class Names:
     modules: Modules
 
     def name_of(
-        self, function: Callable[..., Any], streamed: bool = False, awaited: bool = False
+        self, function: Callable[..., Any], streamed: bool | None = False, awaited: bool = False
     ) -> tuple[str, str]:
         """
         Return the (module, name) under which `function` is found elsewhere.
 
-        `streamed`, to iterate over it; `awaited`, to run it on an event loop there.
+        `streamed`, to iterate over it; None, to be referred to only; `awaited`, to run it on an event loop there.
+        Raises TypeError for what cannot be called so, NoName for what another interpreter finds by no name.
         """
         try:
             found = self.names.get(function)
         except TypeError:
             return name_of(function, self.modules.main)
         if found is None:
-            generates = refuse_later(function, streamed, awaited)
+            generates = streamed is None or refuse_later(function, streamed, awaited)
             found = name_of(function, self.modules.main)
-            if found[0] == self.modules.main and self.modules.unit(found[0]) is None:
-                raise TypeError(
+            if found[0] == self.modules.main and (
+                    is_typed(function) or self.modules.unit(found[0]) is None):
+                raise NoName(
                     f'{found[1]} was typed into an interpreter, and its source is nowhere: '
                     'save it in a file, and import that'
                 )
@@ -198,3 +204,12 @@ class Names:
                 self.names.clear()
             self.names[function] = found
         return found
+
+
+def is_typed(function: Any) -> bool:
+    """Was a function of the program typed in, rather than read from the file of the program?"""
+    code = getattr(function, '__code__', None)
+    if not isinstance(code, types.CodeType):
+        return False
+    # Between such brackets Python names what no file held.
+    return code.co_filename[:1] == '<' and code.co_filename != getattr(sys.modules['__main__'], '__file__', None)

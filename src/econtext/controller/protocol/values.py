@@ -46,9 +46,9 @@ PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 
 
 def encode_call(
-    module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], context: Any = None
+    module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], context: Any = None, label: str = ''
 ) -> bytes:
-    """Return the body of a CALL frame for `context`."""
+    """Return the body of a CALL frame for `context`; errors call the function `label` if that is not its name."""
     value = module, name, args, kwargs
     version = FIRST if context is None else context.marshal_version
     try:
@@ -61,8 +61,8 @@ def encode_call(
         # Not all of it is plain.
         pass
     except RecursionError:
-        raise too_deep(f'{module}.{name}') from None
-    return encode(value, f'{module}.{name}', context, DEEPEST + 2)
+        raise too_deep(label or f'{module}.{name}') from None
+    return encode(value, label or f'{module}.{name}', context, DEEPEST + 2)
 
 
 def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) -> bytes:

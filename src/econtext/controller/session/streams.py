@@ -73,9 +73,16 @@ class Stream(Iterator[T], Generic[T]):
         self.over: bool = True
         context = options.context
         self.grace: float = options.grace
-        module, name = context.broker.name_of(function, streamed=True)
-        context.broker.modules.policy.check(module)
-        context.push(module)
+        place = context.broker.place_of(function, streamed=True)
+        module, name = place
+        if type(place) is tuple:
+            context.broker.modules.policy.check(module)
+            context.push(module)
+        else:
+            # A function that no module holds, see ``protocol.captured``.
+            found: Any = place
+            args, kwargs = (found.told, args, kwargs), {}
+            context.push(*found.modules)
         self.loop: ControllerLoop = context.broker.loop
         self.channel: Channel = context.channel()
         self.late: Callable[[], EcontextError] = lambda: options.too_late(function)
