@@ -4,7 +4,7 @@
 
 The names stand in ``_HOMES`` of ``src/econtext/__init__.py``; those of connectors are the files of
 ``src/econtext/connectors``.  From both this program writes ``__init__.pyi``, which type checkers and editors read in
-the place of that file; and the lines between BEGIN and END: in that file the names of connectors, in ``core/face.py``
+the place of that file; and the lines between BEGIN and END: in that file the names of connectors, in ``child/face.py``
 what works only in the controller.
 
 A test holds the files to what this program would write (tests/rules/test_public_names.py).
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / 'src' / 'econtext'
 sys.path.insert(0, str(ROOT / 'src'))
 
-from econtext.core import face  # noqa: E402 -- found through the line above
+from econtext.child import face  # noqa: E402 -- found through the line above
 
 BEGIN = '# Written by scripts/public_names.py, up to END.\n'
 END = '# END\n'
@@ -95,7 +95,7 @@ def replaced(text: str, lines: str) -> str:
 
 def pages(package: Path = PACKAGE) -> dict[Path, str]:
     """Return each file that names public names, as it is to be."""
-    path, context = package / '__init__.py', package / 'core' / 'face.py'
+    path, context = package / '__init__.py', package / 'child' / 'face.py'
     text = path.read_text('utf-8')
     names, ours = homes(text), connectors(package / 'connectors')
     ways = [name for name in ours if name not in names]

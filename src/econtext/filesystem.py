@@ -17,9 +17,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import econtext
+from econtext.child import files
 from econtext.controller.files.answers import taken
 from econtext.controller.files.progress import Progress
-from econtext.core import files
 
 if TYPE_CHECKING:
     class Base:

@@ -18,7 +18,7 @@ import leaving
 import pytest
 
 import econtext
-from econtext.core import running
+from econtext.child import running
 from lab import pythons
 
 

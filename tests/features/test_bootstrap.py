@@ -69,7 +69,7 @@ def test_local_on_every_python(broker: econtext.Broker, python: Interpreter) -> 
     assert (pid, parent, user, name) == (child.pid, os.getpid(), os.geteuid(), 'travel.facts')
     assert child.python_version[:2] == python.version
     assert child.executable == python
-    assert loader == 'econtext.core.pull', 'the module came from memory'
+    assert loader == 'econtext.child.pull', 'the module came from memory'
 
 
 @matrix
@@ -250,7 +250,7 @@ def test_ssh_through_ssh_then_sudo_then_local(
     assert last.call(facts.version) == public_python.version
     assert [c.call(os.geteuid) for c in (web, db, root, last)] == [plain.uid, nopw.uid, 0, 0]
     assert last.call(facts.identity)[1] == root.pid
-    assert last.call(facts.identity)[4] == 'econtext.core.pull'
+    assert last.call(facts.identity)[4] == 'econtext.child.pull'
     for context in (web, db, root, last):
         files = context.call(facts.module_files, 'econtext')
         assert 'econtext.core.router' in files

@@ -14,7 +14,7 @@ import pytest
 from errands import streams, work
 
 import econtext
-from econtext.core.channels import WINDOW
+from econtext.child.channels import WINDOW
 from lab import eventually, leaks, pythons
 from lab.accounts import Accounts
 from lab.sshd import Sshd

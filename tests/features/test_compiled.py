@@ -15,7 +15,7 @@ from lab.pythons import Interpreter
 
 matrix = pytest.mark.controller_matrix
 
-LIFE = 'econtext.core.life'
+LIFE = 'econtext.child.life'
 SOURCE = LIFE.replace('.', '/') + '.py'
 
 

@@ -85,7 +85,7 @@ def test_the_seeds_example(
         loaders = context.call(facts.loaders, 'myapp')
         assert set(loaders) == {'myapp', 'myapp.mypkg', 'myapp.mypkg.mymodule', 'myapp.mypkg.sibling', 'myapp.top',
                                 'myapp.mypkg.late'}  # fmt: skip
-        assert set(loaders.values()) == {'econtext.core.pull'}
+        assert set(loaders.values()) == {'econtext.child.pull'}
     assert sorted(tmp_path.rglob('*')) == files, 'nothing was written'
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.core import labels
+from econtext.child import labels
 
 SECRET = 'the-secret-of-this-object'
 

@@ -53,4 +53,4 @@ def test_to_interrupt_a_call(broker: econtext.Broker) -> None:
 def test_with_the_first_stream(broker: econtext.Broker) -> None:
     context = broker.local()
     assert list(context.stream(manifests.numbers)) == [1]
-    assert ours(context) >= {'econtext.core.streams'}
+    assert ours(context) >= {'econtext.child.streams'}

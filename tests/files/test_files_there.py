@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.core import files, receiving, sending
+from econtext.child import files, receiving, sending
 from lab import eventually, open_to_all, pythons
 
 READ = {'read': True, 'write': False, 'create': False, 'truncate': False, 'new': False, 'append': False}

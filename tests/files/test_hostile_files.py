@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from econtext.core import receiving, transfer
-from econtext.core.transfer import DIR, FILE, LEAVE, LINK, SPECIAL, Entry
+from econtext.child import receiving, transfer
+from econtext.child.transfer import DIR, FILE, LEAVE, LINK, SPECIAL, Entry
 
 GREETING = transfer.GREETING + b'sha256'
 SMALL = b'content'

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 import econtext
+from econtext.child import receiving, sending, transfer
 from econtext.controller.files import copying, progress
-from econtext.core import receiving, sending, transfer
 from lab import pythons
 
 OLD, NEW = b'the old one', b'the new one' * 40000

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.core import drafts, files, folders, receiving, transfer
-from econtext.core.transfer import DIR, FILE, LEAVE, Entry
+from econtext.child import drafts, files, folders, receiving, transfer
+from econtext.child.transfer import DIR, FILE, LEAVE, Entry
 from lab import open_to_all
 
 SUM = transfer.SUMS['sha256']

@@ -43,7 +43,7 @@ BODIES = [
     (RESULT, 1, encode({'a': [1, 2]})),
     (ERROR, 1, encode(('ValueError', 'no', 'Traceback', ['ValueError', 'Exception'], ('no',)))),
     (DEAD, 1, b''),
-    (WANT, 7, encode(('econtext.core.channels', False))),
+    (WANT, 7, encode(('econtext.child.channels', False))),
     (WANT, 8, encode(('xml', 'etree/x.txt'))),
     (LOG, 0, encode(('app', 20, 1700000000.5, 'text\nmore', None))),
     (STDIO, 1, b'a line\nand half'),
@@ -60,7 +60,7 @@ TALK = [
     b'user@host: Permission denied (publickey).\n', b'sh: 1: python3: not found\n', b'noise\0\x1b[2J\n' * 9,
 ]  # fmt: skip
 NAMES = [
-    b'xml.etree', b'econtext.core.life', b'econtext.controller', b'../../etc/passwd', b'/etc/passwd', b'__main__',
+    b'xml.etree', b'econtext.child.life', b'econtext.controller', b'../../etc/passwd', b'/etc/passwd', b'__main__',
     b'json.__main__', b'email\narchitecture.rst', b'xml\n../os.py', b'pip\n_vendor/certifi/cacert.pem', b'a.' * 60,
 ]
 

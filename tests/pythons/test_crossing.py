@@ -166,7 +166,7 @@ class Pair:
             assert str(folder) in str(caught.value)
 
     def modules(self, tmp_path: pathlib.Path) -> None:
-        assert self.child.call(far.travelled) == ('über', 'crossing.below.leaf', 'econtext.core.pull', False)
+        assert self.child.call(far.travelled) == ('über', 'crossing.below.leaf', 'econtext.child.pull', False)
 
     def output(self, tmp_path: pathlib.Path) -> None:
         self.child.call(far.speak, TEXT)

@@ -91,7 +91,7 @@ def memory():
 
 def take_too_much():
     """What a hostile context does: send without credit."""
-    from econtext.core.flow import Flow
+    from econtext.child.flow import Flow
     flow = [each for each in gc.get_objects() if isinstance(each, Flow)][0]  # noqa: RUF015 -- Python 2
     flow.credit.left = 1 << 40
     for _ in range(100):

@@ -14,9 +14,9 @@ import floods
 import pytest
 
 import econtext
+from econtext.child.flow import WINDOW
 from econtext.controller.connect.options import NARROWEST, WIDEST
 from econtext.controller.session.output import SLACK
-from econtext.core.flow import WINDOW
 from lab import eventually, leaks, pythons
 from lab.hearing import hearing
 

@@ -12,9 +12,9 @@ import floods
 import pytest
 
 import econtext
+from econtext.child.flow import LINE, WINDOW, weight
 from econtext.controller import broker as brokers
 from econtext.controller import lifecycle
-from econtext.core.flow import LINE, WINDOW, weight
 from lab import eventually
 from lab.hearing import hearing
 

@@ -16,7 +16,7 @@ import pytest
 import sources
 
 import econtext
-from econtext.core.channels import WINDOW
+from econtext.child.channels import WINDOW
 from lab import eventually, pythons
 
 

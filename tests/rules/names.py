@@ -23,6 +23,7 @@ KNOWN = """
     gc: collect get_objects
     grp: getgrgid getgrnam
     itertools: count chain
+    linecache: cache
     logging: Handler getLogger
     marshal: dumps loads
     os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WCOREDUMP WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG

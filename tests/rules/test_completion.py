@@ -28,7 +28,7 @@ lines = context.run_lines(['true'])
 done = context.run(['true'])
 '''
 # The rings, and the modules behind the entry points of the package: files that have no underscore.
-PARTS = {'connectors', 'controller', 'core', 'parent', 'cli', 'filesystem', 'ways'}
+PARTS = {'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'filesystem', 'ways'}
 STARTS = {*registry.ours(), 'connect', 'allow'}
 PUBLIC: dict[str, set[str]] = {
     'econtext': set(econtext.__all__),

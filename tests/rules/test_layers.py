@@ -95,7 +95,7 @@ def faults(graph: dict[str, list[str]]) -> list[str]:
         f'{name} imports {other}'
         for name, others in graph.items() for other in others
         if layer(name) and (
-            (not layer(other) and other.split('.')[1:2] not in (['core'], ['parent'], ['connectors']))
+            (not layer(other) and other.split('.')[1:2] not in (['core'], ['child'], ['parent'], ['connectors']))
             or (layer(other) and layer(name) != layer(other) and RANKS[layer(other)] > RANKS[layer(name)]))
     ]  # fmt: skip
 

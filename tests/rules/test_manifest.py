@@ -53,13 +53,14 @@ def test_casts_are_sent_before_they_are_called() -> None:
 def rows() -> dict[str, list[str]]:
     """Return the cells of each row of the tables of modules of rings 1 and 2, by the full name."""
     found = {}
-    for ring, section in re.findall(r'^### Ring ([12])[^\n]*\n(.*?)(?=^###? )', ARCHITECTURE, re.MULTILINE | re.DOTALL):
+    heading = r'^### Ring (1, the|1, behind|2)[^\n]*\n(.*?)(?=^###? )'
+    for ring, section in re.findall(heading, ARCHITECTURE, re.MULTILINE | re.DOTALL):
         is_of_modules = False
         for line in section.splitlines():
             name, *cells = [cell.strip() for cell in line.strip('|').split('|')]
             is_of_modules = line.startswith('|') and (is_of_modules or name == 'module')
             if is_of_modules and line.startswith('| `'):
-                found['econtext.' + ('core.' if ring == '1' else '') + name.strip('`')] = cells
+                found['econtext.' + {'1, the': 'core.', '1, behind': 'child.', '2': ''}[ring] + name.strip('`')] = cells
     found.pop('econtext.connectors.*')
     return found
 

@@ -17,7 +17,7 @@ ALLOWED = {
     ('__init__.py', '__name__'): 'our own', ('__init__.py', 'name'): 'the name of an attribute',
     ('controller/session/calls.py', 'self.context'): 'ours',
     ('controller/errors.py', 'self'): 'ours', ('controller/secret.py', 'self'): 'ours',
-    ('core/face.py', 'self'): 'ours',
+    ('child/face.py', 'self'): 'ours',
     ('controller/modules/bytecode.py', 'python'): 'a key of a table, shown nowhere',
     ('controller/doctor/trials.py', 'executable'): 'a text, made harmless',
     ('controller/session/syntax_check.py', 'message'): 'code',
@@ -28,11 +28,11 @@ ALLOWED = {
     ('controller/session/syntax_check.py', 'line_of(unit, found)'): 'code',
     ('controller/modules/packer.py', 'text'): 'code',
     ('controller/modules/source.py', 'text'): 'code',
-    ('core/rich.py', 'value'): 'an xrange, which is read, and not shown',
-    ('core/bulk.py', 'data[at:at + 500]'): 'bytes that are no frame',
+    ('child/rich.py', 'value'): 'an xrange, which is read, and not shown',
+    ('child/bulk.py', 'data[at:at + 500]'): 'bytes that are no frame',
     ('core/wire.py', 'data[start:start + 500]'): 'bytes that are no frame',
     ('parent/children.py', 'EMPTY'): 'our own', ('parent/children.py', 'self.words'): 'bytes that are no frame',
-    ('core/labels.py', 'value'): 'a number or a short text, by their exact types',
+    ('child/labels.py', 'value'): 'a number or a short text, by their exact types',
     ('parent/values.py', "(module + '.' + name)[:200]"): 'a text of exact type',
 }  # fmt: skip
 # The conformance kit speaks to the author of a connector of what that connector returned.

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from econtext.core import kinds as further
-from econtext.core import rich, wire
+from econtext.child import kinds as further
+from econtext.child import rich
+from econtext.core import wire
 from econtext.parent import values
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / 'docs' / 'design' / 'architecture.md').read_text()
 WIRE = (ROOT / 'docs' / 'design' / 'wire.md').read_text()
-RINGS = ('core', 'parent', 'controller')
+RINGS = ('core', 'child', 'parent', 'controller')
 SOURCE = ROOT / 'src' / 'econtext'
 MODULES = [path for ring in RINGS for path in (SOURCE / ring).rglob('[!_]*.py')]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import polyglot
 import pytest
 
+from econtext.child import pull
 from econtext.controller.modules import packer
-from econtext.core import pull
 from lab import pythons
 
 PACKAGE = Path(__file__).parents[2] / 'src' / 'econtext'
-FILES = sorted(path for ring in ('core', 'parent', 'connectors') for path in (PACKAGE / ring).glob('*.py'))
+FILES = sorted(path for ring in ('core', 'child', 'parent', 'connectors') for path in (PACKAGE / ring).glob('*.py'))
 
 VERMIN = 'from vermin import main; main()'
 # What vermin takes for newer than it is.

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import econtext
+from econtext.child import face
 from econtext.controller.connect import registry
-from econtext.core import face
 
 ROOT = Path(__file__).parents[2]
 CONNECTOR = '''
@@ -94,7 +94,7 @@ def test_a_connector_is_one_file_and_its_method(tmp_path: Path) -> None:
     assert '`planted`' in reference
     assert '\nplanted: _Way\n' in (package / '__init__.pyi').read_text()
     program = (
-        'import json, econtext; from econtext.core import face; broker = econtext.Broker();'
+        'import json, econtext; from econtext.child import face; broker = econtext.Broker();'
         'print(json.dumps(["planted" in econtext.__all__, "planted" in face.ELSEWHERE, "planted" in dir(broker),'
         '                  type(econtext.planted).__name__, callable(broker.local().planted)])); broker.close()')
     done = subprocess.run(

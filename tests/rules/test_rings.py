@@ -1,6 +1,7 @@
-"""Imports point inwards: controller -> connectors -> parent -> core -> the standard library of each version.
+"""Imports point inwards: controller -> connectors -> parent -> child -> core -> the standard library of each version.
 
-The rings, from the inside: core (ring 1), parent and connectors (ring 2), controller and the public face (ring 3).
+The rings, from the inside: core and child (ring 1), parent and connectors (ring 2), controller and the public face
+(ring 3).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ IMPURE = {'os', 'select', 'socket', 'threading', '_thread', 'thread', 'time', 's
 ALLOWED = {'parent.command': {'os'}, 'connectors': {'os'}}
 
 # The one way out: whoever is told to start a child becomes a parent then, and fetches how.
-OUTWARDS = {('core.life', 'parent.nursery')}
+OUTWARDS = {('child.life', 'parent.nursery')}
 
 # Modules of the standard library that this Python has no more, or not yet.
 OTHER_STANDARD = set(

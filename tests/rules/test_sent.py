@@ -11,6 +11,8 @@ TESTS = Path(__file__).parents[1]
 FOLDERS = ('features/travel', 'features/errands', 'features/relays', 'reliability/stops', 'pythons/crossing')
 # For the program's own Python, or for those that have what they are about.
 EXEMPT = {
+    'errands/awaited.py': 'for Pythons with BaseException, which a deadline of asyncio is to end',
+    'errands/coroutines.py': 'coroutine functions, for Pythons that have them',
     'errands/program.py': 'a program that starts contexts',
     'stops/controller.py': 'a program that starts contexts',
     'stops/proxy.py': 'a program between the ends of a link',

@@ -95,5 +95,5 @@ def test_the_program_tells_the_truth(record: Record, repository: Path) -> None:
     assert found[2] == '%.2f' % (len(record.preamble) / 1024)
     assert re.fullmatch('econtext.master size: (\\d+)' + kib, lines[2])
     named = {line.split()[0] for line in lines[4:]}
-    assert {*manifest.PREAMBLE, 'econtext.core.life'} <= named
+    assert {*manifest.PREAMBLE, 'econtext.child.life'} <= named
     assert {'econtext.parent.nursery', 'econtext.connectors.ssh'} <= named

@@ -160,7 +160,7 @@ def test_a_run_visits_no_function_that_is_not_there(trip: str, visited: dict[str
 
 
 def test_nothing_is_received_before_it_was_sent() -> None:
-    sends, takes = Step('program', 'core/bulk.py', 'Bulk.send'), Step('context', 'core/bulk.py', 'Bulk.take')
+    sends, takes = Step('program', 'child/bulk.py', 'Bulk.send'), Step('context', 'child/bulk.py', 'Bulk.take')
     early = [Visit(1, 'context', *takes[1:3]), Visit(2, 'controller', *sends[1:3])]
     assert first_missed([sends, takes], early) == takes
     assert first_missed([sends, takes], [*early, Visit(3, 'context', *takes[1:3])]) is None

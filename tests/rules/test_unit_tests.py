@@ -17,7 +17,7 @@ UNIT = ROOT / 'tests' / 'unit'
 #: A file that tests no single module -> what it tests.
 THEMES = {
     'connectors/test_connectors.py': 'what each connector starts, and what it refuses to start',
-    'core/test_races.py': 'two threads in the same function of a context',
+    'child/test_races.py': 'two threads in the same function of a context',
     'runtime/test_alarms.py': 'handlers of signals that raise, in the loop of a context and in the loop of the program',
 }
 

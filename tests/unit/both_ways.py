@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from econtext.child import rich
 from econtext.controller.protocol.values import encode as encode_down
-from econtext.core import rich
 from econtext.core.codec import encode
 from econtext.parent.values import decode
 

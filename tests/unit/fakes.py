@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from econtext.child.kinds import GRANT
 from econtext.controller.errors import ContextLost, CorruptStream, EcontextError, InternalError, internal_error
 from econtext.controller.modules.repository import Modules
 from econtext.controller.protocol import values
@@ -32,7 +33,6 @@ from econtext.controller.session.channels import Channels
 from econtext.controller.session.counters import Counters
 from econtext.controller.session.output import Lines
 from econtext.controller.session.router import ControllerRouter
-from econtext.core.kinds import GRANT
 from econtext.core.wire import DEAD
 
 

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-from econtext.core.labels import seen, type_name
+from econtext.child.labels import seen, type_name
 from econtext.parent import command
 
 OPTIONS = 'argv', 'python', 'shell', 'env', 'tty'

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 import sys
 
-from econtext.core.labels import seen
+from econtext.child.labels import seen
 from econtext.parent import command
 
 OPTIONS = 'python', 'env', 'cwd', 'user', 'nice', 'cpus'

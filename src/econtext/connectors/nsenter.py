@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-from econtext.core.labels import seen
+from econtext.child.labels import seen
 from econtext.parent import boxes, command
 
 OPTIONS = 'pid', 'container', 'engine', 'namespaces', 'python'

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 import os
 
-from econtext.core.labels import seen
+from econtext.child.labels import seen
 from econtext.parent import command
 
 OPTIONS = ('hostname', 'username', 'port', 'identity_file', 'python',

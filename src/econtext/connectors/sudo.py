@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-from econtext.core.labels import seen
+from econtext.child.labels import seen
 from econtext.parent import command, users
 
 OPTIONS = users.OPTIONS + ('login', 'preserve_env', 'own_prompt')

@@ -15,6 +15,8 @@ import concurrent.futures
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from econtext.child.channels import WINDOW
+from econtext.child.labels import seen
 from econtext.controller.commands.methods import Commands
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import ConnectRequest, check_window
@@ -26,8 +28,6 @@ from econtext.controller.session.callbacks import Allows
 from econtext.controller.session.calls import GRACE, Options
 from econtext.controller.session.futures import Future
 from econtext.controller.session.streams import Stream
-from econtext.core.channels import WINDOW
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.node import Node

@@ -14,6 +14,9 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from econtext.child.flow import COST, NEWLINE, weight
+from econtext.child.kinds import BEAT, BEGUN
+from econtext.child.labels import seen
 from econtext.controller.modules import manifest
 from econtext.controller.modules.repository import pack_units
 from econtext.controller.protocol import messages, values
@@ -21,9 +24,6 @@ from econtext.controller.runtime.log import say
 from econtext.controller.runtime.signals import by_signal
 from econtext.controller.session import admission, syntax_check
 from econtext.controller.text import harmless, indented
-from econtext.core.flow import COST, NEWLINE, weight
-from econtext.core.kinds import BEAT, BEGUN
-from econtext.core.labels import seen
 from econtext.core.wire import CALL, ERROR, HELLO, LOG, REPORT, RESULT, STDIO, WANT, BadFrame
 from econtext.parent import handshake
 from econtext.parent.judge import UNREAD

@@ -22,6 +22,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from econtext.child import flow, labels
+from econtext.child.kinds import BEAT
+from econtext.child.watch import Pulse
 from econtext.controller.connect import commandline, loss, registry
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import GIL_LIMIT, HEARTBEAT, PATIENCE, ConnectRequest, check_common, plain
@@ -38,10 +41,7 @@ from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.controller.secret import hidden, revealed
 from econtext.controller.session.states import DEFER, END, GONE, LAUNCH
 from econtext.controller.text import harmless, shown
-from econtext.core import flow, labels
-from econtext.core.kinds import BEAT
 from econtext.core.loop import Link
-from econtext.core.watch import Pulse
 from econtext.core.wire import CALL, DEAD, MODULE, PASS, ROUTE, START, STOP, TYPED
 from econtext.parent import children
 from econtext.parent.command import ENGLISH
@@ -58,7 +58,7 @@ DISOWNED = 'this process was forked off the one that started it: make a broker o
 CLOSING = 8.0   # seconds that closing takes at most, the handling of what was printed included
 LAST = 1.0      # seconds beyond these that what was printed last has to be handled
 # Where a thread has the lock of a link.
-HOLDERS = 'econtext.core.loop', 'econtext.core.bulk', 'econtext.parent.children'
+HOLDERS = 'econtext.core.loop', 'econtext.child.bulk', 'econtext.parent.children'
 
 
 class OwnedLink(Link):
@@ -250,10 +250,10 @@ class Lifecycle:
             float(common.get('gil_limit', GIL_LIMIT)), context.threads, context.lines.allowance.window)
         context.counters.account.cast()
         self.router.send(CALL, context.id, 0, values.encode_call(
-            'econtext.core.life', 'settle', settings, {}))
+            'econtext.child.life', 'settle', settings, {}))
         if context.to_undo:
             context.push(*manifest.FOR_ENGLISH)
-            self.router.send(CALL, context.id, 0, values.encode_call('econtext.core.undone', 'undo', (), {}))
+            self.router.send(CALL, context.id, 0, values.encode_call('econtext.child.undone', 'undo', (), {}))
 
     def height(self, who: int) -> int:
         """Return how many levels of contexts there are below context `who`."""

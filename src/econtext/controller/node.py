@@ -19,6 +19,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from econtext.child import flow
+from econtext.child.channels import WINDOW
+from econtext.child.kinds import GRANT
 from econtext.controller.connect.options import Common, ConnectRequest, Secret
 from econtext.controller.errors import (
     CallTimeout,
@@ -41,9 +44,6 @@ from econtext.controller.session.futures import Future
 from econtext.controller.session.output import Lines
 from econtext.controller.session.states import END, GREET, GREETED, LAUNCH, NEW, transition
 from econtext.controller.text import harmless, harmless_lines, shown
-from econtext.core import flow
-from econtext.core.channels import WINDOW
-from econtext.core.kinds import GRANT
 from econtext.core.wire import LEVEL
 
 if TYPE_CHECKING:

@@ -31,11 +31,11 @@ import sys
 from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
+from econtext.child.labels import of_class
+from econtext.child.particulars import MOST, usable
+from econtext.child.registry import TYPES
 from econtext.controller.errors import EcontextError
 from econtext.controller.text import harmless_lines
-from econtext.core.labels import of_class
-from econtext.core.particulars import MOST, usable
-from econtext.core.registry import TYPES
 
 
 class CallError(EcontextError):

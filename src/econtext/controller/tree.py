@@ -23,6 +23,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from econtext.child.kinds import ASKED
 from econtext.controller.errors import EcontextError
 from econtext.controller.frames import Frames
 from econtext.controller.lifecycle import CLOSING, LAST, AttachedPrograms, Lifecycle
@@ -36,7 +37,6 @@ from econtext.controller.session import futures
 from econtext.controller.session.callbacks import Callbacks
 from econtext.controller.session.channels import Channels
 from econtext.controller.session.router import ControllerRouter
-from econtext.core.kinds import ASKED
 
 log: logging.Logger = logging.getLogger('econtext')
 

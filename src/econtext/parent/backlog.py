@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from _thread import LockType
     from typing import Any
 
-    from econtext.core.interfaces import Home, Pulses
+    from econtext.child.interfaces import Home, Pulses
     from econtext.core.loop import Link, Loop
 
 try:
@@ -33,8 +33,8 @@ try:
 except ImportError:
     from thread import allocate_lock
 
-from econtext.core import bulk
-from econtext.core.watch import SELDOM
+from econtext.child import bulk
+from econtext.child.watch import SELDOM
 
 SHARE = 1 << 18     # bytes
 

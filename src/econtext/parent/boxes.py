@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-from econtext.core.labels import seen
+from econtext.child.labels import seen
 from econtext.parent import command
 
 # What runs the command says, in whichever place.  Rows of a connector's own come

@@ -13,14 +13,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from econtext.core.interfaces import Home
+    from econtext.child.interfaces import Home
 
 import marshal
 import sys
 
-from econtext.core import rich, upward
+from econtext.child import rich, upward
 from econtext.core.codec import BYTES, Text
-from econtext.core.labels import DEEPEST, TOO_DEEP
+from econtext.child.labels import DEEPEST, TOO_DEEP
 from econtext.core.loop import Waiter
 from econtext.core.wire import CALL, EMPTY, ERROR, RESULT, BadFrame
 from econtext.parent.values import Unusable, decode

@@ -53,7 +53,7 @@ try:
 except ImportError:
     import signal
 
-from econtext.core import bulk, undone
+from econtext.child import bulk, undone
 from econtext.core.loop import TRANSIENT, Reader
 from econtext.core.wire import EMPTY, MARK, BadFrame
 from econtext.parent import command, process, start

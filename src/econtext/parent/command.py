@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-from econtext.core.labels import seen
+from econtext.child.labels import seen
 
 CODE = (
     r'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();'

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from _thread import LockType
     from typing import Any
 
-    from econtext.core.interfaces import Home
+    from econtext.child.interfaces import Home
     from econtext.core.loop import Loop
 
 import atexit

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from econtext.core.loop import Link
     from econtext.core.router import Router
 
-from econtext.core.kinds import ASKED, BEAT, BEGUN, GRANT, PART
-from econtext.core.parts import LARGEST
+from econtext.child.kinds import ASKED, BEAT, BEGUN, GRANT, PART
+from econtext.child.parts import LARGEST
 from econtext.core.router import LIMIT
 from econtext.core.wire import (
     ANSWERS, CLOSE, CREDIT, DATA, DEAD, ERROR, HELLO, LOG, MODULE, REPORT, RESULT, STDIO, WANT)

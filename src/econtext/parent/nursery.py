@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from econtext.core.interfaces import Below, Home
+    from econtext.child.interfaces import Below, Home
     from econtext.core.loop import Link, Loop
     from econtext.core.router import Router
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 import struct
 import sys
 
-from econtext.core import named, rich
+from econtext.child import named, rich
 from econtext.core.codec import NONE, Long
-from econtext.core.registry import TYPES
-from econtext.core.labels import DEEPEST, message
+from econtext.child.registry import TYPES
+from econtext.child.labels import DEEPEST, message
 from econtext.core.wire import EMPTY, BadFrame
 
 LONGEST = 1000  # characters of an address; the name of a link may be in it
@@ -183,7 +183,7 @@ READERS = dict([(tag.encode(), reader) for tag, reader in (
 
 
 if sys.version_info < (2, 5):
-    from econtext.core import ancient
+    from econtext.child import ancient
     READERS['f'.encode()] = lambda self, size: ancient.unpack(self.take(size))
 
 

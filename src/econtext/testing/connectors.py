@@ -122,7 +122,7 @@ def check_source(module: ModuleType) -> None:
             names = [node.module or '']
             demand(not node.level, f'{module.__name__}: Python 2.4 has no relative imports')
         for name in names:
-            inside = name.startswith(('econtext.parent', 'econtext.connectors', 'econtext.core'))
+            inside = name.startswith(('econtext.parent', 'econtext.connectors', 'econtext.child', 'econtext.core'))
             demand(
                 inside or name.partition('.')[0] != 'econtext',
                 f'{module.__name__} imports {name}, which the controller alone has')

@@ -178,7 +178,7 @@ def with_a_lock_in_hand(channel, path):
 
 def interrupted_as_it_ends(channel, path):
     """The signal that ends the context comes between the request to interrupt this call and its signal."""
-    from econtext.core import interruption
+    from econtext.child import interruption
     supervisor = channel.home.supervisor
     supervisor.aim = interruption.Aim(supervisor)
     supervisor.aim.calls.update(dict.fromkeys(supervisor.running, True))

@@ -299,7 +299,7 @@ def in_a_thread(name, *args):
 
 def killed_within(number):
     """Return the statuses of forked processes that are told to end before the context's hook, in it, and behind it."""
-    from econtext.core import forks
+    from econtext.child import forks
     found = []
     renew, let_through = forks.renew, forks.let_through
     context = os.getpid()

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from econtext.child import sourced
 from econtext.controller.modules import functions
 from econtext.controller.modules.functions import Missing, Source, compiled, same, source_of, source_of_code
-from econtext.core import sourced
 
 SEEN = iter(range(10**9))
 

@@ -289,7 +289,7 @@ def test_a_block_in_one_line_or_at_the_end() -> None:
 
 def test_the_block_costs_next_to_nothing() -> None:
     """It only makes a run of line feeds longer."""
-    source = packer.untyped((PACKAGE / 'core' / 'life.py').read_text('utf-8'))
+    source = packer.untyped((PACKAGE / 'child' / 'life.py').read_text('utf-8'))
     _, doc, rest = source.split('"""', 2)
     plain, typed = (packer.travelling(f'"""{doc}"""\n{block}{rest}') for block in ('', BLOCK))
     assert len(packer.deflate(typed.encode())) - len(packer.deflate(plain.encode())) <= 3

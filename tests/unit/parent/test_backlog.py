@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from econtext.core import bulk, parts, wire
+from econtext.child import bulk, parts
+from econtext.child.parts import Parts
+from econtext.core import wire
 from econtext.core.loop import Link, Reader
 from econtext.core.loop import Loop as RealLoop
-from econtext.core.parts import Parts
 from econtext.core.router import Router
 from econtext.core.wire import DATA, RESULT, STDIO, Decoder, pack
 from econtext.parent import backlog, judge

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.scenarios.decode import many, moment, rich, series, text, whole
+from econtext.child import rich as riches
 from econtext.controller.protocol import flat, messages
-from econtext.core import rich as riches
 from econtext.core.codec import encode
 from econtext.core.wire import BadFrame
 from econtext.parent import values
@@ -80,7 +80,7 @@ def test_whatever_comes_is_read_or_refused(data: bytes) -> None:
 
 
 def test_a_level_beyond_all_levels_is_none() -> None:
-    from econtext.core.records import number
+    from econtext.child.records import number
 
     assert [number(10 ** 100), number(-10 ** 100), number(30), number(1e300)] == [0, 0, 30, 1e300]
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from econtext.child import rich
 from econtext.controller.protocol import values
 from econtext.controller.protocol.values import encode, encode_call
-from econtext.core import rich
 
 pytestmark = pytest.mark.deadline(600)  # many examples take their time
 

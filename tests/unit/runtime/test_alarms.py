@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from econtext.child import bulk, watch
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import ControllerLoop, Wait
-from econtext.core import bulk, watch
 from econtext.core.loop import Link, Loop
 from econtext.core.router import Router
 from econtext.core.wire import RESULT, Decoder

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from econtext.child.kinds import PART
 from econtext.controller.protocol import messages
 from econtext.controller.session import admission
 from econtext.controller.session.admission import (
@@ -23,7 +24,6 @@ from econtext.controller.session.admission import (
     STARTED,
     TOLD,
 )
-from econtext.core.kinds import PART
 from econtext.core.wire import LOG, REPORT, STDIO
 from econtext.parent.judge import LIMITS
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from econtext.child.kinds import ASKED
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.session import callbacks
 from econtext.controller.session.charges import CHARGES
 from econtext.core.codec import encode
-from econtext.core.kinds import ASKED
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent import judge
 from econtext.parent.judge import UNREAD

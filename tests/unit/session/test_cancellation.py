@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from econtext.child.kinds import INTERRUPT
 from econtext.controller.session.cancellation import give_up, label, send_interrupt
-from econtext.core.kinds import INTERRUPT
 from econtext.core.wire import CALL, RESULT
 from unit.fakes import FakePeer, FakeSession
 
@@ -42,7 +42,7 @@ def test_the_function_is_interrupted_by_a_module_that_is_sent_before(peer: FakeP
     given_up(peer, handle)
     assert peer.link.frames == []   # not by the thread that leads
     peer.broker.loop.run()
-    assert peer.pushed == ['econtext.core.interruption']
+    assert peer.pushed == ['econtext.child.interruption']
     assert peer.link.frames == [(INTERRUPT, 1, 0, handle, b'')]
 
 

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import econtext
+from econtext.child.kinds import ASKED, BEAT, BEGUN, PART
 from econtext.controller.context import Context
 from econtext.controller.node import Node
 from econtext.controller.session.charges import CHARGES, HELD, OF_A_CAST, Account
 from econtext.controller.session.output import Lines
 from econtext.controller.tree import Tree
 from econtext.core.codec import encode
-from econtext.core.kinds import ASKED, BEAT, BEGUN, PART
 from econtext.core.wire import (
     CLOSE,
     CREDIT,

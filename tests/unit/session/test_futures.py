@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from econtext.child.kinds import BEGUN, INTERRUPT, WITHDRAW
 from econtext.controller.errors import ContextLost
 from econtext.controller.session.futures import Future
 from econtext.core.codec import encode
-from econtext.core.kinds import BEGUN, INTERRUPT, WITHDRAW
 from econtext.core.wire import CALL, DEAD, RESULT, STDIO
 from unit.fakes import FakePeer, FakeSession
 

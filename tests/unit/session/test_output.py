@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from econtext.child.flow import COST, weight
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.session import output
 from econtext.controller.session.output import SLACK, Allowance, Lines
-from econtext.core.flow import COST, weight
 from econtext.core.wire import BadFrame
 from unit.fakes import FakeLoop, later
 

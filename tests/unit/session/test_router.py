@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from econtext.child.kinds import ASKED, BEAT, BEGUN, GRANT, PART
+from econtext.child.parts import LARGEST
 from econtext.controller.errors import EcontextError, InternalError
 from econtext.controller.session.charges import CHARGES, OF_A_CAST
 from econtext.controller.session.results import FAILED
-from econtext.core.kinds import ASKED, BEAT, BEGUN, GRANT, PART
-from econtext.core.parts import LARGEST
 from econtext.core.wire import (
     CALL,
     CLOSE,

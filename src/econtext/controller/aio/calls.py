@@ -17,13 +17,13 @@ import collections
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from econtext.child import awaiting
+from econtext.child.labels import seen
 from econtext.controller.aio.bridge import Bridge, bridge_of, hold
 from econtext.controller.aio.futures import Answer, Future
 from econtext.controller.aio.streams import Stream
 from econtext.controller.session import calls, streams
 from econtext.controller.session.calls import GRACE
-from econtext.core import awaiting
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.session.futures import Future as CallFuture

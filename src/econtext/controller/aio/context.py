@@ -15,6 +15,7 @@ import contextlib
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from econtext.child.channels import WINDOW
 from econtext.controller import context as blocking
 from econtext.controller.aio import calls, errands
 from econtext.controller.aio.bridge import Signal, bridge_of
@@ -26,7 +27,6 @@ from econtext.controller.connect.connectors import Connectors
 from econtext.controller.errors import CallTimeout, stays
 from econtext.controller.session import channels
 from econtext.controller.session.calls import GRACE
-from econtext.core.channels import WINDOW
 
 if TYPE_CHECKING:
     from econtext.controller.aio.futures import Future

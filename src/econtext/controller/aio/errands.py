@@ -21,8 +21,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from econtext.child.channels import WINDOW
 from econtext.controller.session.calls import GRACE
-from econtext.core.channels import WINDOW
 
 if TYPE_CHECKING:
     from econtext.controller.session.channels import Channel

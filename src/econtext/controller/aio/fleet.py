@@ -16,6 +16,7 @@ import concurrent.futures
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from econtext.child.labels import seen
 from econtext.controller.aio import errands
 from econtext.controller.aio.context import Context
 from econtext.controller.aio.pumps import Pump
@@ -24,7 +25,6 @@ from econtext.controller.errors import stays
 from econtext.controller.fleet import fleet as blocking
 from econtext.controller.fleet.futures import Futures, HostFuture, outcome_of
 from econtext.controller.fleet.results import Results
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.connect.options import ConnectRequest

@@ -24,6 +24,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from econtext.child.kinds import BEGUN
+from econtext.child.labels import seen
 from econtext.controller.attach.server import VERSION, folder, peer
 from econtext.controller.context import Context
 from econtext.controller.errors import ContextLost, EcontextError
@@ -38,8 +40,6 @@ from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.controller.session.futures import Future
 from econtext.controller.session.states import END, GREET, LAUNCH
 from econtext.core.codec import encode
-from econtext.core.kinds import BEGUN
-from econtext.core.labels import seen
 from econtext.core.loop import Link
 from econtext.core.router import Router
 from econtext.core.wire import CALL, DEAD, ERROR, HELLO, MODULE, RESULT, UP, WANT

@@ -35,13 +35,13 @@ import time
 import zlib
 from typing import TYPE_CHECKING, Any, cast
 
+from econtext.child.kinds import INTERRUPT, WITHDRAW
 from econtext.controller.errors import EcontextError
 from econtext.controller.modules import manifest
 from econtext.controller.runtime.log import say
 from econtext.controller.session.cancellation import send_interrupt
 from econtext.controller.text import harmless
 from econtext.core.codec import encode
-from econtext.core.kinds import INTERRUPT, WITHDRAW
 from econtext.core.loop import Link, harden
 from econtext.core.wire import ANSWERS, CALL, DEAD, ERROR, HELLO, MODULE, RESULT, WANT, BadFrame
 from econtext.parent.values import decode

@@ -26,14 +26,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
+from econtext.child import running as there
+from econtext.child.labels import seen
+from econtext.child.transfer import as_bytes
 from econtext.controller.commands.lines import BytesLine, Line, Splitter, StreamName, decode, line_of, newlines
 from econtext.controller.errors import ContextLost, CorruptStream, EcontextError
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.session.contract import Answer, Home, Port
 from econtext.controller.text import harmless
-from econtext.core import running as there
-from econtext.core.labels import seen
-from econtext.core.transfer import as_bytes
 
 WINDOW = 1 << 20    # bytes on their way
 BLOCK = (1 << 16) - 64

@@ -16,13 +16,13 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from econtext.child.watch import MISSES
 from econtext.controller.connect.options import GIL_LIMIT
 from econtext.controller.errors import EcontextError
 from econtext.controller.session.calls import Call
 from econtext.controller.session.cancellation import label
 from econtext.controller.session.channels import Holding
 from econtext.controller.session.futures import Future
-from econtext.core.watch import MISSES
 
 if TYPE_CHECKING:
     from econtext.controller.session.interfaces import Peer

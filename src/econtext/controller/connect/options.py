@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, ModuleType
 from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
+from econtext.child.labels import seen
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import interruptible
 from econtext.controller.secret import Secret as Hidden
-from econtext.core.labels import seen
 
 # What is started: the context that a user holds.
 C = TypeVar('C')

@@ -19,7 +19,7 @@ import sys
 from types import ModuleType
 
 from econtext import connectors
-from econtext.core.labels import seen
+from econtext.child.labels import seen
 
 __all__ = ['GROUP', 'NEEDED', 'find', 'ours']
 

@@ -19,8 +19,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from econtext.child import checkup
 from econtext.controller.doctor.network import Note, StepFailed
-from econtext.core import checkup
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context

@@ -14,10 +14,10 @@ import errno
 import os
 from typing import Any
 
+from econtext.child.transfer import as_bytes
 from econtext.controller.errors import ContextLost, CorruptStream
 from econtext.controller.session.contract import Home
 from econtext.controller.text import harmless
-from econtext.core.transfer import as_bytes
 
 
 def taken(home: Home, answer: Any) -> Any:

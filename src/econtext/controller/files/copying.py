@@ -22,14 +22,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from econtext.child import receiving, sending
+from econtext.child import within as inside
+from econtext.child.labels import seen
+from econtext.child.transfer import Broken, Nonsense, Watch, as_bytes
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.files.answers import here, nonsense, taken
 from econtext.controller.files.progress import Bar, Callback, Listener, Reporter
 from econtext.controller.session.contract import Answer, Home, Port
-from econtext.core import receiving, sending
-from econtext.core import within as inside
-from econtext.core.labels import seen
-from econtext.core.transfer import Broken, Nonsense, Watch, as_bytes
 
 WINDOW = 1 << 23    # bytes on their way: what 80 MB/s need over a link of 100 ms
 PATIENCE = 5.0      # seconds for the other end to clean up

@@ -21,14 +21,14 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from econtext.child import files
+from econtext.child.labels import seen
+from econtext.child.transfer import as_bytes
 from econtext.controller.errors import stays
 from econtext.controller.files import remote
 from econtext.controller.files.answers import nonsense, taken
 from econtext.controller.session.contract import Home
 from econtext.controller.text import harmless
-from econtext.core import files
-from econtext.core.labels import seen
-from econtext.core.transfer import as_bytes
 
 GONE = errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP
 

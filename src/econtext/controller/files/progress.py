@@ -18,9 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from econtext.child import transfer
+from econtext.child.transfer import Watch, as_bytes
 from econtext.controller.errors import EcontextError
-from econtext.core import transfer
-from econtext.core.transfer import Watch, as_bytes
 
 EVERY = 0.1     # seconds
 

@@ -24,12 +24,12 @@ import threading
 import warnings
 from typing import Any
 
+from econtext.child import files
+from econtext.child.labels import seen
+from econtext.child.transfer import as_bytes
 from econtext.controller.files.answers import nonsense, taken
 from econtext.controller.files.copying import remote_name
 from econtext.controller.session.contract import Answer, Home
-from econtext.core import files
-from econtext.core.labels import seen
-from econtext.core.transfer import as_bytes
 
 BLOCK = 1 << 18     # bytes of a read or a write
 AHEAD = 4           # blocks that are under way

@@ -18,11 +18,11 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
+from econtext.child.labels import seen
 from econtext.controller.errors import EcontextError
 from econtext.controller.fleet.hosts import Host
 from econtext.controller.secret import Secret
 from econtext.controller.text import harmless_lines
-from econtext.core.labels import seen
 
 # Variables of Ansible, the last of which wins, and the option of ssh that they are.
 SSH = (

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from econtext.child.labels import seen
 from econtext.controller.connect import registry
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.errors import stays
@@ -41,7 +42,6 @@ from econtext.controller.fleet.streams import FleetStream
 from econtext.controller.fleet.work import FleetWork, carry_out
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import interruptible
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.connect.options import ConnectRequest

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from econtext.core.labels import seen
+from econtext.child.labels import seen
 
 
 @dataclass(frozen=True)

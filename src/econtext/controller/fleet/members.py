@@ -30,6 +30,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from econtext.child.labels import seen
 from econtext.controller.context import Context
 from econtext.controller.errors import ConnectError, ContextLost, EcontextError
 from econtext.controller.fleet import backoff
@@ -37,7 +38,6 @@ from econtext.controller.fleet.coordinator import Coordinator
 from econtext.controller.fleet.crew import Crew
 from econtext.controller.fleet.futures import outcome_of
 from econtext.controller.fleet.placement import Placement
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     import concurrent.futures

@@ -23,9 +23,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
+from econtext.child.labels import seen
 from econtext.controller.errors import EcontextError
 from econtext.controller.fleet.schedule import CONNECTING, DONE, FAILED, READY, RUNNING, SKIPPED, TURN, WAITING
-from econtext.core.labels import seen
 
 TICK = 0.1      # seconds between two looks
 LINE = 1.0      # seconds between two lines, where no terminal is

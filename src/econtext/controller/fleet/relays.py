@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from econtext.child.labels import seen
 from econtext.controller.context import Context
 from econtext.controller.fleet.hosts import Host, unique
 from econtext.controller.fleet.members import Member
 from econtext.controller.fleet.sources import hosts_from
-from econtext.core.labels import seen
 
 #: What ``relays=`` takes beside hosts and fleets.
 Relays = int | Context | Iterable[Any] | Callable[[], Any] | None

@@ -15,10 +15,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from econtext.child.labels import seen
 from econtext.controller.connect import registry
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import ConnectRequest, check_common, plain
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context

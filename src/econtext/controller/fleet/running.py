@@ -22,12 +22,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from econtext.child.labels import seen
 from econtext.controller.commands.lines import BytesLine, Line
 from econtext.controller.commands.running import Listening, Request, check_input, pieces
 from econtext.controller.fleet.futures import outcome_of, settle
 from econtext.controller.fleet.seats import Seat
 from econtext.controller.session.selection import Selection
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context

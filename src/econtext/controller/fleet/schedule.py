@@ -35,7 +35,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from econtext.core.labels import seen
+from econtext.child.labels import seen
 
 #: A number of hosts, or a share of them such as ``'10%'``.
 Amount = int | str

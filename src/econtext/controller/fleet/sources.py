@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from econtext.child.labels import seen
 from econtext.controller.fleet import ssh_config
 from econtext.controller.fleet.hosts import Host, unique
-from econtext.core.labels import seen
 
 #: What ``broker.fleet()`` takes; also lists of it, and functions that return it.
 Hosts = str | Host | Mapping[str, Mapping[str, Any]] | Iterable[Any] | Callable[[], Any]

@@ -17,9 +17,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from econtext.child.labels import seen
 from econtext.controller.errors import EcontextError
 from econtext.controller.fleet.hosts import Host
-from econtext.core.labels import seen
 
 TOP, GROUP = ('options', 'groups', 'hosts'), ('options', 'hosts', 'groups')
 

@@ -21,10 +21,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from econtext.child.labels import seen
 from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.files import copying
 from econtext.controller.fleet.seats import Seat
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context

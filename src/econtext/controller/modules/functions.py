@@ -31,9 +31,9 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from econtext.child import sourced
+from econtext.child.sourced import AROUND, MARK
 from econtext.controller.modules.parser import QUIET, parse
-from econtext.core import sourced
-from econtext.core.sourced import AROUND, MARK
 
 Code = types.CodeType
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef

@@ -16,7 +16,7 @@ its path.  Any thread may enter.
 from __future__ import annotations
 
 #: The folders whose modules travel, each of which may import from those before it.
-RINGS = ('core', 'parent', 'connectors')
+RINGS = ('core', 'child', 'parent', 'connectors')
 
 
 def full(names: str) -> tuple[str, ...]:
@@ -38,44 +38,44 @@ PREAMBLE = full("""
 
 # In the first write, behind the preamble: what a context needs for its first call.
 FIRST_WRITE = full("""
-    core.life
-    core.flow
-    core.kinds
-    core.supervisor
-    core.watch
-    core.registry
-    core.face
-    core.pull
-    core.title
-    core.failure
+    child.life
+    child.flow
+    child.kinds
+    child.supervisor
+    child.watch
+    child.registry
+    child.face
+    child.pull
+    child.title
 """)
 
 # As soon as the context has said HELLO: less to send, and to compile, before that.
 AFTER_HELLO = full("""
-    core.older
-    core.ending
-    core.labels
-    core.rich
-    core.records
-    core.resources
-    core.places
-    core.forks
-    core.spawning
-    core.parts
-    core.bulk
-    core.particulars
+    child.failure
+    child.older
+    child.ending
+    child.labels
+    child.rich
+    child.records
+    child.resources
+    child.places
+    child.forks
+    child.spawning
+    child.parts
+    child.bulk
+    child.particulars
 """)
 
 #: Of these, those whose `settle` the context is told to call then, the first before Python 3.2 only. The main thread is
 #: to import them: the thread that takes them in must not, and a further one would take memory of its own for that.
 CASTS = full("""
-    core.older
-    core.bulk
+    child.older
+    child.bulk
 """)
 
 # Before a context starts others.
 FOR_CHILDREN = full("""
-    core.undone
+    child.undone
     parent.command
     parent.handshake
     parent.judge
@@ -95,46 +95,46 @@ FOR_CONNECTORS = full("""
 
 # Before the first step, where sudo, su or an engine was told to speak English.
 FOR_ENGLISH = full("""
-    core.undone
+    child.undone
 """)
 
 # With threads=.
 FOR_THREADS = full("""
-    core.pool
+    child.pool
 """)
 
 # Before the first value of a registered class.
 FOR_CLASSES = full("""
-    core.named
+    child.named
 """)
 
 # Before the first call is given up.
 FOR_INTERRUPTIONS = full("""
-    core.interruption
+    child.interruption
 """)
 
 # With the first call, or stream, of one of their functions: as any module of the program.
 WITH_CALLS = full("""
-    core.awaiting
-    core.checkup
-    core.drafts
-    core.files
-    core.folders
-    core.receiving
-    core.running
-    core.sending
-    core.sourced
-    core.streams
-    core.transfer
-    core.within
+    child.awaiting
+    child.checkup
+    child.drafts
+    child.files
+    child.folders
+    child.receiving
+    child.running
+    child.sending
+    child.sourced
+    child.streams
+    child.transfer
+    child.within
 """)
 
 # When a context asks for it.
 ON_DEMAND = full("""
-    core.ancient
-    core.channels
-    core.fixed
-    core.upward
+    child.ancient
+    child.channels
+    child.fixed
+    child.upward
     parent.caller
     parent.forking
     parent.values
@@ -142,11 +142,11 @@ ON_DEMAND = full("""
 
 # Never: what type checkers alone read.
 NEVER = full("""
-    core.interfaces
+    child.interfaces
 """)
 
 # What is in the preamble or the first write by itself: the packages around those modules.
-PACKAGES = ('econtext', 'econtext.core')
+PACKAGES = ('econtext', 'econtext.core', 'econtext.child')
 
 
 #: What is sent by when it is sent, in the words of the documentation.

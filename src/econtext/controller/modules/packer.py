@@ -38,6 +38,8 @@ Place = tuple[int, int]  # line and column, as tokens have them
 # The child's own `econtext`: whoever asks whether it is a slave must not fetch
 # the controller's package for the answer.
 FACE = 'slave = True\n'
+# A package none of whose modules is in the preamble.
+PACKAGE = '__path__ = []\n'
 
 # Files of an installed package, put there by hatch_build.py: a checkout has none.
 BUILT = 'preamble.bin'
@@ -298,7 +300,10 @@ def preamble_units(order: Sequence[str], read: Callable[[str], str]) -> list[Uni
     a module's name to its source.
     """
     names = ['econtext.core', *order]
-    return [('econtext', squeeze(FACE))] + [(name, travelling(read(name))) for name in names]
+    return [
+        ('econtext', squeeze(FACE)), ('econtext.child', squeeze(PACKAGE)),
+        *((name, travelling(read(name))) for name in names),
+    ]
 
 
 def built_files(order: Sequence[str], names: Sequence[str], read: Callable[[str], str]) -> dict[str, bytes]:

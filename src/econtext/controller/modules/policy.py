@@ -15,8 +15,8 @@ import fnmatch
 import sys
 from collections.abc import Iterable
 
+from econtext.child.labels import seen
 from econtext.controller.errors import NotAllowed
-from econtext.core.labels import seen
 
 MOST = 10000    # verdicts that are remembered
 

@@ -356,7 +356,7 @@ def is_taken(name: str, path: str) -> bool:
 def own_unit(name: str) -> Unit | None:
     """Return a module of econtext: of rings 1 and 2, and no other."""
     if name in FACES:
-        lines = ['from econtext.core.face import Elsewhere']
+        lines = ['from econtext.child.face import Elsewhere']
         lines += [f'{word} = Elsewhere({name.partition(".")[2] + "." + word!r})'
                   for word in FACES[name]]
         return False, name.replace('.', '/') + '.py', '\n'.join([*lines, '']).encode()

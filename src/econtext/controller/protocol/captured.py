@@ -30,19 +30,19 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from econtext.child import rich
+from econtext.child.labels import seen
 from econtext.controller.modules import functions
 from econtext.controller.modules.functions import Missing, Source
 from econtext.controller.protocol import values
 from econtext.controller.protocol.names import NoName, is_typed, reach, refuse_later
-from econtext.core import rich
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.modules.repository import Modules
     from econtext.controller.protocol.names import Names
 
 PREFIX = 'econtext_source_'
-CARRIER = 'econtext.core.sourced'
+CARRIER = 'econtext.child.sourced'
 Ref = tuple[Any, ...]
 # How code asks for a global name.
 LOADS = frozenset(('LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS', 'STORE_GLOBAL', 'DELETE_GLOBAL'))

@@ -21,11 +21,11 @@ import sys
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from econtext.child import named, rich
+from econtext.child.labels import seen
+from econtext.child.registry import TYPES, enter
 from econtext.controller.modules import manifest
 from econtext.controller.raised import of_c
-from econtext.core import named, rich
-from econtext.core.labels import seen
-from econtext.core.registry import TYPES, enter
 
 if TYPE_CHECKING:
     class Receiver(Protocol):

@@ -17,8 +17,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from econtext.child.labels import seen
 from econtext.controller.modules.repository import Modules
-from econtext.core.labels import seen
 
 # Homes that differ between systems and versions -> where they are public.
 PUBLIC: dict[str, tuple[str, ...]] = {

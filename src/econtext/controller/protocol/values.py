@@ -21,10 +21,10 @@ import sys
 import types
 from typing import Any
 
+from econtext.child import rich
+from econtext.child.labels import DEEPEST, TOO_DEEP
+from econtext.child.registry import TYPES
 from econtext.controller.protocol import classes
-from econtext.core import rich
-from econtext.core.labels import DEEPEST, TOO_DEEP
-from econtext.core.registry import TYPES
 
 CODE = b'c'
 FIRST = 1   # version of marshal that every Python reads

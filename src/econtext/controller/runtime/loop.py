@@ -44,6 +44,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any, Protocol, runtime_checkable
 
+from econtext.child.bulk import Bulk
 from econtext.controller.errors import EcontextError, InternalError, internal_error, show_exception
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.log import say
@@ -57,7 +58,6 @@ from econtext.controller.runtime.signals import (
     run_pending,
     wrap_handlers,
 )
-from econtext.core.bulk import Bulk
 from econtext.core.loop import TICK, Loop, Reader, Waiter, harden
 
 log: logging.Logger = logging.getLogger('econtext')

@@ -39,7 +39,7 @@ SIGNALS: list[int] = [getattr(signal, f'SIG{name}') for name in ('INT', 'TERM', 
                       if hasattr(signal, f'SIG{name}')]
 
 # Where it may be the wrong moment.  What else is ours but hands the program's own on: `econtext.utils`.
-INSIDE = tuple(f'econtext.{ring}.' for ring in ('core', 'parent', 'connectors', 'controller'))
+INSIDE = tuple(f'econtext.{ring}.' for ring in ('core', 'child', 'parent', 'connectors', 'controller'))
 
 OPEN: set[int] = set()
 # Signals that were put off, each with what tells this time from others.

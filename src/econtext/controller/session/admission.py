@@ -19,7 +19,7 @@ Pure.
 
 from __future__ import annotations
 
-from econtext.core.kinds import PART
+from econtext.child.kinds import PART
 from econtext.core.wire import LOG, REPORT, STDIO
 from econtext.parent.judge import LIMITS
 

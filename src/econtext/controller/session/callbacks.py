@@ -32,14 +32,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from econtext.child import labels, particulars
+from econtext.child.kinds import ASKED
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.protocol import values
 from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import interruptible
 from econtext.controller.session.channels import hand_over
 from econtext.controller.session.charges import CHARGES
-from econtext.core import labels, particulars
-from econtext.core.kinds import ASKED
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.judge import UNREAD
 from econtext.parent.values import Unusable, decode

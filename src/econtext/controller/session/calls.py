@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from econtext.child.labels import seen
 from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Timer, Wait
@@ -29,7 +30,6 @@ from econtext.controller.session.channels import Holding
 from econtext.controller.session.futures import Future
 from econtext.controller.session.results import outcome
 from econtext.controller.session.streams import Stream
-from econtext.core.labels import seen
 from econtext.core.wire import CALL
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from econtext.child.kinds import INTERRUPT
+from econtext.child.labels import seen
 from econtext.controller.modules import manifest
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import Timer
-from econtext.core.kinds import INTERRUPT
-from econtext.core.labels import seen
 
 if TYPE_CHECKING:
     from econtext.controller.session.interfaces import Peer

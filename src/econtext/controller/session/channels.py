@@ -22,6 +22,9 @@ from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from econtext.child.channels import FREE, KEEP, WINDOW, End
+from econtext.child.kinds import BEGUN
+from econtext.child.labels import seen
 from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.protocol import messages, values
 from econtext.controller.protocol.values import Handing
@@ -30,9 +33,6 @@ from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import MAIN, wrap_handlers
 from econtext.controller.session.results import clock
 from econtext.controller.text import harmless
-from econtext.core.channels import FREE, KEEP, WINDOW, End
-from econtext.core.kinds import BEGUN
-from econtext.core.labels import seen
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame
 from econtext.parent.values import Unusable, decode
 

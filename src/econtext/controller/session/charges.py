@@ -20,9 +20,9 @@ from __future__ import annotations
 import threading
 from typing import NamedTuple
 
-from econtext.core.channels import LEAST
-from econtext.core.flow import COST
-from econtext.core.kinds import ASKED, BEAT, BEGUN, PART
+from econtext.child.channels import LEAST
+from econtext.child.flow import COST
+from econtext.child.kinds import ASKED, BEAT, BEGUN, PART
 from econtext.core.wire import CLOSE, CREDIT, DATA, DEAD, ERROR, HELLO, LOG, REPORT, RESULT, STDIO, WANT
 
 # Who pays.

@@ -40,6 +40,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from econtext.child.flow import COST, WINDOW, weight
 from econtext.controller.errors import show_exception
 from econtext.controller.runtime import loggers
 from econtext.controller.runtime.deadlines import Expired
@@ -47,7 +48,6 @@ from econtext.controller.runtime.log import say, show, shows_lines, takes
 from econtext.controller.runtime.signals import by_signal, interruptible, let_signals_run
 from econtext.controller.session.charges import CHARGES
 from econtext.controller.text import MARGIN, harmless, indented
-from econtext.core.flow import COST, WINDOW, weight
 from econtext.core.wire import REPORT, BadFrame
 
 if TYPE_CHECKING:

@@ -22,13 +22,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from econtext.child.kinds import BEAT, PART
+from econtext.child.parts import LARGEST, Parts
 from econtext.controller.session.admission import is_heard, is_kept
 from econtext.controller.session.backpressure import LARGE
 from econtext.controller.session.channels import Channels
 from econtext.controller.session.charges import OF_A_CAST
 from econtext.controller.session.results import FAILED
-from econtext.core.kinds import BEAT, PART
-from econtext.core.parts import LARGEST, Parts
 from econtext.core.router import LIMIT, Router
 from econtext.core.wire import (
     ANSWERS,

@@ -22,10 +22,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from econtext.child import streams
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.session.channels import Channel
 from econtext.controller.session.futures import Future
-from econtext.core import streams
 
 if TYPE_CHECKING:
     from econtext.controller.runtime.loop import ControllerLoop

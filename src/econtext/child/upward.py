@@ -1,0 +1,170 @@
+"""
+Call functions of the program that started all this, where it allowed them.
+
+Invariants:
+
+* The answer is taken from the controller alone.
+* Whoever asks gets what the function returned, or hears why not: by a CallError that
+  is also of the type that was raised, where that is built in, registered, or of a
+  module that is loaded here, with its arguments and attributes.
+
+Fetched when first used.  Any thread may enter.
+"""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from econtext.child.interfaces import Home
+
+import marshal
+import sys
+try:
+    from _thread import get_ident
+except ImportError:
+    from thread import get_ident
+
+from econtext.core.codec import encode, native
+from econtext.child.registry import TYPES
+from econtext.child.labels import TOO_DEEP
+from econtext.child.kinds import ASKED
+from econtext.core.loop import Waiter
+from econtext.core.wire import ERROR, RESULT
+
+BUILTINS = sys.modules[len.__module__]
+HEAP = 1 << 9   # in the flags of a class: a `class` statement made it
+STORED = 'member_descriptor', 'getset_descriptor'
+CALL_IT = '__call__'    # Python 3.0 and 3.1 have no callable()
+MADE = {}       # type: dict[Any, Any]
+
+
+def call(home, function, args, kwargs):
+    # type: (Home, Any, tuple[Any, ...], dict[str, Any]) -> Any
+    """Run `function`, or what has that dotted name, in the program; return its result."""
+    module, name = place(function)
+    # The controller tells by it whether calls would wait for each other.
+    holds = get_ident() in list(home.supervisor.running.values())
+    try:
+        body = encode((module, name, args, kwargs, holds))
+    except RuntimeError:
+        # RecursionError, which is one of these.
+        raise ValueError('%s.%s: an argument %s' % (module, name, TOO_DEEP))
+    waiter = Waiter(home.loop)
+    home.router.ask(ASKED, 0, body, waiter.settle)
+    home.loop.wait(waiter)
+    if waiter.kind == RESULT:
+        return home.restore(marshal.loads(waiter.body))  # type: ignore[arg-type]
+    package = sys.modules['econtext']  # type: Any
+    if waiter.kind == ERROR:
+        refused, text, types, arguments, attributes = home.restore(
+            marshal.loads(waiter.body))     # type: ignore[arg-type]
+        if refused:
+            raise package.NotAllowed(own(text))
+        raise made(package.CallError, types, own(text), arguments, attributes, known)
+    raise package.ContextLost('the program was lost before it answered')
+
+
+def place(function):
+    # type: (Any) -> tuple[str, str]
+    """Return the module and the name in it that say where `function` is found."""
+    if hasattr(function, 'rfind'):
+        dot = function.rfind('.')
+        return function[:dot], function[dot + 1:]
+    return function.__module__, getattr(function, '__qualname__', function.__name__)
+
+
+def own(text):
+    # type: (Any) -> str
+    """Return a text that came as what this Python calls str."""
+    if not isinstance(text, str):
+        text = text.encode('utf-8')
+    return text     # type: ignore[no-any-return]
+
+
+def built_in(name):
+    # type: (Any) -> Any
+    """Return the built-in type of that name; None if there is none, or it is of no such name."""
+    if isinstance(name, tuple):
+        return None
+    return getattr(BUILTINS, native(name), None)
+
+
+def known(name):
+    # type: (Any) -> Any
+    """Return the type that is called so by the program, which is trusted, if it is here."""
+    if not isinstance(name, tuple):
+        return built_in(name)
+    place = native(name[0]), native(name[1])
+    if place in TYPES:
+        return TYPES[place][0]
+    return getattr(sys.modules.get(place[0]), place[1], None)
+
+
+def made(kind, types, text, arguments, attributes, find):
+    # type: (Any, Any, str, Any, dict[str, Any], Any) -> Any
+    """Return an error with that text: a `kind`, and of the first of `types` that `find` knows."""
+    both = None
+    for name in types:
+        base = find(name)
+        if base in (Exception, StopIteration):
+            break
+        if isinstance(base, type) and issubclass(base, Exception):
+            both = of_both(kind, base)
+        if both:
+            break
+    form = kind = both or of_both(kind, None) or kind
+    while getattr(form, '__flags__', 0) & HEAP:
+        form = form.__base__
+    try:
+        # Not by the constructor, which may want more.
+        error = form.__new__(kind)
+    except AttributeError:
+        # Before 2.5.
+        error = kind(text)
+    error.__dict__['text'] = text
+    if not isinstance(arguments, tuple):
+        arguments = (text,)
+    error.args = arguments
+    for name in attributes:
+        give(error, native(name), attributes[name])
+    return error
+
+
+def of_both(kind, base):
+    # type: (Any, Any) -> Any
+    """Return the class that is both, or if `base` is None just shows its text; None if there is none."""
+    if (kind, base) not in MADE:
+        bases = [kind, base]
+        if base is None:
+            bases = bases[:1]
+        try:
+            # Before Python 2.5 exceptions are classes of the old kind.
+            MADE[kind, base] = type(kind)('CallError', tuple(bases), {
+                '__module__': 'econtext', '__str__': shown, '__setattr__': Exception.__setattr__})
+        except (AttributeError, TypeError):
+            # Its layout fits no other.
+            MADE[kind, base] = None
+    return MADE[kind, base]
+
+
+def shown(error):
+    # type: (Any) -> Any
+    return error.__dict__['text']
+
+
+def give(error, name, value):
+    # type: (Any, str, Any) -> None
+    """Set an attribute, where it is none that a class has for a purpose."""
+    for base in getattr(type(error), '__mro__', ()):
+        if name in base.__dict__:
+            member = base.__dict__[name]
+            if type(member).__name__ in STORED:
+                try:
+                    member.__set__(error, value)
+                except (AttributeError, TypeError, ValueError, OverflowError):
+                    # Of a type that no honest one has.
+                    pass
+                return
+            if hasattr(member, CALL_IT):
+                return
+            break
+    error.__dict__[name] = value
