@@ -14,7 +14,7 @@ from econtext.controller.protocol import classes
 
 def ours(context: econtext.Context) -> set[str]:
     """Return what `context` has, other than the package and what other tests have registered classes for."""
-    return set(context.call(manifests.loaded)) - {'econtext.core', *classes.carriers()}
+    return set(context.call(manifests.loaded)) - {'econtext.core', 'econtext.child', *classes.carriers()}
 
 
 def test_a_first_call_needs_only_what_is_sent_unasked(broker: econtext.Broker) -> None:

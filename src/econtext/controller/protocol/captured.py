@@ -218,7 +218,11 @@ class Capture:
         bound = getattr(value, '__self__', None)
         if bound is None or isinstance(bound, types.ModuleType):
             return None
-        return 'attribute', self.refer(bound, owner, name), value.__name__
+        try:
+            of = self.refer(bound, owner, name)
+        except TypeError as error:
+            raise TypeError(f'{seen(value)} is bound to an object of this process: {error}') from None
+        return 'attribute', of, value.__name__
 
     # Functions.
 
