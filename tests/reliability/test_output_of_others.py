@@ -13,8 +13,7 @@ import pytest
 
 import econtext
 from econtext.child.flow import LINE, WINDOW, weight
-from econtext.controller import broker as brokers
-from econtext.controller import lifecycle
+from econtext.controller import lifecycle, tree
 from lab import eventually
 from lab.hearing import hearing
 
@@ -132,7 +131,7 @@ def test_closing_has_a_bound_and_tells_what_was_dropped(
     broker: econtext.Broker, slow: Slow, what: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lifecycle, 'CLOSING', 2.0)
-    monkeypatch.setattr(brokers, 'CLOSING', 2.0)
+    monkeypatch.setattr(tree, 'CLOSING', 2.0)
     context = broker.local()
     context.call(os.getpid)
     slow.seconds = seconds

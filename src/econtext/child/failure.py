@@ -20,7 +20,7 @@ import traceback
 
 from econtext.core.codec import encode
 
-OWN = 'econtext.core.s'   # of the supervisor, and of what it calls functions by
+OWN = 'econtext.child.s'  # of the supervisor, and of what it calls functions by
 TRACE = 1 << 18     # characters of a traceback
 
 
@@ -55,7 +55,7 @@ def trace_text(kind, error, trace):
 def entries(kind, error, trace):
     # type: (Any, Any, Any) -> list[Any]
     # What lies between us and the function called tells the caller nothing.
-    while trace and trace.tb_next and trace.tb_frame.f_globals.get('__name__')[:15] == OWN:
+    while trace and trace.tb_next and trace.tb_frame.f_globals.get('__name__')[:16] == OWN:
         trace = trace.tb_next
     for shown in trace, None:
         try:
