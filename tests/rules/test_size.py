@@ -18,17 +18,29 @@ import pytest
 
 import econtext
 from econtext.controller.modules import built, manifest
+from econtext.core import wire
 
 COMMAND_LIMIT = 411
 PREAMBLE_LIMIT = 4845
 FIRST_WINDOW = 14_000  # bytes: TCP's first window, beyond which the first write costs another round trip
 
 # Stands in the place of ssh: notes its arguments and all it is sent without an answer, then fails as ssh does.
+# That is the preamble and two frames, the modules and the first cast; and whatever comes within a moment behind them.
 RECORDER = """\
 #!{python} -IS
-import base64, json, os, select, sys, zlib
+import base64, json, os, select, struct, sys, zlib
+
+def frames(data):
+    count = 0
+    while len(data) >= {header}:
+        size = {header} + struct.unpack({format!r}, data[:{header}])[-1]
+        if len(data) < size:
+            break
+        data, count = data[size:], count + 1
+    return count
+
 received, stream = b'', zlib.decompressobj()
-while not stream.eof or select.select([0], [], [], 0.3)[0]:
+while frames(stream.unused_data) < 2 or select.select([0], [], [], 0.3)[0]:
     data = os.read(0, 65536)
     if not data:
         break
@@ -51,7 +63,8 @@ class Record(NamedTuple):
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
     """What `broker.ssh('foo')` makes ssh do."""
     program, notes = tmp_path / 'ssh', tmp_path / 'record.json'
-    program.write_text(RECORDER.format(python=sys.executable, record=str(notes)))
+    program.write_text(RECORDER.format(
+        python=sys.executable, record=str(notes), header=wire.HEADER_SIZE, format=wire.FORMAT))
     program.chmod(0o755)
     monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
     # It is sent, and is otherwise as long as the tests' own.

@@ -1,11 +1,7 @@
 """
-Ring 1: what runs in every context, Python 2.4 to 3.15.
+Ring 1, behind the preamble: what runs in every context, Python 2.4 to 3.15.
 
-The eight modules of the preamble, each importing only those to its left:
-``wire``, ``codec``, ``router``, ``loop``, ``calls``, ``importer``, ``logs``,
-``main``.  They travel to each new child as one compressed constant and have a
-byte budget, held by a test.
-
-What a first call does not need follows in the same write, one module a topic:
-``failure``, ``rich``, ``channels``, ``title``, ``resources``, ``face``.
+One module a topic.  ``controller.modules.manifest`` says when each of them is sent: in the first write, behind HELLO,
+ahead of a use, or when a context asks for it.  They import ``core`` and each other, never ``parent``, but for the one
+way out: ``life`` imports ``parent.nursery`` when this context is to start another one.
 """

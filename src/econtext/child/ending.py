@@ -5,8 +5,8 @@ Invariants:
 
 * Functions of ``atexit``, threads of the application that are no daemons, and programs
   of our process group are waited for within the grace, and no longer than they need.
-* Our own SIGTERM reaches no code that already ends, and none of econtext, where what it
-  raises could leave a lock shut: there it comes again.
+* Our own SIGTERM reaches no code that already ends, and none of econtext or of what econtext calls for its own ends,
+  where what it raises could leave a lock shut: there it comes again, see ``may_leave``.
 * Who waits for a process that a signal ended sees that signal.
 
 Sent behind HELLO, and loaded then: in the end there may be no time for that.  ``leave`` is

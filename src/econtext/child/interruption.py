@@ -9,11 +9,10 @@ while that thread is outside of Python.
 
 Invariants:
 
-* Nothing is raised inside of econtext, where it could leave a lock held: the
-  signal is sent again until the thread is in the application's code, or waits.
-* It is raised once for each interruption, and not in what already ends: the programs that cleanup starts
-  are spared too.  A function that returns in that moment
-  raises it too: what it waited for was ended.
+* Nothing is raised inside of econtext, nor in what econtext calls for its own ends, where it could leave a lock
+  held or a process unknown: the signal is sent again until the thread is in the application's code, or waits.
+* It is raised once for each interruption, and not in cleanup that has begun; the programs that such cleanup starts
+  are not told to end.  A function that returns in that moment raises it too: what the function waited for was ended.
 
 Sent ahead of the first INTERRUPT.  ``strike`` runs in a thread of its own,
 ``Aim.on_signal`` in the main thread.
