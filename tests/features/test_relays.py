@@ -162,16 +162,16 @@ def test_a_relay_that_cannot_be_connected_is_left_out(broker: econtext.Broker) -
 
 
 def test_a_relay_that_is_lost_while_hosts_connect_fails_none_of_them(broker: econtext.Broker, tmp_path: Path) -> None:
-    # Those below the first relay say nothing until it is gone.
+    # Those below the first relay say nothing until it is gone. A link is made and filled in one step.
+    first = tmp_path / 'first'
     python = script(tmp_path / 'python', f'''
-        mkdir {tmp_path}/first 2>/dev/null && echo $PPID > {tmp_path}/relay.pid
-        [ $PPID = "$(cat {tmp_path}/relay.pid)" ] && exec cat > {os.devnull}
+        ln -s $PPID {first} 2> {os.devnull}
+        [ $PPID = "$(readlink {first})" ] && exec cat > {os.devnull}
         exec {sys.executable} "$@"''')
-    (tmp_path / 'relay.pid').touch()
     fleet = broker.fleet([f'h{number}' for number in range(6)], connector='local', python=python, relays=3)
     running = fleet.submit(os.getpid)
-    eventually((tmp_path / 'relay.pid').read_text, WAIT)
-    hanging = int((tmp_path / 'relay.pid').read_text())
+    eventually(first.is_symlink, WAIT)
+    hanging = int(os.readlink(first))
     eventually(lambda: sum(future.done() for future in running.values()) == 4, WAIT)
     os.kill(hanging, signal.SIGKILL)
     assert running.results(WAIT).raise_for_failures()
