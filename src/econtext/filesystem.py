@@ -80,6 +80,12 @@ def start(broker: econtext.Broker, host: str) -> econtext.Context:
 CONTEXTS = Contexts()
 
 
+def after_fork() -> None:
+    """The contexts are those of the other process."""
+    global CONTEXTS
+    CONTEXTS = Contexts()
+
+
 class ContextFileSystem(Base):
     """The files of a context, as a file system of fsspec."""
 

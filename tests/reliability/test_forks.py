@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,8 @@ import pytest
 from stops import forking, work
 
 import econtext
+from econtext.controller.modules import parser
+from econtext.controller.runtime import signals
 from lab import eventually, leaks, pythons
 
 VERSIONS = ('2.7', '3.6', '3.13')
@@ -221,3 +225,155 @@ def test_a_signal_within_the_hooks_of_a_fork_ends_it(broker: econtext.Broker, ve
         assert statuses[0] == statuses[1] == -signal.SIGTERM
         assert set(statuses) <= {-signal.SIGTERM, 1, 0}
     assert child.call(work.echo, 'still') == 'still'
+
+
+# The locks at the top level of what travels: tests/rules/test_renewal.py finds them in the sources.
+OURS = {'child.channels.BEGINNING', 'child.ending.TELLING', 'child.running.STARTING', 'parent.process.HIDING'}
+
+
+def use_all(context: econtext.Context, folder: pathlib.Path) -> None:
+    """Do with `context` what needs each of them, and loads its module."""
+    assert context.run(['echo', 'hello']).stdout == 'hello\n'
+    channel = context.channel()
+    context.submit(forking.answer_with, channel, 'by channel').result(60)
+    assert next(channel) == 'by channel'
+    stream = context.stream(forking.numbers)
+    assert [next(stream), next(stream)] == [0, 1]
+    stream.close()
+    eventually(lambda: context.submit(forking.closed).result(60) > 0, 60)
+    with pytest.raises(econtext.CallTimeout):
+        context.options(timeout=0.2).call(time.sleep, 900)
+    context.put(b'some bytes', folder / 'put')
+    with context.open(str(folder / 'put'), 'rb') as file:
+        assert file.read() == b'some bytes'
+    below = context.local()
+    assert below.submit(os.getppid).result(60) == context.submit(os.getpid).result(60)
+    below.close()
+
+
+@pytest.mark.deadline(120)
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_copy_of_a_context_waits_for_no_lock(
+    broker: econtext.Broker, tmp_path: pathlib.Path, version: str
+) -> None:
+    """Whatever a thread of the context held as the context was copied."""
+    base = broker.local(python=pythons.interpreter(version))
+    use_all(base, tmp_path)
+    left = base.open(str(tmp_path / 'put'), 'rb')
+    names = base.call(forking.lock_all)
+    try:
+        assert set(names) >= OURS
+        copy = base.fork()
+        assert copy.submit(forking.locked).result(60) == []
+        use_all(copy, tmp_path)
+        again = copy.fork()
+        assert again.submit(forking.locked).result(60) == []
+    finally:
+        base.call(forking.unlock_all)
+    assert left.read(4) == b'some'
+    left.close()
+    use_all(base, tmp_path)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_forked_process_finds_no_lock_held(
+    broker: econtext.Broker, tmp_path: pathlib.Path, version: str
+) -> None:
+    base = broker.local(python=pythons.interpreter(version))
+    use_all(base, tmp_path)
+    closed = base.call(forking.closed)
+    names = base.call(forking.lock_all)
+    try:
+        assert set(names) >= OURS
+        assert base.call(forking.wait_in_fork) == repr(([], closed + 1))
+        assert base.call(forking.locked) == names
+    finally:
+        base.call(forking.unlock_all)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_forked_process_removes_no_draft_of_its_context(
+    broker: econtext.Broker, tmp_path: pathlib.Path, version: str
+) -> None:
+    context = broker.local(python=pythons.interpreter(version))
+    context.put(b'some bytes', tmp_path / 'put')
+    assert context.call(forking.draft_left, str(tmp_path).encode()) == (0, True)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_copy_takes_along_what_it_began(broker: econtext.Broker, tmp_path: pathlib.Path, version: str) -> None:
+    """And nothing of the context that it is a copy of."""
+    base = broker.local(python=pythons.interpreter(version))
+    use_all(base, tmp_path)
+    draft, command = base.call(forking.begin, str(tmp_path).encode())
+    copy = base.fork()
+    its_draft, its_command = copy.submit(forking.begin, str(tmp_path).encode()).result(60)
+    copy.close()
+    eventually(lambda: not leaks.alive(its_command) and not os.path.exists(its_draft), 10)
+    assert leaks.alive(command)
+    assert os.path.exists(draft)
+    base.close()
+    eventually(lambda: not leaks.alive(command) and not os.path.exists(draft), 10)
+
+
+CONTROLLERS = {
+    'child.channels.BEGINNING', 'child.ending.TELLING', 'parent.process.HIDING', 'controller.files.copying.IN_ORDER',
+    'controller.modules.packer.ALONE', 'controller.modules.parser.QUIET', 'controller.session.futures.GUARD',
+}  # fmt: skip
+
+
+def use_both(broker: econtext.Broker, folder: pathlib.Path) -> None:
+    """Do with contexts of `broker` what needs each of them, and loads its module."""
+    one, two = broker.local(), broker.local()
+    use_all(one, folder)
+    assert two.submit(lambda: 6 * 7).result(60) == 42
+    two.put(one.path(str(folder / 'put')), folder / 'from one')
+    assert (folder / 'from one').read_bytes() == b'some bytes'
+    two.get(str(folder / 'put'), folder / 'got')
+
+
+@pytest.mark.filterwarnings('ignore:.*fork.*:DeprecationWarning')
+def test_a_fork_of_the_controller_waits_for_no_lock(tmp_path: pathlib.Path) -> None:
+    """Whatever a thread of the program held, the forked process uses a broker of its own."""
+    with econtext.Broker() as first:
+        use_both(first, tmp_path)
+
+    def use() -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(60)
+        assert forking.locked() == []
+        with econtext.Broker() as own:
+            use_both(own, tmp_path)
+
+    names = forking.lock_all()
+    try:
+        assert set(names) >= CONTROLLERS
+        status = in_fork(use)
+    finally:
+        forking.unlock_all()
+    assert status == 0
+
+
+@pytest.mark.filterwarnings('ignore:.*fork.*:DeprecationWarning')
+def test_a_fork_of_the_controller_by_a_thread(broker: econtext.Broker) -> None:
+    """The thread is the main one of the forked process, whose signals and warnings are the program's own."""
+    handler, filters = signal.getsignal(signal.SIGINT), warnings.filters
+    assert isinstance(handler, signals.Deferred)
+    statuses: list[int] = []
+
+    def use() -> None:
+        assert threading.get_ident() == signals.MAIN
+        assert signal.getsignal(signal.SIGINT) is handler.handler
+        assert warnings.filters is filters
+        with econtext.Broker():
+            assert isinstance(signal.getsignal(signal.SIGINT), signals.Deferred)
+        assert signal.getsignal(signal.SIGINT) is handler.handler
+
+    # As the thread forks, another one parses.
+    with parser.quiet():
+        thread = threading.Thread(target=lambda: statuses.append(in_fork(use)))
+        thread.start()
+        thread.join()
+    assert statuses == [0]
+    assert warnings.filters is filters
+    assert signal.getsignal(signal.SIGINT) is handler

@@ -177,6 +177,9 @@ class Coroutines(object):
     def end(self):
         # type: () -> None
         """The context ends: have the tasks cancelled, and wait for their cleanup."""
+        if self.home.forked_off:
+            # The tasks, and the thread that runs them, are in the other process.
+            return
         self.loop.call_soon_threadsafe(self.cancel)
         self.empty.acquire(True, PATIENCE)
 

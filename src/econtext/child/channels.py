@@ -60,6 +60,12 @@ KEEP = '+'.encode()     # up: the channel is to outlive its calls
 FREE = '?'.encode()     # up: no object here refers to the channel any more
 
 
+def after_fork():
+    # type: () -> None
+    global BEGINNING
+    BEGINNING = allocate_lock()
+
+
 class End(object):
     """One end of a channel; `home` has the loop and the router."""
 

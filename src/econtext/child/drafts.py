@@ -44,6 +44,7 @@ MOST_NUMBER = (1 << 32) - 2     # of a user or group
 TAKEN = errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.EACCES, errno.ENXIO, errno.EISDIR
 # Drafts by their paths: removed where a thread that ends with its process could not.
 DRAFTS = {}  # type: dict[bytes, bool]
+HOOKED = []  # type: list[bool]
 
 
 def sweep():
@@ -56,7 +57,20 @@ def sweep():
             pass
 
 
-atexit.register(sweep)
+def after_fork():
+    # type: () -> None
+    """The drafts are those of the other process; functions of ``atexit`` may have been forgotten."""
+    DRAFTS.clear()
+    del HOOKED[:]
+
+
+def note(path):
+    # type: (bytes) -> None
+    """Have the draft at `path` removed at the end of this process, if it is still there."""
+    if not HOOKED:
+        HOOKED.append(True)
+        atexit.register(sweep)
+    DRAFTS[path] = True
 
 
 class Draft(object):
@@ -138,7 +152,7 @@ def new_draft(folder, name):
     """Begin a file that is to have `name`."""
     beside = name_beside(name)
     path = folder.full(beside)
-    DRAFTS[path] = True
+    note(path)
     try:
         return Draft(folder, beside, folder.open(beside, NEW, PRIVATE), False)
     except OSError:

@@ -62,6 +62,12 @@ HELPERS = (
 )
 
 
+def after_fork():
+    # type: () -> None
+    global TELLING
+    TELLING = allocate_lock()
+
+
 class Ending(object):
     """How one context ends."""
 

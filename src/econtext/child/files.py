@@ -42,6 +42,12 @@ MAGIC = [letter.encode('ascii') for letter in '*?[']
 DEEP = '**'.encode('ascii')
 
 
+def after_fork():
+    # type: () -> None
+    """Nobody knows the numbers of files that were opened before."""
+    OPEN.clear()
+
+
 def do(name, *args):
     # type: (str, Any) -> tuple[Any, ...]
     """Carry out the function `name` of DOES."""

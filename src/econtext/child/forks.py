@@ -41,7 +41,7 @@ except ImportError:
     from thread import allocate_lock, get_ident
 
 # Tracebacks ask for it, and a forked process could not fetch it.
-from econtext.child import resources  # noqa: F401
+from econtext.child import renewal, resources  # noqa: F401
 from econtext.child.pull import Loader, Pull
 from econtext.core.wire import DATA, EMPTY, EXPECTANT
 
@@ -232,6 +232,7 @@ def forked(home):
 def renew(home):
     # type: (Home) -> None
     """Open what other threads had locked, for they are not here; nobody leads or is parked any more."""
+    renewal.renew()
     loop, flow = home.loop, home.flow
     loop.lock, loop.led = allocate_lock(), False
     loop.parked.clear()
@@ -268,8 +269,6 @@ def let_go(home):
         link.owner = link.transport = nobody
         link.bulk = link.bulk and nobody
     del home.supervisor.before_answer[:]
-    if 'econtext.child.running' in sys.modules:
-        sys.modules['econtext.child.running'].forget_all()
     for finder in sys.meta_path:
         if isinstance(finder, Pull):
             finder.hooks.pop('logging', None)

@@ -28,7 +28,8 @@ import signal
 import sys
 import time
 
-from econtext.child.ending import TELLING, cleans_up, may_leave, tell_others
+from econtext.child import ending
+from econtext.child.ending import cleans_up, may_leave, tell_others
 
 PAUSE = 0.0005      # seconds until the signal is sent again; it grows
 LONGEST = 0.05
@@ -86,12 +87,12 @@ def strike(supervisor, call):
 def tell_programs(thread):
     # type: (Any) -> None
     """Tell the programs to end that the call in `thread` has started, but not those of its cleanup."""
-    TELLING.acquire()
+    ending.TELLING.acquire()
     try:
         if not cleans_up(frame_of(thread)):
             tell_others()
     finally:
-        TELLING.release()
+        ending.TELLING.release()
 
 
 def strike_thread(supervisor, call, thread, error):

@@ -35,7 +35,7 @@ import sys
 from econtext.child import transfer
 from econtext.child.drafts import (
     DRAFTS, SAFE_MODE, Draft, Owners, claim, discard, keep_owner, lasting_draft, mode_of_old, name_beside,
-    name_to_resume, new_draft)
+    name_to_resume, new_draft, note)
 from econtext.child.folders import DOT, Target, identity, open_folder, remove, replaced
 from econtext.child.parts import window
 from econtext.child.transfer import (
@@ -347,7 +347,7 @@ class Receiver(object):
                 self.owners.give(lambda uid, gid: folder.own_link(name, uid, gid), owner, status)
             return
         beside = name_beside(name)
-        DRAFTS[folder.full(beside)] = True
+        note(folder.full(beside))
         try:
             folder.symlink(target, beside)
             if self.owners:

@@ -198,11 +198,12 @@ def line_of(word, group):
     return ('%s %d\n' % (word, group)).encode('ascii')
 
 
-def forget_all():
+def after_fork():
     # type: () -> None
-    """This process was forked off: the commands are not its own."""
+    """The commands are not those of this process; functions of ``atexit`` may have been forgotten."""
     global STARTING
     STARTING = allocate_lock()
+    del HOOKED[:]
     GROUPS.clear()
     for each in GUARDS:
         if each:

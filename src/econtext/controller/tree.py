@@ -17,12 +17,12 @@ import getpass
 import logging
 import os
 import signal
-import threading
 import time
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from econtext.child import renewal
 from econtext.child.kinds import ASKED
 from econtext.controller.errors import EcontextError
 from econtext.controller.frames import Frames
@@ -33,7 +33,6 @@ from econtext.controller.protocol.places import Places
 from econtext.controller.runtime import signals
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import ControllerLoop
-from econtext.controller.session import futures
 from econtext.controller.session.callbacks import Callbacks
 from econtext.controller.session.channels import Channels
 from econtext.controller.session.router import ControllerRouter
@@ -144,7 +143,7 @@ def forked() -> None:
 
     Other threads may have held any lock as it began, so none is taken.
     """
-    futures.GUARD = threading.Lock()
+    renewal.renew()
     for tree in list(LIVE):
         tree.disown()
     LIVE.clear()

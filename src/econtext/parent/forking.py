@@ -78,6 +78,12 @@ REQUESTS = {}  # type: dict[int, Request]
 KEPT = []  # type: list[Any]
 
 
+def after_fork():
+    # type: () -> None
+    """Whoever waits for a further copy waits in the other process."""
+    REQUESTS.clear()
+
+
 def fork(home):
     # type: (Home) -> Any
     """Return the process that is a copy of this one, or raise OSError."""

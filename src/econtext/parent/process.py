@@ -76,6 +76,7 @@ SEEN = set()  # type: set[int]
 # Held while descriptors are private that are not so else; how often that began and ended.
 HIDING = allocate_lock()  # type: LockType
 HIDES = [0, 0]
+HIDDEN = []  # type: list[int]
 
 # What stands in a status beside the number of a signal, where a core was left.
 CORE = 128
@@ -191,16 +192,27 @@ def start_fast(path, words, environment, theirs, terminal, ours=()):
     try:
         HIDES[0] += 1
         closed = inheritable(ours)
-        high = beyond(closed)
+        high = HIDDEN[:] = beyond(closed)
         share(high, False)
         try:
             closed = [fd for fd in closed if fd not in high]
             return start_closing(closed, path, words, environment, theirs, terminal)
         finally:
             share(high, True)
+            del HIDDEN[:]
             HIDES[1] += 1
     finally:
         HIDING.release()
+
+
+def after_fork():
+    # type: () -> None
+    """No other thread starts a program here."""
+    global HIDING
+    HIDING = allocate_lock()
+    HIDES[:] = [0, 0]
+    share(HIDDEN, True)
+    del HIDDEN[:]
 
 
 def beyond(fds):

@@ -343,3 +343,100 @@ def killed_within(number):
         finally:
             del wanted[:]
     return found
+
+
+# -- What modules of econtext keep for one process alone -------------------------
+
+HELD = []
+CLOSED = []
+
+
+def our_locks():
+    """Return the locks at the top level of modules of econtext that are loaded here, by names without `econtext`."""
+    try:
+        from _thread import allocate_lock
+    except ImportError:
+        from thread import allocate_lock
+    kind = type(allocate_lock())
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if name[:9] == 'econtext.':
+            for attribute, value in list(getattr(module, '__dict__', {}).items()):
+                if type(value) is kind:
+                    found[name[9:] + '.' + attribute] = value
+    return found
+
+
+def lock_all():
+    """Hold all of them, as threads do that are in the middle of something; return their names."""
+    locks = our_locks()
+    # One lock may have two names.
+    HELD.extend([locks[name] for name in sorted(locks) if locks[name].acquire(0)])
+    return sorted(locks)
+
+
+def unlock_all():
+    while HELD:
+        HELD.pop().release()
+
+
+def locked():
+    """Return which of them somebody holds."""
+    locks = our_locks()
+    return [name for name in sorted(locks) if locks[name].locked()]
+
+
+def numbers():
+    try:
+        number = 0
+        while 1:
+            yield number
+            number += 1
+    finally:
+        CLOSED.append(True)
+
+
+def closed():
+    return len(CLOSED)
+
+
+def answer_with(channel, value):
+    channel.send(value)
+
+
+def wait_in_fork():
+    """Return what a forked process finds locked; it closes an iterator, as a stream does at its end."""
+    def look():
+        import signal
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(60)
+        from econtext.child import streams
+        values = numbers()
+        next(values)
+        streams.clean_up(values)
+        return repr((locked(), len(CLOSED)))
+
+    return said_by_fork(look)
+
+
+def draft_left(folder):
+    """Return whether a draft is still there when a process has ended that was forked off meanwhile."""
+    from econtext.child import drafts, folders
+    opened = folders.open_folder(folder)
+    draft = drafts.new_draft(opened, 'name'.encode('ascii'))
+    pid = os.fork()
+    if not pid:
+        sys.exit(0)
+    status = wait_for(pid)
+    left = os.path.exists(draft.path)
+    draft.give_up()
+    return status, left
+
+
+def begin(folder):
+    """Leave a draft and a command to the end of this process; return the path of one and the number of the other."""
+    from econtext.child import drafts, folders, running
+    # The guard of commands would end it too.
+    running.GUARDS[:] = [None]
+    command = running.start(['sleep'.encode('ascii'), '900'.encode('ascii')], None, None, False)
+    return drafts.new_draft(folders.open_folder(folder), 'name'.encode('ascii')).path, command.pid

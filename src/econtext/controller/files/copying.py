@@ -40,6 +40,11 @@ COMPARE = ('time', 'content', 'always')
 SYMLINKS = ('keep', 'follow', 'skip')
 
 
+def after_fork() -> None:
+    global IN_ORDER
+    IN_ORDER = threading.Lock()
+
+
 @dataclass(frozen=True)
 class Copied:
     """What a transfer of files did."""

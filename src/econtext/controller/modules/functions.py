@@ -27,13 +27,12 @@ import stat
 import sys
 import textwrap
 import types
-import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from econtext.child import sourced
 from econtext.child.sourced import AROUND, MARK
-from econtext.controller.modules.parser import QUIET, parse
+from econtext.controller.modules.parser import parse, quiet
 
 Code = types.CodeType
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
@@ -359,8 +358,7 @@ def bound_in(around: tuple[Defined, ...]) -> frozenset[str]:
 def compiled(source: Source) -> Code | None:
     """Return the code that another Python would find in `source`; None if it is none that compiles."""
     flags = sum(FUTURES[name] for name in source.futures)
-    with QUIET, warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+    with quiet():
         try:
             code: Code | None = compile(source.text, source.path, 'exec', flags, True)
         except (SyntaxError, ValueError, RecursionError):

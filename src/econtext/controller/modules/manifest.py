@@ -59,6 +59,7 @@ AFTER_HELLO = full("""
     child.records
     child.resources
     child.places
+    child.renewal
     child.forks
     child.spawning
     child.parts

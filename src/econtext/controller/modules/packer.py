@@ -76,6 +76,11 @@ ALONE = threading.Lock()
 ATTEMPTS = 20       # for where the application parses in a thread of its own
 
 
+def after_fork() -> None:
+    global ALONE
+    ALONE = threading.Lock()
+
+
 def parse(source: bytes | str, mode: str = 'exec') -> ast.AST:
     """Return the tree of `source`; raise what the parser does."""
     for attempt in range(ATTEMPTS):

@@ -48,6 +48,15 @@ SAFE: set[types.CodeType] = set()
 MAIN = threading.main_thread().ident
 
 
+def after_fork() -> None:
+    """The thread that forked is the main one here, and no broker is open."""
+    global MAIN
+    MAIN = threading.get_ident()
+    PENDING.clear()
+    OPEN.clear()
+    restore(None)
+
+
 def interruptible(function: F) -> F:
     """Mark a function as one that a handler may leave at any point."""
     SAFE.add(cast('Any', function).__code__)

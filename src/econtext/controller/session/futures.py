@@ -45,6 +45,11 @@ GUARD = threading.Lock()
 ANSWER = 1.0    # seconds that a context has to say whether a call has begun
 
 
+def after_fork() -> None:
+    global GUARD
+    GUARD = threading.Lock()
+
+
 class Future(concurrent.futures.Future[T], Generic[T]):
     """
     A ``concurrent.futures.Future`` for a call in a context.
