@@ -55,6 +55,9 @@ hypothesis.settings.load_profile('econtext')
 def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line('markers', line)
+    left = sorted((Path(__file__).parents[1] / 'src' / 'econtext').glob('*.bin'))
+    if left and not os.environ.get('ECONTEXT_BUILT'):
+        raise pytest.UsageError(f'{left[0]}: scripts/test runs, or was killed: if so, delete src/econtext/*.bin')
     config.stash[_stderr] = os.dup(2)  # pytest captures 2 while tests run
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Begun in the background by a shell: what tests start would be deaf to Ctrl-C, too.
