@@ -2,8 +2,9 @@
 Put into the wheel what travels, made small once, when the package is built.
 
 That is the preamble, and the squeezed sources of what follows it.  A checkout
-makes them when a first context starts.  So they are never written into ``src/``,
-where they would grow stale: an editable installation goes without.
+makes them when a first context starts.  So they are not left in ``src/``, where
+they would grow stale: an editable installation goes without.  Only ``scripts/test`` has
+them there while it runs, for the many programs that tests start.
 """
 
 from __future__ import annotations
@@ -24,13 +25,8 @@ class PreambleHook(BuildHookInterface[BuilderConfig]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == 'editable':
             return
-        source = Path(self.root, 'src')
-        modules = source / 'econtext' / 'controller' / 'modules'
-        packer, manifest = load(modules / 'packer.py'), load(modules / 'manifest.py')
-        paths = [path for ring in manifest.RINGS for path in sorted((source / 'econtext' / ring).glob('*.py'))]
-        texts = {name_of(path.relative_to(source)): path.read_text('utf-8') for path in paths}
         self.folder = tempfile.TemporaryDirectory()
-        for name, content in packer.built_files(manifest.PREAMBLE, list(texts), texts.__getitem__).items():
+        for name, content in built_files(Path(self.root, 'src')).items():
             built = Path(self.folder.name, name)
             built.write_bytes(content)
             build_data['force_include'][str(built)] = 'econtext/' + name
@@ -38,6 +34,16 @@ class PreambleHook(BuildHookInterface[BuilderConfig]):
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         if version != 'editable':
             self.folder.cleanup()
+
+
+def built_files(source: Path) -> dict[str, bytes]:
+    """Return name -> content of what a built package holds beside the modules in `source`."""
+    modules = source / 'econtext' / 'controller' / 'modules'
+    packer, manifest = load(modules / 'packer.py'), load(modules / 'manifest.py')
+    paths = [path for ring in manifest.RINGS for path in sorted((source / 'econtext' / ring).glob('*.py'))]
+    texts = {name_of(path.relative_to(source)): path.read_text('utf-8') for path in paths}
+    files: dict[str, bytes] = packer.built_files(manifest.PREAMBLE, list(texts), texts.__getitem__)
+    return files
 
 
 def name_of(path: Path) -> str:

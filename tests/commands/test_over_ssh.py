@@ -87,7 +87,7 @@ def test_lines_and_a_timeout(request: pytest.FixtureRequest, kind: str) -> None:
     context: econtext.Context = request.getfixturevalue(kind)
     found: list[econtext.Line] = []
     with pytest.raises(subprocess.TimeoutExpired) as late:
-        context.run('echo $$; echo err >&2; sleep 600', on_line=found.append, capture=True, timeout=1)
+        context.run('echo $$; echo err >&2; sleep 600', on_line=found.append, capture=True, timeout=4)
     assert late.value.stderr == 'err\n'
     assert {line.stream for line in found} == {'stdout', 'stderr'}
     assert is_gone(int(late.value.output))
@@ -101,7 +101,7 @@ def test_a_lost_way_ends_the_commands(web: econtext.Context, root: econtext.Cont
     with root.run_lines('trap "" HUP; echo $$; sleep 600; sleep 600') as lines:
         pid = int(next(lines))
         os.kill(web.pid, signal.SIGKILL)
-        eventually(lambda: is_gone(pid), 20, 'the command still runs')
+        eventually(lambda: is_gone(pid), what='the command still runs')
         with pytest.raises(econtext.ContextLost):
             list(lines)
 
@@ -110,4 +110,4 @@ def test_a_killed_context_takes_its_commands_along(root: econtext.Context) -> No
     with root.run_lines('echo $$; sleep 600; sleep 600') as lines:
         pid = int(next(lines))
         os.kill(root.pid, signal.SIGKILL)
-        eventually(lambda: is_gone(pid), 20, 'the command still runs')
+        eventually(lambda: is_gone(pid), what='the command still runs')

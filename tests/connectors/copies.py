@@ -74,6 +74,11 @@ def nap(seconds):
     time.sleep(seconds)
 
 
+def wait_for_file(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
+
 def wait_for(channel):
     channel.send('begun')
     time.sleep(900)

@@ -96,7 +96,7 @@ def passes(context: econtext.Context, name: str | None = 'lab') -> tuple[int, in
 
 def fails(context: econtext.Context, kind: str | tuple[str, ...], *words: str) -> None:
     with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(timeout=30)
+        context.wait_ready(timeout=60)
     assert caught.value.kind in ((kind,) if isinstance(kind, str) else kind), str(caught.value)
     for word in words:
         assert word in str(caught.value), str(caught.value)
@@ -227,7 +227,7 @@ def test_engines_conform(broker: econtext.Broker, podman: Podman, docker_args: l
     for name, path in (('podman', 'podman_path'), ('docker', 'docker_path')):
         check_connector(name, {'container': 'box', **options[name]}, program=path, broker=broker)
     check_connector('podman', {'image': IMAGE, **options['podman']}, broker=broker)
-    eventually(lambda: podman.containers() == ['box'], 20, 'the new containers end')
+    eventually(lambda: podman.containers() == ['box'], what='the new containers end')
 
 
 def test_new_container(broker: econtext.Broker, engine: Any, podman: Podman) -> None:
@@ -237,7 +237,7 @@ def test_new_container(broker: econtext.Broker, engine: Any, podman: Podman) -> 
     assert fresh.call(os.getenv, 'BOX') == '2'
     assert 'fresh' in podman.containers()
     fresh.close()
-    eventually(lambda: 'fresh' not in podman.containers(), 20, 'the container ends with its context')
+    eventually(lambda: 'fresh' not in podman.containers(), what='the container ends with its context')
 
 
 def test_new_container_ends_even_where_its_context_is_stubborn(
@@ -246,10 +246,10 @@ def test_new_container_ends_even_where_its_context_is_stubborn(
     stubborn = engine(broker, image=IMAGE, args=['--network', 'none', '--name', 'stubborn'])
     channel = stubborn.channel()
     future = stubborn.submit(boxed.be_stubborn, channel)
-    assert channel.get(timeout=30) == 1
+    assert channel.get(timeout=60) == 1
     stubborn.close()
-    assert isinstance(future.exception(timeout=10), econtext.ContextLost)
-    eventually(lambda: 'stubborn' not in podman.containers(), 20, 'the container ends with its context')
+    assert isinstance(future.exception(timeout=60), econtext.ContextLost)
+    eventually(lambda: 'stubborn' not in podman.containers(), what='the container ends with its context')
 
 
 KILLED = """\
@@ -280,8 +280,8 @@ def test_new_container_ends_though_the_program_is_killed(
         if not idle:
             assert 'killed' in podman.containers()
             process.kill()
-        assert process.wait(20) == -signal.SIGKILL
-    eventually(lambda: 'killed' not in podman.containers(), 20, 'the container ends with its program')
+        assert process.wait(60) == -signal.SIGKILL
+    eventually(lambda: 'killed' not in podman.containers(), what='the container ends with its program')
 
 
 def test_engine_failures(broker: econtext.Broker, engine: Any, podman: Podman) -> None:
@@ -340,7 +340,7 @@ def test_a_folder_as_a_container(broker: econtext.Broker, podman: Podman) -> Non
     root = broker.podman(image='/:O', args=['--rootfs', '--name', 'host'], podman_path=podman.path)
     assert root.call(os.path.exists, sys.prefix)
     root.close()
-    eventually(lambda: 'host' not in podman.containers(), 20)
+    eventually(lambda: 'host' not in podman.containers())
 
 
 # -- chains ------------------------------------------------------------------

@@ -75,7 +75,7 @@ def sockets(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def fails(context: econtext.Context, kind: str) -> econtext.ConnectError:
     with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(30)
+        context.wait_ready(60)
     assert caught.value.kind == kind, caught.value
     return caught.value
 

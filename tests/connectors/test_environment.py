@@ -98,14 +98,15 @@ def test_a_home_of_the_other_user(broker: econtext.Broker, accounts: Accounts) -
     require('sudo', 'accounts')
     plain = accounts['nopw']
     python = pythons.public_python('3.11')
-    link = plain.home / 'py'
+    name = f'py-{os.getpid()}'     # runs may overlap
+    link = plain.home / name
     link.unlink(missing_ok=True)
     link.symlink_to(python)
     try:
-        for name in '~/py', f'~{plain.name}/py':
-            context = broker.sudo(username=plain.name, python=name)
+        for path in f'~/{name}', f'~{plain.name}/{name}':
+            context = broker.sudo(username=plain.name, python=path)
             assert context.call(os.geteuid) == plain.uid
-        login = broker.sudo(username=plain.name, python='~/py', login=True)
+        login = broker.sudo(username=plain.name, python=f'~/{name}', login=True)
         assert login.call(os.geteuid) == plain.uid
     finally:
         link.unlink()
@@ -119,7 +120,7 @@ def test_a_home_of_nobody_is_refused(broker: econtext.Broker, path: str) -> None
 
 def test_a_home_of_a_user_that_is_not_there(broker: econtext.Broker) -> None:
     with pytest.raises(econtext.ConnectError) as caught:
-        broker.local(python='~nosuchuser/python').wait_ready(20)
+        broker.local(python='~nosuchuser/python').wait_ready(60)
     assert caught.value.kind == 'no-python'
     assert '~nosuchuser/python' in str(caught.value)
 

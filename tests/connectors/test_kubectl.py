@@ -47,7 +47,7 @@ def start(broker: econtext.Broker, server: KubeStub, pod: str, **options: Any) -
 
 def fails(context: econtext.Context, kind: str, *words: str) -> None:
     with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(timeout=30)
+        context.wait_ready(timeout=60)
     assert caught.value.kind == kind, str(caught.value)
     for word in words:
         assert word in str(caught.value), str(caught.value)
@@ -75,7 +75,7 @@ def test_a_pods_context_ends_with_its_client(broker: econtext.Broker, server: Ku
     app = start(broker, server, 'web-0')
     pid = app.call(os.getpid)  # the pod's processes are ours to see
     app.close()
-    eventually(lambda: not leaks.alive(pid), 10, 'it ends')
+    eventually(lambda: not leaks.alive(pid), what='it ends')
 
 
 def test_failures(broker: econtext.Broker, server: KubeStub, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ Start = Callable[..., econtext.Context]
 
 def fails(context: econtext.Context, kind: str, *words: str) -> None:
     with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(timeout=30)
+        context.wait_ready(timeout=60)
     assert caught.value.kind == kind, str(caught.value)
     for word in words:
         assert word in str(caught.value), str(caught.value)
@@ -113,9 +113,9 @@ def test_systemd_nspawn(broker: econtext.Broker, root: Path) -> None:
     stubborn = broker.systemd_nspawn(root)
     channel = stubborn.channel()
     future = stubborn.submit(boxed.be_stubborn, channel)
-    assert channel.get(timeout=30) == 2
+    assert channel.get(timeout=60) == 2
     stubborn.close()
-    assert isinstance(future.exception(timeout=10), econtext.ContextLost)
+    assert isinstance(future.exception(timeout=60), econtext.ContextLost)
     check_connector('systemd_nspawn', {'directory': str(root)}, program='nspawn_path', broker=broker)
     version = subprocess.run(['systemd-nspawn', '--version'], capture_output=True, text=True).stdout.split()[1]
     reach.record('connector', 'systemd_nspawn', f'systemd-nspawn {version}')
@@ -158,9 +158,9 @@ def test_docker_engine(broker: econtext.Broker, tmp_path: Path) -> None:
         stubborn = start(image=IMAGE, args=[*alone, '--name', 'stubborn'])
         channel = stubborn.channel()
         stubborn.submit(boxed.be_stubborn, channel)
-        assert channel.get(timeout=30) == 1
+        assert channel.get(timeout=60) == 1
         stubborn.close()
-        eventually(lambda: 'stubborn' not in engine.client('ps', '-a'), 20, 'the container ends with its context')
+        eventually(lambda: 'stubborn' not in engine.client('ps', '-a'), what='the container ends with its context')
         version = engine.client('version', '--format', '{{.Client.Version}} to the engine {{.Server.Version}}')
         for context in list(broker._tree.contexts.values()):
             context.close()
@@ -249,7 +249,7 @@ def test_jail(broker: econtext.Broker, tmp_path: Path) -> None:
 
 def test_a_container_of_systemd_ends_though_its_client_is_killed(broker: econtext.Broker, root: Path) -> None:
     box = broker.systemd_nspawn(root)
-    box.wait_ready(30)
+    box.wait_ready(60)
     inside = [entry.pid for entry in leaks.descendants(os.getpid())
               if leaks.command_line(entry.pid).startswith('econtext:')]  # fmt: skip
     assert inside
@@ -258,4 +258,4 @@ def test_a_container_of_systemd_ends_though_its_client_is_killed(broker: econtex
     os.kill(client, 9)
     box.close()
     for pid in inside:
-        eventually(lambda pid=pid: not leaks.alive(pid), 10, f'process {pid} ends')  # type: ignore[misc]
+        eventually(lambda pid=pid: not leaks.alive(pid), what=f'process {pid} ends')  # type: ignore[misc]

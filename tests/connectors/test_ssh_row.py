@@ -18,7 +18,7 @@ import pytest
 import econtext
 from lab import eventually, leaks, need, otp, reach, require, sid
 from lab.accounts import Account, Accounts
-from lab.sshd import Sshd, free_port
+from lab.sshd import Sshd, reserved_port
 
 NO_KEYS = ['-o', 'PubkeyAuthentication=no']
 
@@ -30,7 +30,7 @@ def works(context: econtext.Context, account: Any) -> None:
 
 def fails(context: econtext.Context, kind: str) -> econtext.ConnectError:
     with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(30)
+        context.wait_ready(60)
     assert caught.value.kind == kind, str(caught.value)
     return caught.value
 
@@ -217,7 +217,7 @@ def test_a_shared_connection_is_used(
             works(contexts[1], plain)
         finally:
             master.terminate()
-            master.wait(10)
+            master.wait(60)
         for context in contexts[1:]:
             with pytest.raises(econtext.ContextLost):
                 context.call(time.sleep, 30)
@@ -274,7 +274,11 @@ def test_a_new_key_may_be_accepted_and_a_changed_one_not(
 @pytest.fixture
 def dropbear(sshd: Sshd, accounts: Accounts, tmp_path: Path) -> Iterator[list[str]]:
     require('dropbear', 'accounts')
-    port, plain = free_port(), accounts['plain']
+    with reserved_port() as port:
+        yield from served(port, sshd, accounts['plain'], tmp_path)
+
+
+def served(port: int, sshd: Sshd, plain: Account, tmp_path: Path) -> Iterator[list[str]]:
     subprocess.run([need('dropbearkey'), '-t', 'ed25519', '-f', str(tmp_path / 'key')], check=True, capture_output=True)
     line = subprocess.run([need('dropbearkey'), '-y', '-f', str(tmp_path / 'key')],
                           check=True, capture_output=True, text=True).stdout  # fmt: skip
@@ -297,7 +301,8 @@ def admit(account: Account, public: Path) -> None:
     """Let a key into an account, as dropbear wants it."""
     folder = account.home / '.ssh'
     folder.mkdir(mode=0o700, exist_ok=True)
-    shutil.copy(public, folder / 'authorized_keys')
+    with open(folder / 'authorized_keys', 'a') as keys:     # runs may overlap
+        keys.write(public.read_text())
     for path in folder, folder / 'authorized_keys':
         os.chown(path, account.uid, account.gid)
 
@@ -340,7 +345,8 @@ def test_a_current_openssh(broker: econtext.Broker, tmp_path: Path) -> None:
         fails(broker.ssh('lab', username='rsu', ssh_args=[*args, *NO_KEYS], ssh_path=client, password='wrong'),
               'wrong-password')  # fmt: skip
         fails(broker.ssh('nowhere.invalid', ssh_args=args, ssh_path=client), 'no-such-host')
-        fails(broker.ssh('127.0.0.1', port=free_port(), ssh_args=args, ssh_path=client), 'connection-refused')
+        with reserved_port() as port:
+            fails(broker.ssh('127.0.0.1', port=port, ssh_args=args, ssh_path=client), 'connection-refused')
         hosts = ['-o', 'UserKnownHostsFile=/dev/null']
         fails(broker.ssh('lab', username='nopw', ssh_args=[*args, *hosts], ssh_path=client), 'unknown-host-key')
         broker.close()

@@ -32,7 +32,7 @@ def version() -> str:
 
 def fails(context: econtext.Context, kind: str) -> econtext.ConnectError:
     with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(30)
+        context.wait_ready(60)
     assert caught.value.kind == kind, str(caught.value)
     return caught.value
 
@@ -175,7 +175,7 @@ def test_sudo_rs(broker: econtext.Broker) -> None:
 
 def test_an_installation_without_termios(broker: econtext.Broker, accounts: Accounts) -> None:
     """Debian's minimal Python has none, and sudo is answered from there nonetheless."""
-    wrapped = accounts['sudo'].home / 'bare-python'
+    wrapped = accounts['sudo'].home / f'bare-python-{os.getpid()}'     # runs may overlap
     wrapped.write_text(
         '#!/usr/bin/python3\nimport os, sys\nsys.modules["termios"] = None\n'
         'code = sys.argv[2]\nsys.argv = ["-c"] + sys.argv[3:]\nsys.path.insert(0, "")\nexec(code)\n'

@@ -55,7 +55,7 @@ def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Start]:
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Return what a program printed, which must end well."""
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     return output, errors
 
@@ -116,7 +116,7 @@ def test_greeting_on_every_python(environment: dict[str, str], version: str) -> 
     environment['PYTHONPATH'] += f':{EXAMPLES}'
     python = pythons.interpreter(version)
     argv = [sys.executable, '-c', program, python]
-    result = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=30)
+    result = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f'{python.number}.'), result.stdout
     assert '\necontext:' in result.stdout
@@ -146,7 +146,7 @@ def test_install_app(
 
 def test_install_app_tells_how_it_is_used(start: Start) -> None:
     process = start('install_app.py')
-    _output, errors = process.communicate(timeout=30)
+    _output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors == 'usage: install_app.py HOST\n'
 
@@ -185,7 +185,7 @@ def test_facts(start: Start, host: str) -> None:
     assert f'{os.uname().sysname} {os.uname().release}' in first
     assert errors == ''
     process = start('facts.py', 'no-such-host.invalid', host)
-    output, _errors = process.communicate(timeout=30)
+    output, _errors = process.communicate(timeout=60)
     first, second = output.splitlines()
     assert first.startswith('no-such-host.invalid no-such-host: Check the spelling')
     assert second.startswith(host)
@@ -198,7 +198,7 @@ def test_deploy(start: Start, host: str, tmp_path: Path) -> None:
     output, _ = finish(start('deploy.py', str(tmp_path), '2', host))
     assert output == f'{host}: 1 -> 2\n'
     process = start('deploy.py', str(tmp_path / 'none'), '3', *['lab-one', 'lab-two', 'lab-three', 'lab-four'])
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     # The second of the first batch may have begun by then, or not.
     told = re.fullmatch(r'([12]) failed; ([23]) hosts were left as they are\n', errors)
@@ -228,7 +228,7 @@ def test_copy_file_tells_what_is_wrong(start: Start, tmp_path: Path) -> None:
     here.write_bytes(bytes(3_000_000))
     for arguments in [(str(here), '.:/no/such/folder/file'), ('.:/no/such/folder/file', str(here))]:
         process = start('copy_file.py', *arguments)
-        _output, errors = process.communicate(timeout=30)
+        _output, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert errors.startswith('FileNotFoundError: '), errors
         assert '/no/such/folder/file' in errors
@@ -252,9 +252,9 @@ def follow(process: subprocess.Popen[str], path: Path, names: list[str]) -> None
             pass
         return all(f'{name}: a line\n' in seen for name in names)
 
-    lab.eventually(all_seen, 20, f'a line of each of {names}')
+    lab.eventually(all_seen, what=f'a line of each of {names}')
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert process.stderr is not None
     assert process.stderr.read() == ''
 
@@ -284,16 +284,16 @@ def test_service(start: Start) -> None:
     port = int(process.stdout.readline().split()[1])
     for _ in range(2):
         # Of both contexts.
-        with socket.create_connection(('127.0.0.1', port), timeout=20) as client:
+        with socket.create_connection(('127.0.0.1', port), timeout=60) as client:
             client.sendall(b'4\n')
             assert client.recv(100) == b'14\n'
     for _ in range(2):
-        with socket.create_connection(('127.0.0.1', port), timeout=20) as client:
+        with socket.create_connection(('127.0.0.1', port), timeout=60) as client:
             client.sendall(b'%d\n' % 10**12)
         assert process.stdout.readline() == 'interrupted\n'
     for _ in range(2):
-        with socket.create_connection(('127.0.0.1', port), timeout=20) as client:
+        with socket.create_connection(('127.0.0.1', port), timeout=60) as client:
             client.sendall(b'3\n')
             assert client.recv(100) == b'5\n'
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0

@@ -77,7 +77,7 @@ def test_a_channel_whose_function_has_ended_says_where_the_reason_is(broker: eco
     channel = context.channel()
     future = context.submit(os.listdir, channel)  # type: ignore[call-overload]
     assert isinstance(future.exception(), TypeError)
-    lab.eventually(lambda: not channel.open(), 10, 'the channel is closed')
+    lab.eventually(lambda: not channel.open(), what='the channel is closed')
     with pytest.raises(econtext.EcontextError, match='its future tells why'):
         channel.send(1)
 
@@ -91,7 +91,7 @@ def test_functions_that_were_typed_say_what_to_do() -> None:
         'b.local().call(f)\n'
     )  # fmt: skip
     done = subprocess.run(
-        [sys.executable, '-i', '-q'], input=typed, capture_output=True, text=True, timeout=30,
+        [sys.executable, '-i', '-q'], input=typed, capture_output=True, text=True, timeout=60,
         env={**os.environ, 'PYTHONPATH': str(ROOT / 'src')},
     )  # fmt: skip
     assert 'TypeError: f has no module to import it from, and its source is nowhere (it was read from standard ' \
@@ -103,7 +103,7 @@ def test_what_it_imports() -> None:
     program = 'import sys, econtext; econtext.Broker().close(); print(*sys.modules)'
     done = subprocess.run(
         [sys.executable, '-I', '-S', '-c', f'import sys; sys.path.insert(0, {str(ROOT / "src")!r}); {program}'],
-        capture_output=True, text=True, timeout=30, check=True,
+        capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     tops = {name.partition('.')[0] for name in done.stdout.split()}
     known = {*sys.stdlib_module_names, '__main__', 'econtext'}

@@ -142,7 +142,7 @@ def run(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
         path = tmp_path / f'listing{number}.py'
         path.write_text(listing.code)
         result = subprocess.run(
-            [sys.executable, str(path), 'lab'], cwd=tmp_path, env=environment, text=True, timeout=30,
+            [sys.executable, str(path), 'lab'], cwd=tmp_path, env=environment, text=True, timeout=60,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert result.returncode == 0, f'{listing.where}:\n{result.stdout}'

@@ -23,10 +23,10 @@ from travel import calls, facts
 import econtext
 from econtext.controller.protocol import values
 from econtext.core.wire import ROUTE
-from lab import eventually, leaks, pythons, require
+from lab import SOON, eventually, leaks, pythons, require
 from lab.accounts import Account, Accounts
 from lab.pythons import Interpreter
-from lab.sshd import Sshd, free_port, make_key
+from lab.sshd import Sshd, make_key, reserved_port
 
 matrix = pytest.mark.controller_matrix
 
@@ -44,7 +44,7 @@ def failures(caplog: pytest.LogCaptureFixture) -> Any:
 
 def fails(context: econtext.Context, kind: str, *words: str) -> econtext.ConnectError:
     with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(timeout=30)
+        context.wait_ready(timeout=60)
     error = caught.value
     assert error.kind == kind, str(error)
     assert str(error).startswith(f'{context.name}: {error.what}. {error.remedy}')
@@ -207,7 +207,7 @@ def test_a_password_shows_nowhere(
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         root = by_sudo(broker, sshd, accounts, 'sudo', password='pw-ect_sudo')
-        root.wait_ready(30)
+        root.wait_ready(60)
     lines = [leaks.command_line(int(pid)) for pid in os.listdir('/proc') if pid.isdigit()]
     assert not [line for line in lines if 'pw-ect_sudo' in line]
     assert 'pw-ect_sudo' not in caplog.text
@@ -279,7 +279,7 @@ def test_what_is_behind_a_failure_tells_the_cause(
     broker: econtext.Broker, python: Interpreter, failures: Any, tmp_path: pathlib.Path
 ) -> None:
     hop = broker.local(python=python, name='hop')
-    hop.wait_ready(30)
+    hop.wait_ready(60)
     slow = tmp_path / 'slow'
     os.mkfifo(tmp_path / 'go')
     slow.write_text(f'#!/bin/sh\nread line < {tmp_path}/go\nexit 1\n')     # fails after all have been started
@@ -368,7 +368,8 @@ def test_refused_key_and_password(
 def test_nobody_there(broker: econtext.Broker, sshd: Sshd) -> None:
     plain = ['-F', '/dev/null']
     fails(broker.ssh('no-such-host.invalid', ssh_args=plain), 'no-such-host', 'no-such-host.invalid')
-    fails(broker.ssh('127.0.0.1', port=free_port(), ssh_args=plain), 'connection-refused', 'port=')
+    with reserved_port() as port:
+        fails(broker.ssh('127.0.0.1', port=port, ssh_args=plain), 'connection-refused', 'port=')
     fails(broker.ssh('lab', ssh_path='/no/such/ssh'), 'not-found', 'ssh_path=')
     fails(broker.local(python='/no/such/python'), 'no-python', 'python=')
     fails(broker.local(python='/bin/false'), 'ended')
@@ -384,24 +385,24 @@ def test_the_command_of_a_program_that_ended_is_shown(broker: econtext.Broker, t
     assert error.command == f'{shell} -Ec …'
     assert pickle.loads(pickle.dumps(error)).command == error.command
     assert subprocess.run(['sh', '-c', error.command], check=False).returncode == 3, 'it is the same by hand'
-    hop = broker.local(name='hop').wait_ready(30)
+    hop = broker.local(name='hop').wait_ready(60)
     through = fails(hop.sudo(sudo_path=str(odd)), 'ended')
     before = f"{shell} -H -u root -p 'econtext password: ' -- sh -c 'for p in {hop.executable} "
     assert through.command.startswith(before)
     assert through.command.endswith("exit 127' …")
     below = hop.local(python=str(odd)).local()
     with pytest.raises(econtext.ConnectError) as caught:
-        below.wait_ready(30)
+        below.wait_ready(60)
     assert caught.value.command == f'{shell} -Ec …'
     assert fails(broker.local(python='/no/such/python'), 'no-python').command == ''
 
 
 def test_the_command_is_logged(broker: econtext.Broker, caplog: pytest.LogCaptureFixture) -> None:
-    hop = broker.local(name='quiet').wait_ready(30)
+    hop = broker.local(name='quiet').wait_ready(60)
     with caplog.at_level(logging.DEBUG, 'econtext.ctx'):
-        broker.local(name='here', nice=1, cwd='/').wait_ready(30)
-        hop.local(name='there').wait_ready(30)
-    hop.fork(name='copy').wait_ready(30)
+        broker.local(name='here', nice=1, cwd='/').wait_ready(60)
+        hop.local(name='there').wait_ready(60)
+    hop.fork(name='copy').wait_ready(60)
     said = {record.name: record.getMessage() for record in caplog.records if 'started by' in record.getMessage()}
     assert said == {
         'econtext.ctx.here': f"= started by: {shlex.quote(sys.executable)} -Ec … … '' '' / 1 ''",
@@ -415,12 +416,12 @@ def test_a_host_that_does_not_answer(broker: econtext.Broker) -> None:
         silent.listen()
         port = silent.getsockname()[1]
         start = time.monotonic()
-        child = broker.ssh('127.0.0.1', port=port, ssh_args=['-F', '/dev/null'], connect_timeout=1)
-        assert time.monotonic() - start < 1, 'connect returns at once'
+        child = broker.ssh('127.0.0.1', port=port, ssh_args=['-F', '/dev/null'], connect_timeout=3)
+        assert time.monotonic() - start < 3, 'connect returns at once'
         with pytest.raises(econtext.CallTimeout):
             child.wait_ready(timeout=0.05)
         fails(child, 'timeout', 'connect_timeout=')
-        assert 1 <= time.monotonic() - start < 4
+        assert 3 <= time.monotonic() - start < SOON
 
 
 @matrix
@@ -434,10 +435,12 @@ def test_failures_leave_nothing_while_the_broker_lives(broker: econtext.Broker) 
             broker.local(python='/bin/false').call(os.getpid)
         with pytest.raises(econtext.ConnectError):
             good.local(python='/bin/false').call(os.getpid)
+    # What the last one had may be there still: a few descriptors, fewer than one for each that follows.
     held = good.call(facts.descriptors)
-    with pytest.raises(econtext.ConnectError):
-        good.local(python='/bin/false').call(os.getpid)
-    eventually(lambda: good.call(facts.descriptors) == held)
+    for _ in range(10):
+        with pytest.raises(econtext.ConnectError):
+            good.local(python='/bin/false').call(os.getpid)
+    eventually(lambda: len(good.call(facts.descriptors)) <= len(held))
     assert before.settle() == []
 
 
@@ -509,7 +512,7 @@ def test_a_first_step_that_fails_is_told_at_once(broker: econtext.Broker, monkey
     monkeypatch.setattr(values, 'encode_call', misspelt)
     child = broker.local(connect_timeout=1000)
     with pytest.raises(econtext.ConnectError, match='no_such'):
-        child.wait_ready(20)
+        child.wait_ready(60)
 
 
 SETTINGS = 'argv level title parent heartbeat gil_limit threads window'.split()
@@ -566,7 +569,7 @@ def test_one_trip_finds_the_interpreter_through_every_login_shell(
 ) -> None:
     for kind in ('dash', 'tcsh', 'fish', 'zsh', 'noisy'):
         child = broker.ssh('lab', ssh_args=sshd.ssh_args(accounts[kind].name), one_trip=True, name=kind)
-        assert child.submit(calls.echo, kind).result(30) == kind
+        assert child.submit(calls.echo, kind).result(60) == kind
 
 
 def test_one_trip_holds_all_that_the_first_call_needs(
@@ -600,5 +603,5 @@ def test_one_trip_that_is_never_used_starts_nothing(broker: econtext.Broker, tmp
 def test_one_trip_that_fails_is_told(broker: econtext.Broker, sshd: Sshd, accounts: Accounts) -> None:
     child = broker.ssh('lab', ssh_args=sshd.ssh_args(accounts['nologin'].name), one_trip=True)
     with pytest.raises(econtext.ConnectError) as caught:
-        child.wait_ready(30)
+        child.wait_ready(60)
     assert caught.value.kind == 'no-login'

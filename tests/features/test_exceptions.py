@@ -269,7 +269,7 @@ def test_whatever_is_raised_there_is_answered(
 def test_whatever_a_function_of_the_program_raises_is_answered(
     broker: econtext.Broker, python: pythons.Interpreter
 ) -> None:
-    context = broker.local(python=python).options(timeout=30)
+    context = broker.local(python=python).options(timeout=60)
     names: list[str]
     broker.allow(raising.hostile, raising.leave, raising.large, calls.deep, calls.unencodable)
     for name in [*raising.HOSTILE, 'qualified']:
@@ -286,7 +286,7 @@ def test_whatever_a_function_of_the_program_raises_is_answered(
 def test_what_a_function_of_the_program_raises_arrives_as_itself(
     broker: econtext.Broker, python: pythons.Interpreter
 ) -> None:
-    context = broker.local(python=python).options(timeout=30)
+    context = broker.local(python=python).options(timeout=60)
     broker.allow(raising.key, raising.by_number, raising.refused, raising.called)
     assert context.call(raising.ask_key, 'k') == (True, 'k')
     assert context.call(raising.ask_missing, 'OSError', 'ENOENT') == errno.ENOENT
@@ -313,7 +313,7 @@ def test_what_is_raised_below_a_context_arrives_there(broker: econtext.Broker, p
 def test_a_call_of_the_program_for_which_there_is_no_thread_is_answered(
     broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = broker.local().options(timeout=30)
+    context = broker.local().options(timeout=60)
     broker.allow(raising.key)
     assert context.call(raising.ask_key, 'k') == (True, 'k')
     start = threading.Thread.start
@@ -332,7 +332,7 @@ def test_a_call_of_the_program_for_which_there_is_no_thread_is_answered(
 
 
 def test_a_module_that_we_fail_to_find_is_answered(broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = broker.local().options(timeout=30)
+    context = broker.local().options(timeout=60)
 
     def fail(*args: Any) -> None:
         raise SystemError('a defect')

@@ -12,9 +12,9 @@ import pytest
 from travel import calls
 
 import econtext
-from lab import eventually
+from lab import SOON, eventually
 
-WAIT = 30
+WAIT = SOON
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from errands import fleets
 import econtext
 from econtext.controller.fleet import coordinator, executor, fleet, members, schedule
 from econtext.controller.session import backpressure
-from lab import eventually
+from lab import SOON, eventually
 
-WAIT = 30
+WAIT = SOON
 NAMES = ['a', 'b', 'c']
 
 
@@ -533,8 +533,8 @@ def test_ctrl_c_right_behind_the_begin_interrupts_what_was_begun(
 
     monkeypatch.setattr(fleet.Fleet, 'launch', struck)
     ways: dict[str, Callable[[], Any]] = {
-        'call': lambda: local.call(fleets.hold, str(tmp_path)),
-        'map': lambda: local.map(fleets.hold, [str(tmp_path)] * 3),
+        'call': lambda: local.options(grace=WAIT).call(fleets.hold, str(tmp_path)),
+        'map': lambda: local.options(grace=WAIT).map(fleets.hold, [str(tmp_path)] * 3),
         'run': lambda: local.run(['sleep', '600']),
         'put': lambda: local.put(b'x', str(tmp_path / 'pipe')),
     }

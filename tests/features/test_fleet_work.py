@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import econtext
-from lab import eventually
+from lab import SOON, eventually
 
 NAMES = ['a', 'b', 'c']
-WAIT = 30
+WAIT = SOON
 
 
 @pytest.fixture

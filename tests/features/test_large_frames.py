@@ -21,7 +21,7 @@ PROXY = str(Path(__file__).parents[1] / 'reliability' / 'stops' / 'proxy.py')
 
 def settled(context: econtext.Context) -> econtext.Context:
     """Return `context` once it has said that it takes parts; what is sent there before goes whole."""
-    context.wait_ready(30)
+    context.wait_ready(60)
     eventually(lambda: context._node.id in context._node.broker.router.parts.able)
     return context
 
@@ -50,10 +50,10 @@ def test_what_goes_in_parts_arrives_whole(broker: econtext.Broker, python: Inter
 @matrix
 def test_calls_do_not_overtake(broker: econtext.Broker, python: Interpreter) -> None:
     context = broker.local(python=python)
-    context.wait_ready(30)
+    context.wait_ready(60)
     sent = [(f'{number}', os.urandom(size)) for number, size in enumerate(SIZES * 2)]
     for future in [context.submit(heavy.note, name, data) for name, data in sent]:
-        future.result(30)
+        future.result(60)
     assert context.call(heavy.noted) == [(name, len(data), hashlib.md5(data).hexdigest()) for name, data in sent]
 
 
@@ -64,7 +64,7 @@ def test_values_of_a_channel_do_not_overtake(broker: econtext.Broker, python: In
     fed, fed_too = context.submit(heavy.feed, channel, SIZES), context.submit(heavy.feed, other, SIZES)
     assert [len(value) for value in channel] == SIZES
     assert [len(value) for value in other] == SIZES
-    assert (fed.result(30), fed_too.result(30)) == ('fed', 'fed')
+    assert (fed.result(60), fed_too.result(60)) == ('fed', 'fed')
 
 
 def test_output_comes_before_a_large_result(
@@ -101,7 +101,7 @@ def test_a_large_frame_holds_up_nobody_else(broker: econtext.Broker) -> None:
         assert quick.call(calls.echo, done) == done
         done += 1
     assert done > 3, 'they had to wait for it'
-    assert large.result(30) == data
+    assert large.result(60) == data
 
 
 def test_a_context_that_ends_in_the_middle(broker: econtext.Broker) -> None:
@@ -113,6 +113,6 @@ def test_a_context_that_ends_in_the_middle(broker: econtext.Broker) -> None:
         lost, kept = settled(hop.local(python=python)), settled(hop.local())
         future = lost.submit(heavy.echo, bytes(32 << 20))
         with pytest.raises(econtext.ContextLost):
-            future.result(30)
+            future.result(60)
         assert kept.call(heavy.echo, b'still here') == b'still here'
         assert not broker._tree.router.parts.begun

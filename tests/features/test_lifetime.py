@@ -21,11 +21,11 @@ import pytest
 from errands import facts, streams, work
 
 import econtext
-from lab import eventually, leaks, olden, pythons
+from lab import SOON, eventually, leaks, olden, pythons
 from lab.accounts import Accounts
 from lab.sshd import Sshd
 
-SECONDS = 10.0  # until everything must be gone
+SECONDS = SOON  # until everything must be gone
 VERSIONS = ('2.7', '3.6', '3.11', '3.13')
 ME = pwd.getpwuid(os.geteuid()).pw_name
 PROGRAM = Path(__file__).with_name('errands') / 'program.py'
@@ -66,14 +66,20 @@ class Program:
             raise AssertionError(self.communicate()[1])
         #: The process of each context, by name.
         self.pids: dict[str, int] = json.loads(line)
+        #: Every process that must be gone afterwards.
+        self.all: dict[tuple[int, int], str] = {}
+        self.look()
+
+    def look(self) -> int:
+        """See which processes there are now, for what a context starts may come behind its word; return how many."""
         below = {entry.pid for entry in leaks.descendants(self.process.pid)}
         for pid in self.pids.values():
             below |= {pid} | {entry.pid for entry in leaks.descendants(pid)}
-        #: Every process that must be gone afterwards.
-        self.all = {found.key: leaks.command_line(pid) for pid in below if (found := leaks.process(pid))}
+        self.all |= {found.key: leaks.command_line(pid) for pid in below if (found := leaks.process(pid))}
+        return len(self.all)
 
     def communicate(self) -> tuple[str, str]:
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=60)
         return out, err
 
     def remaining(self) -> dict[tuple[int, int], str]:
@@ -91,6 +97,12 @@ class Program:
                 told = [f'{key[0]} {names.get(key[0], "")}: {text}' for key, text in left.items()]
                 raise AssertionError('still there:\n  ' + '\n  '.join(sorted(told)))
             time.sleep(0.02)
+
+    def assert_ended(self) -> None:
+        """Nothing of it runs at this moment, but for what was killed and has not had its turn yet."""
+        left = [text for key, text in self.remaining().items() if not leaks.doomed(key[0])]
+        assert left == []
+        self.assert_gone()
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
@@ -142,7 +154,7 @@ def ssh_clients(program: Program) -> list[int]:
 
 def test_killed_controller_of_local_contexts(start: Any) -> None:
     program = start(*plan())
-    assert len(program.all) >= 4 * (6 + 2 + 1 + 2)
+    eventually(lambda: program.look() >= 4 * (6 + 2 + 1 + 2), what='all that they start is there')
     program.process.kill()
     program.assert_gone()
 
@@ -254,7 +266,7 @@ def test_the_program_ends(start: Any, ending: str) -> None:
         assert err.rstrip().endswith('ValueError: of the program')
     else:
         assert err == ''
-    program.assert_gone(seconds=0.5 if ending != 'forget-thread' else SECONDS)
+    program.assert_gone() if ending == 'forget-thread' else program.assert_ended()
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
@@ -288,7 +300,7 @@ def test_interrupt(start: Any, tmp_path: Path, place: str) -> None:
     assert 'Exception ignored' not in err
     assert 'Exception in thread' not in err
     assert program.process.returncode == -signal.SIGINT
-    program.assert_gone(seconds=0.5)
+    program.assert_ended()
 
 
 def test_interrupt_of_the_whole_terminal(start: Any, sshd: Sshd) -> None:
@@ -311,13 +323,13 @@ def test_an_interrupted_call_cleans_up(start: Any, tmp_path: Path, version: str)
     wait_for_line(program, 'at own')
     program.interrupt()
     program.communicate()
-    program.assert_gone(seconds=0.5)
+    program.assert_ended()
     assert path.read_text() == 'cleaned up\n'
 
 
 def test_a_second_interrupt_ends_at_once(start: Any) -> None:
     child = {'name': 'child', 'via': None, 'kind': 'local', 'way': 'system', 'options': {}}
-    program = start(child, ending='interrupt-call')
+    program = start(child, ending='interrupt-call', environ={'ECT_PATIENCE': '600'})
     wait_for_line(program, 'at call')
     os.kill(program.pids['child'], signal.SIGSTOP)  # it does not take the hint
     program.interrupt()
@@ -326,7 +338,7 @@ def test_a_second_interrupt_ends_at_once(start: Any) -> None:
     began = time.monotonic()
     program.interrupt()
     _, err = program.communicate()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < SECONDS
     assert 'KeyboardInterrupt' in err
     program.assert_gone()
 
@@ -444,7 +456,7 @@ def test_contexts_still_starting_are_ended() -> None:
     with econtext.Broker() as broker:
         for _ in range(5):
             broker.local()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25  # less than they have to start
     assert held() == before
 
 
@@ -456,7 +468,7 @@ def test_a_failed_context_leaves_nothing_while_the_broker_lives() -> None:
             broker.local(python='/nonexistent/python').call(os.getpid)
         with pytest.raises(econtext.ConnectError):
             broker.local(python='/bin/false').call(os.getpid)
-        eventually(lambda: held() == before, 5, 'what the failed contexts had is let go')
+        eventually(lambda: held() == before, what='what the failed contexts had is let go')
 
 
 @pytest.mark.parametrize('version', VERSIONS)
@@ -471,7 +483,7 @@ def test_shutdown(broker: econtext.Broker, version: str) -> None:
     with pytest.raises(econtext.ContextLost):
         child.call(os.getpid)
     child.shutdown()  # again: nothing happens
-    eventually(lambda: held() == before, 5, 'descriptors and processes of the context are gone')
+    eventually(lambda: held() == before, what='descriptors and processes of the context are gone')
 
 
 def test_shutdown_takes_along_what_is_below(broker: econtext.Broker) -> None:
@@ -481,7 +493,7 @@ def test_shutdown_takes_along_what_is_below(broker: econtext.Broker) -> None:
     waiting = child.submit(work.sleep)
     hop.shutdown()
     with pytest.raises(econtext.ContextLost):
-        waiting.result(1)
+        waiting.result(SECONDS)
     eventually(lambda: not any(leaks.alive(pid) for pid in pids), SECONDS)
 
 
@@ -491,10 +503,9 @@ def test_shutdown_of_a_context_below_leaves_the_rest(broker: econtext.Broker) ->
     pid = child.call(os.getpid)
     sister.call(os.getpid)
     child.shutdown()
-    eventually(lambda: not leaks.alive(pid), SECONDS)
+    eventually(lambda: leaks.process(pid) is None, SECONDS, 'the hop has waited for it')
     assert hop.call(os.getpid)
     assert sister.call(os.getpid)
-    assert not [entry for entry in leaks.descendants(hop.pid) if entry.state == 'Z']  # the hop has waited for it
 
 
 def test_a_context_is_a_context_manager(broker: econtext.Broker) -> None:
@@ -517,7 +528,7 @@ def test_calls_of_a_lost_context_raise_at_once(broker: econtext.Broker, version:
     futures = [child.submit(work.sleep), child.submit(os.getpid), below.submit(work.sleep)]
     channel = below.channel()
     threads = [
-        concurrent.futures.ThreadPoolExecutor(1).submit(below.options(timeout=30).call, os.getpid),
+        concurrent.futures.ThreadPoolExecutor(1).submit(below.options(timeout=60).call, os.getpid),
         concurrent.futures.ThreadPoolExecutor(1).submit(lambda: list(channel)),
         concurrent.futures.ThreadPoolExecutor(1).submit(child.call, os.getpid),
     ]
@@ -526,7 +537,7 @@ def test_calls_of_a_lost_context_raise_at_once(broker: econtext.Broker, version:
     for future in futures + threads:
         with pytest.raises(econtext.ContextLost, match=r'web|below'):
             future.result(SECONDS)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < SECONDS
     with pytest.raises(econtext.ContextLost):
         child.call(os.getpid)
     with pytest.raises(econtext.ContextLost):

@@ -223,7 +223,7 @@ def test_several_threads_import_logging_at_once(
         child = broker.local(python=python, threads=4, name=f'child{number}')
         futures = [child.submit(facts.first_record, f'{number} {each}') for each in range(4)]
         for future in futures:
-            future.result(30)
+            future.result(60)
         child.close()
     texts = [record.getMessage() for record in caplog.records]
     assert not [text for text in texts if 'Traceback' in text or 'Error' in text]
@@ -249,8 +249,8 @@ def test_default_names(broker: econtext.Broker, seen: Records) -> None:
 
 def test_a_record_after_the_call(child: econtext.Context, seen: Records) -> None:
     future = child.submit(records.many, 1000)
-    eventually(lambda: len(seen.all) == 1000, 20, 'records arrive though nobody waits for the call')
-    future.result(10)
+    eventually(lambda: len(seen.all) == 1000, what='records arrive though nobody waits for the call')
+    future.result(60)
 
 
 # -- what econtext itself says -----------------------------------------------
@@ -320,8 +320,8 @@ def test_a_handler_of_debug_records_may_call_contexts(broker: econtext.Broker) -
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
     try:
-        child = broker.local(name='child').wait_ready(timeout=20)
-        child.options(timeout=20).call(output.say, 'text')
+        child = broker.local(name='child').wait_ready(timeout=60)
+        child.options(timeout=60).call(output.say, 'text')
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -90,7 +91,7 @@ def run(program: Path, *args: str, path: str = '', **options: object) -> subproc
         environ['PATH'] = f'{path}:{environ["PATH"]}'
     return subprocess.run(
         [sys.executable, str(program), *args], capture_output=True, text=True, encoding='utf-8', env=environ,
-        timeout=40, stdin=subprocess.DEVNULL, **options,  # type: ignore[call-overload]
+        timeout=60, stdin=subprocess.DEVNULL, **options,  # type: ignore[call-overload]
     )  # fmt: skip
 
 
@@ -111,6 +112,12 @@ def client(sshd: Sshd, accounts: Accounts, tmp_path: Path) -> str:
 def test_the_seed_s_program(client: str, accounts: Accounts, tmp_path: Path, guard: str) -> None:
     home = accounts['plain'].home
     (tmp_path / 'hello').write_text('hello\n')
+    with open('/run/lock/econtext-tests-seed', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other runs have that home, too
+        install(client, home, tmp_path, guard)
+
+
+def install(client: str, home: Path, tmp_path: Path, guard: str) -> None:
     with tarfile.open(home / 'my_app.tar.gz', 'w:gz') as archive:
         archive.add(tmp_path / 'hello', 'my_app/hello')
     os.chmod(home / 'my_app.tar.gz', 0o644)
@@ -219,7 +226,7 @@ def test_a_program_without_a_file_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / 'helper.py').write_text('def name():\n    import __main__\n    return __main__.__name__\n')
     text = 'import econtext, helper\nwith econtext.Broker() as broker:\n    broker.local().call(helper.name)\n'
     environ = {**os.environ, 'PYTHONPATH': f'{Path(econtext.__file__).parent.parent}:{tmp_path}'}
-    done = subprocess.run([sys.executable, '-'], input=text, capture_output=True, text=True, env=environ, timeout=40)
+    done = subprocess.run([sys.executable, '-'], input=text, capture_output=True, text=True, env=environ, timeout=60)
     assert 'ImportError: __main__ of the program has no source here' in done.stderr
 
 
@@ -325,7 +332,7 @@ def test_a_program_from_standard_input_or_the_command_line(tmp_path: Path) -> No
     """What has no file has no source to send: an answer all the same, not a riddle."""
     text = FRAME % ('print(context.call(os.getpid) > 0); context.call(shout)', 'econtext.utils.run_with_broker(main)')
     environ = {**os.environ, 'PYTHONPATH': str(Path(econtext.__file__).parent.parent)}
-    done = subprocess.run([sys.executable, '-'], input=text, capture_output=True, text=True, env=environ, timeout=40)
+    done = subprocess.run([sys.executable, '-'], input=text, capture_output=True, text=True, env=environ, timeout=60)
     assert done.stdout == 'True\n'
     if done.returncode:
         assert 'Error: ' in done.stderr.splitlines()[-1] or 'No module named' in done.stderr
@@ -360,7 +367,7 @@ if __name__ == '__main__' and not econtext.slave:
     process = kind.Process(target=work, args=(queue,))
     process.start()
     process.join()
-    print(queue.get(timeout=1))
+    print(queue.get(timeout=60))
 '''
 
 
@@ -369,7 +376,7 @@ def test_a_program_of_several_processes(tmp_path: Path, kind: str) -> None:
     """What multiprocessing starts calls the program's own module by another name."""
     path = tmp_path / 'several.py'
     path.write_text(SPAWNS)
-    done = subprocess.run([sys.executable, str(path), kind], capture_output=True, text=True, timeout=50)
+    done = subprocess.run([sys.executable, str(path), kind], capture_output=True, text=True, timeout=60)
     assert done.stdout == "(3, 'Shop')\n", done.stderr
 
 

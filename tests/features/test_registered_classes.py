@@ -72,10 +72,10 @@ def test_streams_and_channels(broker: econtext.Broker, python: pythons.Interpret
     assert list(context.stream(classes.each, 3)) == [classes.Package(f'p{number}') for number in range(3)]
     channel = context.channel()
     future = context.submit(classes.work, classes.Job(channel, [classes.Package('a'), classes.Package('b')]))
-    assert [channel.get(20).name for _ in range(2)] == ['a', 'b']
+    assert [channel.get(60).name for _ in range(2)] == ['a', 'b']
     channel.send(classes.Package('back'))
-    assert channel.get(20) == ['back', ['travel.classes.Package']]
-    future.result(20)
+    assert channel.get(60) == ['back', ['travel.classes.Package']]
+    future.result(60)
 
 
 @PYTHONS
@@ -142,5 +142,5 @@ def test_a_class_of_the_program_itself(tmp_path: Path) -> None:
     path = tmp_path / 'single.py'
     path.write_text(PROGRAM)
     environ = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
-    done = subprocess.run([sys.executable, str(path)], env=environ, capture_output=True, text=True, timeout=40)
+    done = subprocess.run([sys.executable, str(path)], env=environ, capture_output=True, text=True, timeout=60)
     assert done.stdout == "single Package(name='x!') True\n", done.stderr

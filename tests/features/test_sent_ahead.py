@@ -46,7 +46,7 @@ def test_to_interrupt_a_call(broker: econtext.Broker) -> None:
     assert next(channel) == 'here'
     held.interrupt()
     with pytest.raises((econtext.CallError, econtext.Interrupted, futures.CancelledError)):
-        held.result(timeout=20)
+        held.result(timeout=60)
     assert ours(context) >= set(manifest.FOR_INTERRUPTIONS)
 
 

@@ -190,7 +190,7 @@ def test_a_program_that_prints_after_the_call(child: econtext.Context, lines: Li
     child.call(output.later, str(tmp_path / 'go'), 'late')
     assert lines.of('stdout') == []
     (tmp_path / 'go').touch()
-    eventually(lambda: lines.of('stdout') == ['late'], 10, 'the line of the program arrives')
+    eventually(lambda: lines.of('stdout') == ['late'], what='the line of the program arrives')
 
 
 def test_what_is_printed_shows_while_the_call_runs(
@@ -198,10 +198,10 @@ def test_what_is_printed_shows_while_the_call_runs(
 ) -> None:
     go = tmp_path / 'go'
     future = child.submit(os.system, f'echo begun; while [ ! -e {go} ]; do sleep 0.02; done; echo done')
-    eventually(lambda: lines.of('stdout') == ['begun'], 10, 'the first line arrives')
+    eventually(lambda: lines.of('stdout') == ['begun'], what='the first line arrives')
     assert not future.done()
     go.touch()
-    assert future.result(10) == 0
+    assert future.result(60) == 0
     assert lines.of('stdout') == ['begun', 'done']
 
 
@@ -250,8 +250,8 @@ def test_a_handler_may_call_the_context(child: econtext.Context) -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        child.options(timeout=20).call(output.say, 'ask\n')
-        eventually(lambda: answers == [child.pid], 10, 'the call of the handler is answered')
+        child.options(timeout=60).call(output.say, 'ask\n')
+        eventually(lambda: answers == [child.pid], what='the call of the handler is answered')
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
@@ -274,7 +274,7 @@ def test_a_handler_that_fails_harms_no_call(
     logger.setLevel(logging.INFO)
     try:
         assert child.call(output.both, 'text') == 'text'
-        assert child.submit(output.both, 'more').result(20) == 'more'
+        assert child.submit(output.both, 'more').result(60) == 'more'
         concurrent.futures.wait([child.submit(output.say, 'last\n')], 20)
     finally:
         logger.removeHandler(handler)

@@ -123,7 +123,7 @@ def test_select_takes_streams_beside_channels(broker: econtext.Broker) -> None:
     other.submit(streams.count, channel, 3)
     stream, failing = child.stream(wrong.generate, 4), third.stream(wrong.fails_later, 1)
     got: dict[Any, list[Any]] = {channel: [], stream: [], failing: []}
-    for source, value in econtext.select([channel, stream, failing], timeout=20):
+    for source, value in econtext.select([channel, stream, failing], timeout=60):
         got[source].append(value)
     assert got[channel] == [0, 1, 2]
     assert got[stream] == [0, 1, 2, 3]
@@ -136,7 +136,7 @@ def test_select_takes_streams_beside_channels(broker: econtext.Broker) -> None:
 
 def test_select_ends_a_stream_at_its_deadline(child: econtext.Context) -> None:
     late = child.options(timeout=0.3).stream(work.count_slowly)
-    events = [value for _, value in econtext.select([late], timeout=20)]
+    events = [value for _, value in econtext.select([late], timeout=60)]
     assert isinstance(events[-1], econtext.CallTimeout)
     assert not any(isinstance(event, Exception) for event in events[:-1])
 

@@ -35,5 +35,5 @@ def test_what_a_fuzzer_finds(name: str, tmp_path: Path) -> None:
     environment = dict(os.environ, PYTHONPATH=str(HERE.parents[1] / 'src'))
     done = subprocess.run(
         [sys.executable, str(HERE / 'run.py'), name, str(SECONDS), str(tmp_path), str(HERE / 'corpus' / name)],
-        env=environment, capture_output=True, timeout=50)
+        env=environment, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode('utf-8', 'replace')[-4000:]

@@ -20,7 +20,7 @@ import farside
 import pytest
 
 import econtext
-from lab import eventually, leaks, need, pythons, reach, require
+from lab import SOON, eventually, leaks, need, pythons, reach, require
 from lab.accounts import Accounts
 from lab.sshd import Sshd
 
@@ -32,7 +32,7 @@ def works(context: econtext.Context) -> None:
     assert context.local().call(farside.echo, 'below') == 'below'
 
 
-def fails(context: econtext.Context, kind: str, *words: str, within: float = 20) -> econtext.ConnectError:
+def fails(context: econtext.Context, kind: str, *words: str, within: float = SOON) -> econtext.ConnectError:
     begun = time.monotonic()
     with pytest.raises(econtext.ConnectError) as caught:
         context.wait_ready(within)
@@ -82,7 +82,7 @@ def test_noise(
 def test_a_start_up_file_that_prints_for_ever(bashrc: Callable[..., econtext.Context]) -> None:
     error = fails(bashrc('while :; do echo noise on noise; done'), 'noise', 'noise on noise')
     assert 'Silence' in error.remedy
-    fails(bashrc('while :; do echo grumble; sleep 0.1; done', connect_timeout=2), 'timeout', 'grumble')
+    fails(bashrc('while :; do echo grumble; sleep 0.1; done', connect_timeout=10), 'timeout', 'grumble')
     reach.record('host', 'a start-up file that prints for ever', 'ConnectError noise, or timeout if it is slow')
 
 
@@ -226,7 +226,7 @@ def test_a_site_that_prints_or_fails(
         works(context)
     else:
         with pytest.raises(econtext.ConnectError) as caught:
-            context.wait_ready(20)
+            context.wait_ready(60)
         assert caught.value.kind in (kind, 'broken-python'), caught.value
     reach.record('host', 'sitecustomize that prints or raises', 'works')
     reach.record('host', 'sitecustomize that ends the interpreter', 'ConnectError broken-python or ended')
@@ -255,7 +255,7 @@ def test_little_memory(broker: econtext.Broker, version: str) -> None:
     assert context.call(farside.echo, 1) == 1
     none = broker.local(python=[need('prlimit'), f'--as={16 << 20}', python])
     with pytest.raises(econtext.ConnectError) as caught:
-        none.wait_ready(20)
+        none.wait_ready(60)
     assert caught.value.kind in ('limits', 'broken-python', 'ended', 'died'), caught.value
     reach.record('host', 'a limit of 64 MB of memory', 'works')
 
@@ -284,7 +284,7 @@ def test_a_clock_that_is_years_off(
         assert abs(context.call(farside.speak) - time.time() - shift) < 100
     assert [record.getMessage() for record in caplog.records if 'there: ' in record.getMessage()] == ['there: logged']
     with pytest.raises(econtext.CallTimeout):
-        context.options(timeout=0.2).call(farside.wait, 5)
+        context.options(timeout=0.2, grace=60).call(farside.wait, 5)
     notes = [step for step in econtext.doctor(broker, connector='local', **options).steps if step.outcome == 'note']
     assert [note.name for note in notes] == ['clock'], notes
     reach.record('host', 'a clock that is years off', 'works; doctor tells')
@@ -321,7 +321,7 @@ def test_a_host_under_load(broker: econtext.Broker, tmp_path: Path) -> None:
     late.chmod(0o755)
     slow = broker.local(python=str(late), connect_timeout=1)
     fails(slow, 'timeout')
-    works(broker.local(python=str(late), connect_timeout=20))
+    works(broker.local(python=str(late), connect_timeout=120))
     reach.record('host', 'a host under load', 'works, within connect_timeout=')
 
 
@@ -389,7 +389,7 @@ def test_large_packets_that_vanish(
 ) -> None:
     server, ssh = black_hole
     args = server.ssh_args(accounts['plain'].name)
-    fails(broker.ssh('lab', ssh_args=args, ssh_path=str(ssh), connect_timeout=2), 'timeout', within=10)
+    fails(broker.ssh('lab', ssh_args=args, ssh_path=str(ssh), connect_timeout=2), 'timeout')
     reach.record('host', 'a network that loses large packets', 'ConnectError timeout; doctor: stalled')
 
 
@@ -408,7 +408,7 @@ def test_the_doctor_knows_a_server_that_falls_silent(broker: econtext.Broker) ->
         greeting = threading.Thread(target=greet)
         greeting.start()
         report = econtext.doctor(
-            broker, '127.0.0.1', port=port, ssh_args=['-F', '/dev/null'], connect_timeout=1.5)
+            broker, '127.0.0.1', port=port, ssh_args=['-F', '/dev/null'], connect_timeout=5)
         greeting.join()
         for link in held:
             link.close()

@@ -21,6 +21,8 @@ from typing import NoReturn, TypeVar
 
 T = TypeVar('T')
 
+# Seconds within which what is to happen does happen, on a machine that many others use.
+SOON = 60.0
 IN_CI = os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
 
 # What each component needs: programs, and whether only root can make it. Programs of the
@@ -105,7 +107,7 @@ def open_to_all(folder: Path) -> None:
         each.chmod(each.stat().st_mode | 0o055)
 
 
-def eventually(predicate: Callable[[], T], seconds: float = 10.0, what: str = '') -> T:
+def eventually(predicate: Callable[[], T], seconds: float = SOON, what: str = '') -> T:
     """Ask until the answer is true and return it; AssertionError when the time is over."""
     end = time.monotonic() + seconds
     pause = 0.001

@@ -163,7 +163,7 @@ def with_doas_rules(folder: Path) -> list[str]:
         rules.write_text(DOAS_RULES)
         rules.chmod(0o400)
     words = [need('unshare'), '-m', need('sh'), '-c', OVERLAY, str(folder)]
-    if subprocess.run([*words, need('true')], capture_output=True, timeout=30).returncode:
+    if subprocess.run([*words, need('true')], capture_output=True, timeout=60).returncode:
         unavailable('doas: no overlay can be mounted on /etc here')
     return words
 
@@ -232,7 +232,7 @@ def _end_processes(uid: int) -> None:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if owner == uid:
-            eventually(lambda pid=entry.pid: not leaks.alive(pid), 10, f'{entry} ends')  # type: ignore[misc]
+            eventually(lambda pid=entry.pid: not leaks.alive(pid), what=f'{entry} ends')  # type: ignore[misc]
 
 
 # -- pieces ------------------------------------------------------------------

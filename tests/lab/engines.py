@@ -99,7 +99,7 @@ class Podman:
                      f'unix://{self.socket}'],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 )  # fmt: skip
-            eventually(self.socket.exists, 20, f'{self.socket} is there')
+            eventually(self.socket.exists, what=f'{self.socket} is there')
         return f'unix://{self.socket}'
 
     def sweep(self) -> None:
@@ -120,11 +120,11 @@ class Podman:
             service, self._service = self._service, None
             if service is not None:
                 service.terminate()
-                service.wait(20)
+                service.wait(60)
             for entry in self._monitors():
                 _end(entry.pid)
             # A monitor may have begun a client that cleans up: it mounts what is unmounted here.
-            eventually(lambda: not self._clients(), 30, 'the clients of the engine end')
+            eventually(lambda: not self._clients(), what='the clients of the engine end')
             unmount(self.directory)
             shutil.rmtree(self.directory)
             remove_groups('libpod_parent')
@@ -180,4 +180,4 @@ def _end(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-    eventually(lambda: not leaks.alive(pid), 10, f'process {pid} ends')
+    eventually(lambda: not leaks.alive(pid), what=f'process {pid} ends')

@@ -30,7 +30,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lab.sshd import free_port
+from lab.sshd import reserve
 
 STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255  # channels: the first byte of each message
 BINARY, CLOSED, PING, PONG = 2, 8, 9, 10  # opcodes of WebSocket
@@ -66,12 +66,13 @@ class KubeStub:
         self.config = directory / 'kubeconfig'
         self._server = _Server(('127.0.0.1', 0), _Handler)
         self._server.stub = self
+        self._down = reserve('127.0.0.1')
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name='kubestub')
 
     def start(self) -> None:
         """Serve; `config` has the contexts `lab`, `stranger` (whom it does not know) and `down` (nobody answers)."""
         port = self._server.server_address[1]
-        servers = {'lab': port, 'stranger': f'{port}/stranger', 'down': free_port('127.0.0.1')}
+        servers = {'lab': port, 'stranger': f'{port}/stranger', 'down': self._down.getsockname()[1]}
         self.config.write_text(json.dumps({
             'apiVersion': 'v1', 'kind': 'Config', 'current-context': 'lab',
             'clusters': [{'name': n, 'cluster': {'server': f'http://127.0.0.1:{p}'}} for n, p in servers.items()],
@@ -84,6 +85,7 @@ class KubeStub:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self._down.close()
 
     def __enter__(self) -> KubeStub:
         self.start()

@@ -21,7 +21,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lab import SOON
+
 PR_SET_CHILD_SUBREAPER = 36
+PF_EXITING = 4          # in the flags of a process
 WALL = 0x40000000   # children of every kind
 
 
@@ -63,6 +66,18 @@ def alive(pid: int) -> bool:
     """Whether a process runs. A zombie does not: PID 1 of a container may reap it seconds later."""
     found = process(pid)
     return found is not None and found.state not in 'ZX'
+
+
+def doomed(pid: int) -> bool:
+    """Whether a process is ending or gone: it was killed, and has at most not had its turn since."""
+    try:
+        with open(f'/proc/{pid}/stat', 'rb') as file:
+            flags = int(file.read().rpartition(b')')[2].split()[6])
+        with open(f'/proc/{pid}/status', encoding='ascii', errors='replace') as status:
+            pending = [int(line.split()[1], 16) for line in status if line.startswith(('SigPnd:', 'ShdPnd:'))]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return bool(flags & PF_EXITING) or any(each >> (signal.SIGKILL - 1) & 1 for each in pending)
 
 
 def command_line(pid: int) -> str:
@@ -195,7 +210,7 @@ class Snapshot:
             frozenset(entry.key for entry in ours()),
         )
 
-    def settle(self, deadline: float = 5.0) -> list[str]:
+    def settle(self, deadline: float = SOON) -> list[str]:
         """Wait until nothing is there that was not there before; say what still is after `deadline` seconds."""
         end = time.monotonic() + deadline
         pause = 0.001

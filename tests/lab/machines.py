@@ -97,7 +97,7 @@ class Lxd:
                 [need('unshare'), '-n', need('lxd'), '--group', 'root'], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True, env={**os.environ, 'LXD_DIR': str(self.state)},
             )  # fmt: skip
-        eventually(self._answers, 30, f'{self.state} answers')
+        eventually(self._answers, what=f'{self.state} answers')
         self._run('lxd', 'init', '--preseed', given=PRESEED)
         (self.directory / 'metadata.yaml').write_text(METADATA)
         tars = f'{self.directory}/meta.tar', f'{self.directory}/root.tar'
@@ -115,9 +115,9 @@ class Lxd:
                 self.client(*arguments)
             below = leaks.descendants(server.pid)
             self._run('lxd', 'shutdown')
-            server.wait(30)
+            server.wait(60)
             for entry in below:
-                eventually(lambda pid=entry.pid: not leaks.alive(pid), 20, f'{entry} ends')  # type: ignore[misc]
+                eventually(lambda pid=entry.pid: not leaks.alive(pid), what=f'{entry} ends')  # type: ignore[misc]
         unmount(self.directory)
         shutil.rmtree(self.directory)
         remove_groups('lxc.pivot')
@@ -163,7 +163,7 @@ class Docker:
                 [need('dockerd'), *folders, *aloof, '--default-ulimit', 'nofile=1024:1024'], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        eventually(self._answers, 30, f'{self.host} answers')
+        eventually(self._answers, what=f'{self.host} answers')
         tar = subprocess.run([need('tar'), '-C', str(root), '-c', '.'], check=True, capture_output=True).stdout
         self.client('import', '-', IMAGE, given=tar)
         self.client('run', '-d', '--name', 'box', '--network', 'none', IMAGE, *FOREVER)
@@ -175,9 +175,9 @@ class Docker:
             self.client('rm', '-f', 'box', 'idle')
             below = leaks.descendants(server.pid)
             server.terminate()
-            server.wait(30)
+            server.wait(60)
             for entry in below:
-                eventually(lambda pid=entry.pid: not leaks.alive(pid), 20, f'{entry} ends')  # type: ignore[misc]
+                eventually(lambda pid=entry.pid: not leaks.alive(pid), what=f'{entry} ends')  # type: ignore[misc]
         unmount(self.directory)
         shutil.rmtree(self.directory)
         remove_groups('docker')

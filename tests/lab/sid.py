@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab import eventually, need, require
-from lab.sshd import CLIENT, free_port, make_key
+from lab.sshd import CLIENT, make_key, reserved_port
 
 ROOT = Path(__file__).resolve().parents[2] / '.venv' / '.lab' / 'sid'
 PACKAGES = 'openssh-server,openssh-client,sudo-rs,python3-minimal,dash,coreutils,bash'
@@ -82,7 +82,12 @@ def enter_as(user: str, *command: str) -> list[str]:
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[list[str]]:
     """Run the root's sshd; yield what an ssh client needs before `lab`. Its client takes the same, see `client`."""
-    home, port = root() / 'etc' / 'ssh', free_port()
+    with reserved_port() as port:
+        yield from _serve(folder, port)
+
+
+def _serve(folder: Path, port: int) -> Iterator[list[str]]:
+    home = root() / 'etc' / 'ssh'
     config, pid = home / f'sshd-{port}', ROOT / f'sshd-{port}.pid'
     config.write_text(SERVER.format(port=port))
     kind, key = (home / 'host.pub').read_text().split()[:2]
@@ -95,12 +100,12 @@ def server(folder: Path) -> Iterator[list[str]]:
     with open(folder / 'log', 'wb') as log:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        eventually(lambda: process.poll() is not None or pid.exists(), 20, f'{folder}/log')
+        eventually(lambda: process.poll() is not None or pid.exists(), what=f'{folder}/log')
         assert process.poll() is None, (folder / 'log').read_text()
         yield ['-F', str(folder / 'ssh_config')]
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         for path in (config, known, home / f'config-{port}', pid):
             path.unlink(missing_ok=True)
 

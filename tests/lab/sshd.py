@@ -12,12 +12,13 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -91,6 +92,7 @@ class Sshd:
         self.known_hosts = directory / 'known_hosts'
         self.log = directory / 'sshd.log'
         self._process: subprocess.Popen[bytes] | None = None
+        self._holder: socket.socket | None = None
 
     def ssh_args(self, user: str | None = None) -> list[str]:
         """Return what an ssh client needs before the host's name to come here and nowhere else."""
@@ -101,7 +103,10 @@ class Sshd:
         self.directory.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             os.makedirs('/run/sshd', 0o755, exist_ok=True)
-        self.port = self.port or free_port(self.address)
+        if not self.port:
+            # Kept: between its choice and the server's start nobody else is to get it.
+            self._holder = reserve(self.address)
+            self.port = self._holder.getsockname()[1]
         self._make_keys()
         self._write_client()
         config = self._write_server()
@@ -111,17 +116,24 @@ class Sshd:
                 [need('setpriv'), '--pdeathsig', 'TERM', self.program, '-D', '-e', '-f', str(config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        eventually(self._listening, 20, f'{self.log} names no listening server')
+        try:
+            eventually(self._listening, what=f'{self.log} names no listening server')
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """End the server, then its sessions and what still runs in them."""
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            holder.close()
         server, self._process = self._process, None
         if server is None:
             return
         sessions = leaks.descendants(server.pid)
         server.terminate()
         try:
-            server.wait(10)
+            server.wait(60)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
@@ -207,12 +219,28 @@ def make_key(path: Path) -> None:
     subprocess.run([need('ssh-keygen'), '-q', '-t', 'ed25519', '-N', '', '-C', 'lab', '-f', str(path)], check=True)
 
 
-def free_port(address: str = '127.0.0.1') -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def reserved_port(address: str = '127.0.0.1') -> Iterator[int]:
+    """Yield a port at which nobody listens, and that the system gives to nobody else meanwhile."""
+    with reserve(address) as holder:
+        port: int = holder.getsockname()[1]
+        yield port
+
+
+def reserve(address: str, port: int = 0) -> socket.socket:
+    """
+    Return what holds a port until it is closed. Who connects there is refused.
+
+    Who asks for that very port gets it all the same, for it has SO_REUSEADDR, as servers have, and does not listen.
+    """
+    holder = socket.socket()
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((address, port))
+    except BaseException:
+        holder.close()
+        raise
+    return holder
 
 
 def _end(entry: leaks.Process) -> None:
@@ -223,4 +251,4 @@ def _end(entry: leaks.Process) -> None:
         os.kill(entry.pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-    eventually(lambda: not leaks.alive(entry.pid), 10, f'{entry} ends')
+    eventually(lambda: not leaks.alive(entry.pid), what=f'{entry} ends')

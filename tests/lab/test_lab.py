@@ -24,7 +24,7 @@ ME = pwd.getpwuid(os.geteuid()).pw_name
 
 def ssh(sshd: Sshd, user: str, command: str, *options: str) -> subprocess.CompletedProcess[str]:
     argv = ['ssh', *sshd.ssh_args(user), '-o', 'BatchMode=yes', *options, sshd.address, command]
-    return subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    return subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
 
 
 # -- accounts over ssh -------------------------------------------------------
@@ -82,7 +82,7 @@ def test_password_opens_the_account(sshd: Sshd, accounts: Accounts, tmp_path: Pa
     done = subprocess.run(
         ['ssh', *sshd.ssh_args(accounts['plain'].name), '-o', 'PubkeyAuthentication=no', sshd.address, 'echo in'],
         env={**os.environ, 'SSH_ASKPASS': str(ask), 'SSH_ASKPASS_REQUIRE': 'force'},
-        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30,
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
     )  # fmt: skip
     assert done.stdout == 'in\n', done.stderr
 
@@ -104,7 +104,7 @@ def test_cut_breaks_connections_and_the_server_goes_on(sshd: Sshd, accounts: Acc
         assert client.stdout is not None
         assert client.stdout.readline() == b'up\n'
         sshd.cut()
-        assert client.wait(10) == 255
+        assert client.wait(60) == 255
     assert ssh(sshd, accounts['plain'].name, 'echo again').stdout == 'again\n'
 
 
@@ -117,7 +117,7 @@ def test_stop_ends_sessions_and_start_takes_the_same_port(tmp_path: Path) -> Non
             assert client.stdout.readline().endswith(b'\n')
             port = server.port
             server.stop()
-            assert client.wait(10) == 255
+            assert client.wait(60) == 255
         server.start()
         assert server.port == port
         assert ssh(server, ME, 'exec true').returncode == 0
@@ -300,7 +300,7 @@ def outcome(folder: Path, source: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, '-m', 'pytest', '-q', '-p', 'conftest', '-p', 'no:cacheprovider', '--rootdir', str(folder)]
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(Path(lab.__file__).parent.parent), *sys.path])}
     return subprocess.run(
-        [*argv, str(file)], capture_output=True, text=True, cwd=folder, env=environment, timeout=50,
+        [*argv, str(file)], capture_output=True, text=True, cwd=folder, env=environment, timeout=60,
     )  # fmt: skip
 
 
@@ -319,18 +319,18 @@ def test_a_test_that_leaks_is_an_error_and_the_next_one_is_not(tmp_path: Path) -
 
 def test_a_test_over_its_deadline_fails_with_stacks_and_the_next_one_runs(tmp_path: Path) -> None:
     done = outcome(tmp_path, (
-        '@pytest.mark.deadline(0.2)\n'
+        '@pytest.mark.deadline(2)\n'
         'def test_long():\n    time.sleep(1000)\n'
         'def test_next():\n    pass\n'
     ))  # fmt: skip
     assert '1 failed, 1 passed' in done.stdout
-    assert 'over its deadline of 0.2 s' in done.stdout
+    assert 'over its deadline of 2.0 s' in done.stdout
     assert 'in test_long' in done.stderr
 
 
 def test_a_test_that_python_cannot_stop_is_killed_with_its_stack(tmp_path: Path) -> None:
     done = outcome(tmp_path, (
-        'conftest.GRACE = 0.5\n'
+        'conftest.GRACE = 3\n'
         'import signal\n'
         '@pytest.mark.deadline(0.1)\n'
         'def test_stuck():\n    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n    time.sleep(1000)\n'

@@ -187,7 +187,7 @@ class Pair:
             channel.send(value)
         expected = [self.back(value) for value in sent]
         assert shape(list(channel)) == shape([*expected, 'end'])
-        done.result(20)
+        done.result(60)
 
 
 CHECKS: tuple[Callable[[Pair, pathlib.Path], None], ...] = (

@@ -51,7 +51,7 @@ def test_values_cross_by_channels(broker: econtext.Broker, old: str) -> None:
     for value in [*FLOATS, *SETS, None]:
         channel.send(value)
     assert list(channel) == [*FLOATS, *SETS, None, 'end']
-    done.result(20)
+    done.result(60)
 
 
 def test_large_frames_cross(broker: econtext.Broker, old: str) -> None:
@@ -71,7 +71,7 @@ def test_errors_of_ours_can_be_caught_there(broker: econtext.Broker, old: str) -
 def test_first_calls_below_old_hops_are_answered(broker: econtext.Broker, old: str) -> None:
     hop = broker.local(python=old)
     below = [hop.local(python=old) for _ in range(4)]
-    futures = [child.options(timeout=30).submit(operator.add, 1, 2) for child in below]
+    futures = [child.options(timeout=60).submit(operator.add, 1, 2) for child in below]
     assert [future.result() for future in futures] == [3] * 4
 
 
@@ -90,7 +90,7 @@ def test_a_request_that_fails_here_is_answered(
 
     monkeypatch.setattr(frames, 'supply', failing)
     with pytest.raises(ImportError):
-        child.options(timeout=20).call(far.import_one, 'ect_nowhere')
+        child.options(timeout=60).call(far.import_one, 'ect_nowhere')
     eventually(lambda: any(
         'ect_nowhere could not be looked for' in record.getMessage() and 'IndexError: ours' in record.getMessage()
         for record in caplog.records))

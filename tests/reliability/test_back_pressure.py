@@ -38,7 +38,7 @@ def test_a_large_result_holds_up_no_sibling_and_silences_nobody(broker: econtext
     answer = large.submit(bytearray, size)
     calls = 0
     while not answer.done():
-        assert beside.options(timeout=30).call(len, 'abc') == 3
+        assert beside.options(timeout=60).call(len, 'abc') == 3
         calls += 1
     assert len(answer.result()) == size
     assert calls > 1, 'others are served between'
@@ -59,11 +59,11 @@ def test_who_floods_costs_a_hop_little_and_its_siblings_nothing(
     before = {each: each.call(floods.memory) for each in hops}
     enemy = origin.local(python=[sys.executable, '-S', ENEMY, act], name='enemy')
     enemy.submit(os.getpid)
-    eventually(lambda: enemy._node.ready, 20)
+    eventually(lambda: enemy._node.ready)
     began = time.monotonic()
     while time.monotonic() - began < 4:
-        beside.options(timeout=20).call(len, 'abc')
+        beside.options(timeout=60).call(len, 'abc')
         for each in hops:
-            assert each.options(timeout=20).call(floods.memory) - before[each] < KEPT
+            assert each.options(timeout=60).call(floods.memory) - before[each] < KEPT
     enemy.close()
     assert beside.call(len, 'abc') == 3

@@ -57,7 +57,7 @@ def ask(python: list[str], work: Callable[[], str], fifo: Path | None = None) ->
         if fifo:
             fifo.write_bytes(b'')
         try:
-            return future.result(30)
+            return future.result(60)
         except econtext.ContextLost as error:
             return str(error)
 

@@ -46,7 +46,7 @@ def test_a_signal_that_ends_a_context_in_order_is_named(broker: econtext.Broker,
     waiting = context.submit(signal.pause)
     os.kill(context.pid, number)
     with pytest.raises(econtext.ContextLost, match=f'ended by {number.name} while pause ran'):
-        waiting.result(10)
+        waiting.result(60)
 
 
 @pytest.mark.parametrize('version', VERSIONS)

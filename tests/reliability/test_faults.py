@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 import econtext
-from lab import eventually, leaks, pythons
+from lab import SOON, eventually, leaks, pythons
 from lab.sshd import Sshd
 
-SECONDS = 10.0  # until everything must be gone
+SECONDS = SOON  # until everything must be gone
 VERSIONS = ('2.7', '3.6', '3.13')
 HERE = Path(__file__).resolve().parent
 # test_lifetime.py has: idle, sleeping, os.system, a busy loop, programs that ignore SIGTERM.
@@ -47,8 +47,8 @@ class Program:
             if name.endswith('hold'):
                 before = ticks(pid)
                 # Where this is slow the limit may be over before we look.
-                eventually(lambda pid=pid, before=before: ticks(pid) > before + 20 or not leaks.alive(pid), 20,
-                           'it holds the lock')
+                eventually(lambda pid=pid, before=before: ticks(pid) > before + 20 or not leaks.alive(pid),
+                           what='it holds the lock')
         self.all = {found.key: leaks.command_line(pid) for pid in below if (found := leaks.process(pid))}
 
     def remaining(self) -> dict[tuple[int, int], str]:

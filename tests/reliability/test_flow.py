@@ -86,12 +86,12 @@ def held_and_let_go(context: econtext.Context, gate: Gate, source: str, window: 
     number = 6000 + window // 70
     context.call(floods.say, '')
     flooding = context.submit(getattr(floods, function), number)
-    assert gate.entered.wait(20)
-    eventually(lambda: held(context), 20, 'the source used up its credit')
+    assert gate.entered.wait(60)
+    eventually(lambda: held(context), what='the source used up its credit')
     assert window < waiting(context) <= window + PIECE + SLACK
     assert not flooding.done()
     gate.open.set()
-    assert flooding.result(30) == number
+    assert flooding.result(60) == number
     assert gate.texts == [prefix + text for text in wanted(number)]
     assert waiting(context) < window
     # All of it was here: its end is nothing to be told of.
@@ -138,18 +138,18 @@ def test_the_rest_of_the_link_goes_on(broker: econtext.Broker, gate: Gate) -> No
     channel = below.channel()
     below.submit(floods.echo, channel)
     flooding = context.submit(floods.flood, 30_000)
-    assert gate.entered.wait(20)
-    eventually(lambda: held(context), 20, 'the source used up its credit')
+    assert gate.entered.wait(60)
+    eventually(lambda: held(context), what='the source used up its credit')
     for i in range(100):
         assert other.call(abs, -i) == i
         channel.send(i)
-        assert channel.get(10) == i
+        assert channel.get(60) == i
     channel.close()
     third = context.local(name='third')  # through the context that is held
     assert third.call(os.getppid) == context.pid
     assert not flooding.done()
     gate.open.set()
-    assert flooding.result(30) == 30_000
+    assert flooding.result(60) == 30_000
     assert gate.texts == ['stdout: ' + text for text in wanted(30_000)]
 
 
@@ -161,8 +161,8 @@ def test_memory_stays_flat_on_every_hop(broker: econtext.Broker, gate: Gate) -> 
     before = [hop.call(floods.memory) for hop in hops]
     ours = floods.memory()
     flooding = source.submit(floods.flood, 40_000)     # 4 MB
-    assert gate.entered.wait(20)
-    eventually(lambda: held(source), 20, 'the source used up its credit')
+    assert gate.entered.wait(60)
+    eventually(lambda: held(source), what='the source used up its credit')
     for hop, was in zip(hops[:2], before, strict=False):
         assert hop.call(floods.memory) - was < 4096
     gc.collect()
@@ -186,7 +186,7 @@ def test_a_handler_that_calls_the_flooding_context(broker: econtext.Broker, gate
     gate.also = ask
     gate.open.set()
     context.call(floods.flood_in_the_background, 'flood', 30_000)
-    eventually(lambda: len(gate.texts) == 30_000 + 29 and len(answers) == 29, 30, 'all lines, all answers')
+    eventually(lambda: len(gate.texts) == 30_000 + 29 and len(answers) == 29, what='all lines, all answers')
     lines = [text for text in gate.texts if floods.WORD in text]
     assert lines == ['stdout: ' + text for text in wanted(30_000)]
 
@@ -204,7 +204,7 @@ def test_a_call_that_prints_beside_a_flood(broker: econtext.Broker, gate: Gate) 
     try:
         gate.open.set()
         flooding = context.submit(floods.flood, 30_000)
-        assert gate.entered.wait(20)
+        assert gate.entered.wait(60)
         while not flooding.done():
             quiet.call(floods.say, 'line\n')
             assert seen.pop() == 'stdout: line'
@@ -222,13 +222,13 @@ def test_a_context_that_is_killed_while_it_is_held(broker: econtext.Broker, gate
     """What was sent is logged, in order; that there may have been more is said."""
     context = broker.local(python=pythons.interpreter(version), name='source').wait_ready()
     flooding = context.submit(floods.flood, 30_000)
-    assert gate.entered.wait(20)
-    eventually(lambda: held(context), 20, 'the source used up its credit')
+    assert gate.entered.wait(60)
+    eventually(lambda: held(context), what='the source used up its credit')
     os.kill(context.pid, signal.SIGKILL)
     gate.open.set()
     with pytest.raises(econtext.ContextLost):
-        flooding.result(20)
-    eventually(lambda: 'may be missing' in gate.texts[-1], 10, 'the loss is told')
+        flooding.result(60)
+    eventually(lambda: 'may be missing' in gate.texts[-1], what='the loss is told')
     assert all(('stdout: ' + text).startswith(got) for got, text in zip(gate.texts[:-1], wanted(30_000), strict=False))
     assert 1000 < len(gate.texts) < 100_000
     assert len([text for text in gate.texts if 'may be missing' in text]) == 1
@@ -238,14 +238,14 @@ def test_closing_a_context_that_is_held(broker: econtext.Broker, gate: Gate) -> 
     context = broker.local(name='source')
     context.wait_ready()
     context.submit(floods.flood, 30_000)
-    assert gate.entered.wait(20)
-    eventually(lambda: held(context), 20, 'the source used up its credit')
+    assert gate.entered.wait(60)
+    eventually(lambda: held(context), what='the source used up its credit')
     pid = context.pid
     closing = threading.Thread(target=context.close)
     closing.start()
-    eventually(lambda: not leaks.alive(pid), 10, 'the context ends though nobody takes its output')
+    eventually(lambda: not leaks.alive(pid), what='the context ends though nobody takes its output')
     gate.open.set()
-    closing.join(10)
+    closing.join(60)
     assert not closing.is_alive()
     assert 'may be missing' in gate.texts[-1]
 
@@ -257,19 +257,19 @@ def test_the_last_line_of_one_that_dies(broker: econtext.Broker, gate: Gate) -> 
     context.call(floods.say, '')
     channel = context.channel()
     breaking = context.submit(floods.break_off, 'one\ntw', channel)
-    eventually(lambda: gate.texts == ['stdout: one'], 20, 'the line is here, and with it what was written at once')
+    eventually(lambda: gate.texts == ['stdout: one'], what='the line is here, and with it what was written at once')
     channel.send('now')
     with pytest.raises(econtext.ContextLost):
-        breaking.result(20)
-    eventually(lambda: gate.texts == ['stdout: one', 'stdout: tw'], 10, 'what it said last is here')
+        breaking.result(60)
+    eventually(lambda: gate.texts == ['stdout: one', 'stdout: tw'], what='what it said last is here')
 
 
 def test_one_that_takes_more_than_it_was_granted_is_ended(broker: econtext.Broker, gate: Gate) -> None:
     context = broker.local(name='source')
     taking = context.submit(floods.take_too_much)
-    assert gate.entered.wait(20)
-    error = eventually(lambda: context._node.error, 20, 'the context is ended')
+    assert gate.entered.wait(60)
+    error = eventually(lambda: context._node.error, what='the context is ended')
     assert 'more output than it was' in str(error())
     gate.open.set()
     with pytest.raises(econtext.CorruptStream):
-        taking.result(20)
+        taking.result(60)

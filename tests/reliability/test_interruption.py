@@ -19,8 +19,8 @@ import econtext
 from lab import eventually, leaks, pythons
 
 VERSIONS = ('2.7', '3.6', '3.13')
-BEGUN = 1.0  # seconds within which a function has begun whose module is there
-SLACK = 1.5  # seconds that a loaded machine may add; far below what a call lasts that is not interrupted
+BEGUN = 2.0  # seconds within which a function has begun whose module is there
+SLACK = 30.0  # seconds that a loaded machine may add; far below what a call lasts that is not interrupted
 WAYS = (work.sleep, work.compute, work.system, work.program)
 
 
@@ -41,7 +41,7 @@ class Busy(logging.Handler):
             self.count.release()
 
     def wait(self) -> None:
-        assert self.count.acquire(timeout=20)
+        assert self.count.acquire(timeout=60)
 
 
 @pytest.fixture
@@ -60,22 +60,22 @@ def busy() -> Any:
 def test_a_call_ends_at_its_deadline(child: econtext.Context, way: Any) -> None:
     child.call(work.cleaned)
     began = time.monotonic()
-    with pytest.raises(econtext.CallTimeout, match=f'web: {way.__name__} did not end within 1 s'):
-        child.options(timeout=BEGUN, grace=10).call(way)
+    with pytest.raises(econtext.CallTimeout, match=f'web: {way.__name__} did not end within 2 s'):
+        child.options(timeout=BEGUN, grace=60).call(way)
     assert BEGUN <= time.monotonic() - began < BEGUN + SLACK
     # The context is free again, the function has cleaned up, and nothing it started is left.
-    assert child.options(timeout=10).call(work.cleaned) == [way.__name__]
+    assert child.options(timeout=60).call(work.cleaned) == [way.__name__]
     below = leaks.descendants(child.call(os.getpid))
-    eventually(lambda: [entry for entry in leaks.descendants(child.pid) if entry.state != 'Z'] == [], 5, str(below))
+    eventually(lambda: [entry for entry in leaks.descendants(child.pid) if entry.state != 'Z'] == [], what=str(below))
 
 
 @pytest.mark.parametrize('way', WAYS, ids=lambda way: way.__name__)
 def test_interrupt(child: econtext.Context, way: Any, busy: Busy) -> None:
     future = child.submit(way)
     busy.wait()
-    assert future.interrupt(grace=10)
+    assert future.interrupt(grace=60)
     with pytest.raises(econtext.CallError) as caught:
-        future.result(10)
+        future.result(60)
     # subprocess of 3.6 kills what it was waiting for, and may find that it has ended.
     assert caught.value.type_name in ('econtext.Interrupted', 'ProcessLookupError')
     # What waited for a program may have returned, since that was ended first.
@@ -87,17 +87,17 @@ def test_interrupt(child: econtext.Context, way: Any, busy: Busy) -> None:
 
 def test_interrupt_what_is_not_written_in_python(child: econtext.Context) -> None:
     with pytest.raises(econtext.CallTimeout):
-        child.options(timeout=0.3, grace=10).call(time.sleep, 900)
-    assert child.options(timeout=5).call(len, 'web') == 3
+        child.options(timeout=0.3, grace=60).call(time.sleep, 900)
+    assert child.options(timeout=60).call(len, 'web') == 3
 
 
 def test_interrupt_one_who_waits_for_a_channel(child: econtext.Context, busy: Busy) -> None:
     channel = child.channel()
     future = child.submit(work.receive, channel)
     busy.wait()
-    assert future.interrupt(grace=10)
+    assert future.interrupt(grace=60)
     with pytest.raises(econtext.CallError, match='Interrupted'):
-        future.result(10)
+        future.result(60)
     assert child.call(work.cleaned) == ['receive']
     assert list(channel) == []
 
@@ -108,11 +108,11 @@ def test_a_function_that_will_not_stop_ends_its_context(child: econtext.Context)
     with pytest.raises(econtext.CallTimeout):
         child.options(timeout=BEGUN, grace=0.3).call(work.stubborn)
     queued = child.submit(os.getpid)
-    with pytest.raises(econtext.ContextLost, match=r'stubborn did not end within 1 s, and did not heed .* 0\.3'):
-        queued.result(10)
+    with pytest.raises(econtext.ContextLost, match=r'stubborn did not end within 2 s, and did not heed .* 0\.3'):
+        queued.result(60)
     with pytest.raises(econtext.ContextLost, match='stubborn'):
         child.call(os.getpid)
-    eventually(lambda: not leaks.alive(pid), 10)
+    eventually(lambda: not leaks.alive(pid))
 
 
 def test_a_stopped_context_is_given_up(broker: econtext.Broker) -> None:
@@ -124,11 +124,11 @@ def test_a_stopped_context_is_given_up(broker: econtext.Broker) -> None:
     with pytest.raises(econtext.CallTimeout):
         child.options(timeout=0.2, grace=0.2).call(os.getpid)
     assert time.monotonic() - began < 0.2 + SLACK
-    eventually(lambda: child._node.error is not None, 5)
+    eventually(lambda: child._node.error is not None)
     with pytest.raises(econtext.ContextLost, match='getpid did not end'):
         child.call(os.getpid)
     child.close()
-    eventually(lambda: not leaks.alive(pid), 10)
+    eventually(lambda: not leaks.alive(pid))
 
 
 class Left(Exception):
@@ -176,16 +176,16 @@ def test_a_call_that_is_left_is_given_up(child: econtext.Context, leaving: Any, 
     """The exception waits for nothing; the context is free, and the function has cleaned up."""
     leaving(error)
     with pytest.raises(error):
-        child.options(grace=10).call(work.sleep)
-    assert child.options(timeout=10).call(work.cleaned) == ['sleep']
+        child.options(grace=60).call(work.sleep)
+    assert child.options(timeout=60).call(work.cleaned) == ['sleep']
 
 
 def test_a_call_that_is_left_and_will_not_stop_ends_its_context(child: econtext.Context, leaving: Any) -> None:
     leaving(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
-        child.options(grace=1.5).call(work.stubborn)
+        child.options(grace=3).call(work.stubborn)
     assert child._node.error is None, 'nobody waits for the grace'
-    with pytest.raises(econtext.ContextLost, match=r'stubborn was left by KeyboardInterrupt .* did not heed .* 1\.5 s'):
+    with pytest.raises(econtext.ContextLost, match=r'stubborn was left by KeyboardInterrupt .* did not heed .* 3 s'):
         child.call(work.cleaned)
 
 
@@ -196,7 +196,7 @@ def test_a_future_that_is_left_is_still_there(child: econtext.Context, leaving: 
     with pytest.raises(KeyboardInterrupt):
         future.result()
     channel.send('go on')
-    assert future.result(20) == 'go on'
+    assert future.result(60) == 'go on'
 
 
 def test_a_call_in_the_queue_is_dropped(child: econtext.Context, busy: Busy) -> None:
@@ -206,22 +206,22 @@ def test_a_call_in_the_queue_is_dropped(child: econtext.Context, busy: Busy) -> 
     cancelled = child.submit(work.append, 'cancelled')
     interrupted = child.submit(work.append, 'interrupted')
     with pytest.raises(econtext.CallTimeout):
-        late.result(10)
+        late.result(60)
     assert cancelled.cancel()
     assert cancelled.cancelled()
     assert cancelled.done()
-    assert interrupted.interrupt(grace=10)
+    assert interrupted.interrupt(grace=60)
     for future in cancelled, interrupted:
         with pytest.raises(concurrent.futures.CancelledError):
-            future.result(10)
+            future.result(60)
         with pytest.raises(concurrent.futures.CancelledError):
-            future.exception(10)
+            future.exception(60)
     assert concurrent.futures.wait([cancelled, interrupted], 10).not_done == set()
     assert not first.done()
     assert not first.cancel()  # it has begun
-    assert first.interrupt(grace=10)
+    assert first.interrupt(grace=60)
     with pytest.raises(econtext.CallError, match='Interrupted'):
-        first.result(10)
+        first.result(60)
     assert child.call(work.cleaned) == ['sleep']
     assert not first.cancel()
 
@@ -233,7 +233,7 @@ def test_time_that_passes_before_the_context_is_there(broker: econtext.Broker, t
         with pytest.raises(econtext.CallTimeout):
             child.options(timeout=0.1, grace=0.1).call(work.append, 'late')
         (tmp_path / 'go').write_text('\n')
-        assert child.options(timeout=20).call(work.cleaned) == []
+        assert child.options(timeout=60).call(work.cleaned) == []
 
 
 def test_a_deadline_behind_a_hop(broker: econtext.Broker) -> None:
@@ -241,13 +241,13 @@ def test_a_deadline_behind_a_hop(broker: econtext.Broker) -> None:
     child = hop.local(name='web', python=pythons.interpreter('2.7'))
     child.call(work.cleaned)
     with pytest.raises(econtext.CallTimeout, match='web: system'):
-        child.options(timeout=BEGUN, grace=10).call(work.system)
-    assert child.options(timeout=10).call(work.cleaned) == ['system']
+        child.options(timeout=BEGUN, grace=60).call(work.system)
+    assert child.options(timeout=60).call(work.cleaned) == ['system']
     with pytest.raises(econtext.CallTimeout):
         child.options(timeout=BEGUN, grace=0.2).call(work.stubborn)
     with pytest.raises(econtext.ContextLost, match='stubborn'):
-        child.options(timeout=10).call(os.getpid)
-    assert hop.options(timeout=10).call(work.cleaned) == []
+        child.options(timeout=60).call(os.getpid)
+    assert hop.options(timeout=60).call(work.cleaned) == []
 
 
 def test_many_interruptions_do_no_harm(child: econtext.Context) -> None:
@@ -256,14 +256,14 @@ def test_many_interruptions_do_no_harm(child: econtext.Context) -> None:
         future = child.submit(work.nap, 0.002)
         if number % 3 == 0:
             time.sleep(0.0007 * (number % 5))
-        future.interrupt(grace=10)
+        future.interrupt(grace=60)
         try:
-            assert future.result(10) == 'slept'
+            assert future.result(60) == 'slept'
         except econtext.CallError as error:
             assert error.type_name == 'econtext.Interrupted'  # noqa: PT017 -- it may also just have slept
         except concurrent.futures.CancelledError:
             assert future.cancelled()
-    assert child.options(timeout=10).call(work.nap, 0) == 'slept'
+    assert child.options(timeout=60).call(work.nap, 0) == 'slept'
 
 
 def test_grace_is_judged(child: econtext.Context) -> None:
@@ -290,13 +290,12 @@ def test_asyncio_gives_up_a_call(child: econtext.Context, busy: Busy) -> None:
         assert future.cancelled()
 
     asyncio.run(main())
-    first.interrupt(grace=10)
+    first.interrupt(grace=60)
     with pytest.raises(econtext.CallError):
-        first.result(10)
+        first.result(60)
     assert child.call(work.cleaned) == ['sleep']
 
 
-@pytest.mark.deadline(20)
 def test_who_holds_the_condition_of_a_future_waits_for_no_handler(broker: econtext.Broker) -> None:
     """So does concurrent.futures.wait(…, FIRST_EXCEPTION), and a handler's thread may want that condition."""
     child = broker.local().wait_ready()
@@ -306,14 +305,14 @@ def test_who_holds_the_condition_of_a_future_waits_for_no_handler(broker: econte
         assert child._node.lines.take()
         before = child._node.lines.begin()
         asked.set()
-        released.wait(30)
+        released.wait(600)
         child._node.lines.stop(before)
 
     released = threading.Event()
     thread = threading.Thread(target=handle)
     thread.start()
     try:
-        assert asked.wait(20)
+        assert asked.wait(60)
         future = child.submit(os.system, 'echo said')
         eventually(lambda: future.done() and child._node.lines.queue)
         with future._condition:

@@ -36,7 +36,7 @@ def exercise(child: econtext.Context) -> None:
     channel.send('over')
     assert next(channel) == 'over'
     channel.close()
-    future.result(20)
+    future.result(60)
     child.call(work.say, 'printed')
     assert child.call(work.import_late)[0] == 0
     with pytest.raises(econtext.CallTimeout):
@@ -108,11 +108,11 @@ def test_targets_that_allow_nothing(name: str, caplog: pytest.LogCaptureFixture)
         channel.send('over')
         assert next(channel) == 'over'
         channel.close()
-        future.result(20)
+        future.result(60)
         child.call(work.say, 'printed there')
         with pytest.raises(econtext.CallTimeout):
             child.options(timeout=1, grace=10).call(work.sleep)  # long enough to begin
-        assert child.options(timeout=20).call(work.cleaned) == ['sleep']
+        assert child.options(timeout=60).call(work.cleaned) == ['sleep']
     assert 'stdout: printed there' in [record.getMessage() for record in caplog.records]
 
 

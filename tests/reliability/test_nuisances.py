@@ -45,7 +45,7 @@ def test_a_signal_s_handler_that_raises_between_calls(
     pid = child.call(nuisance.raise_by_signal)
     child.call(len, 'abc')  # what came behind the first call was carried out before this one
     os.kill(pid, signal.SIGUSR1)
-    eventually(lambda: 'stderr: ValueError: a stale alarm' in texts.all, 10)
+    eventually(lambda: 'stderr: ValueError: a stale alarm' in texts.all)
     with pytest.raises(econtext.ContextLost):
         child.call(len, 'abc')
 
@@ -57,9 +57,9 @@ def test_a_signal_s_handler_that_raises_between_calls(
 def test_garbage_that_logs_while_something_is_sent(broker: econtext.Broker, version: str, texts: Texts) -> None:
     child = broker.local(python=pythons.interpreter(version))
     channel = child.channel(window=1 << 24)
-    done = child.options(timeout=30).submit(nuisance.litter_and_send, channel, 300, 30000)
+    done = child.options(timeout=60).submit(nuisance.litter_and_send, channel, 300, 30000)
     assert sum(1 for _ in channel) == 300
-    done.result(30)
+    done.result(60)
 
     def arrived() -> bool:
         # What the thread that leads collected, it may say behind the result.
@@ -77,7 +77,7 @@ def test_a_signal_s_handler_that_logs_more_than_there_is_credit(
     """It may run in the very thread that is to take the next grant. All of it is there after a further call."""
     context = broker.local(python=pythons.interpreter(version))
     pid = context.call(nuisance.log_by_signal, 3000)
-    child = context.options(timeout=10)
+    child = context.options(timeout=60)
 
     def arrived(count: int) -> bool:
         return child.call(len, 'abc') == 3 and len(texts.all) == count
@@ -85,7 +85,7 @@ def test_a_signal_s_handler_that_logs_more_than_there_is_credit(
     for count in 3000, 6000, 9000:
         assert child.call(len, 'abc') == 3
         os.kill(pid, signal.SIGUSR1)
-        eventually(lambda count=count: arrived(count), 20)  # type: ignore[misc]
+        eventually(lambda count=count: arrived(count))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize('version', VERSIONS)
@@ -96,7 +96,7 @@ def test_a_signal_s_handler_that_logs_more_than_is_kept(
     number = 12000
     context = broker.local(python=pythons.interpreter(version))
     pid = context.call(nuisance.log_by_signal, number)
-    child = context.options(timeout=10)
+    child = context.options(timeout=60)
     assert child.call(len, 'abc') == 3
     os.kill(pid, signal.SIGUSR1)
 
@@ -105,7 +105,7 @@ def test_a_signal_s_handler_that_logs_more_than_is_kept(
         words = [text.split() for text in texts.all if 'records were lost' in text]
         return len(texts.all) - len(words) + sum(int(each[1]) for each in words)
 
-    eventually(lambda: told() == number, 30)
+    eventually(lambda: told() == number)
 
 
 # -- used up -----------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_a_signal_s_handler_that_logs_more_than_is_kept(
 
 @pytest.mark.parametrize('version', VERSIONS)
 def test_no_descriptor_is_left(broker: econtext.Broker, version: str) -> None:
-    child = broker.local(python=pythons.interpreter(version)).options(timeout=10)
+    child = broker.local(python=pythons.interpreter(version)).options(timeout=60)
     child.call(nuisance.use_up_descriptors)
     for _ in range(3):
         assert child.call(len, 'abc') == 3
@@ -127,7 +127,7 @@ def test_no_thread_is_left_to_start_a_child(broker: econtext.Broker) -> None:
     for _ in range(2):
         with pytest.raises(econtext.ConnectError):
             child.local(connect_timeout=10).call(len, 'abc')
-        assert child.options(timeout=10).call(len, 'abc') == 3
+        assert child.options(timeout=60).call(len, 'abc') == 3
 
 
 @ROOT
@@ -137,11 +137,11 @@ def test_no_thread_is_left_to_end_a_context(broker: econtext.Broker, texts: Text
     child = hop.local(python=SYSTEM, user=NOBODY)
     pid = child.call(os.getpid)
     waiting = child.submit(nuisance.use_up_threads_and_sleep, 900)
-    eventually(lambda: 'stdout: asleep' in texts.all, 10)
+    eventually(lambda: 'stdout: asleep' in texts.all)
     os.kill(hop.call(os.getpid), signal.SIGKILL)
     with pytest.raises(econtext.ContextLost):
-        waiting.result(10)
-    eventually(lambda: not leaks.alive(pid), 5)
+        waiting.result(60)
+    eventually(lambda: not leaks.alive(pid))
 
 
 # -- channels ----------------------------------------------------------------
@@ -169,6 +169,6 @@ def test_a_finder_that_asks_all_others(broker: econtext.Broker, version: str, at
 
 @pytest.mark.parametrize('version', VERSIONS)
 def test_a_fork_with_a_terminal(broker: econtext.Broker, version: str) -> None:
-    child = broker.local(python=pythons.interpreter(version)).options(timeout=10)
+    child = broker.local(python=pythons.interpreter(version)).options(timeout=60)
     assert child.call(nuisance.fork_a_terminal) == 'in the context'
     assert child.call(len, 'abc') == 3

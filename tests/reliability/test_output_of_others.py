@@ -14,7 +14,7 @@ import pytest
 import econtext
 from econtext.child.flow import LINE, WINDOW, weight
 from econtext.controller import lifecycle, tree
-from lab import eventually
+from lab import SOON, eventually
 from lab.hearing import hearing
 
 
@@ -51,7 +51,7 @@ def longest(context: econtext.Context, seconds: float, *call: object) -> float:
     worst, end = 0.0, time.monotonic() + seconds
     while time.monotonic() < end:
         began = time.monotonic()
-        context.options(timeout=20).call(*call)  # type: ignore[arg-type]
+        context.options(timeout=60).call(*call)  # type: ignore[arg-type]
         worst = max(worst, time.monotonic() - began)
     return worst
 
@@ -65,11 +65,11 @@ def waiting(context: econtext.Context) -> int:
 def test_a_flood_of_empty_lines_delays_no_other_context(broker: econtext.Broker, slow: Slow, prints: bool) -> None:
     source, quiet = broker.local(), broker.local()
     quiet.call(os.getpid), source.call(os.getpid)
-    slow.seconds = 0.001
+    slow.seconds = 0.01
     source.submit(floods.say, '\n' * (1 << 20))
-    assert slow.entered.wait(10)
+    assert slow.entered.wait(60)
     call = (floods.answer, 'mine') if prints else (os.getpid,)
-    assert longest(quiet, 2, *call) < 1
+    assert longest(quiet, 2, *call) < 10
     slow.let_go.set()
 
 
@@ -77,15 +77,15 @@ def test_a_handler_that_never_returns_holds_up_its_own_context_alone(broker: eco
     """Others print, have callbacks called, and are closed."""
     source, other = broker.local(), broker.local()
     source.call(os.getpid), other.call(os.getpid)
-    slow.seconds = 60
+    slow.seconds = 600
     source.submit(floods.say, 'one\n')
-    assert slow.entered.wait(10)
+    assert slow.entered.wait(60)
     slow.seconds = 0
-    assert other.options(timeout=10).call(floods.answer, 'mine') == 'mine'
+    assert other.options(timeout=60).call(floods.answer, 'mine') == 'mine'
     assert 'stdout: mine' in slow.texts
     called = threading.Event()
     other.submit(floods.answer, 'again').add_done_callback(lambda future: called.set())
-    assert called.wait(10)
+    assert called.wait(60)
     assert 'stdout: again' in slow.texts
     other.close()
     slow.let_go.set()
@@ -95,19 +95,19 @@ def test_a_handler_that_never_returns_holds_up_its_own_context_alone(broker: eco
 def test_a_deadline_holds_whatever_handlers_do(broker: econtext.Broker, slow: Slow, how: str) -> None:
     context = broker.local()
     context.call(floods.say, '')
-    slow.seconds = 60
+    slow.seconds = 600
     began = time.monotonic()
     # Long enough for the answer to be there, and to wait for what was printed before it.
     ask = {
-        'call': lambda: context.options(timeout=2).call(floods.answer, 'mine'),
-        'result': lambda: context.submit(floods.answer, 'mine').result(2),
+        'call': lambda: context.options(timeout=4).call(floods.answer, 'mine'),
+        'result': lambda: context.submit(floods.answer, 'mine').result(4),
     }[how]
     with pytest.raises(TimeoutError, match='handlers of logging'):
         ask()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < SOON
     slow.let_go.set()
-    eventually(lambda: slow.texts == ['stdout: mine'], 10, 'nothing is lost')
-    assert context.options(timeout=10).call(os.getpid) == context.pid
+    eventually(lambda: slow.texts == ['stdout: mine'], what='nothing is lost')
+    assert context.options(timeout=60).call(os.getpid) == context.pid
 
 
 def test_what_was_printed_before_the_answer_is_handled_before_the_call_returns(
@@ -125,8 +125,7 @@ def test_what_was_printed_before_the_answer_is_handled_before_the_call_returns(
 
 
 @pytest.mark.parametrize('what', ['context', 'broker'])
-@pytest.mark.parametrize('seconds', [0.02, 60])
-@pytest.mark.deadline(60)
+@pytest.mark.parametrize('seconds', [0.05, 600])
 def test_closing_has_a_bound_and_tells_what_was_dropped(
     broker: econtext.Broker, slow: Slow, what: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,13 +135,13 @@ def test_closing_has_a_bound_and_tells_what_was_dropped(
     context.call(os.getpid)
     slow.seconds = seconds
     context.submit(floods.flood, 3000)
-    assert slow.entered.wait(10)
-    eventually(lambda: waiting(context) > 300, 10)
+    assert slow.entered.wait(60)
+    eventually(lambda: waiting(context) > 300)
     began = time.monotonic()
     context.close() if what == 'context' else broker.close()
-    assert time.monotonic() - began < 2.0 + lifecycle.LAST + 4
+    assert time.monotonic() - began < 2.0 + lifecycle.LAST + SOON
     slow.let_go.set()
-    told = eventually(lambda: [text for text in slow.texts if 'lines were dropped' in text], 10, 'that is told')
+    told = eventually(lambda: [text for text in slow.texts if 'lines were dropped' in text], what='that is told')
     assert len(told) == 1
     assert int(told[0].split()[0]) > 100
 
@@ -157,9 +156,9 @@ def test_a_context_that_prints_empty_lines_is_held_back_soon(broker: econtext.Br
     """What waits is bounded in lines, not in bytes alone."""
     context = broker.local()
     context.call(os.getpid)
-    slow.seconds = 60
+    slow.seconds = 600
     context.submit(floods.say, '\n' * (4 << 20))
-    assert slow.entered.wait(10)
-    eventually(lambda: context._node.lines.allowance.left() <= 0, 10, 'it used up its credit')
+    assert slow.entered.wait(60)
+    eventually(lambda: context._node.lines.allowance.left() <= 0, what='it used up its credit')
     assert waiting(context) < WINDOW / LINE + 2 * (1 << 16)
     slow.let_go.set()

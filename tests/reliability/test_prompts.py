@@ -16,11 +16,11 @@ import pytest
 
 import econtext
 from econtext.parent.handshake import MOST
-from lab import eventually, leaks, pythons
+from lab import SOON, eventually, leaks, pythons
 from lab.accounts import Accounts
 from lab.sshd import Sshd
 
-BOUND = 10.0    # seconds until who waits has its error
+BOUND = SOON    # seconds until who waits has its error
 PROXY = str(Path(__file__).with_name('stops') / 'proxy.py')
 
 # In the place of sudo: says which process it is, and asks for ever, each time in other words.
@@ -106,7 +106,7 @@ def test_questions_without_end(
     desk.go_on.set()
     root = origin.sudo(password=desk, sudo_path=program)
     with pytest.raises(econtext.ConnectError, match='without end') as caught:
-        root.wait_ready(50)
+        root.wait_ready(60)
     assert caught.value.kind == 'endless-questions'
     assert 'answers=' in caught.value.remedy
     assert len(desk.asked) == MOST
@@ -126,7 +126,7 @@ def test_the_program_dies_at_its_question(
     origin = broker.local() if where == 'behind a hop' else broker
     root = origin.sudo(password=desk, sudo_path=program)
     threads, futures = waits(root, 4)
-    assert desk.entered.wait(30)
+    assert desk.entered.wait(60)
     os.kill(int(pid.read_text()), signal.SIGKILL)
     all_hear(futures, desk, 'ended')
     threads.shutdown()
@@ -141,7 +141,7 @@ def test_the_hop_dies_at_a_question_of_its_child(
     hop = broker.local(name='hop').wait_ready()
     root = hop.sudo(password=desk, sudo_path=program)
     threads, futures = waits(root, 4)
-    assert desk.entered.wait(30)
+    assert desk.entered.wait(60)
     os.kill(hop.pid, signal.SIGKILL)
     all_hear(futures, desk)
     threads.shutdown()
@@ -154,7 +154,7 @@ def test_closing_at_a_question(
     program, pid = asker
     root = broker.sudo(password=desk, sudo_path=program)
     threads, futures = waits(root, 4)
-    assert desk.entered.wait(30)
+    assert desk.entered.wait(60)
     began = time.monotonic()
     closing = threading.Thread(target=root.close)
     closing.start()
@@ -173,7 +173,7 @@ def test_sudo_loses_its_hop_at_a_question(broker: econtext.Broker, desk: Desk, a
     hop = broker.local(python=[*accounts['sudo'].argv(), pythons.everyones()], name='hop').wait_ready()
     root = hop.sudo(password=desk)
     threads, futures = waits(root, 4)
-    assert desk.entered.wait(30)
+    assert desk.entered.wait(60)
     below = leaks.descendants(hop.pid)
     assert [each for each in below if 'sudo' in str(each)]
     os.kill(hop.pid, signal.SIGKILL)
@@ -190,10 +190,10 @@ def test_ssh_loses_its_server_at_a_question(
     plain, pid = accounts['plain'], tmp_path / 'pid'
     command = f"sh -c 'echo $$ > {pid}; exec {sys.executable} {PROXY} -1 -1 -- tcp {sshd.address} %p'"
     context = broker.ssh(
-        sshd.address, python=sys.executable, password=desk, connect_timeout=30 if answered else 8,
+        sshd.address, python=sys.executable, password=desk, connect_timeout=120 if answered else 15,
         ssh_args=[*sshd.ssh_args(plain.name), '-o', 'PubkeyAuthentication=no', '-o', f'ProxyCommand={command}'])
     threads, futures = waits(context, 4)
-    assert desk.entered.wait(30)
+    assert desk.entered.wait(60)
     os.kill(int(pid.read_text()), signal.SIGKILL)
     if answered:
         desk.go_on.set()

@@ -13,7 +13,7 @@ import time
 import pytest
 
 import econtext
-from lab import leaks
+from lab import SOON, leaks
 
 # What is usual: SIGTERM leaves the program, wherever it is.
 PROGRAM = """
@@ -38,7 +38,7 @@ def test_a_lock_that_a_handler_left_closed_holds_up_no_closing(
     getattr(broker._tree.router.links[child._node.id], name).acquire()
     began = time.monotonic()
     child.close() if what == 'context' else broker.close()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < SOON
     assert not leaks.alive(pid)
 
 
@@ -50,7 +50,7 @@ def test_sigterm_at_any_moment_ends_a_program_that_leaves_then() -> None:
             child = int(program.stdout.readline())
             time.sleep(random.uniform(0, 0.01))  # any moment will do
             program.send_signal(signal.SIGTERM)
-            assert program.wait(30) == 3
+            assert program.wait(60) == 3
         assert not leaks.alive(child)
 
 
@@ -90,7 +90,7 @@ def test_a_time_limit_at_any_moment_of_a_call_leaves_the_context_as_it_was(broke
             except Late:
                 fired += 1
             without_alarms()
-            assert child.options(timeout=10).call(abs, -number) == number
+            assert child.options(timeout=60).call(abs, -number) == number
             signal.signal(signal.SIGALRM, raise_late)
     finally:
         without_alarms()
@@ -104,6 +104,8 @@ def test_what_a_handler_raises_comes_out_of_a_handler_of_records(
 ) -> None:
     class Slow(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            # Not before: else it may come before the call.
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
             time.sleep(20)
 
     child = broker.local()
@@ -114,7 +116,6 @@ def test_what_a_handler_raises_comes_out_of_a_handler_of_records(
     before = signal.signal(signal.SIGALRM, raise_late)
     try:
         logger.addHandler(handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(Late):
             child.call(print, 'x')
     finally:

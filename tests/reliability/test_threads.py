@@ -32,7 +32,7 @@ def test_so_many_run_at_once_and_no_more(child: econtext.Context) -> None:
         channel.send('go')
     assert next(inside[3]) in first
     inside[3].send('go')
-    assert [future.result(10) for future in futures[:4]] == ['met'] * 4
+    assert [future.result(60) for future in futures[:4]] == ['met'] * 4
 
 
 def test_one_alone_runs_in_the_main_thread(child: econtext.Context) -> None:
@@ -45,7 +45,7 @@ def test_many_calls_each_answered_once(child: econtext.Context) -> None:
     callers = [threading.Thread(target=lambda: results.append(child.call(work.echo, -1))) for _ in range(8)]
     for caller in callers:
         caller.start()
-    assert [future.result(20) for future in futures] == list(range(300))
+    assert [future.result(60) for future in futures] == list(range(300))
     for caller in callers:
         caller.join()
     assert results == [-1] * 8
@@ -60,9 +60,9 @@ def test_interrupt_in_a_thread(child: econtext.Context) -> None:
     if not second.cancelled():
         assert second.interrupt(grace=10)
         with pytest.raises(econtext.CallError, match='Interrupted'):
-            second.result(10)
+            second.result(60)
     holding.send('go')
-    assert first.result(10) == 'met'
+    assert first.result(60) == 'met'
     assert child.call(os.getpid) == child.pid
 
 
@@ -72,9 +72,9 @@ def test_a_thread_that_cannot_be_interrupted_ends_the_context(child: econtext.Co
     next(holding)
     with pytest.raises(econtext.CallTimeout):
         child.options(timeout=1, grace=0.3).call(time.sleep, 900)  # long enough to begin
-    eventually(lambda: child._node.error is not None, 5)
+    eventually(lambda: child._node.error is not None)
     with pytest.raises(econtext.ContextLost, match='sleep did not end'):
-        child.options(timeout=10).call(os.getpid)
+        child.options(timeout=60).call(os.getpid)
 
 
 def test_it_is_a_number_of_calls(broker: econtext.Broker) -> None:
@@ -93,6 +93,6 @@ def test_cleanup_runs_whichever_thread_was_first_to_import_threading(
     held = context.submit(late.hold, channel)  # has the main thread
     context.call(late.import_threading, str(tmp_path / 'seen'))
     channel.send('go')
-    assert held.result(20) == 'go'
+    assert held.result(60) == 'go'
     context.close()
     assert (tmp_path / 'seen').read_text() == 'done'

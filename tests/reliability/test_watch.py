@@ -80,12 +80,12 @@ def test_silence_that_is_none(broker: econtext.Broker, version: str) -> None:
     pid = child.call(os.getpid)
     holding = child.submit(work.hold_for, 5 * beat)
     assert work.burn(5 * beat)
-    holding.result(20)
+    holding.result(60)
     sleeping = child.submit(time.sleep, 5 * beat)
     os.kill(pid, signal.SIGSTOP)
     time.sleep(1.5 * beat)
     os.kill(pid, signal.SIGCONT)
-    sleeping.result(20)
+    sleeping.result(60)
     assert child.call(os.getpid) == pid
 
 
@@ -137,7 +137,7 @@ def test_code_that_holds_the_lock_is_ended(broker: econtext.Broker, version: str
         child.call(re.match, '(a+)+$', 'a' * 60 + 'b')
     if version != '2.7':
         assert re.search(r'line \d+ of .*re.*py, in match', str(caught.value))
-    eventually(lambda: not leaks.alive(pid), 5)
+    eventually(lambda: not leaks.alive(pid))
 
 
 def test_the_line_it_hung_on_comes_through_a_hop(broker: econtext.Broker) -> None:
@@ -181,7 +181,7 @@ def test_a_stopped_context_has_used_no_time(broker: econtext.Broker) -> None:
     os.kill(pid, signal.SIGSTOP)
     time.sleep(0.8)
     os.kill(pid, signal.SIGCONT)
-    assert waiting.result(10) is None
+    assert waiting.result(60) is None
     assert child.call(os.getpid) == pid
 
 
@@ -195,7 +195,7 @@ def test_the_limit_may_be_off(broker: econtext.Broker) -> None:
 def test_an_idle_context_is_not_woken(broker: econtext.Broker) -> None:
     child = broker.local()
     pid = child.call(os.getpid)
-    eventually(lambda: not any(moved(pid) for _ in range(2)), 10, 'no switch for a second')
+    eventually(lambda: not any(moved(pid) for _ in range(2)), what='no switch for a second')
 
 
 def moved(pid: int) -> int:

@@ -85,7 +85,7 @@ def test_threads_of_ours_may_parse_at_a_time() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
     finally:
         sys.setswitchinterval(interval)
         gc.callbacks.remove(change_threads)

@@ -72,7 +72,7 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
     with econtext.Broker() as broker:
         context = broker.ssh('foo')
         with pytest.raises(econtext.ConnectError):
-            context.wait_ready(timeout=20)
+            context.wait_ready(timeout=60)
     arguments, encoded = json.loads(notes.read_text())
     received = base64.b64decode(encoded)
     stream = zlib.decompressobj()

@@ -74,7 +74,7 @@ def test_a_ring_is_refused_at_once(broker: econtext.Broker, python: Interpreter,
     broker.allow(callers.call_on)
     for name in 'one', 'two', 'three':
         callers.BOX[name] = origin.local(python=python, name=name)
-    one = callers.BOX['one'].options(timeout=30)
+    one = callers.BOX['one'].options(timeout=60)
     found = one.call(callers.ask_on, ['two', 'one'])
     assert 'one: it waits, by way of two, for the function that calls it: have' in found
     found = one.call(callers.ask_on, ['two', 'three', 'one'])
@@ -83,7 +83,7 @@ def test_a_ring_is_refused_at_once(broker: econtext.Broker, python: Interpreter,
     assert 'two: it waits, by way of three, for the function' in found
     assert one.call(callers.ask_on, ['two', 'three']) == callers.BOX['three'].pid
     for name in 'one', 'two', 'three':
-        assert callers.BOX[name].options(timeout=30).call(os.getpid) == callers.BOX[name].pid
+        assert callers.BOX[name].options(timeout=60).call(os.getpid) == callers.BOX[name].pid
 
 
 def test_two_that_call_each_other_at_the_same_time(broker: econtext.Broker) -> None:
@@ -93,7 +93,7 @@ def test_two_that_call_each_other_at_the_same_time(broker: econtext.Broker) -> N
     for _ in range(50):
         callers.BOX['barrier'] = threading.Barrier(2)
         futures = [one.submit(callers.ask_on, ['two']), two.submit(callers.ask_on, ['one'])]
-        found = [future.result(30) for future in futures]
+        found = [future.result(60) for future in futures]
         refused = [text for text in found if 'for the function that calls it' in str(text)]
         assert len(refused) == 1, found
         assert {one.pid, two.pid}.intersection(found), found
@@ -106,16 +106,16 @@ def test_futures(broker: econtext.Broker, waits: bool) -> None:
     one, two = callers.BOX['one'], callers.BOX['two'] = broker.local(name='one'), broker.local(name='two')
     callers.BOX.update(waits=waits, asked=threading.Event())
     future = one.submit(callers.ask_text, 'guarded.callers.submit_on', 'two', 'one')
-    found = [future.result(30)]
+    found = [future.result(60)]
     if not waits:
         assert found == ['gone on']
-        found = [callers.BOX['future'].result(30)]
+        found = [callers.BOX['future'].result(60)]
         assert found == [one.pid]
     else:
         # Refused is whoever began to wait second.
         assert one.pid in found or 'for the function that calls it' in found[0]
-    assert one.options(timeout=30).call(os.getpid) == one.pid
-    assert two.options(timeout=30).call(os.getpid) == two.pid
+    assert one.options(timeout=60).call(os.getpid) == one.pid
+    assert two.options(timeout=60).call(os.getpid) == two.pid
 
 
 def test_what_is_no_ring_is_not_refused(broker: econtext.Broker) -> None:
@@ -126,11 +126,11 @@ def test_what_is_no_ring_is_not_refused(broker: econtext.Broker) -> None:
     one.call(callers.ask_on_beside, ['two', 'one'])
     assert eventually(lambda: one.call(callers.later)) == [one.pid]
     # There is another thread for it, directly and by way of others.
-    assert many.options(timeout=30).call(callers.ask_on, ['many']) == many.pid
-    assert many.options(timeout=30).call(callers.ask_on, ['two', 'many']) == many.pid
+    assert many.options(timeout=60).call(callers.ask_on, ['many']) == many.pid
+    assert many.options(timeout=60).call(callers.ask_on, ['two', 'many']) == many.pid
     # There is none left once both wait so.
     callers.BOX['barrier'] = threading.Barrier(2)
-    found = [each.result(30) for each in [many.submit(callers.ask_on, ['many']) for _ in range(2)]]
+    found = [each.result(60) for each in [many.submit(callers.ask_on, ['many']) for _ in range(2)]]
     assert len([text for text in found if 'for the function that calls it' in str(text)]) == 1, found
     assert many.pid in found
     # Nothing of it is left.
@@ -142,13 +142,13 @@ def test_what_was_waited_for_is_no_part_of_a_ring(broker: econtext.Broker) -> No
     one, two = callers.BOX['one'], callers.BOX['two'] = broker.local(name='one'), broker.local(name='two')
     callers.BOX.update({'asked': threading.Event(), 'go on': threading.Event()})
     first = one.submit(callers.ask_text, 'guarded.callers.call_and_stay', 'two')
-    assert callers.BOX['asked'].wait(20)
+    assert callers.BOX['asked'].wait(60)
     second = two.submit(callers.ask_on, ['one'])
     running = broker._tree.callbacks.running
     eventually(lambda: [asked for asked in running.get(two._node.id, ()) if asked.waits_for() is one._node])
     callers.BOX['go on'].set()
-    assert second.result(30) == one.pid
-    assert first.result(30) is None
+    assert second.result(60) == one.pid
+    assert first.result(60) is None
 
 
 def test_many_at_once_and_while_the_program_waits_for_them(broker: econtext.Broker) -> None:
@@ -156,7 +156,7 @@ def test_many_at_once_and_while_the_program_waits_for_them(broker: econtext.Brok
     callers.BOX['barrier'] = threading.Barrier(8)
     contexts = [broker.local() for _ in range(2)]
     futures = [context.submit(callers.ask_from_threads, 4) for context in contexts]
-    assert [sorted(future.result(30)) for future in futures] == [[0, 1, 2, 3]] * 2
+    assert [sorted(future.result(60)) for future in futures] == [[0, 1, 2, 3]] * 2
 
 
 def test_too_many_at_once_are_refused(broker: econtext.Broker, caplog: pytest.LogCaptureFixture) -> None:
@@ -166,8 +166,8 @@ def test_too_many_at_once_are_refused(broker: econtext.Broker, caplog: pytest.Lo
     context = broker.local()
     future = context.submit(callers.ask_from_threads, 20)
     eventually(lambda: caplog.text.count('refused') == 4)
-    callers.BOX['barrier'].wait(20)
-    assert sorted(map(str, future.result(30)))[-4:] == ['refused'] * 4
+    callers.BOX['barrier'].wait(60)
+    assert sorted(map(str, future.result(60)))[-4:] == ['refused'] * 4
 
 
 def test_a_deep_argument_is_an_error_of_the_call(broker: econtext.Broker) -> None:

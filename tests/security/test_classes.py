@@ -42,7 +42,7 @@ def test_who_says_what_no_honest_context_can_is_ended(
     beside = broker.local()
     context = enemy(broker, place, act)
     with pytest.raises(econtext.CorruptStream, match=r'^enemy: '):
-        context.options(timeout=15).call(os.getpid)
+        context.options(timeout=60).call(os.getpid)
     assert made == []
     assert beside.call(os.getpid) == beside.pid
 
@@ -54,7 +54,7 @@ def test_what_is_not_registered_or_not_sound_is_refused_and_no_more(
     refused = []
     while True:
         try:
-            answer = context.options(timeout=15).call(os.getpid)
+            answer = context.options(timeout=60).call(os.getpid)
             break
         except econtext.CallError as error:
             refused.append(error)
@@ -72,14 +72,14 @@ def test_as_arguments_of_calls_of_the_program_too(
 ) -> None:
     context = enemy(broker, place, 'asks_with_forged_classes')
     context.allow(shapes.take)
-    assert context.options(timeout=15).call(os.getpid) == 'all refused'  # type: ignore[comparison-overlap]
+    assert context.options(timeout=60).call(os.getpid) == 'all refused'  # type: ignore[comparison-overlap]
     assert made == []
 
 
 def test_what_the_constructor_judges(broker: econtext.Broker, place: str, made: list[object]) -> None:
     context = enemy(broker, place, 'package_beyond_measure')
     with pytest.raises(econtext.CallError, match='no name of a package') as caught:
-        context.options(timeout=15).call(os.getpid)
+        context.options(timeout=60).call(os.getpid)
     assert isinstance(caught.value.__cause__, ValueError)
     assert made == []
 

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_what_a_context_says_that_is_being_ended_has_no_effect(
     origin = {'below us': broker, 'behind a hop': hop, 'behind two hops': behind}[place]
     enemy = origin.local(python=[sys.executable, '-S', ENEMY, act], name='enemy')
     give_up(enemy, act)
-    eventually(lambda: enemy._node.id not in broker._tree.unreaped, 20, 'its program is gone')
+    eventually(lambda: enemy._node.id not in broker._tree.unreaped, what='its program is gone')
     assert [context.call(os.getpid) for context in honest] == pids
     assert not any(context._node.error for context in [*honest, starting])
     assert starting._node.id in broker._tree.unreaped
@@ -55,7 +56,7 @@ def test_what_a_context_says_that_is_being_ended_has_no_effect(
     assert not enemy._node.ready or act != 'forges_when_refused'
     starting._node.reported = True
     broker.close()
-    eventually(lambda: not any(map(leaks.alive, pids)), 10, 'no process outlives the broker')
+    eventually(lambda: not any(map(leaks.alive, pids)), what='no process outlives the broker')
 
 
 @pytest.mark.parametrize('place', ['below us', 'behind a hop'])
@@ -67,9 +68,17 @@ def test_a_context_that_is_being_ended_can_bury_its_children(broker: econtext.Br
     assert parent.call(os.getpid) == 'honest'  # type: ignore[comparison-overlap]
     child = parent.local(name='child')
     eventually(lambda: child._node.counters.life == SPEAKS, what='it has started')
+    pid, buried = parent.pid, []
+
+    class Unreaped(dict[int, Any]):
+        def pop(self, number: int, *default: Any) -> Any:
+            buried.append((number, leaks.alive(pid)))
+            return super().pop(number, *default)
+
+    broker._tree.unreaped = broker._tree.frames.unreaped = Unreaped(broker._tree.unreaped)
     broker._tree.stop(parent._node, parent._node.lost('it was closed'))
-    eventually(lambda: child._node.id not in broker._tree.unreaped, 2, 'it was buried before its parent is')
-    assert parent._node.id in broker._tree.unreaped
+    eventually(lambda: child._node.id not in broker._tree.unreaped, what='it is buried')
+    assert buried[0] == (child._node.id, True), 'before its parent is'
     with pytest.raises(econtext.ContextLost):
         child.call(os.getpid)
-    eventually(lambda: parent._node.id not in broker._tree.unreaped, 20, 'its program is gone')
+    eventually(lambda: parent._node.id not in broker._tree.unreaped, what='its program is gone')

@@ -13,7 +13,7 @@ import pytest
 
 import econtext
 from econtext.parent.handshake import MOST
-from lab import eventually
+from lab import SOON, eventually
 
 ENEMY = str(Path(__file__).parent / 'enemy.py')
 GROWTH = 64 << 20   # bytes that playing with one enemy may cost the controller: far below what it is threatened with
@@ -80,7 +80,7 @@ def test_a_hop_that_asks_for_ever(scene: Scene, place: str) -> None:
     assert enemy.call(os.getpid) == 'honest'  # type: ignore[comparison-overlap]
     child = enemy.sudo(password=password)
     with pytest.raises(econtext.EcontextError):
-        child.wait_ready(20)
+        child.wait_ready(60)
     error = eventually(lambda: enemy._node.error, what='it is ended')
     assert isinstance(error(), econtext.CorruptStream)
     assert 'asks for passwords without end' in str(error())
@@ -93,7 +93,7 @@ def test_who_does_what_no_honest_context_can_is_ended(scene: Scene, place: str, 
     before = memory()
     enemy = scene.enemy(place, act)
     with pytest.raises(econtext.CorruptStream, match=r'^enemy: '):
-        enemy.options(timeout=15).call(os.getpid)
+        enemy.options(timeout=60).call(os.getpid)
     with pytest.raises(econtext.ContextLost):
         enemy.call(os.getpid)
     eventually(lambda: enemy._node.id not in scene.broker._tree.unreaped, what='its program is gone')
@@ -105,7 +105,7 @@ def test_a_header_is_judged_before_its_body_comes(scene: Scene) -> None:
     """What was asked is known here and not to a hop, which therefore awaits such a body."""
     enemy = scene.enemy('below us', 'unasked_and_large')
     with pytest.raises(econtext.CorruptStream, match='not asked'):
-        enemy.options(timeout=15).call(os.getpid)
+        enemy.options(timeout=60).call(os.getpid)
     scene.check()
 
 
@@ -126,7 +126,7 @@ def test_a_deep_value_is_an_error_of_the_call(scene: Scene, place: str) -> None:
 def test_who_breaks_off_is_lost(scene: Scene, place: str, act: str) -> None:
     before = memory()
     with pytest.raises(econtext.ContextLost):
-        scene.enemy(place, act).options(timeout=15).call(os.getpid)
+        scene.enemy(place, act).options(timeout=60).call(os.getpid)
     scene.check()
     assert memory() - before < GROWTH
 
@@ -138,13 +138,13 @@ def test_who_breaks_off_is_lost(scene: Scene, place: str, act: str) -> None:
 def test_who_is_slow_holds_up_nobody(scene: Scene, place: str, act: str) -> None:
     before = memory()
     enemy = scene.enemy(place, act)
-    enemy.wait_ready(20)
+    enemy.wait_ready(60)
     with pytest.raises(econtext.CallTimeout):
         enemy.options(timeout=0.3).call(os.getpid)
     scene.check()
     begun = time.monotonic()
     enemy.close()
-    assert time.monotonic() - begun < 20, 'it is ended within bounds'
+    assert time.monotonic() - begun < SOON, 'it is ended within bounds'
     scene.check()
     assert memory() - before < GROWTH
 
@@ -152,10 +152,10 @@ def test_who_is_slow_holds_up_nobody(scene: Scene, place: str, act: str) -> None
 def test_what_is_sent_to_who_does_not_read_is_bounded(scene: Scene, place: str) -> None:
     """A caller waits, up to its deadline; others go on, and closing frees whoever waits."""
     enemy = scene.enemy(place, 'never_reads')
-    enemy.wait_ready(20)
+    enemy.wait_ready(60)
     before = memory()
     payload = b'x' * (4 << 20)
-    options = enemy.options(timeout=0.7)
+    options = enemy.options(timeout=5)
     futures: list[econtext.Future[int]] = []
     with pytest.raises(econtext.CallTimeout, match='MiB of calls wait'):
         futures.extend(options.submit(len, payload) for _ in range(1000))
@@ -165,15 +165,15 @@ def test_what_is_sent_to_who_does_not_read_is_bounded(scene: Scene, place: str) 
     enemy.close()
     for future in futures:
         with pytest.raises((econtext.CallTimeout, econtext.ContextLost)):
-            future.result(10)
+            future.result(60)
 
 
 @pytest.mark.parametrize('act', ['prints_for_ever', 'steers_the_terminal', 'says_nothing'])
 def test_what_does_not_become_a_context(scene: Scene, place: str, act: str) -> None:
     before = memory()
-    enemy = scene.enemy(place, act, connect_timeout=3 if act == 'says_nothing' else 20)
+    enemy = scene.enemy(place, act, connect_timeout=3 if act == 'says_nothing' else 120)
     with pytest.raises(econtext.ConnectError) as caught:
-        enemy.wait_ready(30)
+        enemy.wait_ready(60)
     assert caught.value.kind == {'prints_for_ever': 'noise', 'says_nothing': 'timeout'}.get(act, caught.value.kind)
     assert str(caught.value).replace('\n', '').isprintable()
     scene.check()
@@ -242,6 +242,6 @@ def test_who_wants_much_is_served_in_turns(scene: Scene, monkeypatch: pytest.Mon
     enemy.submit(os.getpid)
     eventually(lambda: len(enemy._node.counters.wanted) >= 899, what='it wants much')
     with pytest.raises(econtext.CallError, match=wanted):
-        scene.beside.options(timeout=20).call(__import__, wanted)
+        scene.beside.options(timeout=60).call(__import__, wanted)
     assert 0 < order.index(wanted) < 10
     enemy.close()

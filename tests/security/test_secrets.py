@@ -99,7 +99,7 @@ def test_a_password_that_is_refused_shows_in_no_error(broker: econtext.Broker, t
                    'echo "Sorry, try again." >/dev/tty; exit 1\n')
     spy.chmod(0o755)
     with pytest.raises(econtext.ConnectError) as caught:
-        broker.sudo(password=PASSWORD, sudo_path=str(spy)).wait_ready(20)
+        broker.sudo(password=PASSWORD, sudo_path=str(spy)).wait_ready(60)
     assert caught.value.kind == 'wrong-password'
     assert PASSWORD not in ''.join(traceback.format_exception(caught.value)) + repr(caught.value)
     with pytest.raises(TypeError) as wrong:

@@ -78,7 +78,7 @@ def test_what_a_program_says_as_it_is_started(broker: econtext.Broker, program: 
     with hearing(Texts()) as texts:
         context = origin.command(program(False))
         with pytest.raises(econtext.ConnectError) as caught:
-            context.wait_ready(timeout=30)
+            context.wait_ready(timeout=60)
     assert 'of the server' in caught.value.lines
     for found in (caught.value.lines, str(caught.value), *texts.all):
         assert not dangers(found, '\t\n')
@@ -95,7 +95,7 @@ def test_what_a_password_function_is_asked(broker: econtext.Broker, program: Any
 
     context = origin.command(program(True), password=answer)
     with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(timeout=30)
+        context.wait_ready(timeout=60)
     assert len(questions) == 1
     assert 'password:' in questions[0]
     assert not dangers(questions[0])

@@ -24,7 +24,7 @@ def all_ended(folder):
 def meet(folder, count):
     """Wait until so many of these run, itself included; return how many, or fewer if they do not come."""
     open(os.path.join(folder, '%d.here' % os.getpid()), 'w').close()
-    end = time.time() + 30
+    end = time.time() + 60
     here = 0
     while here < count and time.time() < end:
         time.sleep(0.01)

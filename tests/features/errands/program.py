@@ -9,6 +9,8 @@ import threading
 import time
 
 import econtext
+from econtext.controller import tree
+from econtext.parent import children
 from errands import work
 
 WAYS = {
@@ -61,7 +63,7 @@ def begin(broker, plan):
             arguments = [entry['path']] if 'path' in entry else []
             calls[entry['name']] = contexts[entry['name']].submit(way, *arguments)
     with busy.changed:
-        if not busy.changed.wait_for(lambda: busy.names == set(calls), 30):
+        if not busy.changed.wait_for(lambda: busy.names == set(calls), 60):
             raise SystemExit('not at work: %s' % (set(calls) - busy.names))
     say(json.dumps(pids))
     return contexts, calls
@@ -76,7 +78,7 @@ def state_of(context):
 
 def outcome(call):
     try:
-        return call.result(20)
+        return call.result(60)
     except Exception as error:
         return type(error).__name__
 
@@ -89,7 +91,7 @@ def interrupted_at(place, broker, contexts, calls):
     if place == 'call':
         context.call(os.getpid)
     elif place == 'options':
-        context.options(timeout=50).call(os.getpid)
+        context.options(timeout=60).call(os.getpid)
     elif place == 'result':
         calls[name].result()
     elif place == 'wait':
@@ -134,7 +136,7 @@ def result(name, contexts, calls):
     """What becomes of a context that is about to be lost."""
     if name in calls:
         return outcome(calls[name])
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     answer = state_of(contexts[name])
     while isinstance(answer, int) and time.monotonic() < end:
         time.sleep(0.02)
@@ -152,6 +154,8 @@ def main(plan, ending):
         else:
             begin(broker, plan)
         return
+    if 'ECT_PATIENCE' in os.environ:
+        children.PATIENCE = tree.CLOSING = float(os.environ['ECT_PATIENCE'])
     with econtext.Broker() as broker:
         run(broker, plan, ending)
 

@@ -174,7 +174,7 @@ def send_late(channel):
 
 
 def use_what_was_kept():
-    GO.wait(10)
+    GO.wait(60)
     channel = KEPT.pop()
     for method in lambda: channel.send('late'), channel.keep:
         try:

@@ -10,7 +10,7 @@ try:
 except ImportError:
     from thread import get_ident
 
-DOTS = 30       # of 10 ms each: well within the grace
+DOTS = 15       # of 10 ms each: well within the grace, also on a loaded machine
 
 
 def clean(path):
@@ -119,7 +119,7 @@ def in_plain_thread(path):
     tell()
 
 
-SHELL = '''trap 'for i in 1 2 3 4 5 6; do sleep 0.05; printf . >> %s; done; printf done >> %s; exit' TERM
+SHELL = '''trap 'for i in 1 2 3; do sleep 0.05; printf . >> %s; done; printf done >> %s; exit' TERM
 echo busy; while :; do sleep 0.02; done'''
 
 
@@ -196,6 +196,12 @@ def over_an_iterator(path):
     reading, _writing = os.pipe()
     tell()
     return os.fdopen(reading)
+
+
+def have_patience(seconds):
+    """Wait for those below us for so long, where they do not end by themselves."""
+    from econtext.parent import nursery
+    nursery.HURRY = seconds
 
 
 def without_threads(path):

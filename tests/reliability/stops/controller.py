@@ -35,7 +35,7 @@ def main(plan):
         busy_ones = [entry for entry in plan if entry['way'] != 'idle']
         calls = [contexts[entry['name']].submit(getattr(work, entry['way'])) for entry in busy_ones]
         for _ in calls:
-            if not busy.count.acquire(timeout=40):
+            if not busy.count.acquire(timeout=60):
                 raise SystemExit('not at work')
         sys.stdout.write(json.dumps(pids) + '\n')
         sys.stdout.flush()

@@ -171,7 +171,7 @@ def executor():
     import concurrent.futures
     import multiprocessing
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context('fork')) as pool:
-        error = pool.submit(fail).exception(20)
+        error = pool.submit(fail).exception(60)
         return type(error).__name__, str(error), str(error.__cause__)
 
 

@@ -42,7 +42,7 @@ def nested(number):
     queue = context.Queue()
     process = context.Process(target=queue_area, args=(queue, Shape(number)))
     process.start()
-    found = queue.get(timeout=20)
+    found = queue.get(timeout=60)
     process.join()
     return found
 
@@ -53,10 +53,10 @@ def queue_area(queue, shape):
 
 def pool(method):
     with multiprocessing.get_context(method).Pool(2) as workers:
-        found = workers.map_async(area, [Shape(side) for side in range(4)]).get(30)
+        found = workers.map_async(area, [Shape(side) for side in range(4)]).get(60)
         others = [workers.apply_async(function, (3,)) for function in (late, slave, fail, absent)]
         for other in others:
-            other.wait(30)
+            other.wait(60)
             try:
                 found.append(other.get(0))
             except Exception:
@@ -67,20 +67,20 @@ def pool(method):
 def default_pool():
     """Whatever the start method is where nobody named one."""
     with multiprocessing.Pool(2) as workers:
-        return workers.map_async(area, [Shape(side) for side in range(4)]).get(30)
+        return workers.map_async(area, [Shape(side) for side in range(4)]).get(60)
 
 
 def executor(method):
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as workers:
-        found = list(workers.map(area, [Shape(side) for side in range(4)], timeout=30))
-        error = workers.submit(fail, 1).exception(30)
+        found = list(workers.map(area, [Shape(side) for side in range(4)], timeout=60))
+        error = workers.submit(fail, 1).exception(60)
         return found + ['%s: %s' % (type(error).__name__, error)]
 
 
 def deeper(method):
     process = multiprocessing.get_context(method).Process(target=check_nested)
     process.start()
-    process.join(40)
+    process.join(60)
     return process.exitcode
 
 
@@ -93,7 +93,7 @@ def manager(method):
         shared = manager.dict()
         process = multiprocessing.get_context(method).Process(target=shared.update, args=({'side': 3},))
         process.start()
-        process.join(30)
+        process.join(60)
         return dict(shared)
 
 
@@ -101,7 +101,7 @@ def leave(method):
     """Leave a pool to the end of the context; return the processes of the group."""
     global LEFT
     LEFT = multiprocessing.get_context(method).Pool(1)
-    LEFT.apply_async(area, (Shape(2),)).get(30)
+    LEFT.apply_async(area, (Shape(2),)).get(60)
     return [int(name) for name in os.listdir('/proc') if name.isdigit() and group_of(int(name)) == os.getpgrp()]
 
 

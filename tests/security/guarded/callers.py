@@ -38,7 +38,7 @@ def call_on(names):
     names = list(names)
     context = BOX[names.pop(0)]
     if BOX.get('barrier'):
-        BOX['barrier'].wait(20)
+        BOX['barrier'].wait(60)
     if names:
         return context.call(ask_on, names)
     return context.call(where)
@@ -50,7 +50,7 @@ def submit_on(first, second):
     if not BOX.get('waits'):
         BOX['future'] = future
         return 'gone on'
-    BOX['asked'].wait(20)
+    BOX['asked'].wait(60)
     return future.result()
 
 
@@ -64,11 +64,11 @@ def call_and_stay(name):
     """Call a context, and have that behind us while we do something else."""
     BOX[name].call(where)
     BOX['asked'].set()
-    BOX['go on'].wait(20)
+    BOX['go on'].wait(60)
 
 
 def wait_for_all(count):
-    BOX['barrier'].wait(20)
+    BOX['barrier'].wait(60)
     return count
 
 

@@ -126,5 +126,5 @@ def test_senders_and_readers_in_many_threads() -> None:
         carry(reader, writer)
     reader.receive(CLOSE, b'')
     for thread in readers + writers:
-        thread.join(10)
+        thread.join(60)
     assert sorted(got) == sorted(body for mine in values for body in mine)

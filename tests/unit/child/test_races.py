@@ -36,7 +36,7 @@ def test_a_value_comes_while_its_channel_is_made() -> None:
     other = threading.Thread(target=lambda: made.append(holders.hold(0, 7, 1 << 20)))
     holders.orphans = Interrupted(other)
     holders.receive(DATA, 0, 7, b'value')
-    other.join(10)
+    other.join(60)
     assert list(made[0].inbox) == [b'value']
 
 

@@ -349,6 +349,7 @@ def test_out_of_a_built_package(tmp_path: Path) -> None:
     assert ask(tmp_path, "built.squeezed('econtext.core.wire').encode()") == b'small'
 
 
+@pytest.mark.alone  # while scripts/test runs the other parts there is something in the sources
 def test_a_wheel_holds_the_preamble(tmp_path: Path, repository: Path) -> None:
     before = sorted(PACKAGE.rglob('*.bin'))
     command = [sys.executable, '-m', 'hatchling', 'build', '-t', 'wheel', '-d', str(tmp_path)]

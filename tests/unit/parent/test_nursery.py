@@ -53,6 +53,6 @@ def test_a_failure_is_reported_before_calls_hear_that_the_way_is_gone(hop: Any) 
     hop.router.links[7] = link
     Nursery(hop).start(link, 0, 7, marshal.dumps(
         ('econtext.connectors.local', {'python': '/no/such/python'}, {}, [], 0), 2))
-    assert hop.link.buried.wait(10)
+    assert hop.link.buried.wait(60)
     assert hop.link.reports == [('failed', True), ('buried', False)]
     assert hop.router.links == {}

@@ -122,7 +122,7 @@ def scene() -> Iterator[Any]:
 
 def test_a_program_that_is_not_there_fails_and_is_gone(scene: Any) -> None:
     scene.birth.begin()
-    assert scene.gone.wait(10)
+    assert scene.gone.wait(60)
     assert scene.reports == ['failed', 'buried']
     assert scene.birth.state == GONE
 
@@ -131,7 +131,7 @@ def test_a_start_that_is_stopped_before_it_was_begun_starts_no_program(scene: An
     scene.birth.stop()
     assert scene.birth.state == FAILED
     scene.birth.begin()
-    assert scene.gone.wait(10)
+    assert scene.gone.wait(60)
     assert scene.birth.process is None
     assert scene.reports == ['failed', 'buried']
 
@@ -140,7 +140,7 @@ def test_who_stops_again_changes_nothing(scene: Any) -> None:
     for _ in range(3):
         scene.birth.stop()
     scene.birth.begin()
-    assert scene.gone.wait(10)
+    assert scene.gone.wait(60)
     scene.birth.stop()
     assert scene.reports == ['failed', 'buried']
 
@@ -152,7 +152,7 @@ def test_a_mark_that_comes_as_another_thread_stops_the_child_makes_no_child(scen
     assert scene.reports == ['failed']
     assert scene.birth.state == FAILED
     scene.birth.begin()
-    assert scene.gone.wait(10)
+    assert scene.gone.wait(60)
 
 
 @pytest.mark.parametrize('event', [MARK, FAIL, CLOSE, LOSE, BURY])
@@ -176,7 +176,7 @@ def test_a_program_that_says_nothing_is_closed_before_it_fails(scene: Any) -> No
 
     birth.advance = noted
     birth.hear('out', b'')
-    assert scene.gone.wait(10)
+    assert scene.gone.wait(60)
     assert states == [(STARTING, CLOSED), (CLOSED, FAILED), (FAILED, GONE)]
     assert scene.reports == ['failed', 'buried']
 

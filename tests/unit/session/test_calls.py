@@ -28,7 +28,7 @@ def test_a_call_asked_while_its_context_is_lost_is_answered(
         return body
 
     monkeypatch.setattr(child._node, 'request', lost_behind)
-    ask = child.options(timeout=10).call if way == 'call' else lambda function: child.submit(function).result(10)
+    ask = child.options(timeout=60).call if way == 'call' else lambda function: child.submit(function).result(60)
     with pytest.raises(econtext.ContextLost, match='meanwhile'):
         ask(os.getpid)
     assert not child._node.pending
@@ -46,7 +46,7 @@ def test_calls_that_are_over_here_count_until_they_are_answered(
     try:
         options = child.options(timeout=0.02, grace=600)
         for _ in range(8):
-            assert isinstance(options.submit(len, 'abc').exception(10), econtext.CallTimeout)
+            assert isinstance(options.submit(len, 'abc').exception(60), econtext.CallTimeout)
         with pytest.raises(econtext.CallTimeout, match='calls wait for it'):
             options.submit(len, 'abc')
     finally:
