@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from econtext.child import flow, labels
 from econtext.child.kinds import BEAT
@@ -48,7 +48,7 @@ from econtext.parent.command import ENGLISH
 from econtext.parent.handshake import ASK
 
 if TYPE_CHECKING:
-    from econtext.controller.node import Owner
+    from econtext.controller.node import AttachedPrograms, Owner
     from econtext.controller.session.channels import Channels
     from econtext.controller.session.router import ControllerRouter
 
@@ -75,15 +75,6 @@ class OwnedLink(Link):
         # The lock that the base makes, also as it is opened, is not wanted.
         if name != 'lock' or not hasattr(self, 'lock'):
             super().__setattr__(name, value)
-
-
-class AttachedPrograms(Protocol):
-    """The programs that are attached to a broker, and the socket that they came in by."""
-
-    @property
-    def path(self) -> str: ...
-    def supply(self, context: Node, handle: int, name: str) -> bool: ...
-    def close(self) -> None: ...
 
 
 class Lifecycle:
@@ -137,6 +128,7 @@ class Lifecycle:
         Context(context)
         context.answers = given
         context.common = common
+        context.connect_request = request._replace(answers={}, watch=None)
         context.started_by = lambda: commandline.readable(module, options, via)
         context.threads = common.get('threads', 1)
         context.to_undo = changes is ENGLISH
