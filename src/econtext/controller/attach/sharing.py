@@ -146,7 +146,7 @@ class Sharing:
         for use in list(shared.uses):
             if use.program is None and (use.idle is None or now >= use.last + use.idle):
                 shared.uses.remove(use)
-            elif use.idle is not None and self.is_busy(use.program, context):
+            elif use.idle is not None and (not context.ready or self.is_busy(use.program, context)):
                 use.last = now
             elif use.idle is not None and now >= use.last + use.idle:
                 why = f'it was idle for {use.idle:g} s'
