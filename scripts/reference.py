@@ -78,7 +78,7 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (econtext.BytesLine, 'econtext.BytesLine', ()),
     (Files, 'Files: methods of Context', ('put', 'get', 'open', 'path')),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
-    (econtext.Attachment, 'econtext.Attachment', ('context', 'close')),
+    (econtext.Attachment, 'econtext.Attachment', ('context', 'call', 'close')),
     (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'keep', 'close')),
     (econtext.Stream, 'econtext.Stream', ('close',)),
     (
@@ -176,7 +176,9 @@ As a `concurrent.futures.Executor` it also has `map`.
 
 Values that cross, as arguments and results, are listed in [Old Pythons](howto/old-pythons.md#which-values). A context
 can be an argument too. The function can call `call` of it, if it lies below there, and return it.''',
-    'econtext.Attachment': '`contexts` is the list of those there are now. `path` is where it is attached.',
+    'econtext.Attachment': '''\
+`contexts` is the list of those there are now. `path` is where it is attached. All connectors are methods, as of a
+broker.''',
     'econtext.Channel': '`context` is the one it was opened with. It is an iterator.',
     'econtext.Report': '`ok` tells whether no step failed; `failed` is the step that did, or None.',
     'econtext.Fleet': '''\

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from bench import far
@@ -31,6 +36,37 @@ class Adapter(Contender):
         return self.broker.ssh(
             'lab', ssh_args=['-F', self.ground.ssh_config], python=self.ground.python, one_trip=True
         )
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[Callable[[], object]]:
+        """Yield what attaches to another program, and calls into a context of that; it is left open, as ssh's is."""
+        import econtext
+
+        path = str(Path(self.ground.folder) / 'shared')
+        code = (
+            f'import sys; sys.path[:0] = {sys.path!r}\n'
+            'import econtext, os\n'
+            'with econtext.Broker() as broker:\n'
+            f'    broker.ssh("lab", ssh_args=["-F", {self.ground.ssh_config!r}]).call(os.getpid)\n'
+            f'    print(broker.listen({path!r}), flush=True)\n'
+            '    sys.stdin.read()\n')
+        first = subprocess.Popen(
+            [self.ground.python, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        attached = []
+
+        def use() -> None:
+            attached.append(econtext.attach(path))
+            attached[-1].context('lab').call(os.getpid)
+
+        econtext.attach  # noqa: B018 -- imported as it is named
+        try:
+            assert first.stdout is not None
+            assert first.stdout.readline()
+            yield use
+        finally:
+            for other in attached:
+                other.close()
+            first.communicate()
 
     def below(self, child: Any, how: str) -> Any:
         return getattr(child, how)(python=self.ground.python)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from bench.contender import Contender
 
@@ -22,6 +25,21 @@ class Adapter(Contender):
         return subprocess.run(
             ['ssh', '-F', self.ground.ssh_config, 'lab', command], stdout=subprocess.PIPE, check=True,
         ).stdout  # fmt: skip
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[Callable[[], object]]:
+        """Yield what runs a command over the connection of an ssh that runs meanwhile."""
+        control = str(Path(self.ground.folder) / f'control-{os.getpid()}')
+        words = ['ssh', '-F', self.ground.ssh_config, '-S', control]
+        master = subprocess.Popen([*words, '-M', '-N', 'lab'], stdin=subprocess.DEVNULL)
+        try:
+            while subprocess.run([*words, '-O', 'check', 'lab'], stderr=subprocess.DEVNULL).returncode:
+                assert master.poll() is None
+            yield lambda: subprocess.run([*words, 'lab', 'true'], stdin=subprocess.DEVNULL, check=True)
+        finally:
+            # It may overlook SIGTERM as a session ends.
+            master.kill()
+            master.wait()
 
     def resident(self) -> int:
         """Return the resident bytes of an interpreter with nothing to do."""

@@ -200,6 +200,17 @@ class Frames:
                 self.loop.call_soon(lambda: self.serve(src))
 
     def supply(self, context: Node, handle: int, name: str, here: str | bool) -> None:
+        """Answer for a module or a file; in a context of attached programs these have the first word."""
+        programs = self.tree.attach_server
+        shared = programs is not None and programs.serves(context)
+        if not (shared and self.ask_programs(context, handle, name, here, lambda: self.answer(
+                context, handle, name, here, None))):
+            self.answer(context, handle, name, here, None if shared else self.ask_programs)
+
+    def answer(
+        self, context: Node, handle: int, name: str, here: str | bool, ask: Callable[..., bool] | None
+    ) -> None:
+        """Answer from here; have `ask` ask others for a module that is not here."""
         if isinstance(here, str):
             data = self.modules.resources.answer(name, here, context.sent)
             body = b'' if data is None else b'+' + data
@@ -212,7 +223,8 @@ class Frames:
                 # Not here: this may be the spare thread, and handlers are the program's.
                 context.lines.put(lambda: say(context.lines.logger, logging.DEBUG, *what))
             context.counters.unread.add(len(units[0][1][2]) if units[0][1] else 0)
-            if units[0][1] is None and not here and self.ask_guests(context, handle, name):
+            if units[0][1] is None and not here and ask is not None and ask(
+                    context, handle, name, here, lambda: context.deliver([(name, None)], handle)):
                 return
             if fitting == units:
                 if units[0][1]:
@@ -222,8 +234,10 @@ class Frames:
             body = pack_units(fitting)
         self.router.send(RESULT, context.id, handle, body)
 
-    def ask_guests(self, context: Node, handle: int, name: str) -> bool:
-        """Have an attached program answer for a module, if one may and can."""
+    def ask_programs(
+        self, context: Node, handle: int, name: str, here: str | bool, otherwise: Callable[[], None]
+    ) -> bool:
+        """Have attached programs answer, if one may and can; `otherwise` is done where none of them has it."""
         return bool(
             self.tree.attach_server and not self.modules.policy.objection(name)
-            and self.tree.attach_server.supply(context, handle, name))
+            and self.tree.attach_server.supply(context, handle, name, here, otherwise))

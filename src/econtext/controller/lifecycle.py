@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from econtext.child import flow, labels
 from econtext.child.kinds import BEAT
@@ -49,7 +49,7 @@ from econtext.parent.command import ENGLISH
 from econtext.parent.handshake import ASK
 
 if TYPE_CHECKING:
-    from econtext.controller.node import Owner
+    from econtext.controller.node import AttachedPrograms, Owner
     from econtext.controller.session.channels import Channels
     from econtext.controller.session.router import ControllerRouter
 
@@ -72,15 +72,6 @@ class OwnedLink(Link):
         self.owned: Any = threading.RLock()
         super().__init__(*details)
         self.writing: Any = threading.RLock()
-
-
-class AttachedPrograms(Protocol):
-    """The programs that are attached to a broker, and the socket that they came in by."""
-
-    @property
-    def path(self) -> str: ...
-    def supply(self, context: Node, handle: int, name: str) -> bool: ...
-    def close(self) -> None: ...
 
 
 class Lifecycle:
@@ -134,6 +125,7 @@ class Lifecycle:
         Context(context)
         context.answers = given
         context.common = common
+        context.connect_request = request._replace(answers={}, watch=None)
         context.started_by = lambda: commandline.readable(module, options, via)
         context.threads = common.get('threads', 1)
         context.to_undo = changes is ENGLISH

@@ -52,6 +52,18 @@ if TYPE_CHECKING:
     from econtext.controller.session.channels import Channel, Channels
     from econtext.parent.children import Birth
 
+    class AttachedPrograms(Protocol):
+        """The programs that are attached to a broker, and the socket that they came in by."""
+
+        @property
+        def path(self) -> str: ...
+        def supply(
+            self, context: Node, handle: int, name: str, here: str | bool, otherwise: Callable[[], None]) -> bool: ...
+        def serves(self, context: Node) -> bool: ...
+        def changed(self, context: Node) -> None: ...
+        def close(self) -> None: ...
+
+
     class Owner(interfaces.Owner, Protocol):
         """What a node needs of the tree that it is in."""
 
@@ -63,6 +75,9 @@ if TYPE_CHECKING:
         def contexts(self) -> Mapping[int, Node]: ...
         @property
         def unreaped(self) -> Mapping[int, Node]: ...
+
+        @property
+        def attach_server(self) -> AttachedPrograms | None: ...
 
         def start_context(self, via: Node | None, request: ConnectRequest) -> Node: ...
         def set_timer(self, context: Node) -> None: ...
@@ -108,6 +123,8 @@ class Node(Delivery):
         self.talked: bool = False
         self.timer: Timer | None = None
         self.common: Common = {}
+        #: What its connector was asked for, but for secrets.
+        self.connect_request: ConnectRequest | None = None
         #: Tells the command by which it is started.
         self.started_by: Callable[[], str] = str
         self.threads = 1
@@ -289,6 +306,8 @@ class Node(Delivery):
         waits, self.waits = self.waits, []
         for wait in waits:
             self.broker.loop.finish(wait)
+        if self.broker.attach_server is not None:
+            self.broker.attach_server.changed(self)
 
     def failed(self, kind: str, detail: str) -> Callable[[], EcontextError]:
         what, remedy = explain(kind, detail)

@@ -20,13 +20,13 @@ import signal
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from econtext.child import renewal
 from econtext.child.kinds import ASKED
 from econtext.controller.errors import EcontextError
 from econtext.controller.frames import Frames
-from econtext.controller.lifecycle import CLOSING, LAST, AttachedPrograms, Lifecycle
+from econtext.controller.lifecycle import CLOSING, LAST, Lifecycle
 from econtext.controller.modules import built, manifest
 from econtext.controller.modules.repository import Modules
 from econtext.controller.protocol.places import Places
@@ -36,6 +36,9 @@ from econtext.controller.runtime.loop import ControllerLoop
 from econtext.controller.session.callbacks import Callbacks
 from econtext.controller.session.channels import Channels
 from econtext.controller.session.router import ControllerRouter
+
+if TYPE_CHECKING:
+    from econtext.controller.node import AttachedPrograms
 
 log: logging.Logger = logging.getLogger('econtext')
 

@@ -55,6 +55,9 @@ class Common(TypedDict, total=False):
     `output_window` is how many bytes of what is printed and logged there may be on their
     way, or wait for handlers of ``logging``, before who prints or logs waits: 65,536 or
     more; 1 MiB unless given.
+
+    `idle_timeout` is for contexts that attached programs share, see attach(): such a context ends
+    once its users have not used it for so many seconds, and not with its last user.
     """
 
     name: str | None
@@ -64,6 +67,7 @@ class Common(TypedDict, total=False):
     gil_limit: float
     threads: int
     output_window: int
+    idle_timeout: float
 
 
 class ConnectRequest(NamedTuple):
@@ -183,3 +187,7 @@ def check_common(common: Mapping[str, Any], method: Callable[..., Any] | None) -
     if type(threads) is not int or threads < 1:
         raise ValueError(f'threads= must be a number of calls, not {seen(threads)}')
     check_window('output_window', common.get('output_window', NARROWEST))
+    if 'idle_timeout' in common:
+        raise ValueError(
+            'idle_timeout= is for contexts that attached programs share: a context of the program itself ends by '
+            'close(); attach to a broker that listens, and start the context there')

@@ -633,6 +633,9 @@ class ControllerLoop(Loop):
         while self.helper.is_alive() and self.helper is not threading.current_thread():
             self.finish(self.relief)
             self.wake()
+            with contextlib.suppress(RuntimeError):
+                # It may wait for chores.
+                self.bell.release()
             self.helper.join(0.05)
         try:
             self.run_chores()

@@ -84,6 +84,12 @@ class Channels:
         if not (channel._end.ours or channel._end.theirs):
             self.open_channels.pop(handle, None)
 
+    def reserve(self, count: int) -> list[int]:
+        """Return handles that no channel here is going to have."""
+        found = [next(self.handles) for _ in range(count)]
+        self.last = max(self.last, *found)
+        return found
+
     def open(self, context: Peer, window: int = WINDOW) -> Channel:
         handle = self.last = next(self.handles)
         channel = self.open_channels[handle] = Channel(self, context, handle, window)

@@ -1,0 +1,35 @@
+"""What tests of attached programs run in contexts."""
+
+import os
+import time
+
+
+def numbers(count):
+    number = 0
+    while number < count:
+        yield number
+        number += 1
+
+
+def double(channel):
+    for value in channel:
+        channel.send(value * 2)
+    channel.close()
+
+
+def hold(channel, mark):
+    """Send our number; until the channel ends, stay; then leave a mark."""
+    channel.send(os.getpid())
+    for _ in channel:
+        pass
+    os.symlink('ended', mark)
+
+
+def linger(begun, ended):
+    """Stay until interrupted; leave a mark at the beginning and at the end."""
+    os.symlink('begun', begun)
+    try:
+        while 1:
+            time.sleep(0.05)
+    finally:
+        os.symlink('ended', ended)
