@@ -473,7 +473,9 @@ SAMPLES: list[Any] = [
     {datetime.date(2024, 1, 1), decimal.Decimal(2), uuid.UUID(int=3)},
 ]  # fmt: skip
 BINARY: list[Any] = [b'', b'abc', bytes(range(256)), 'ä'.encode(), [b'\xff', (b'\0',)], {b'k': b'v'}]
-PATHS = [pathlib.PurePosixPath('/a/b c/ä'), pathlib.PurePosixPath('.'), pathlib.PureWindowsPath('c:\\x\\y')]
+PATHS = [
+    pathlib.Path('/a/b c/ä'), pathlib.Path(), pathlib.PurePosixPath('/a/b c/ä'), pathlib.PurePosixPath('.'),
+    pathlib.PureWindowsPath('c:\\x\\y')]  # fmt: skip
 
 
 def shape(value: Any) -> Any:
@@ -524,13 +526,13 @@ def test_what_arrives_there_is_of_the_right_type(broker: econtext.Broker, python
     child = broker.local(python=python)
     sent = [None, True, 1, 2**100, 1.5, 1j, 'text', b'bytes', (), [], {}, set(), frozenset(), datetime.date.min,
             datetime.datetime.min, datetime.time.min, datetime.timedelta.min, decimal.Decimal(1), uuid.UUID(int=1),
-            pathlib.PurePosixPath('x')]  # fmt: skip
+            pathlib.Path('x'), pathlib.PurePosixPath('x')]  # fmt: skip
     found = child.call(values.kinds, sent)
     expected = [type(value).__name__ for value in sent]
     if python.version < (3, 0):
         expected[expected.index('str')] = 'unicode'
         expected[expected.index('bytes')] = 'str'
-        expected[expected.index('PurePosixPath')] = 'unicode'
+        expected[expected.index('PosixPath')] = expected[expected.index('PurePosixPath')] = 'unicode'
         assert found[3] == 'long'
         found[3] = 'int'
     assert found == expected
@@ -566,6 +568,7 @@ def test_derived_types_arrive_as_what_they_derive_from(
         assert child.call(values.echo, [bytearray(b'ab'), memoryview(b'cd')]) == [b'ab', b'cd']
         home = pathlib.Path('/home')
         assert child.call(values.echo, home) == pathlib.PurePosixPath('/home')
+        assert child.call(pathlib.Path.exists, home)
 
 
 def test_zones_without_a_name(broker: econtext.Broker, python: pythons.Interpreter) -> None:

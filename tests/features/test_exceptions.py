@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import builtins
 import concurrent.futures.process
 import configparser
 import copy
 import errno
 import http.client
+import json
 import pickle
 import queue
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -70,6 +74,126 @@ def test_exceptions_of_the_standard_library_arrive_with_their_attributes(
     assert key.value.args == (('a', 1),)
     assert error_of(context, raising.leave, 7).code == 7
     assert error_of(context, raising.stop, 5).args == (5,)
+
+
+@ENDS
+def test_exceptions_arrive_with_what_python_gives_them(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    context = broker.local(python=python)
+
+    def caught(name: str, kind: type[BaseException]) -> Any:
+        error = error_of(context, raising.standard, name)
+        assert isinstance(error, kind), name
+        return error
+
+    error = caught('open', FileNotFoundError)
+    assert (error.errno, error.strerror, error.filename) == (2, 'No such file or directory', '/no/such/a')
+    error = caught('rename', FileNotFoundError)
+    if python.version >= (3, 4):
+        assert (error.filename, error.filename2) == ('/no/such/a', '/no/such/b')
+    error = caught('json', ValueError)
+    if python.version >= (3, 5):
+        assert isinstance(error, json.JSONDecodeError)
+        assert (error.doc, error.pos, error.lineno, error.colno) == ('{"a": }', 6, 1, 7)
+        assert error.msg.startswith('Expecting value')
+    error = caught('import', ImportError)
+    if python.version >= (3, 6):
+        assert isinstance(error, ModuleNotFoundError)
+        assert error.name == 'no_such_module'
+    error = caught('syntax line', SyntaxError)
+    assert (error.filename, error.lineno, error.text.strip()) == ('file.py', 2, 'a b')
+    error = caught('address', socket.gaierror)
+    assert error.errno == error.args[0] == socket.EAI_NONAME
+    error = caught('encode', UnicodeEncodeError)
+    assert (error.encoding, error.object, error.start, error.end) == ('ascii', '\xe4', 0, 1)
+    caught('struct', struct.error)
+    caught('call', FileNotFoundError)
+    caught('division', ZeroDivisionError)
+    caught('attribute', AttributeError)
+    caught('index', IndexError)
+    caught('recursion', RecursionError if python.version >= (3, 5) else RuntimeError)
+    error = caught('url', urllib.error.URLError)
+    assert isinstance(error.reason, ConnectionRefusedError)
+    assert isinstance(error.reason, econtext.CallError)
+    stopped = error_of(context, raising.stop, 5)
+    assert type(stopped) is econtext.CallError, 'it would end a loop of the caller'
+    assert stopped.args == (5,)
+    if python.version >= (3, 3):
+        assert stopped.value == 5
+    if python.version >= (3, 11):
+        assert error_of(context, raising.noted).__notes__ == ['first', 'second']
+
+
+NEWER = pytest.mark.parametrize('python', ['3.11', '3.13', '3.15', 'pypy3.11'], indirect=True)
+
+
+@NEWER
+@pytest.mark.skipif(sys.version_info < (3, 11), reason='groups of exceptions are of Python 3.11')
+def test_groups_of_exceptions_arrive_as_groups(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    context = broker.local(python=python)
+    kinds = vars(builtins)
+    error = error_of(context, raising.group)
+    assert isinstance(error, kinds['BaseExceptionGroup'])
+    inner, gone = error.exceptions
+    assert (error.message, inner.message, error.args[0]) == ('outer', 'inner', 'outer')
+    assert isinstance(gone, FileNotFoundError)
+    assert gone.filename == 'file'
+    key, refused, left = inner.exceptions
+    assert [type(each).__mro__[2] for each in (key, refused)] == [econtext.EcontextError] * 2
+    assert (isinstance(key, KeyError), key.args) == (True, ('k',))
+    assert (isinstance(refused, raising.Refused), refused.code) == (True, 5)
+    assert (type(left), left.code) == (econtext.CallError, 3)
+    assert 'raise KeyError(value)' in key.remote_traceback
+    assert {each.context for each in (error, inner, gone, key, left)} == {context.name}
+    assert isinstance(error_of(context, raising.group, 'ExceptionGroup'), kinds['ExceptionGroup'])
+    assert context.call(len, 'abc') == 3
+
+
+EXCEPT_STAR = """
+try:
+    call()
+except* KeyError as error:
+    caught.append(error)
+except* FileNotFoundError as error:
+    caught.append(error)
+except* econtext.CallError as error:
+    caught.append(error)
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason='groups of exceptions are of Python 3.11')
+def test_except_star_takes_groups_apart(broker: econtext.Broker) -> None:
+    context = broker.local()
+    caught: list[Any] = []
+    exec(EXCEPT_STAR, {'call': lambda: context.call(raising.group), 'caught': caught, 'econtext': econtext})
+    keys, files, others = caught
+    assert [type(each) for each in caught] == [type(keys)] * 3
+    assert [each.args for each in keys.exceptions[0].exceptions] == [('k',)]
+    assert files.exceptions[0].errno == errno.ENOENT
+    assert len(others.exceptions[0].exceptions) == 2
+
+
+@NEWER
+def test_groups_arrive_in_contexts_too(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    context = broker.local(python=python)
+    broker.allow(raising.group)
+    if sys.version_info >= (3, 11):
+        told = context.options(timeout=30).call(raising.ask_group)
+        assert told[0][:4] == ['CallError', 'CallError', 'EcontextError', 'ExceptionGroup']
+        assert told[1:] == ('CallError', errno.ENOENT, True, ['KeyError', 'Refused'], True, ('k',))
+    below = context.local(python=python)
+    told = context.options(timeout=60).call(raising.ask_group, below)
+    assert told[0][:4] == ['CallError', 'CallError', 'EcontextError', 'ExceptionGroup']
+    # What comes from below chooses among the built-in ones only.
+    assert told[1:] == ('CallError', errno.ENOENT, True, ['KeyError', 'CallError'], True, ('k',))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason='groups of exceptions are of Python 3.11')
+@pytest.mark.parametrize('python', ['2.7', '3.6'], indirect=True)
+def test_an_old_context_has_the_members_of_a_group(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    broker.allow(raising.group)
+    told = broker.local(python=python).options(timeout=30).call(raising.ask_group)
+    assert 'ExceptionGroup' not in told[0]
+    assert told[1:4] == ('CallError', errno.ENOENT, True)
 
 
 @ENDS

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import builtins
 import concurrent.futures
 import copy
 import json
 import pickle
 import subprocess
 import sys
+import traceback
 from typing import Any
 
 import pytest
 
 import econtext
+from econtext.controller import raised
 from econtext.controller.raised import CallError, call_error, find, known, made_of
 
 
@@ -39,6 +42,17 @@ class Odd(Exception):
 econtext.register(Odd, reduce=lambda error: (), restore=lambda: None)
 HOME = Odd.__module__, 'Odd'
 
+if raised.GROUP is not None:
+    class OddGroup(raised.GROUP):  # type: ignore[misc, name-defined]
+        """A group of the program, none of whose code may run."""
+
+        def __new__(cls, *args: Any) -> Any:
+            raise AssertionError('a constructor ran')
+
+        exceptions = property(lambda self: 1 // 0)
+
+    econtext.register(OddGroup, reduce=lambda error: (), restore=lambda: None)
+
 
 def made(types: Any, arguments: Any = None, attributes: Any = None, message: str = 'text', hint: str = '') -> Any:
     return call_error('web', ('app.Odd', message, 'Traceback', types, arguments, attributes or {}), hint)
@@ -56,8 +70,8 @@ def made(types: Any, arguments: Any = None, attributes: Any = None, message: str
     (['SystemExit'], None), ([('ConfigParser', 'NoSectionError'), 'ValueError'], ValueError),
     ([('concurrent.futures._base', 'CancelledError'), 'ValueError'], None), ([('sys', 'modules')], None),
 ])  # fmt: skip
-def test_the_first_type_that_is_known_here_is_it(types: Any, kind: Any) -> None:
-    sys.modules.pop('configparser', None)
+def test_the_first_type_that_is_known_here_is_it(types: Any, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, 'configparser', raising=False)
     assert known(types) is kind
     error = made(types)
     assert isinstance(error, CallError)
@@ -165,6 +179,96 @@ def test_a_syntax_error_shows_nothing_that_steers() -> None:
     assert error.msg.startswith('app.Odd: text')
 
 
+# -- what is within it ---------------------------------------------------------
+
+GROUPS = ['ExceptionGroup', 'BaseExceptionGroup', 'Exception']
+MEMBER = 'ValueError', 'one', '', ['ValueError', 'Exception'], (1,), {}
+newer = pytest.mark.skipif(raised.GROUP is None, reason='groups of exceptions are of Python 3.11')
+
+
+def group(*members: Any, message: Any = 'all', attributes: Any = None, types: Any = GROUPS, **inner: Any) -> Any:
+    return call_error('web', (
+        'ExceptionGroup', 'all (2 sub-exceptions)', 'Trace', types, (message,), attributes or {},
+        {'exceptions': list(members), **inner}))
+
+
+@newer
+def test_a_group_is_one_of_what_its_members_are() -> None:
+    error = group(MEMBER, ('KeyError', "'k'", 't', ['KeyError'], ('k',), {}), attributes={'more': 5})
+    assert isinstance(error, vars(builtins)['ExceptionGroup'])
+    assert isinstance(error, CallError)
+    assert (error.message, error.type_name, error.more) == ('all', 'ExceptionGroup', 5)
+    assert [type(each).__bases__[1] for each in error.exceptions] == [ValueError, KeyError]
+    assert [(type(each).__base__, each.args, each.context) for each in error.exceptions] == [
+        (CallError, (1,), 'web'), (CallError, ('k',), 'web')]
+    assert str(error) == 'ExceptionGroup: all (2 sub-exceptions)\n\nIn context web:\nTrace'
+    assert error.args == ('all', list(error.exceptions))
+
+
+@newer
+def test_parts_of_a_group_are_of_its_kind() -> None:
+    error = group(MEMBER, (*MEMBER[:3], ['KeyError'], ('k',), {}), attributes={'more': 5})
+    error.__dict__['__notes__'] = ['a note']
+    values, others = error.split(ValueError)
+    assert type(values) is type(others) is type(error)
+    assert (values.exceptions, others.exceptions) == (error.exceptions[:1], error.exceptions[1:])
+    assert (values.context, values.remote_traceback, values.more) == ('web', 'Trace', 5)
+    assert values.__notes__ == ['a note']
+    assert error.subgroup(OSError) is None
+    own = error.derive([ZeroDivisionError('mine')])
+    assert [type(each) for each in own.exceptions] == [ZeroDivisionError]
+
+
+@newer
+def test_a_group_of_what_ends_a_program_is_an_exception_here() -> None:
+    error = group((*MEMBER[:3], ['SystemExit', 'BaseException'], (3,), {'code': 3}), types=GROUPS[1:2])
+    assert isinstance(error, vars(builtins)['BaseExceptionGroup'])
+    assert isinstance(error, CallError)
+    assert type(error.exceptions[0]) is CallError
+    assert error.exceptions[0].code == 3
+
+
+@newer
+@pytest.mark.parametrize('inner', [
+    {}, {'exceptions': []}, {'exceptions': MEMBER}, {'cause': [MEMBER]}], ids=['nothing', 'empty', 'one', 'other'])
+def test_a_group_without_a_member_is_a_plain_error(inner: Any) -> None:
+    error = call_error('web', ('ExceptionGroup', 'all', '', GROUPS, ('all',), {'exceptions': ()}, inner))
+    assert type(error) is CallError
+    assert error.args == ('all',)
+
+
+@newer
+def test_the_constructor_of_a_registered_group_does_not_run() -> None:
+    error = group(MEMBER, types=[(HOME[0], 'OddGroup')])
+    assert isinstance(error, OddGroup)
+    assert len(error.exceptions) == 1
+
+
+@pytest.mark.parametrize('message', [5, None, b'x', ['all']])
+def test_a_message_that_is_no_text(message: Any) -> None:
+    assert len(group(MEMBER, message=message).exceptions) == 1
+
+
+def test_an_attribute_may_be_an_exception() -> None:
+    error = call_error('web', ('URLError', 'no', '', ['OSError'], None, {'filename': None}, {
+        'reason': ('OSError', 'gone', '', ['OSError'], (2, 'gone'), {}), 'tries': [MEMBER, MEMBER], '_own': MEMBER,
+        'context': MEMBER, 'with_traceback': MEMBER, 'no name': MEMBER}))
+    assert isinstance(error.reason, FileNotFoundError)
+    assert isinstance(error.reason, CallError)
+    assert [type(each).__bases__ for each in error.tries] == [(CallError, ValueError)] * 2
+    assert error.context == 'web'
+    assert callable(error.with_traceback)
+    assert not {'_own', 'no name'} & set(error.__dict__)
+
+
+def test_notes_are_shown_and_steer_nothing() -> None:
+    error = made(['ValueError'], None, {'__notes__': ['a\x1b[2J', 5, 'b']})
+    assert error.__notes__ == ['a\\x1b[2J', 'b']
+    if sys.version_info >= (3, 11):
+        assert ''.join(traceback.format_exception(error)).endswith('a\\x1b[2J\nb\n')
+    assert made(['ValueError'], None, {'__notes__': 'text'}).__notes__ == []
+
+
 # -- its text and its copies -------------------------------------------------
 
 
@@ -172,6 +276,17 @@ def test_the_text_says_what_where_and_what_to_do() -> None:
     assert str(made(['ValueError'], hint='Do that.')) == 'app.Odd: text\nDo that.\n\nIn context web:\nTraceback'
     assert str(CallError('web', 'E', 'a\x1b', 't\x1b')) == 'E: a\\x1b\n\nIn context web:\nt\\x1b'
     assert str(CallError('web', 'E', 'm', '')) == 'E: m\n\nIn context web:'
+
+
+@newer
+@pytest.mark.parametrize('way', [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_a_copy_of_a_group_is_the_same(way: Any) -> None:
+    error = group(MEMBER, (*MEMBER[:5], {'n': 5}), attributes={'more': 5}, reason=MEMBER)
+    found = way(error)
+    assert type(found) is type(error)
+    assert (str(found), found.more, found.message) == (str(error), 5, 'all')
+    assert [str(each) for each in found.exceptions] == [str(each) for each in error.exceptions]
+    assert (found.exceptions[1].n, found.reason.args) == (5, (1,))
 
 
 @pytest.mark.parametrize('way', [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])

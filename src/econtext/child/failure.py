@@ -38,7 +38,14 @@ def describe(kind, error, trace):
 def whole(kind, error, trace):
     # type: (Any, Any, Any) -> bytes
     from econtext.child import particulars
-    return particulars.describe(kind, error, trace, entries(kind, error, trace))
+    inner = ()  # type: tuple[Any, ...]
+    if particulars.errors(kind, error):
+        try:
+            from econtext.child import nested
+            inner = nested.inner(kind, error, entries),
+        except:
+            pass
+    return particulars.describe(kind, error, trace, entries(kind, error, trace), inner)
 
 
 def bare(kind, error, trace):

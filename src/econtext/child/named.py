@@ -3,7 +3,7 @@ Values of classes that the application registered: taken apart, and made again.
 
 ``econtext.register`` enters a class in ``registry.TYPES``, by itself and by its name.
 On the wire such a value is its module, its name and its *state*: a dict of the
-constructor's arguments, a tuple of them, or the name of a member of an Enum.
+constructor's arguments, a tuple of them, the name of a member of an Enum, or the number of a Flag.
 
 Invariants:
 
@@ -11,7 +11,8 @@ Invariants:
   it: what these refuse is never there.
 * Nothing is lost: what the constructor does not take is refused, not left out.
 * An instance of a subclass is of another class.
-* ``build`` imports nothing; ``receive``, which does, is for what comes from above.
+* ``build`` imports nothing of the application; ``receive``, which does, is for what comes from above.
+* Values of a Flag, which its class keeps for ever, are at most MOST, each of so many bits.
 
 Pure.  Sent ahead where the program has registered a class.
 """
@@ -19,46 +20,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-from econtext.core.codec import Text, native
+from econtext.child.fields import REMEDY, TEXTS, Fields, check_whole, label
+from econtext.core.codec import Long, native
 from econtext.child.registry import TYPES
 
-VARIABLE = 12   # in the flags of a function's code: it takes *args or **kwargs
-REMEDY = 'give econtext.register() a reduce= and a restore= for it'
+MOST = 1 << 16      # values of a Flag that have no name of their own
+BITS = 1 << 10      # of such a value
 WAYS = {}       # type: dict[Any, Any]
-
-
-class Fields(object):
-    """The parameters of the constructor, each of them an attribute of the value."""
-
-    def __init__(self, kind):
-        # type: (Any) -> None
-        self.kind = kind
-        self.names = parameters(kind)  # type: tuple[str, ...]
-
-    def apart(self, value):
-        # type: (Any) -> dict[str, Any]
-        state = {}
-        for name in self.names:
-            try:
-                state[name] = getattr(value, name)
-            except AttributeError:
-                try:
-                    state[name] = getattr(value, '_' + name)
-                except AttributeError:
-                    raise TypeError(
-                        'a %s cannot cross between contexts: its constructor takes %s, and it '
-                        'has no such attribute: %s' % (label(self.kind), name, REMEDY))
-        check_whole(value, self.kind, state)
-        return state
-
-    def build(self, state):
-        # type: (Any) -> Any
-        if type(state) is not dict or len(state) != len(self.names):
-            raise TypeError('other fields than %s' % ', '.join(self.names))
-        for name in self.names:
-            if name not in state:
-                raise TypeError('other fields than %s' % ', '.join(self.names))
-        return self.kind(**dict([(native(name), state[name]) for name in self.names]))
 
 
 class Items(object):
@@ -88,13 +56,45 @@ class Member(object):
 
     def apart(self, value):
         # type: (Any) -> Any
+        if value.name not in self.kind.__members__:
+            raise TypeError('a %s cannot cross between contexts: it is no member of its class: %s' % (
+                label(self.kind), REMEDY))
         return value.name
 
     def build(self, state):
         # type: (Any) -> Any
-        if not isinstance(state, (str, Text)) or state not in self.kind.__members__:
+        if not isinstance(state, TEXTS) or state not in self.kind.__members__:
             raise TypeError('no member of it')
         return self.kind[native(state)]
+
+
+class Bits(object):
+    """The number of a Flag: several members together have no name."""
+
+    def __init__(self, kind):
+        # type: (Any) -> None
+        self.kind = kind
+
+    def apart(self, value):
+        # type: (Any) -> Any
+        return number(value.value)
+
+    def build(self, state):
+        # type: (Any) -> Any
+        known = self.kind._value2member_map_
+        if number(state) not in known and len(known) >= MOST:
+            raise TypeError('one of too many values')
+        found = self.kind(state)
+        if not isinstance(found, self.kind):
+            raise TypeError('a number of no member')
+        return found
+
+
+def number(value):
+    # type: (Any) -> Any
+    if type(value) not in (int, Long) or abs(value) >> BITS:
+        raise TypeError('no number of at most %d bits' % BITS)
+    return value
 
 
 class Pair(object):
@@ -128,14 +128,38 @@ def way(entry):
         kind, reduce, restore = entry[0], entry[4], entry[5]
         if reduce:
             found = Pair(kind, reduce, restore)
+        elif is_flag(kind):
+            found = Bits(kind)
         elif hasattr(kind, '__members__'):
             found = Member(kind)
         elif hasattr(kind, '_fields') and issubclass(kind, tuple):
             found = Items(kind)
         else:
-            found = Fields(kind)
+            found = by_constructor(kind)
         WAYS[entry] = found
     return found
+
+
+def is_flag(kind):
+    # type: (Any) -> bool
+    """Is `kind` a Flag of ``enum``?"""
+    if hasattr(kind, '__members__'):
+        for base in kind.__mro__:
+            if (base.__module__, base.__name__) == ('enum', 'Flag'):
+                return True
+    return False
+
+
+def by_constructor(kind):
+    # type: (Any) -> Any
+    """Return what takes apart and builds values by what the constructor takes."""
+    for mark in '__attrs_attrs__', '__pydantic_fields__', '__fields__':
+        if hasattr(kind, mark):
+            from econtext.child import models
+            found = models.way(kind)
+            if found:
+                return found
+    return Fields(kind)
 
 
 def take_apart(value, kind):
@@ -173,54 +197,3 @@ def arguments(state):
     if type(state) is not tuple:
         raise TypeError('no tuple of arguments')
     return state
-
-
-def parameters(kind):
-    # type: (Any) -> tuple[str, ...]
-    """Return the names that the constructor of `kind` takes."""
-    function = getattr(kind, '__init__', None)
-    function = getattr(function, 'im_func', function)
-    code = getattr(function, '__code__', None) or getattr(function, 'func_code', None)
-    if code is None:
-        raise TypeError('%s has no __init__ that tells what it is made of: %s' % (label(kind), REMEDY))
-    if code.co_flags & VARIABLE or getattr(code, 'co_posonlyargcount', 0) > 1:
-        raise TypeError('%s: its __init__ takes arguments without a name: %s' % (label(kind), REMEDY))
-    count = code.co_argcount + getattr(code, 'co_kwonlyargcount', 0)
-    return tuple(code.co_varnames[1:count])
-
-
-def check_whole(value, kind, state):
-    # type: (Any, Any, Any) -> None
-    """Refuse a value that has attributes of which `state` says nothing."""
-    for name in held(value, kind):
-        if name in state or name[:2] == '__' == name[-2:]:
-            continue
-        if name[:1] == '_' and name[1:] in state:
-            continue
-        if hasattr(getattr(kind, name, None), 'attrname'):
-            # A cached property, which is found again.
-            continue
-        raise TypeError(
-            'a %s cannot cross between contexts: it has the attribute %s, and its constructor '
-            'does not take it: %s' % (label(kind), name, REMEDY))
-
-
-def held(value, kind):
-    # type: (Any, Any) -> list[str]
-    """Return the names of the attributes that `value` itself has."""
-    found = list(getattr(value, '__dict__', ()))
-    for base in getattr(kind, '__mro__', ()):
-        slots = base.__dict__.get('__slots__', ())
-        if isinstance(slots, str):
-            slots = (slots,)
-        for name in slots:
-            if name[:2] == '__' != name[-2:]:
-                name = '_%s%s' % (base.__name__.lstrip('_'), name)
-            if hasattr(value, name):
-                found.append(name)
-    return found
-
-
-def label(kind):
-    # type: (Any) -> str
-    return '%s.%s' % (kind.__module__, getattr(kind, '__qualname__', kind.__name__))

@@ -8,7 +8,8 @@ Invariants:
 * Arguments and attributes are read as they are stored: no property, and no
   ``__getattr__``, is asked.
 * Only plain values are sent, and those of the standard library that are made of
-  them: no context, channel or Secret, nothing of a registered class.
+  them: no context, channel or Secret, nothing of a registered class.  Exceptions that
+  it holds are told in the same form, by ``nested``.
 * Each takes at most ONE bytes, all together ALL: of a text or bytes the middle is
   left out, any other value as a whole.
 
@@ -18,14 +19,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+import sys
+
 from econtext.core.codec import Long, Text, encode
-from econtext.child.labels import MESSAGE, NAME, TOO_DEEP, cut, exact, message, of_class, place, type_name
+from econtext.child.labels import BUILTINS, MESSAGE, NAME, TOO_DEEP, cut, exact, message, of_class, place, type_name
 from econtext.core.wire import EMPTY
 
 try:
     ARGUMENTS = BaseException.__dict__['args']  # type: Any
+    ERRORS = BaseException  # type: Any
 except NameError:
-    ARGUMENTS = None
+    ARGUMENTS, ERRORS = None, Exception
+
+GROUP = getattr(sys.modules[BUILTINS], 'BaseExceptionGroup', None)
 
 ENCODER = 'econtext.core.codec'
 TRACE = 1 << 18     # characters of a traceback
@@ -40,18 +46,19 @@ BITS = 14000    # of a number: of one with more than 4,300 digits Python makes n
 ATOMS = type(None), bool, int, Long, float, complex
 TEXTS = str, Text, type(EMPTY)
 # What else of ``rich`` is made of plain values alone, whatever it is.
-MADE = ('date datetime time timedelta decimal uuid range fraction bytes posixpath windowspath '
-        'complex set frozenset').split()
+MADE = ('date datetime time timedelta decimal uuid range fraction bytes path posixpath '
+        'windowspath complex set frozenset').split()
 STORED = 'member_descriptor', 'getset_descriptor'
+NOTES = '__notes__'     # what add_note() of Python 3.11 has added
 # The arguments go apart, and the message is the text; the object in which an attribute is
 # missed may be the whole program; what was to be imported of a module Python would import,
 # where it shows the exception, to guess at what was meant.
 APART = 'args', 'message', 'obj', 'name_from'
 
 
-def describe(kind, error, trace, lines):
-    # type: (Any, Any, Any, list[Any]) -> bytes
-    """Encode (type name, message, traceback, types, arguments, attributes).
+def describe(kind, error, trace, lines, inner):
+    # type: (Any, Any, Any, list[Any], tuple[Any, ...]) -> bytes
+    """Encode (type name, message, traceback, types, arguments, attributes), and what ``nested`` tells, if anything.
 
     `lines` is the traceback, as the module of that name has it.  This module does not import that one, for a hop
     that just starts a context is to do without: while one thread first imports `collections.abc` on 3.13 another
@@ -60,11 +67,39 @@ def describe(kind, error, trace, lines):
     name, text = type_name(kind), cut(message(error), MESSAGE)
     lines = written(lines)
     if not is_refusal(trace):
-        return encode((name, text, lines, types_of(kind)) + plainly(kind, error, text))
+        return encode((name, text, lines, types_of(kind)) + plainly(kind, error, text) + inner)
     # Ours: no TypeError or RecursionError of the function.
     if isinstance(error, RuntimeError):
         name, text = 'ValueError', 'the result ' + TOO_DEEP
     return encode((name, text, lines, [], None, {}))
+
+
+def errors(kind, error):
+    # type: (Any, Any) -> dict[str, Any]
+    """Return those attributes of `error` that are exceptions, or lists or tuples of these; for a group its members."""
+    found = {}
+    try:
+        for name, value in list(attributes(kind, error).items()) + [('exceptions', of_group(error, 'exceptions'))]:
+            items = [value]
+            if type(value) in (tuple, list):
+                items = value
+            if items and not [item for item in items if not isinstance(item, ERRORS)]:
+                found[name] = value
+    except:
+        # It fails where it is looked at.
+        pass
+    return found
+
+
+def of_group(error, name):
+    # type: (Any, str) -> Any
+    """Return the `exceptions` or the `message` of a group; None if it is none."""
+    for base in of_class(type(error), '__mro__') or ():
+        if base is GROUP:
+            return of_class(base, '__dict__')[name].__get__(error)
+        if place(base) == ('exceptiongroup', 'BaseExceptionGroup'):
+            # Before Python 3.11, of the package from PyPI.
+            return object.__getattribute__(error, '__dict__').get('_' + name)
 
 
 def is_refusal(trace):
@@ -180,7 +215,7 @@ def cut_text(value):
 
 def arguments(error, text):
     # type: (Any, Any) -> Any
-    """Return the arguments of `error`; None if it is its text alone."""
+    """Return the arguments of `error`, of a group its message; None if it is its text alone."""
     try:
         found = ARGUMENTS.__get__(error)
     except (AttributeError, TypeError):
@@ -188,6 +223,8 @@ def arguments(error, text):
         found = getattr(error, 'args', None)
     if type(found) is not tuple:
         return None
+    if of_group(error, 'exceptions'):
+        return of_group(error, 'message'),
     if len(found) == 1 and type(found[0]) in TEXTS[:2] and cut(found[0], MESSAGE) == text:
         return None
     return found
@@ -211,7 +248,7 @@ def attributes(kind, error):
     except:
         stored = getattr(error, '__dict__', {})
     for name in list(stored):
-        if usable(name):
+        if usable(name) or name == NOTES:
             found[name] = stored[name]
     return found
 

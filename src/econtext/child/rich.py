@@ -122,12 +122,15 @@ APART = {
         value.args, value.returncode, value.stdout, value.stderr)),
     'shutil.usage': ('usage', tuple),
     'platform.uname_result': ('uname', tuple),
-    'pathlib.PurePosixPath': ('posixpath', lambda value: (str(value),)),
-    'pathlib.PureWindowsPath': ('windowspath', lambda value: (str(value),)),
     'econtext.Context': ('context', lambda value: value._cross()),
     'econtext.Channel': ('channel', lambda value: value._cross()),
     'econtext.Secret': ('secret', lambda value: (value.reveal(),)),
 }  # type: dict[str, tuple[str, Callable[[Any], Any]]]
+# A path that names a file arrives as one, that of the system there.  The class below the last of these a class of
+# the user's may have for its base, since Python 3.12: then it is of the system here.
+PATHS = {'PosixPath': 'path', 'PurePosixPath': 'posixpath', 'WindowsPath': 'windowspath',
+         'PureWindowsPath': 'windowspath', 'Path': 'path', 'PurePath': 'posixpath'}
+APART.update([('pathlib.' + kind, (PATHS[kind], lambda value: (str(value),))) for kind in PATHS])
 APART.update([(name, (name, structure)) for name in STRUCTURES])
 APART.update([(name, (name, lambda value: (str(value),))) for name in NETWORK])
 SIMPLE = {
@@ -473,6 +476,7 @@ MAKERS = {
     'timedelta': maker('datetime.timedelta'),
     'decimal': maker('decimal.Decimal'),
     'uuid': maker('uuid.UUID'),
+    'path': maker('pathlib.Path'),
     'posixpath': maker('pathlib.PurePosixPath'),
     'windowspath': maker('pathlib.PureWindowsPath'),
     'secret': lambda text: sys.modules['econtext'].Secret(text),

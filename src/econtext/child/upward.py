@@ -31,6 +31,7 @@ from econtext.core.loop import Waiter
 from econtext.core.wire import ERROR, RESULT
 
 BUILTINS = sys.modules[len.__module__]
+GROUP = getattr(BUILTINS, 'BaseExceptionGroup', None)
 HEAP = 1 << 9   # in the flags of a class: a `class` statement made it
 STORED = 'member_descriptor', 'getset_descriptor'
 CALL_IT = '__call__'    # Python 3.0 and 3.1 have no callable()
@@ -55,11 +56,10 @@ def call(home, function, args, kwargs):
         return home.restore(marshal.loads(waiter.body))  # type: ignore[arg-type]
     package = sys.modules['econtext']  # type: Any
     if waiter.kind == ERROR:
-        refused, text, types, arguments, attributes = home.restore(
-            marshal.loads(waiter.body))     # type: ignore[arg-type]
-        if refused:
-            raise package.NotAllowed(own(text))
-        raise made(package.CallError, types, own(text), arguments, attributes, known)
+        told = home.restore(marshal.loads(waiter.body))     # type: ignore[arg-type]
+        if told[0]:
+            raise package.NotAllowed(own(told[1]))
+        raise made(package.CallError, told[2], own(told[1]), told[3], told[4], known, told[5:])
     raise package.ContextLost('the program was lost before it answered')
 
 
@@ -99,34 +99,65 @@ def known(name):
     return getattr(sys.modules.get(place[0]), place[1], None)
 
 
-def made(kind, types, text, arguments, attributes, find):
-    # type: (Any, Any, str, Any, dict[str, Any], Any) -> Any
-    """Return an error with that text: a `kind`, and of the first of `types` that `find` knows."""
+def made(kind, types, text, arguments, attributes, find, inner=()):
+    # type: (Any, Any, str, Any, dict[str, Any], Any, Any) -> Any
+    """Return an error with that text: a `kind`, and of the first of `types` that `find` knows.
+
+    `inner` has, if anything, what ``nested`` tells of the exceptions in it.
+    """
+    held = {}   # type: dict[str, Any]
+    if inner:
+        from econtext.child import nested
+        held = nested.made(inner[0], lambda told: made(kind, told[3], headed(told), told[4], told[5], find, told[6:]))
+    members = held.get('exceptions')
     both = None
     for name in types:
         base = find(name)
         if base in (Exception, StopIteration):
             break
-        if isinstance(base, type) and issubclass(base, Exception):
-            both = of_both(kind, base)
+        if isinstance(base, type) and (issubclass(base, Exception) or is_group(base)):
+            if not is_group(base) or isinstance(members, tuple):
+                both = of_both(kind, base)
         if both:
             break
-    form = kind = both or of_both(kind, None) or kind
-    while getattr(form, '__flags__', 0) & HEAP:
-        form = form.__base__
-    try:
-        # Not by the constructor, which may want more.
-        error = form.__new__(kind)
-    except AttributeError:
-        # Before 2.5.
-        error = kind(text)
+    form = both or of_both(kind, None) or kind
+    error = blank(form, text, arguments, members)
     error.__dict__['text'] = text
     if not isinstance(arguments, tuple):
         arguments = (text,)
-    error.args = arguments
-    for name in attributes:
-        give(error, native(name), attributes[name])
+    if not is_group(form):
+        error.args = arguments
+    for found in attributes, held:
+        for name in found:
+            give(error, native(name), found[name])
     return error
+
+
+def headed(told):
+    # type: (Any) -> str
+    return own('%s: %s' % (told[0], told[1]))
+
+
+def is_group(kind):
+    # type: (Any) -> bool
+    return GROUP is not None and issubclass(kind, GROUP)
+
+
+def blank(kind, text, arguments, members):
+    # type: (Any, str, Any, Any) -> Any
+    """Return an error of the class `kind`, made not by its constructor, which may want more."""
+    form = kind
+    while getattr(form, '__flags__', 0) & HEAP:
+        form = form.__base__
+    if is_group(kind):
+        if arguments:
+            text = arguments[0]
+        return form.__new__(kind, text, list(members))
+    try:
+        return form.__new__(kind)
+    except AttributeError:
+        # Before 2.5.
+        return kind(text)
 
 
 def of_both(kind, base):

@@ -17,6 +17,9 @@ Invariants:
   no setter.  What the constructor would refuse may be there.
 * What would be taken for something else is a plain CallError: the end of an
   iteration, the caller's own time, a future that was cancelled, a lost context.
+* A group of exceptions is a group here, of what its members are here.  It is made by
+  the constructor of Python's own group, of CallErrors alone; one without a member is a
+  plain CallError.  ``core.nested`` tells of the members: so many, and so deep.
 
 Any thread may enter.
 """
@@ -31,8 +34,9 @@ import sys
 from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
+from econtext.child import nested
 from econtext.child.labels import of_class
-from econtext.child.particulars import MOST, usable
+from econtext.child.particulars import MOST, NOTES, usable
 from econtext.child.registry import TYPES
 from econtext.controller.errors import EcontextError
 from econtext.controller.text import harmless_lines
@@ -47,8 +51,12 @@ class CallError(EcontextError):
     the exception it stands for, where that is a built-in one, one of the standard
     library that the program has imported, or registered: ``except
     subprocess.CalledProcessError as error`` works.  `args` and what else that
-    exception has by name are attributes, so far as these are plain values: each up
-    to 1 MiB, without the middle of a longer text.
+    exception has by name are attributes, so far as these are plain values, or
+    exceptions, which are CallErrors then: each up to 1 MiB, without the middle of a
+    longer text.  Notes that ``add_note()`` added are here, too.
+
+    For an ``ExceptionGroup`` it is an ``ExceptionGroup`` of CallErrors, from Python 3.11
+    on: ``except*`` works.  Before 3.11 `exceptions` is the tuple of these.
     """
 
     def __init__(
@@ -63,6 +71,9 @@ class CallError(EcontextError):
 
     def __str__(self) -> str:
         text = harmless_lines(f'{self.type_name}: {self.message}')
+        if GROUP is not None and isinstance(self, GROUP):
+            count = len(self.exceptions)
+            text += f' ({count} sub-exception{"s" if count > 1 else ""})'
         if self.hint:
             text += '\n' + self.hint
         trace = harmless_lines(self.remote_traceback)
@@ -78,11 +89,12 @@ class CallError(EcontextError):
 NEVER: tuple[Any, ...] = (
     StopIteration, StopAsyncIteration, TimeoutError, concurrent.futures.TimeoutError,
     concurrent.futures.CancelledError, concurrent.futures.BrokenExecutor,
-    # Of 3.11: one would want the exceptions that it is made of.
-    *(vars(builtins)[name] for name in ('BaseExceptionGroup',) if name in vars(builtins)),
 )
-# Modules that Python 2 calls otherwise, and names that a version has and another not.
+# Of 3.11.
+GROUP: Any = vars(builtins).get('BaseExceptionGroup')
+# Modules that Python 2 calls otherwise, and names that a version has and another not; what older Pythons have of PyPI.
 MODULES = {
+    'exceptiongroup': 'builtins',
     'ConfigParser': 'configparser', 'Cookie': 'http.cookies', 'HTMLParser': 'html.parser', 'Queue': 'queue',
     'cookielib': 'http.cookiejar', 'httplib': 'http.client', 'urllib2': 'urllib.error', 'xmlrpclib': 'xmlrpc.client',
     'anydbm': 'dbm', 'cPickle': 'pickle', '_pickle': 'pickle', 'sre_constants': 're',
@@ -120,6 +132,10 @@ def is_exception(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
+def is_group(kind: Any) -> bool:
+    return GROUP is not None and kind is not None and issubclass(kind, GROUP)
+
+
 def find(name: Any) -> Any:
     """Return what is called so among the types that a context may name."""
     if isinstance(name, str):
@@ -141,13 +157,17 @@ def find(name: Any) -> Any:
 @functools.cache
 def made_of(kind: Any) -> Any:
     """Return the class of a CallError that is also a `kind`; None if there can be none."""
-    if issubclass(kind, NEVER) or not issubclass(kind, Exception):
+    if issubclass(kind, NEVER) or not (issubclass(kind, Exception) or is_group(kind)):
         return None
     # A class may do otherwise than all exceptions do when it is looked at or compared.
     plainly = {name: getattr(BaseException, name) for name in (
         '__setattr__', '__delattr__', '__getattribute__', '__eq__', '__ne__', '__hash__')}
     if hasattr(kind, '__getattr__'):
         plainly['__getattr__'] = missing
+    if is_group(kind):
+        # What split(), subgroup() and `except*` make parts of it by, and its members as they are.
+        plainly['derive'] = derive
+        plainly['exceptions'] = property(vars(GROUP)['exceptions'].__get__)
     plainly.update((name, property(functools.partial(own, name=name))) for name in OURS if hasattr(kind, name))
     try:
         return type('CallError', (CallError, kind), {'__module__': 'econtext', '_kind': kind, **plainly})
@@ -166,14 +186,25 @@ def own(error: object, name: str) -> Any:
 
 def call_error(context: str, described: Any, hint: str = '') -> CallError:
     """Return the exception for what ``core.failure.describe`` sent; raise what says that this is no description."""
-    type_name, message, trace, names, arguments, *rest = described
-    attributes = rest[0] if rest else {}
+    type_name, message, trace, names, arguments = described[:5]
+    attributes: Any = described[5] if len(described) > 5 else {}
+    inner: Any = described[6] if len(described) > 6 else {}
     kind = known(names[:50])
     if (arguments is not None and type(arguments) is not tuple) or type(attributes) is not dict:
         raise ValueError('an exception of another form')
     named = {name: value for name, value in list(attributes.items())[:MOST]
              if type(name) is str and name.isidentifier() and usable(name)}
+    if NOTES in attributes:
+        named[NOTES] = notes(attributes[NOTES])
+    # Those within this one.
+    held = nested.made(inner, functools.partial(call_error, context))
+    named.update((name, held[name]) for name in list(held)[:MOST] if name.isidentifier() and usable(name))
     return again(kind, (context, str(type_name), str(message), str(trace), hint), arguments, named)
+
+
+def notes(value: Any) -> Any:
+    """Return what add_note() has added there, which Python shows as it is; nothing for what is no list of texts."""
+    return [harmless_lines(note) for note in value if isinstance(note, str)] if isinstance(value, list) else []
 
 
 def again(
@@ -183,14 +214,20 @@ def again(
     """Make the exception that ``taken_apart`` told of, or one for what a context has told."""
     if kind is OSError:
         kind = of_number(arguments, attributes)
+    arguments = arguments if type(arguments) is tuple else (ours[2],)
+    if is_group(kind):
+        arguments, members = of_group(arguments, attributes)
+        if members is None:
+            kind = None
+        else:
+            ours = (*ours[:2], arguments[0], *ours[3:])
     made = (made_of(kind) if kind is not None else None) or CallError
     base: Any = made
     while not of_c(base):
         # The one whose form it has.
         base = base.__base__
-    error: CallError = base.__new__(made)
+    error: CallError = base.__new__(made, *arguments) if is_group(kind) else base.__new__(made)
     error.__dict__.update(zip(FIELDS, ours, strict=True))
-    arguments = arguments if type(arguments) is tuple else (ours[2],)
     ARGS.__set__(error, arguments)
     if isinstance(error, OSError) and len(arguments) > 1:
         # As of Python 2, where select.error tells no more than its arguments.
@@ -209,6 +246,21 @@ def again(
     if extra:
         error.__dict__.update(extra)
     return error
+
+
+def of_group(arguments: tuple[Any, ...], attributes: dict[str, Any]) -> tuple[tuple[Any, ...], Any]:
+    """Return the arguments of a group, which are its message and members, and the members, or None for them."""
+    members = attributes.pop('exceptions', None)
+    if not (type(members) is tuple and members and all(isinstance(each, BaseException) for each in members)):
+        return arguments, None
+    message = arguments[0] if arguments and isinstance(arguments[0], str) else ''
+    return (message, list(members)), members
+
+
+def derive(error: CallError, members: Any) -> Any:
+    """Return a group of `members`, some of those of `error`, that is otherwise as this one."""
+    kind, ours, arguments, attributes, extra = taken_apart(error)
+    return again(kind, ours, arguments, {**attributes, 'exceptions': tuple(members)}, extra)
 
 
 def of_number(arguments: Any, attributes: dict[str, Any]) -> Any:

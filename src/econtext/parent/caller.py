@@ -62,10 +62,11 @@ def raised(package, name, described):
     # type: (Any, str, Any) -> Any
     """Return the error for what ``core.failure.describe`` sent in context `name`."""
     try:
-        kind, text, trace, types, arguments, attributes = described
+        kind, text, trace, types, arguments, attributes = described[:6]
         text = upward.own('%s: %s\n\nIn context %s:\n%s' % (kind, text, name, trace))
         # What comes from below has no say in what is looked up here.
-        return upward.made(package.CallError, types[:50], text, arguments, attributes, upward.built_in)
+        return upward.made(
+            package.CallError, types[:50], text, arguments, attributes, upward.built_in, described[6:])
     except Exception:
         raise BadFrame('no description of an exception')
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 import struct
 import sys
 
-from econtext.child import named, rich
+from econtext.child import fields, named, rich
 from econtext.core.codec import NONE, Long
 from econtext.child.registry import TYPES
 from econtext.child.labels import DEEPEST, message
@@ -190,7 +190,7 @@ if sys.version_info < (2, 5):
 # Made of numbers: of bytes, some of these types would make what crashes its user.
 MEASURED = 'complex', 'datetime', 'time', 'date', 'timedelta'
 # Made of one text.
-WRITTEN = ['decimal', 'uuid', 'posixpath', 'windowspath', 'secret'] + rich.NETWORK
+WRITTEN = ['decimal', 'uuid', 'path', 'posixpath', 'windowspath', 'secret'] + rich.NETWORK
 TEXTS = str, type(EMPTY.decode('ascii'))
 INTEGERS = int, Long
 PLAIN_ITEMS = INTEGERS + TEXTS + (BYTES, float, type(None))
@@ -256,7 +256,7 @@ def registered(module, name, state, _home=None):
     except Exception:
         error = sys.exc_info()[1]   # type: Any
         raise Refused('holds a value that %s refuses: %s' % (
-            named.label(entry[0]), message(error)), type(error).__name__, error)
+            fields.label(entry[0]), message(error)), type(error).__name__, error)
 
 
 def spread(keys):

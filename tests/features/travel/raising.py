@@ -100,6 +100,82 @@ def key(value):
     raise KeyError(value)
 
 
+def standard(name):
+    """Raise what a module of the standard library raises."""
+    import json
+    import struct
+    cases = {
+        'rename': lambda: os.rename('/no/such/a', '/no/such/b'),
+        'open': lambda: open('/no/such/a'),
+        'json': lambda: json.loads('{"a": }'),
+        'import': lambda: __import__('no_such_module'),
+        'syntax': lambda: compile('a = (', 'file.py', 'exec'),
+        'syntax line': lambda: compile('x = 1\na b\n', 'file.py', 'exec'),
+        'address': lambda: socket.getaddrinfo('no.such.host.invalid', 80, 0, 0, 0, socket.AI_NUMERICHOST),
+        'struct': lambda: struct.pack('b', 5000),
+        'encode': lambda: u'\xe4'.encode('ascii'),
+        'url': url,
+        'call': lambda: subprocess.check_call(['/no/such/program']),
+        'stop': lambda: next(iter(())),
+        'division': lambda: 1 // 0,
+        'attribute': lambda: None.attribute,
+        'index': lambda: [][1],
+        'recursion': recurse,
+    }
+    return cases[name]()
+
+
+def recurse():
+    return recurse()
+
+
+def url():
+    try:
+        from urllib.error import URLError
+    except ImportError:
+        from urllib2 import URLError
+    raise URLError(OSError(errno.ECONNREFUSED, 'refused'))
+
+
+def noted():
+    error = ValueError('x')
+    error.add_note('first')
+    error.add_note('second')
+    raise error
+
+
+def members():
+    found = []
+    for function, args in (key, ('k',)), (refused, (5, 'why')), (leave, (3,)):
+        try:
+            function(*args)
+        except BaseException:
+            found.append(sys.exc_info()[1])
+    return found
+
+
+def group(kind='BaseExceptionGroup'):
+    """Raise a group within a group; built in from Python 3.11 on."""
+    group = getattr(sys.modules[len.__module__], kind)
+    some = [error for error in members() if isinstance(error, Exception) or kind[0] == 'B']
+    raise group('outer', [group('inner', some), OSError(errno.ENOENT, 'gone', 'file')])
+
+
+def ask_group(context=None):
+    """What a context has of a group that the program raises, or a context below."""
+    try:
+        if context is None:
+            econtext.program.call(group, 'ExceptionGroup')
+        context.call(group, 'ExceptionGroup')
+    except econtext.CallError:
+        error = sys.exc_info()[1]
+        inner, gone = error.exceptions
+        bases = [each.__class__.__bases__[-1].__name__ for each in inner.exceptions]
+        return ([kind.__name__ for kind in type(error).__mro__], error.exceptions[0].__class__.__name__, gone.errno,
+                isinstance(gone, EnvironmentError), bases,
+                isinstance(error, econtext.CallError), inner.exceptions[0].args)
+
+
 def leave(status):
     sys.exit(status)
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import econtext
+from econtext.child import named
 from econtext.child.registry import TYPES
 from econtext.controller.protocol.values import encode as encode_down
 from econtext.core.codec import encode
@@ -34,6 +35,20 @@ class Colour(enum.Enum):
 @econtext.register
 class Word(str, enum.Enum):
     YES = 'yes'
+
+
+@econtext.register
+class Permission(enum.Flag):
+    READ = 1
+    WRITE = 2
+    RUN = 4
+    ALL = 7
+
+
+@econtext.register
+class Mode(enum.IntFlag):
+    A = 1
+    B = 8
 
 
 @econtext.register
@@ -102,7 +117,8 @@ class Failed(Exception):
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text() | st.binary(max_size=9) | st.dates()
 HASHABLE = st.recursive(
-    LEAVES | st.sampled_from(Colour) | st.sampled_from(Word) | st.fractions(),
+    LEAVES | st.sampled_from(Colour) | st.sampled_from(Word) | st.integers(0, 7).map(Permission) | st.fractions()
+    | st.integers(0, 15).map(Mode),
     lambda inner: st.builds(Package, st.text(max_size=4), inner) | st.builds(Point, inner, inner), max_leaves=5)
 VALUES = st.recursive(
     HASHABLE | st.floats(allow_nan=False).map(Celsius),
@@ -122,6 +138,33 @@ def test_round_trip(value: Any) -> None:
         found = way(value)
         assert found == value
         assert type(found) is type(value)
+
+
+@WAYS
+def test_a_flag_is_the_very_one(way: Any) -> None:
+    for value in (*Permission, Permission(0), Permission.READ | Permission.RUN, ~Permission.READ, Permission.ALL):
+        assert way(value) is value
+    for number in Mode.A | Mode.B, Mode(0), ~Mode.A, Mode.A | 16:
+        assert way([number, {number: 1}]) == [number, {number: 1}]
+        assert type(way(number)) is Mode
+
+
+def test_values_of_a_flag_are_kept_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Many(enum.IntFlag):
+        A = 1
+
+    Many.__qualname__ = 'Many'
+    econtext.register(Many)
+    monkeypatch.setattr(named, 'MOST', 20)
+    refused = 0
+    for value in range(2, 100):
+        try:
+            decode(said(HERE, 'Many', value), OWNER)
+        except Refused:
+            refused += 1
+    assert len(Many._value2member_map_) <= 21
+    assert refused > 70
+    assert decode(said(HERE, 'Many', 1), OWNER) is Many.A
 
 
 @WAYS
@@ -267,10 +310,6 @@ class Nothing:
     pass
 
 
-class Permission(enum.Flag):
-    READ = 1
-
-
 class Names(list):  # type: ignore[type-arg]
     def __init__(self, owner: str) -> None:
         self.owner = owner
@@ -293,7 +332,7 @@ class Initial:
 
 @pytest.mark.parametrize(('kind', 'pair', 'why'), [
     (local(), {}, 'inside a function'), (Takes, {}, 'without a name'), (Positional, {}, 'without a name'),
-    (Nothing, {}, 'no __init__'), (Permission, {}, 'Flag'), (Names, {}, r'builtins\.list'),
+    (Nothing, {}, 'no __init__'), (Names, {}, r'builtins\.list'),
     (Queue, {}, r'collections\.deque'), (Pair, {}, 'tuple'), (Initial, {}, 'seed'), (dict, {}, 'crosses without'),
     (set, {}, 'crosses without'), (functools, {}, 'no class'), (Takes(), {}, 'no class'),
     (Takes, {'restore': Takes}, 'needs a reduce'),
@@ -349,7 +388,9 @@ def test_nothing_is_imported_or_looked_up(parts: Any, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(('name', 'state'), [
     ('Package', {'name': 'x'}), ('Package', {'name': 'x', 'version': 1, 'more': 2}), ('Package', {'name': 'x', 1: 2}),
     ('Package', ('x', 1)), ('Package', None), ('Point', {'x': 1, 'y': 2}), ('Point', (1, 2, 3)), ('Colour', 'mro'),
-    ('Colour', '_generate_next_value_'), ('Colour', 5), ('Colour', {}), ('Celsius', (1, 2)), ('Celsius', ('x',)),
+    ('Colour', '_generate_next_value_'), ('Colour', 5), ('Colour', {}),
+    ('Permission', 8), ('Permission', 'READ'), ('Permission', None), ('Permission', 1.0), ('Permission', True),
+    ('Mode', 1 << 2000), ('Mode', '1'), ('Celsius', (1, 2)), ('Celsius', ('x',)),
     ('Package', {'name': 'refused', 'version': 1}), ('Plain', {'self': 1, 'first': 2}),
 ], ids=repr)
 def test_what_does_not_fit_is_an_error_of_the_call(name: str, state: Any) -> None:
@@ -383,7 +424,8 @@ def test_depth_counts_as_ever() -> None:
 
 NASTY = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3).map(tuple) | st.dictionaries(
     st.sampled_from(['name', 'version', 'left', 'right', 'first', 'second', 'self', 'value', '__class__']), inner))
-NAMES = ['Package', 'Slotted', 'Point', 'Plain', 'Outer', 'Outer.Inner', 'Colour', 'Word', 'Celsius', 'Failed', 'Takes']
+NAMES = ['Package', 'Slotted', 'Point', 'Plain', 'Outer', 'Outer.Inner', 'Colour', 'Word', 'Permission', 'Mode',
+         'Celsius', 'Failed', 'Takes']
 
 
 @given(st.sampled_from(NAMES) | st.text(max_size=5), NASTY)

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -319,3 +319,23 @@ def test_a_module_that_is_not_here_is_looked_for_once(monkeypatch: pytest.Monkey
     assert looked == []     # before it is wanted
     assert [make('x'), make('x')] == ['x', 'x']
     assert looked == ['no_such_module']
+
+
+@WAYS
+def test_a_path_that_names_a_file_arrives_as_one(way: Any) -> None:
+    class Own(type(Path())):  # type: ignore[misc]
+        """Of the user's."""
+
+    for value, kind in (
+            (Path('/a b/ä'), Path), (Path(), Path), (Path('\udcff'), Path), (PurePosixPath('/a'), PurePosixPath),
+            (PureWindowsPath('c:/a'), PureWindowsPath), (Own('/a'), Path)):
+        found = way([value, {value: 1}])
+        assert found == [value, {value: 1}]
+        assert type(found[0]) is type(kind())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason='before Python 3.12 these classes cannot be bases')
+@WAYS
+def test_a_class_may_be_derived_from_the_general_paths(way: Any) -> None:
+    assert type(way(type('Own', (Path,), {})('/a'))) is type(Path())
+    assert type(way(type('Own', (PurePath,), {})('/a'))) is PurePosixPath

@@ -9,7 +9,7 @@ import ipaddress
 import struct
 import sys
 import uuid
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
@@ -154,6 +154,7 @@ def rich(*parts: Any) -> bytes:
     (('complex', 1.0, -2.0), 1 - 2j), (('set', 1, 2), {1, 2}), (('frozenset', 1), frozenset([1])), (('set',), set()),
     (('date', 2000, 2, 29), datetime.date(2000, 2, 29)), (('timedelta', 1, 2, 3), datetime.timedelta(1, 2, 3)),
     (('decimal', '1.50'), decimal.Decimal('1.50')), (('uuid', 'f' * 32), uuid.UUID(int=(1 << 128) - 1)),
+    (('path', '/a'), Path('/a')),
     (('posixpath', '/a'), PurePosixPath('/a')), (('windowspath', 'c:/a'), PureWindowsPath('c:/a')),
     (('range', 1, 9, 2), range(1, 9, 2)), (('ipaddress.IPv4Address', '1.2.3.4'), ipaddress.ip_address('1.2.3.4')),
     (('datetime', 2000, 1, 2, 3, 4, 5, 6, None, 0), datetime.datetime(2000, 1, 2, 3, 4, 5, 6)),
@@ -175,6 +176,7 @@ def test_each_rich_value_is_made(parts: Any, value: Any) -> None:
     ('complex', '1'), ('complex', b'1'), ('complex', 1.0, '2'), ('date', '2000'), ('date', b'\x07\xd0\x01\x02'),
     ('datetime', b'\x07\xd0\x01\x02\x03\x04\x05\0\0\0'), ('time', b'\x01\x02\x03\0\0\0'), ('timedelta', 'x'),
     ('decimal', 1), ('decimal', (0, (1,), 0)), ('decimal',), ('decimal', '1', None), ('uuid', None), ('uuid', '1', '2'),
+    ('path', 5), ('path', '/a', 'b'), ('path', b'/a'), ('path',),
     ('posixpath', 5), ('posixpath',), ('windowspath', b'x'), ('secret', 5), ('secret', 'a', 'b'), ('nothing', 1),
     (None,),
     (5, 1), ((), 1), ('context', 1), ('channel', 1), ('type', 'a', 'b', 'c'),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import econtext
+from econtext.child import nested
 from econtext.controller.errors import ContextLost, CorruptStream, InternalError
 from econtext.controller.raised import CallError
 from econtext.controller.runtime.deadlines import Expired
@@ -49,6 +50,24 @@ def test_an_error_is_raised_as_what_it_was(peer: FakePeer) -> None:
         assert (error.context, error.type_name, error.message) == ('peer1', 'app.Odd', 'five')
         assert (error.args, error.n, error.remote_traceback) == (('a', 5), 1, 'trace')
     assert peer.error is None
+
+
+def within(levels: int) -> Any:
+    return DESCRIPTION if not levels else (*DESCRIPTION, {'exceptions': [within(levels - 1)]})
+
+
+@pytest.mark.parametrize('inner', [
+    [], None, {5: DESCRIPTION}, {'a': 5}, {'a': [5]}, {'a': ()}, {'a': [DESCRIPTION[:4]]}, {'a': {'b': DESCRIPTION}},
+    {'a': [DESCRIPTION] * (nested.MOST * 2 + 1)}, {'a': [(*DESCRIPTION, [])]}, {'a': within(nested.LEVELS)},
+], ids=lambda inner: str(inner)[:20])  # fmt: skip
+def test_exceptions_within_one_are_descriptions_too_within_bounds(inner: Any) -> None:
+    with pytest.raises(BadFrame, match='no description'):
+        description((*DESCRIPTION, inner))
+
+
+def test_as_many_as_there_may_be_are_taken() -> None:
+    for value in within(nested.LEVELS), (*DESCRIPTION, {'a': [DESCRIPTION] * nested.MOST, 'b': DESCRIPTION}):
+        assert description(value) is value
 
 
 @pytest.mark.parametrize(('kind', 'body', 'why'), [

@@ -106,6 +106,7 @@ FOR_THREADS = full("""
 
 # Before the first value of a registered class.
 FOR_CLASSES = full("""
+    child.fields
     child.named
 """)
 
@@ -135,6 +136,8 @@ ON_DEMAND = full("""
     child.ancient
     child.channels
     child.fixed
+    child.models
+    child.nested
     child.upward
     parent.caller
     parent.forking

@@ -16,12 +16,12 @@ Any thread may enter.
 
 from __future__ import annotations
 
-import enum
 import sys
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from econtext.child import named, rich
+from econtext.child.fields import REMEDY, label
 from econtext.child.labels import seen
 from econtext.child.registry import TYPES, enter
 from econtext.controller.modules import manifest
@@ -50,9 +50,10 @@ def register(
     """
     Let values of the class `kind` cross between contexts; return the class.
 
-    A decorator, at the top of a module that both ends import: dataclasses, named
-    tuples, Enums, and classes whose ``__init__`` takes by name what they keep as
-    attributes.  The other end calls the constructor with these.  For any other
+    A decorator, at the top of a module that both ends import: dataclasses, classes
+    of attrs, models and dataclasses of pydantic, named tuples, Enums and Flags, and
+    classes whose ``__init__`` takes by name what they keep as attributes.  The other
+    end calls the constructor with these, so validators run.  For any other
     class, `reduce` gives of a value the tuple of arguments from which `restore`,
     or else the class, makes it again.  A value of a subclass does not cross unless
     that is registered too.
@@ -82,7 +83,7 @@ def judge(kind: Any, reduce: Any, restore: Any) -> None:
     """Raise TypeError for a class that cannot be registered so."""
     if not isinstance(kind, type):
         raise TypeError(f'{seen(kind)} is no class: register the class itself')
-    name = named.label(kind)
+    name = label(kind)
     if '<locals>' in name:
         raise TypeError(f'{name} is defined inside a function: move it to the top of a module')
     if kind in rich.SIMPLE or kind in rich.HOLDERS or rich.listed(kind):
@@ -92,22 +93,18 @@ def judge(kind: Any, reduce: Any, restore: Any) -> None:
     if reduce is not None:
         return
     if hasattr(kind, '__members__'):
-        if issubclass(kind, enum.Flag):
-            raise TypeError(
-                f'{name}: of a Flag there are values without a name: '
-                'register it with reduce=lambda value: (value.value,)')
         return
     for base in kind.__mro__:
         if base not in BASICS and not issubclass(base, BaseException) and of_c(base):
-            raise TypeError(f'{name} holds what {named.label(base)} does: {named.REMEDY}')
+            raise TypeError(f'{name} holds what {label(base)} does: {REMEDY}')
     if issubclass(kind, tuple):
         if not hasattr(kind, '_fields'):
-            raise TypeError(f'{name} holds what a tuple does: {named.REMEDY}')
+            raise TypeError(f'{name} holds what a tuple does: {REMEDY}')
         return
     for field in getattr(kind, '__dataclass_fields__', {}).values():
         if field._field_type.name == '_FIELD_INITVAR':
-            raise TypeError(f'{name}: of {field.name}, an InitVar, nothing is kept: {named.REMEDY}')
-    named.parameters(kind)
+            raise TypeError(f'{name}: of {field.name}, an InitVar, nothing is kept: {REMEDY}')
+    named.by_constructor(kind)
 
 
 def travelling(module: str) -> str:

@@ -32,7 +32,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from econtext.child import labels, particulars
+from econtext.child import labels, nested, particulars
 from econtext.child.kinds import ASKED
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.protocol import values
@@ -273,7 +273,8 @@ def describe(error: BaseException) -> bytes:
             return refusal(text)
         types = particulars.types_of(type(error))
         told_of = particulars.plainly(type(error), error, text)
-        return told(False, f'{labels.type_name(type(error)).rpartition(".")[2]}: {text}', types, *told_of)
+        inner = (nested.inner(type(error), error, None),) if particulars.errors(type(error), error) else ()
+        return told(False, f'{labels.type_name(type(error)).rpartition(".")[2]}: {text}', types, *told_of, *inner)
     except BaseException:
         # Memory is out, or somebody calls this thread away: that much can be told.
         return UNTOLD
@@ -284,12 +285,14 @@ def refusal(text: str) -> bytes:
     return told(True, text, [], None, {})
 
 
-def told(refused: bool, text: str, types: list[Any], arguments: Any, attributes: dict[str, Any]) -> bytes:
-    """Return the body of an ERROR for the way down, as every Python reads it."""
+def told(
+    refused: bool, text: str, types: list[Any], arguments: Any, attributes: dict[str, Any], *inner: dict[str, Any]
+) -> bytes:
+    """Return the body of an ERROR for the way down, as every Python reads it; `inner` is what ``nested`` tells."""
     # A text with lone surrogates is none to Python 2.
     text = text.encode('utf-8', 'backslashreplace').decode('utf-8')
     try:
-        return values.encode((refused, text, types, arguments, attributes), 'an error')
+        return values.encode((refused, text, types, arguments, attributes, *inner), 'an error')
     except Exception:
         return values.encode((refused, text, types, None, {}), 'an error')
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from econtext.child import nested
 from econtext.controller.errors import CorruptStream, EcontextError, internal_error
 from econtext.controller.raised import CallError, call_error
 from econtext.controller.runtime.deadlines import Expired
@@ -73,11 +74,26 @@ def outcome(context: Peer, kind: int | None, body: Any, deadline: float | None =
 
 def description(value: Any) -> Any:
     """Return what is a description of an exception; raise BadFrame for what is none."""
-    if not (type(value) is tuple and len(value) in (5, 6) and all(isinstance(text, str) for text in value[:3])
-            and isinstance(value[3], (list, tuple)) and all(is_type_name(name) for name in value[3][:50])
-            and (value[4] is None or type(value[4]) is tuple) and type((*value, {})[5]) is dict):
+    if not is_description(value, nested.LEVELS, [nested.MOST * 2]):
         raise BadFrame('no description of an exception')
     return value
+
+
+def is_description(value: Any, levels: int, left: list[int]) -> bool:
+    """Is `value` one, of so many levels of exceptions within it, of which so many are `left`?"""
+    if not (type(value) is tuple and len(value) in (5, 6, 7) and all(isinstance(text, str) for text in value[:3])
+            and isinstance(value[3], (list, tuple)) and all(is_type_name(name) for name in value[3][:50])
+            and (value[4] is None or type(value[4]) is tuple) and type((*value, {})[5]) is dict):
+        return False
+    inner = value[6] if len(value) > 6 else {}
+    if type(inner) is not dict or not all(isinstance(name, str) for name in inner):
+        return False
+    for told in inner.values():
+        several = told if type(told) is list else [told]
+        left[0] -= len(several)
+        if levels <= 0 or left[0] < 0 or not all(is_description(each, levels - 1, left) for each in several):
+            return False
+    return True
 
 
 def is_type_name(name: Any) -> bool:
