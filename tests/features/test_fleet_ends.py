@@ -191,7 +191,7 @@ def test_a_defect_of_an_executor_fails_the_work(
     def fail(*args: object) -> None:
         raise ZeroDivisionError('a defect')
 
-    monkeypatch.setattr(executor.FleetExecutor, name, fail)
+    monkeypatch.setattr(executor.Jobs, name, fail)
     future = local.executor().submit(os.getpid)
     assert isinstance(within(lambda: future.exception(WAIT)), econtext.InternalError)
 
@@ -294,7 +294,7 @@ def test_two_that_close_at_a_time_both_return(gate: threading.Event) -> None:
     fleet = broker.fleet(NAMES, connector='local')
     fleet.call(os.getpid).raise_for_failures()
     # Somebody is at work there when both come.
-    fleet.pool.post(lambda: gate.wait(WAIT))
+    fleet._pool.post(lambda: gate.wait(WAIT))
     closers = [threading.Thread(target=each, daemon=True) for each in (fleet.close, broker.close, fleet.shutdown)]
     for each in closers:
         each.start()
@@ -347,7 +347,7 @@ def test_a_context_that_comes_after_the_close_is_ended(broker: econtext.Broker, 
 
     fleet = broker.fleet(['a'], connector=start)
     futures = fleet.submit(os.getpid)
-    eventually(lambda: fleet.pool.connecting, WAIT)
+    eventually(lambda: fleet._pool.connecting, WAIT)
     within(fleet.close)
     assert isinstance(futures['a'].exception(WAIT), econtext.EcontextError)
     gate.set()
