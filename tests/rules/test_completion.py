@@ -44,12 +44,12 @@ PARTS = {'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'filesyst
 STARTS = {*registry.ours(), 'connect', 'allow'}
 FUTURE = {name for name in dir(StandardFuture) if name[:1] != '_'}
 PATH = {
-    'absolute', 'anchor', 'as_posix', 'chmod', 'context', 'drive', 'exists', 'expanduser', 'glob', 'group', 'hardlink_to',
-    'is_absolute', 'is_block_device', 'is_char_device', 'is_dir', 'is_fifo', 'is_file', 'is_relative_to', 'is_socket',
-    'is_symlink', 'iterdir', 'joinpath', 'lstat', 'match', 'mkdir', 'name', 'open', 'owner', 'parent', 'parents', 'parts',
-    'read_bytes', 'read_text', 'readlink', 'relative_to', 'rename', 'replace', 'resolve', 'rglob', 'rmdir', 'rmtree',
-    'root', 'samefile', 'stat', 'stem', 'suffix', 'suffixes', 'symlink_to', 'touch', 'unlink', 'walk', 'with_name',
-    'with_stem', 'with_suffix', 'write_bytes', 'write_text',
+    'absolute', 'anchor', 'as_posix', 'chmod', 'context', 'drive', 'exists', 'expanduser', 'glob', 'group',
+    'hardlink_to', 'is_absolute', 'is_block_device', 'is_char_device', 'is_dir', 'is_fifo', 'is_file',
+    'is_relative_to', 'is_socket', 'is_symlink', 'iterdir', 'joinpath', 'lstat', 'match', 'mkdir', 'name', 'open',
+    'owner', 'parent', 'parents', 'parts', 'read_bytes', 'read_text', 'readlink', 'relative_to', 'rename',
+    'replace', 'resolve', 'rglob', 'rmdir', 'rmtree', 'root', 'samefile', 'stat', 'stem', 'suffix', 'suffixes',
+    'symlink_to', 'touch', 'unlink', 'walk', 'with_name', 'with_stem', 'with_suffix', 'write_bytes', 'write_text',
 }  # fmt: skip
 PUBLIC: dict[str, set[str]] = {
     'econtext': set(econtext.__all__),
