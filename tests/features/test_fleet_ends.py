@@ -191,7 +191,7 @@ def test_a_defect_of_an_executor_fails_the_work(
     def fail(*args: object) -> None:
         raise ZeroDivisionError('a defect')
 
-    monkeypatch.setattr(executor.FleetExecutor, name, fail)
+    monkeypatch.setattr(executor.Jobs, name, fail)
     future = local.executor().submit(os.getpid)
     assert isinstance(within(lambda: future.exception(WAIT)), econtext.InternalError)
 
@@ -294,7 +294,7 @@ def test_two_that_close_at_a_time_both_return(gate: threading.Event) -> None:
     fleet = broker.fleet(NAMES, connector='local')
     fleet.call(os.getpid).raise_for_failures()
     # Somebody is at work there when both come.
-    fleet.pool.post(lambda: gate.wait(WAIT))
+    fleet._pool.post(lambda: gate.wait(WAIT))
     closers = [threading.Thread(target=each, daemon=True) for each in (fleet.close, broker.close, fleet.shutdown)]
     for each in closers:
         each.start()
@@ -347,7 +347,7 @@ def test_a_context_that_comes_after_the_close_is_ended(broker: econtext.Broker, 
 
     fleet = broker.fleet(['a'], connector=start)
     futures = fleet.submit(os.getpid)
-    eventually(lambda: fleet.pool.connecting, WAIT)
+    eventually(lambda: fleet._pool.connecting, WAIT)
     within(fleet.close)
     assert isinstance(futures['a'].exception(WAIT), econtext.EcontextError)
     gate.set()
@@ -407,7 +407,7 @@ def test_work_between_two_attempts_ends_when_it_is_interrupted(broker: econtext.
     fleet = lost_then_hanging(broker, hanging(tmp_path / 'hanging'))
     executor = fleet.executor(retries=1)
     future = executor.submit(os._exit, 3)
-    eventually(lambda: future.running() and executor.line, WAIT)
+    eventually(lambda: future.running() and executor._jobs.line, WAIT)
     assert future.interrupt(0.2)
     assert isinstance(future.exception(WAIT), econtext.ContextLost)
     within(executor.shutdown)
@@ -419,7 +419,7 @@ def test_an_executor_left_by_an_exception_waits_for_no_other_attempt(broker: eco
     def leave() -> None:
         with fleet.executor(retries=1) as executor:
             futures.append(executor.submit(os._exit, 3))
-            eventually(lambda: futures[0].running() and executor.line, WAIT)
+            eventually(lambda: futures[0].running() and executor._jobs.line, WAIT)
             raise KeyError
 
     futures: list[Any] = []
@@ -458,7 +458,7 @@ def test_a_fleet_keeps_no_executor_that_has_no_work(local: econtext.Fleet) -> No
         return seen() is None
 
     eventually(is_gone, WAIT)
-    eventually(lambda: not local.pool.work, WAIT)
+    eventually(lambda: not local._pool.work, WAIT)
 
 
 # -- Threads that are not to be had ---------------------------------------------------
@@ -481,20 +481,20 @@ def test_work_under_way_needs_no_new_thread(
     local: econtext.Fleet, tmp_path: Path, no_threads: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coordinator, 'IDLE', 0.0)
-    eventually(lambda: local.pool.coordinator.thread is None, WAIT)
+    eventually(lambda: local._pool.coordinator.thread is None, WAIT)
     futures = local.submit(fleets.wait_for, str(tmp_path / 'go'))
     eventually(lambda: all(future.running() for future in futures.values()), WAIT)
     stays = threading.Event()
-    wait = local.pool.coordinator.changed.wait
+    wait = local._pool.coordinator.changed.wait
 
     def waiting(timeout: float | None = None) -> bool:
         if timeout is None:
             stays.set()
         return wait(timeout)
 
-    monkeypatch.setattr(local.pool.coordinator.changed, 'wait', waiting)
+    monkeypatch.setattr(local._pool.coordinator.changed, 'wait', waiting)
     # Once this is done its thread would end, were it not held.
-    local.pool.coordinator.post(lambda: None)
+    local._pool.coordinator.post(lambda: None)
     assert stays.wait(WAIT)
     no_threads()
     (tmp_path / 'go').touch()
@@ -505,7 +505,7 @@ def test_without_a_thread_nothing_is_begun(
     local: econtext.Fleet, no_threads: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coordinator, 'IDLE', 0.0)
-    eventually(lambda: local.pool.coordinator.thread is None, WAIT)
+    eventually(lambda: local._pool.coordinator.thread is None, WAIT)
     executor = local.executor()
     no_threads()
     for begin in (lambda: local.submit(os.getpid), lambda: executor.submit(os.getpid), lambda: local.call(os.getpid)):
@@ -523,7 +523,7 @@ def test_without_a_thread_nothing_is_begun(
 def test_ctrl_c_right_behind_the_begin_interrupts_what_was_begun(
     local: econtext.Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    launch = fleet.Fleet.launch
+    launch = fleet.Fleet._launch
     begun = []
 
     def struck(self: econtext.Fleet, *args: Any, **options: Any) -> Any:
@@ -531,7 +531,7 @@ def test_ctrl_c_right_behind_the_begin_interrupts_what_was_begun(
         os.kill(os.getpid(), signal.SIGINT)
         return begun[0]
 
-    monkeypatch.setattr(fleet.Fleet, 'launch', struck)
+    monkeypatch.setattr(fleet.Fleet, '_launch', struck)
     ways: dict[str, Callable[[], Any]] = {
         'call': lambda: local.options(grace=WAIT).call(fleets.hold, str(tmp_path)),
         'map': lambda: local.options(grace=WAIT).map(fleets.hold, [str(tmp_path)] * 3),

@@ -61,7 +61,7 @@ def test_cleanup_that_the_end_of_the_channel_began_is_not_interrupted(
     for _ in range(5):
         with context.stream(sources.cleaned_by_a_program, str(path)) as stream:
             assert next(stream) == 'one'
-        assert concurrent.futures.wait([stream.future], 20).not_done == set()
+        assert concurrent.futures.wait([stream._future], 20).not_done == set()
         assert path.read_text() == 'ended'
         path.unlink()
 
@@ -71,8 +71,8 @@ def test_who_does_not_read_stops_the_function(broker: econtext.Broker) -> None:
     context = hop.local()
     stream = context.stream(sources.large, 10_000, 1000)
     next(stream)
-    eventually(lambda: stream.channel._end.granted <= 0, what='the function used all its credit')
-    assert sum(map(len, stream.channel._end.inbox)) < WINDOW + 11_000
+    eventually(lambda: stream._channel._end.granted <= 0, what='the function used all its credit')
+    assert sum(map(len, stream._channel._end.inbox)) < WINDOW + 11_000
     assert hop.call(abs, -1) == 1
     assert len(list(stream)) == 999
 
@@ -123,7 +123,7 @@ def test_a_deadline_comes_though_nobody_reads(broker: econtext.Broker, tmp_path:
         next(stream)
     assert list(stream) == []
     stream = context.options(timeout=2, grace=100).stream(sources.then_wait, str(path))
-    eventually(lambda: stream.future.done(), what='the deadline')
+    eventually(lambda: stream._future.done(), what='the deadline')
     assert next(stream) == 'one'
     with pytest.raises(econtext.CallTimeout):
         next(stream)

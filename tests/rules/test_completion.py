@@ -26,10 +26,31 @@ channel = context.channel()
 future = context.submit(int)
 lines = context.run_lines(['true'])
 done = context.run(['true'])
+options = context.options(timeout=5)
+stream = context.stream(list)
+path = context.path('/etc')
+copied = context.put(b'', '/dev/null')
+fleet = broker.fleet(['web1'])
+host = fleet.hosts[0]
+results = fleet.call(int)
+futures = fleet.submit(int)
+host_future = futures['web1']
+fleet_stream = fleet.stream(list)
+executor = fleet.executor()
+attachment = econtext.attach('/run/socket')
 '''
 # The rings, and the modules behind the entry points of the package: files that have no underscore.
 PARTS = {'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'filesystem', 'ways'}
 STARTS = {*registry.ours(), 'connect', 'allow'}
+FUTURE = {name for name in dir(StandardFuture) if name[:1] != '_'}
+PATH = {
+    'absolute', 'anchor', 'as_posix', 'chmod', 'context', 'drive', 'exists', 'expanduser', 'glob', 'group',
+    'hardlink_to', 'is_absolute', 'is_block_device', 'is_char_device', 'is_dir', 'is_fifo', 'is_file',
+    'is_relative_to', 'is_socket', 'is_symlink', 'iterdir', 'joinpath', 'lstat', 'match', 'mkdir', 'name', 'open',
+    'owner', 'parent', 'parents', 'parts', 'read_bytes', 'read_text', 'readlink', 'relative_to', 'rename',
+    'replace', 'resolve', 'rglob', 'rmdir', 'rmtree', 'root', 'samefile', 'stat', 'stem', 'suffix', 'suffixes',
+    'symlink_to', 'touch', 'unlink', 'walk', 'with_name', 'with_stem', 'with_suffix', 'write_bytes', 'write_text',
+}  # fmt: skip
 PUBLIC: dict[str, set[str]] = {
     'econtext': set(econtext.__all__),
     'broker': {*STARTS, 'close', 'fleet', 'listen'},
@@ -38,8 +59,23 @@ PUBLIC: dict[str, set[str]] = {
         'get', 'open', 'path', 'put', 'run', 'run_lines', 'executable', 'name', 'pid', 'python_version', 'via',
     },
     'channel': {'send', 'get', 'open', 'keep', 'close', 'context'},
-    'future': {name for name in dir(StandardFuture) if name[:1] != '_'} | {'interrupt'},
+    'future': FUTURE | {'interrupt'},
     'lines': {'close', 'result'},
+    'options': {'call', 'stream', 'submit'},
+    'stream': {'close'},
+    'path': PATH,
+    'copied': {'bytes', 'checksum', 'deleted', 'files', 'left_out', 'path', 'unchanged'},
+    'fleet': {
+        *STARTS - {'allow'}, 'call', 'close', 'connect_all', 'context', 'count', 'executor', 'filter', 'get', 'hosts',
+        'index', 'map', 'options', 'put', 'run', 'shutdown', 'stream', 'submit',
+    },
+    'host': {'connector', 'groups', 'matches', 'name', 'options', 'variables'},
+    'results': {'failures', 'get', 'hosts', 'items', 'keys', 'raise_for_failures', 'skipped', 'successes', 'values'},
+    'futures': {'as_completed', 'get', 'interrupt', 'items', 'keys', 'results', 'values'},
+    'host_future': FUTURE | {'host', 'interrupt'},
+    'fleet_stream': {'close', 'failures'},
+    'executor': {'map', 'shutdown', 'submit'},
+    'attachment': {'close', 'context', 'contexts', 'path'},
     'done': {'args', 'check_returncode', 'returncode', 'stderr', 'stdout'},
 }
 
@@ -50,16 +86,31 @@ def shown(names: Any) -> set[str]:
 
 
 @pytest.fixture
-def objects(broker: econtext.Broker) -> Iterator[dict[str, Any]]:
+def objects(broker: econtext.Broker, tmp_path: Path) -> Iterator[dict[str, Any]]:
     context = broker.local()
     channel, future = context.channel(), context.submit(int)
     future.result()
-    yield {'econtext': econtext, 'broker': broker, 'context': context, 'channel': channel, 'future': future}
-    channel.close()
+    fleet = broker.fleet(['a'], connector=lambda broker, host: broker.local())
+    # In this order: a stream that nobody reads keeps its host.
+    results, futures = fleet.call(int), fleet.submit(int)
+    stream, fleet_stream = context.stream(list), fleet.stream(list)
+    with econtext.attach(broker.listen()) as attachment, fleet.executor() as executor:
+        yield {
+            'econtext': econtext, 'broker': broker, 'context': context, 'channel': channel, 'future': future,
+            'lines': context.run_lines(['true']), 'done': context.run(['true']), 'options': context.options(timeout=5),
+            'stream': stream, 'path': context.path('/etc'), 'copied': context.put(b'', tmp_path / 'file'),
+            'fleet': fleet, 'host': fleet.hosts[0], 'results': results, 'futures': futures,
+            'host_future': futures['a'], 'fleet_stream': fleet_stream, 'executor': executor, 'attachment': attachment,
+        }  # fmt: skip
+    futures.results()
+    for each in channel, stream, fleet_stream:
+        each.close()
 
 
 def test_dir_shows_what_is_public(objects: dict[str, Any]) -> None:
-    assert {name: shown(dir(value)) for name, value in objects.items()} == {name: PUBLIC[name] for name in objects}
+    assert set(objects) == set(PUBLIC)
+    for name, value in objects.items():
+        assert sorted(shown(dir(value)) ^ PUBLIC[name]) == [], name
 
 
 # In a process of its own, for jedi keeps one beside it.

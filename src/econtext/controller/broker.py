@@ -103,7 +103,7 @@ class Broker(Connectors[Context], Allows):
         made = fleet.make(
             self, sources.hosts_from(hosts), self._tree.place_of, connector, connect_limit, connect_retries,
             retry_delay, relays, options)
-        self._tree.pools.add(made.pool)
+        self._tree.pools.add(made._pool)
         return made
 
     def listen(self, path: str | os.PathLike[str] | None = None) -> str:

@@ -25,7 +25,7 @@ from econtext.controller.files.methods import Files
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import interruptible
 from econtext.controller.session.callbacks import Allows
-from econtext.controller.session.calls import GRACE, Options
+from econtext.controller.session.calls import GRACE, Caller, Options
 from econtext.controller.session.futures import Future
 from econtext.controller.session.streams import Stream
 
@@ -54,7 +54,7 @@ class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures
     def __init__(self, node: Node) -> None:
         super().__init__()
         self._node = node
-        self._plainly: Options = Options(node, None)
+        self._plainly: Caller = Caller(node, None)
         node.facade = self
 
     def __repr__(self) -> str:

@@ -27,30 +27,30 @@ def test_the_first_who_settles_it_does(outcomes: list[tuple[int, ValueError | No
 def test_one_that_was_cancelled_stays_so_and_who_waits_hears_of_it() -> None:
     future: HostFuture[int] = HostFuture('web1', Coordinator('econtext fleet'))
     ended: list[object] = []
-    future.listen(ended.append)
+    future._listen(ended.append)
     assert future.cancel()
     assert ended == [future]
     waits = concurrent.futures.wait([future], timeout=0)
     assert waits.not_done == {future}
-    future.settle(3, None)
+    future._settle(3, None)
     assert future.cancelled()
     assert concurrent.futures.wait([future], timeout=0).done == {future}
     # A second time tells nobody.
-    future.settle(3, None)
+    future._settle(3, None)
     assert ended == [future]
 
 
 def test_it_cannot_be_cancelled_once_its_call_may_begin() -> None:
     future: HostFuture[int] = HostFuture('web1', Coordinator('econtext fleet'))
-    assert future.may_begin()
-    assert not future.may_begin()
+    assert future._may_begin()
+    assert not future._may_begin()
     assert not future.cancel()
     call: concurrent.futures.Future[int] = concurrent.futures.Future()
     assert future.interrupt()
-    future.began(call)
+    future._began(call)
     # Interrupted before its call was known: that is given up by the means it has.
     assert call.cancelled()
-    future.settle(None, KeyError())
+    future._settle(None, KeyError())
     with pytest.raises(KeyError):
         future.result(0)
     assert not future.interrupt()

@@ -37,7 +37,7 @@ COROUTINE = 0x80
 Launch = Callable[[], 'CallFuture[Any]']
 
 
-class Launcher(calls.Options):
+class Launcher(calls.Caller):
     """Sends calls whose answers an event loop takes."""
 
     def __init__(self, visited: Visited, timeout: float | None, grace: float) -> None:

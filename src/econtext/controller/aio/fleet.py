@@ -168,7 +168,7 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
             print(await futures['web1'])
         """
         begun = self.blocking.submit(function, *args, **kwargs)
-        return {host: HostResult(future, self.blocking.work_options.grace) for host, future in begun.items()}
+        return {host: HostResult(future, self.blocking._work_options.grace) for host, future in begun.items()}
 
     async def map(
         self, function: Callable[[A], T], arguments: Mapping[str, A] | Iterable[A]
@@ -182,7 +182,7 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
 
             await fleet.map(set_hostname, {'web1': 'alpha', 'web2': 'beta'})
         """
-        return await results_of(self.blocking.begin_map(function, arguments))
+        return await results_of(self.blocking._begin_map(function, arguments))
 
     def stream(
         self, function: Callable[P, Iterable[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -254,7 +254,7 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
 
             reachable = fleet & (await fleet.connect_all()).successes
         """
-        found = await results_of(self.blocking.launch(blocking.got, occupies=False))
+        found = await results_of(self.blocking._launch(blocking.got, occupies=False))
         return Results(
             list(self), {host: Context(context) for host, context in found.successes.items()}, dict(found.failures))
 
@@ -273,7 +273,7 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
         """
         if host not in self:
             raise KeyError(f'no host of the fleet is called {seen(host)}')
-        found = await results_of(self.blocking.filter(host).launch(blocking.got, occupies=False))
+        found = await results_of(self.blocking.filter(host)._launch(blocking.got, occupies=False))
         return Context(found[host])
 
     # End.
@@ -311,7 +311,7 @@ async def results_of(futures: Futures[T]) -> Results[T]:
     """Return the results of work on hosts; if the task is cancelled, interrupt it."""
     loop = asyncio.get_running_loop()
     try:
-        if futures.display is not None:
+        if futures._display is not None:
             # It shows while a thread waits.
             return await errands.begin(futures.results)
         left = len(futures)
@@ -324,7 +324,7 @@ async def results_of(futures: Futures[T]) -> Results[T]:
                 ended.set_result(None)
 
         for future in futures.values():
-            future.listen(lambda _: loop.call_soon_threadsafe(count))
+            future._listen(lambda _: loop.call_soon_threadsafe(count))
         if left:
             await ended
         return futures.results()
@@ -344,7 +344,7 @@ class HostResult(asyncio.Future[T], Generic[T]):
         self.host: str = future.host
         self._future = future
         self._grace = grace
-        future.listen(lambda _: loop.call_soon_threadsafe(self._arrive))
+        future._listen(lambda _: loop.call_soon_threadsafe(self._arrive))
 
     def _arrive(self) -> None:
         if self.done():
@@ -375,12 +375,12 @@ class Noting(blocking.Fleet):
     """A fleet that notes what was begun, so that another thread can interrupt it."""
 
     def __init__(self, fleet: blocking.Fleet) -> None:
-        super().__init__(fleet.pool, fleet._members.values(), fleet.check_function, fleet.work_options)
+        super().__init__(fleet._pool, fleet._members.values(), fleet._check_function, fleet._work_options)
         self.begun: list[Futures[Any]] = []
         self.cancelled: bool = False
 
-    def launch(self, operation: Operation, occupies: bool = True, limit: int | None = None) -> Futures[Any]:
-        futures = super().launch(operation, occupies, limit)
+    def _launch(self, operation: Operation, occupies: bool = True, limit: int | None = None) -> Futures[Any]:
+        futures = super()._launch(operation, occupies, limit)
         self.begun.append(futures)
         if self.cancelled:
             futures.interrupt()

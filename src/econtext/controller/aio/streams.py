@@ -38,24 +38,24 @@ class Stream(AsyncIterator[T], Generic[T]):
         self._wrap = wrap
 
     def __repr__(self) -> str:
-        state = 'over' if self._inner.over else 'open'
-        return f'<econtext.aio.Stream from {self._inner.channel.context.name} {state}>'
+        state = 'over' if self._inner._over else 'open'
+        return f'<econtext.aio.Stream from {self._inner._channel.context.name} {state}>'
 
     async def __anext__(self) -> T:
         inner, bridge = self._inner, self._bridge
         try:
-            if inner.over:
+            if inner._over:
                 raise StopAsyncIteration
             try:
-                value: T = self._wrap(await channels.get(bridge, inner.channel, inner.left()))
+                value: T = self._wrap(await channels.get(bridge, inner._channel, inner._left()))
                 return value
             except EOFError:
-                inner.over = True
+                inner._over = True
             except TimeoutError:
-                inner.over = True
-                inner.channel.close()
-                raise inner.late() from None
-            ended: Future[Any] = Future(bridge, inner.grace, bool, inner.future)
+                inner._over = True
+                inner._channel.close()
+                raise inner._late() from None
+            ended: Future[Any] = Future(bridge, inner._grace, bool, inner._future)
             await ended
             raise StopAsyncIteration
         finally:

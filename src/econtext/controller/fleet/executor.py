@@ -29,6 +29,7 @@ from econtext.controller.runtime.signals import interruptible
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
+    from econtext.controller.fleet.coordinator import Coordinator
     from econtext.controller.fleet.members import Member, Pool
 
 P = ParamSpec('P')
@@ -49,23 +50,11 @@ class Job:
         self.failure: BaseException | None = None
 
 
-class FleetExecutor(concurrent.futures.Executor):
-    """
-    A ``concurrent.futures.Executor`` of all hosts of a fleet: work goes to whoever is free.
+class Jobs:
+    """The work of an executor, and the hosts that take the work."""
 
-    Made by ``fleet.executor()``.  The `host` of a future is the one that has it.  As a context manager it
-    waits for its work at the end of the block, and interrupts it if an exception leaves that.
-    """
-
-    __reduce_ex__: Callable[..., Any] = stays
-
-    def __init__(self, pool: Pool, members: Iterable[Member], retries: int, timeout: float | None, grace: float,
-                 check_function: Callable[[Any], object]) -> None:
+    def __init__(self, pool: Pool, members: Iterable[Member]) -> None:
         self.pool = pool
-        self.retries = retries
-        self.timeout = timeout
-        self.grace = grace
-        self.check_function = check_function
         self.members: list[Member] = list(members)
         self.wanted: set[Member] = set()    # those that are being connected for this
         self.there: set[Member] = set()     # connected, as far as is known
@@ -76,35 +65,23 @@ class FleetExecutor(concurrent.futures.Executor):
         self.jobs: dict[HostFuture[Any], Job] = {}
         self.shut: bool = False
 
-    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> HostFuture[T]:
-        """
-        Have ``function(*args, **kwargs)`` run on whichever host is free first; return its future at once.
-
-        `function`, `args` and `kwargs` are as for Context.call().  Raises TypeError for what cannot be
-        called, RuntimeError after shutdown(), or if no thread is to be had.
-
-        Example::
-
-            with fleet.executor(retries=2) as executor:
-                futures = [executor.submit(convert, path) for path in paths]
-        """
-        self.check_function(function)
-        future: HostFuture[T] = HostFuture('', self.pool.callbacks)
-
-        def begin(context: Context) -> concurrent.futures.Future[Any]:
-            return context.options(timeout=self.timeout, grace=self.grace).submit(function, *args, **kwargs)
-
-        job = Job(begin, future, self.retries)
-        failed = functools.partial(future.settle, None)
-        future._on_interrupt = lambda: self.pool.post(functools.partial(self.interrupted, job), failed)
+    def add(self, job: Job) -> None:
+        """Take a job; raise RuntimeError if no more are taken. Any thread."""
+        failed = functools.partial(job.future._settle, None)
+        job.future._on_interrupt = lambda: self.pool.post(functools.partial(self.interrupted, job), failed)
         with self.lock:
             if self.shut:
                 raise RuntimeError('the executor of the fleet was shut down, and takes no more work: make another one')
             self.pool.open(self)
-            self.jobs[future] = job
-        future.listen(self.ended)
+            self.jobs[job.future] = job
+        job.future._listen(self.ended)
         self.pool.post(functools.partial(self.enqueue, job), failed)
-        return future
+
+    def close(self) -> list[HostFuture[Any]]:
+        """Take no more jobs; return the futures of those that have not ended, the last one first. Any thread."""
+        with self.lock:
+            self.shut = True
+            return list(reversed(self.jobs))
 
     def ended(self, future: HostFuture[Any]) -> None:
         """A job has ended. Any thread."""
@@ -116,7 +93,7 @@ class FleetExecutor(concurrent.futures.Executor):
 
     def see_end(self, future: HostFuture[Any]) -> None:
         # Those who wait hear of it.
-        future.notify_cancelled()
+        future._notify_cancelled()
         with self.lock:
             if not self.jobs:
                 self.pool.hears_free.pop(self.serve, None)
@@ -125,7 +102,7 @@ class FleetExecutor(concurrent.futures.Executor):
     def enqueue(self, job: Job) -> None:
         if self.pool.closed:
             # It came behind the end of all others.
-            job.future.settle(None, ContextLost('the fleet was closed'))
+            job.future._settle(None, ContextLost('the fleet was closed'))
             return
         self.pool.hears_free[self.serve] = self.broke
         self.line.append(job)
@@ -182,7 +159,7 @@ class FleetExecutor(concurrent.futures.Executor):
     def broke(self, error: BaseException) -> None:
         """We have a defect: fail all."""
         for future in list(self.jobs):
-            future.settle(None, error)
+            future._settle(None, error)
 
     # Jobs.
 
@@ -190,7 +167,7 @@ class FleetExecutor(concurrent.futures.Executor):
         """No host can be connected: nothing that waits can be done."""
         why = next(iter(self.absent.values()), None) or ContextLost('the fleet has no hosts')
         while self.line:
-            self.line.popleft().future.settle(None, why)
+            self.line.popleft().future._settle(None, why)
 
     def run(self, member: Member, job: Job) -> None:
         """Have a job sent to `member`, where it has a place."""
@@ -203,35 +180,35 @@ class FleetExecutor(concurrent.futures.Executor):
     def send(self, job: Job, member: Member, context: Context) -> None:
         """Send a job. The crew."""
         future = job.future
-        if not (future.may_begin() or future.running()) or future.given_up:
+        if not (future._may_begin() or future.running()) or future._given_up:
             self.post_over(job, member, None, job.failure or concurrent.futures.CancelledError())
             return
         future.host = member.host.name
         call = job.begin(context)
-        future.began(call)
+        future._began(call)
         call.add_done_callback(lambda done: self.post_over(job, member, *outcome_of(done)))
 
     def post_over(self, job: Job, member: Member, value: Any, error: BaseException | None) -> None:
         self.pool.post(
-            functools.partial(self.over, job, member, value, error), functools.partial(job.future.settle, None))
+            functools.partial(self.over, job, member, value, error), functools.partial(job.future._settle, None))
 
     def over(self, job: Job, member: Member, value: Any, error: BaseException | None) -> None:
         """An attempt at a job has ended."""
         job.member = None
         job.failure = error
         again = isinstance(error, ContextLost) and job.retries > 0 and not self.pool.closed
-        if again and not job.future.given_up and not job.future.done():
+        if again and not job.future._given_up and not job.future.done():
             job.retries -= 1
             self.line.appendleft(job)
             settle: Callable[[], object] = bool
         else:
-            settle = functools.partial(job.future.settle, value, error)
+            settle = functools.partial(job.future._settle, value, error)
         attempt_all(settle, functools.partial(self.pool.free, member), self.dispatch)
 
     def interrupted(self, job: Job) -> None:
         """A job was interrupted that had begun once: if it is at no host, nothing more comes of it."""
         if job.member is None:
-            job.future.settle(None, job.failure or concurrent.futures.CancelledError())
+            job.future._settle(None, job.failure or concurrent.futures.CancelledError())
 
     def left_at(self, members: Iterable[Member]) -> list[concurrent.futures.Future[Any]]:
         """Return the futures of what has not ended at any of `members`, or below, or could be begun nowhere else."""
@@ -246,7 +223,48 @@ class FleetExecutor(concurrent.futures.Executor):
         """The fleet is closed: nothing more comes of this."""
         self.line.clear()
         for future in list(self.jobs):
-            future.settle(None, ContextLost(f'{future.host or "the fleet"}: the fleet was closed'))
+            future._settle(None, ContextLost(f'{future.host or "the fleet"}: the fleet was closed'))
+
+
+class FleetExecutor(concurrent.futures.Executor):
+    """
+    A ``concurrent.futures.Executor`` of all hosts of a fleet: work goes to whoever is free.
+
+    Made by ``fleet.executor()``.  The `host` of a future is the one that has it.  As a context manager it
+    waits for its work at the end of the block, and interrupts it if an exception leaves that.
+    """
+
+    __reduce_ex__: Callable[..., Any] = stays
+
+    def __init__(self, pool: Pool, members: Iterable[Member], retries: int, timeout: float | None, grace: float,
+                 check_function: Callable[[Any], object]) -> None:
+        self._jobs: Jobs = Jobs(pool, members)
+        self._callbacks: Coordinator = pool.callbacks
+        self._retries = retries
+        self._timeout = timeout
+        self._grace = grace
+        self._check_function = check_function
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> HostFuture[T]:
+        """
+        Have ``function(*args, **kwargs)`` run on whichever host is free first; return its future at once.
+
+        `function`, `args` and `kwargs` are as for Context.call().  Raises TypeError for what cannot be
+        called, RuntimeError after shutdown(), or if no thread is to be had.
+
+        Example::
+
+            with fleet.executor(retries=2) as executor:
+                futures = [executor.submit(convert, path) for path in paths]
+        """
+        self._check_function(function)
+        future: HostFuture[T] = HostFuture('', self._callbacks)
+
+        def begin(context: Context) -> concurrent.futures.Future[Any]:
+            return context.options(timeout=self._timeout, grace=self._grace).submit(function, *args, **kwargs)
+
+        self._jobs.add(Job(begin, future, self._retries))
+        return future
 
     @interruptible
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -260,11 +278,9 @@ class FleetExecutor(concurrent.futures.Executor):
 
             executor.shutdown(cancel_futures=True)
         """
-        with self.lock:
-            self.shut = True
-            left = list(self.jobs)
+        left = self._jobs.close()
         if cancel_futures:
-            for future in reversed(left):
+            for future in left:
                 future.cancel()
         if wait:
             concurrent.futures.wait(left)
@@ -275,9 +291,6 @@ class FleetExecutor(concurrent.futures.Executor):
                 self.shutdown()
         finally:
             # An exception leaves the block, or Ctrl-C the wait at its end.
-            with self.lock:
-                self.shut = True
-                left = list(self.jobs)
-            for future in reversed(left):
+            for future in self._jobs.close():
                 future.interrupt(GRACE)
             self.shutdown()

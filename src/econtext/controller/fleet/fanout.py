@@ -54,7 +54,7 @@ class FanOut:
             return
         self.pool.open(self)
         for task in self.tasks.values():
-            task.future.listen(task.ended)
+            task.future._listen(task.ended)
         self.pool.post(self.begin, self.broke)
 
     def begin(self) -> None:
@@ -90,7 +90,7 @@ class FanOut:
         for future in self.futures.values():
             if future.running():
                 future.interrupt()
-            future.settle(None, error)
+            future._settle(None, error)
         self.pool.over(self)
 
     def left_at(self, members: Iterable[Member]) -> list[concurrent.futures.Future[Any]]:
@@ -102,7 +102,7 @@ class FanOut:
     def abandon(self) -> None:
         """The fleet is closed: nothing more comes of this."""
         for name, future in self.futures.items():
-            future.settle(None, ContextLost(f'{name}: the fleet was closed'))
+            future._settle(None, ContextLost(f'{name}: the fleet was closed'))
 
 
 class HostTask:
@@ -129,7 +129,7 @@ class HostTask:
 
     def skipped(self) -> None:
         # Those who wait hear of it.
-        self.future.notify_cancelled()
+        self.future._notify_cancelled()
         if not self.sending:
             self.leave()
         self.work.end(self.member.host.name, SKIPPED)
@@ -159,13 +159,13 @@ class HostTask:
     def send(self, context: Context) -> None:
         """Send the call. The crew."""
         post = self.work.pool.post
-        if not self.future.may_begin():
+        if not self.future._may_begin():
             # It was given up before, and is told as skipped.
             post(self.leave, self.broke)
             return
         post(functools.partial(self.work.schedule.sent, self.member.host.name), self.broke)
         call = self.work.operation(context, self.member.host.name)
-        self.future.began(call)
+        self.future._began(call)
         call.add_done_callback(lambda done: post(functools.partial(self.finish, *outcome_of(done)), self.broke))
 
     def unsent(self, error: BaseException) -> None:
@@ -175,7 +175,7 @@ class HostTask:
     def finish(self, value: Any, error: BaseException | None) -> None:
         """The work here has ended."""
         attempt_all(
-            functools.partial(self.future.settle, value, error), self.leave, functools.partial(self.end, error))
+            functools.partial(self.future._settle, value, error), self.leave, functools.partial(self.end, error))
 
     def end(self, error: BaseException | None) -> None:
         how = SKIPPED if self.future.cancelled() else DONE if error is None else FAILED
@@ -193,6 +193,6 @@ class HostTask:
         if self.sending:
             # Its place is freed as it ends.
             self.future.interrupt()
-            attempt_all(functools.partial(self.future.settle, None, error), functools.partial(self.end, error))
+            attempt_all(functools.partial(self.future._settle, None, error), functools.partial(self.end, error))
         else:
             self.finish(None, error)

@@ -25,7 +25,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from econtext.child.labels import seen
-from econtext.controller.connect import registry
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.errors import stays
 from econtext.controller.fleet.executor import FleetExecutor
@@ -69,21 +68,14 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
     """
 
     __reduce_ex__: Callable[..., Any] = stays
-    offered: tuple[str, ...] = (
-        *('call', 'close', 'connect_all', 'context', 'executor', 'filter', 'get'),
-        *('hosts', 'map', 'options', 'put', 'run', 'shutdown', 'stream', 'submit'),
-    )
 
     def __init__(self, pool: Pool, members: Iterable[Member], check_function: Callable[[Any], object],
                  work_options: WorkOptions) -> None:
-        self.pool = pool
+        self._pool = pool
         self._members = {member.host.name: member for member in members}
         self._names = tuple(self._members)
-        self.check_function = check_function
-        self.work_options = work_options
-
-    def __dir__(self) -> list[str]:
-        return sorted([*registry.ours(), 'connect', *self.offered])
+        self._check_function = check_function
+        self._work_options = work_options
 
     def __repr__(self) -> str:
         return f'<econtext.Fleet of {len(self)} hosts>'
@@ -147,12 +139,12 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
     def _of(self, names: Iterable[str], more: Mapping[str, Member] | None = None) -> Fleet:
         members = {**(more or {}), **self._members}
-        return Fleet(self.pool, [members[name] for name in names], self.check_function, self.work_options)
+        return Fleet(self._pool, [members[name] for name in names], self._check_function, self._work_options)
 
     def __or__(self, other: Fleet) -> Fleet:
         if not isinstance(other, Fleet):
             return NotImplemented
-        if other.pool.origin is not self.pool.origin:
+        if other._pool.origin is not self._pool.origin:
             raise ValueError('two fleets of different brokers cannot be one')
         clash = [name for name in self if other._members.get(name, self._members[name]) is not self._members[name]]
         if clash:
@@ -222,7 +214,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         if progress is not None:
             check_wanted(progress)
             changes['progress'] = progress
-        return Fleet(self.pool, self._members.values(), self.check_function, replace(self.work_options, **changes))
+        return Fleet(self._pool, self._members.values(), self._check_function, replace(self._work_options, **changes))
 
     # What each starts.
 
@@ -232,27 +224,27 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
             Member(member.host, functools.partial(start_below, request), member, request.common.get('threads', 1))
             for member in self._members.values()
         ]
-        return Fleet(self.pool, members, self.check_function, self.work_options)
+        return Fleet(self._pool, members, self._check_function, self._work_options)
 
     def _prefix(self) -> str:
         return ''
 
     # Work.
 
-    def launch(self, operation: Operation, occupies: bool = True, limit: int | None = None) -> Futures[Any]:
+    def _launch(self, operation: Operation, occupies: bool = True, limit: int | None = None) -> Futures[Any]:
         """Begin `operation` on each host, at most on `limit` at a time if the options say no other."""
-        options = self.work_options
+        options = self._work_options
         schedule = Schedule(
             self._names, limit=options.limit or limit, batch=options.batch, stop_after=options.stop_after)
-        work = FanOut(self.pool, list(self._members.values()), operation, schedule, occupies)
+        work = FanOut(self._pool, list(self._members.values()), operation, schedule, occupies)
         display = display_of(options.progress, schedule.counts)
         work.start()
         return Futures(work.futures, display, options.grace)
 
     def _calling(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Operation:
         """Return what calls `function` at each; `args` is a list, or a function that returns one for a host."""
-        self.check_function(function)
-        timeout, grace = self.work_options.timeout, self.work_options.grace
+        self._check_function(function)
+        timeout, grace = self._work_options.timeout, self._work_options.grace
 
         def operation(context: Context, host: str) -> concurrent.futures.Future[Any]:
             given = args(host) if callable(args) else args
@@ -274,7 +266,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
             for host, load in results.successes.items():
                 print(host, load)
         """
-        return carry_out(lambda: self.launch(self._calling(function, args, kwargs)))
+        return carry_out(lambda: self._launch(self._calling(function, args, kwargs)))
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Futures[T]:
         """
@@ -288,7 +280,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
             for host, future in fleet.submit(os.getloadavg).as_completed():
                 print(host, future.exception() or future.result())
         """
-        return self.launch(self._calling(function, args, kwargs))
+        return self._launch(self._calling(function, args, kwargs))
 
     def stream(
         self, function: Callable[P, Iterable[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -321,9 +313,9 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
             fleet.map(set_hostname, {'web1': 'alpha', 'web2': 'beta'})
         """
-        return carry_out(lambda: self.begin_map(function, arguments))
+        return carry_out(lambda: self._begin_map(function, arguments))
 
-    def begin_map(
+    def _begin_map(
         self, function: Callable[[A], T], arguments: Mapping[str, A] | Iterable[A]
     ) -> Futures[T]:
         """Begin what map() does."""
@@ -338,7 +330,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
                 raise ValueError(f'map() was given {len(values)} arguments for {len(self)} hosts: give one each')
             given = dict(zip(self, values, strict=True))
         fleet = self & given
-        return fleet.launch(fleet._calling(function, lambda host: (given[host],), {}))
+        return fleet._launch(fleet._calling(function, lambda host: (given[host],), {}))
 
     def executor(self, *, retries: int = 0) -> FleetExecutor:
         """
@@ -356,8 +348,8 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         if type(retries) is not int or retries < 0:
             raise ValueError(f'retries= must be a number of attempts, not {seen(retries)}')
         return FleetExecutor(
-            self.pool, self._members.values(), retries, self.work_options.timeout, self.work_options.grace,
-            self.check_function)
+            self._pool, self._members.values(), retries, self._work_options.timeout, self._work_options.grace,
+            self._check_function)
 
     def connect_all(self) -> Results[Context]:
         """
@@ -370,7 +362,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
             reachable = fleet & fleet.connect_all().successes
         """
-        return carry_out(lambda: self.launch(got, occupies=False))
+        return carry_out(lambda: self._launch(got, occupies=False))
 
     def context(self, host: str) -> Context:
         """
@@ -385,7 +377,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         if host not in self._members:
             raise KeyError(f'no host of the fleet is called {seen(host)}')
         one = self._of([host])
-        context: Context = carry_out(lambda: one.launch(got, occupies=False))[host]
+        context: Context = carry_out(lambda: one._launch(got, occupies=False))[host]
         return context
 
     # End.
@@ -402,15 +394,15 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         """
         try:
             if wait:
-                wait_for_work(self.pool, self._members.values())
+                wait_for_work(self._pool, self._members.values())
         finally:
             # Also if Ctrl-C has left the wait.
             self._end()
 
     def _end(self) -> None:
         ended: concurrent.futures.Future[list[Context]] = concurrent.futures.Future()
-        self.pool.post(
-            lambda: ended.set_result(self.pool.close_members(self._members.values())), ended.set_exception)
+        self._pool.post(
+            lambda: ended.set_result(self._pool.close_members(self._members.values())), ended.set_exception)
         end_all(ended_members(ended), wait=True)
 
     def close(self) -> None:
@@ -496,7 +488,7 @@ def relays_of(
 ) -> Iterator[Member]:
     """Yield the members for `relays`, of which hosts are connected as those of the fleet are."""
     if isinstance(relays, Fleet):
-        if relays.pool.origin is not origin:
+        if relays._pool.origin is not origin:
             raise ValueError('relays= is a fleet of another broker')
         for host in relays.hosts:
             start = functools.partial(context_of, relays, host.name)

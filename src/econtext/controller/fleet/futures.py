@@ -46,20 +46,20 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
         self.host = host
         self._thread_of_callbacks = callbacks
         self._call: concurrent.futures.Future[Any] | None = None
-        self._given_up: float | None = None
+        self._gave_up: float | None = None
         self._listeners: list[Callable[[HostFuture[T]], object]] = []
         #: Told that it was interrupted, and is not over by that: code of ours, which waits for nothing.
         self._on_interrupt: Callable[[], object] | None = None
 
-    def listen(self, listener: Callable[[HostFuture[T]], object]) -> None:
+    def _listen(self, listener: Callable[[HostFuture[T]], object]) -> None:
         """Have `listener` called at the end, or now if that has come: code of ours, which waits for nothing."""
         with self._condition:
-            if not self.done_unlocked():
+            if not self._done_unlocked():
                 self._listeners.append(listener)
                 return
         listener(self)
 
-    def done_unlocked(self) -> bool:
+    def _done_unlocked(self) -> bool:
         """Tell whether it is over, for who has its condition."""
         return bool(self._state not in (PENDING, RUNNING))
 
@@ -73,33 +73,33 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
             self._thread_of_callbacks.post(invoke)
 
     @property
-    def given_up(self) -> bool:
+    def _given_up(self) -> bool:
         """Was it interrupted?"""
-        return self._given_up is not None
+        return self._gave_up is not None
 
-    def may_begin(self) -> bool:
+    def _may_begin(self) -> bool:
         """Tell whether its call is to be sent now; if so it cannot be cancelled from here on."""
         with self._condition:
             if self._state != PENDING:
                 return False
             return self.set_running_or_notify_cancel()
 
-    def settle(self, value: Any, error: BaseException | None) -> None:
+    def _settle(self, value: Any, error: BaseException | None) -> None:
         """End it, unless it is over."""
         if not settle(self, value, error):
-            self.notify_cancelled()
+            self._notify_cancelled()
 
-    def notify_cancelled(self) -> None:
+    def _notify_cancelled(self) -> None:
         """Wake those who wait for it if it was cancelled, unless they were."""
         with self._condition:
             if self._state == CANCELLED:
                 self.set_running_or_notify_cancel()
 
-    def began(self, call: concurrent.futures.Future[Any]) -> None:
+    def _began(self, call: concurrent.futures.Future[Any]) -> None:
         """It is sent to its host, as `call`."""
         self._call = call
-        if self._given_up is not None:
-            interrupt(call, self._given_up)
+        if self._gave_up is not None:
+            interrupt(call, self._gave_up)
 
     def interrupt(self, grace: float = GRACE) -> bool:
         """
@@ -114,7 +114,7 @@ class HostFuture(concurrent.futures.Future[T], Generic[T]):
         """
         if self.done():
             return False
-        self._given_up = grace
+        self._gave_up = grace
         call = self._call
         if not self.cancel():
             if call is not None:
@@ -175,7 +175,7 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
     ) -> None:
         self._futures = dict(futures)
         self._grace = grace
-        self.display = display
+        self._display = display
 
     def __repr__(self) -> str:
         done = sum(future.done() for future in self._futures.values())
@@ -236,17 +236,17 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
         deadline = None if timeout is None else time.monotonic() + timeout
         ended: queue.SimpleQueue[HostFuture[T]] = queue.SimpleQueue()
         for future in self._futures.values():
-            future.listen(ended.put)
+            future._listen(ended.put)
         try:
             for number in range(len(self._futures)):
                 future = self._end(ended, deadline, timeout, len(self._futures) - number)
-                if number == len(self._futures) - 1 and self.display is not None:
+                if number == len(self._futures) - 1 and self._display is not None:
                     # The end shows before the caller prints of it.
-                    self.display.finish()
+                    self._display.finish()
                 yield future
         finally:
-            if self.display is not None:
-                self.display.finish()
+            if self._display is not None:
+                self._display.finish()
 
     @interruptible
     def _end(
@@ -254,8 +254,8 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
     ) -> HostFuture[T]:
         while True:
             seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if self.display is not None:
-                tick = self.display.show()
+            if self._display is not None:
+                tick = self._display.show()
                 seconds = tick if seconds is None else min(tick, seconds)
             try:
                 return ended.get(timeout=seconds)
@@ -280,8 +280,8 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
         # The last first: none of those before is begun meanwhile for nothing.
         for future in reversed(list(self._futures.values())):
             future.interrupt(self._grace if grace is None else grace)
-        if self.display is not None:
-            self.display.finish()
+        if self._display is not None:
+            self._display.finish()
 
     def __enter__(self) -> Futures[T]:
         return self

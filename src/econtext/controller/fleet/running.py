@@ -134,9 +134,9 @@ class Reader:
     def read_all(self, futures: Futures[Any]) -> None:
         """Hear all until all are over."""
         for future in futures.values():
-            future.listen(self.end)
+            future._listen(self.end)
         while len(self.ended) < len(futures):
-            self.read(futures.display.show() if futures.display is not None else None)
+            self.read(futures._display.show() if futures._display is not None else None)
 
     def read(self, tick: float | None) -> None:
         """Hear what has come; wait if nothing has, for `tick` seconds at most."""

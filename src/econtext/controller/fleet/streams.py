@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     class Fleet(Protocol):
         """What a stream needs of a fleet."""
 
-        work_options: WorkOptions
-        check_function: Callable[..., object]
+        _work_options: WorkOptions
+        _check_function: Callable[..., object]
 
-        def launch(self, operation: Operation) -> Futures[Any]: ...
+        def _launch(self, operation: Operation) -> Futures[Any]: ...
 
 T = TypeVar('T')
 
@@ -94,11 +94,11 @@ class Reader:
             return
         for stream, value in self.selection.look():
             host, end = self.open[stream]
-            failed = stream.over and isinstance(value, BaseException)
+            failed = stream._over and isinstance(value, BaseException)
             if failed:
                 settle(end, None, value)
             yield host, value, failed
-        for stream in [each for each in list(self.open) if each.over]:
+        for stream in [each for each in list(self.open) if each._over]:
             settle(self.open.pop(stream)[1], None, None)
 
 
@@ -117,19 +117,19 @@ class FleetStream(Iterator[tuple[str, Any]], Generic[T]):
     ) -> None:
         self._over = True
         self.failures: dict[str, BaseException] = {}
-        fleet.check_function(function, streamed=True)
-        options = fleet.work_options
+        fleet._check_function(function, streamed=True)
+        options = fleet._work_options
         self._reader = reader = Reader()
 
         def operation(context: Context, host: str) -> End:
             chosen = context.options(timeout=options.timeout, grace=options.grace)
             return reader.add(host, chosen.stream(function, *args, **kwargs))
 
-        self._futures = fleet.launch(operation)
+        self._futures = fleet._launch(operation)
         self._over = False
-        self._values = values_of(reader, self._futures, self._futures.display)
+        self._values = values_of(reader, self._futures, self._futures._display)
         for future in self._futures.values():
-            future.listen(reader.end)
+            future._listen(reader.end)
 
     def __repr__(self) -> str:
         return f'<econtext.FleetStream of {len(self._futures)} hosts {"over" if self._over else "open"}>'

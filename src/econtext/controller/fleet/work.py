@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     class Hosts(Protocol):
         """What these methods need of a fleet."""
 
-        pool: Pool
-        work_options: WorkOptions
+        _pool: Pool
+        _work_options: WorkOptions
 
         def __iter__(self) -> Any: ...
-        def launch(
+        def _launch(
             self, operation: Operation, occupies: bool = True, limit: int | None = None
         ) -> Futures[Any]: ...
 
@@ -106,8 +106,8 @@ class FleetWork:
 
         kept = on_line is None if capture is None else capture
         request = one_host.Request(argv, check, kept, running.shared(input), env, extend_env, cwd, timeout, text)
-        reader = running.Reader(request, self.work_options, running.check_callback(on_line))
-        return carry_out(lambda: self.launch(reader.begin), reader.read_all)
+        reader = running.Reader(request, self._work_options, running.check_callback(on_line))
+        return carry_out(lambda: self._launch(reader.begin), reader.read_all)
 
     def put(
         self: Hosts, local: Local | bytes | BinaryIO | RemotePath, remote: Remote, *,
@@ -137,8 +137,8 @@ class FleetWork:
         source = transfers.source_of(local)
         copying.remote_name(remote)
         kind = transfers.Transfers(
-            self.pool, self.work_options, lambda host, home: copying.put(home, source, remote, options))
-        return carry_out(lambda: self.launch(kind.begin, limit=transfers.LIMIT))
+            self._pool, self._work_options, lambda host, home: copying.put(home, source, remote, options))
+        return carry_out(lambda: self._launch(kind.begin, limit=transfers.LIMIT))
 
     def get(
         self: Hosts, remote: Remote, local: Local | Mapping[str, Local], *,
@@ -176,5 +176,5 @@ class FleetWork:
             os.makedirs(os.path.dirname(place) or os.curdir, exist_ok=True)
             return copying.get(home, remote, place, options)
 
-        kind = transfers.Transfers(self.pool, self.work_options, fetch)
-        return carry_out(lambda: self.launch(kind.begin, limit=transfers.LIMIT))
+        kind = transfers.Transfers(self._pool, self._work_options, fetch)
+        return carry_out(lambda: self._launch(kind.begin, limit=transfers.LIMIT))

@@ -77,65 +77,13 @@ class Call(Wait):
         self.loop.finish(self)
 
 
-class Options:
-    """``call``, ``submit`` and ``stream`` of a context, with options of their own."""
+class Caller:
+    """Sends the calls of a context, with one set of options."""
 
     def __init__(self, context: Home, timeout: float | None, grace: float = GRACE) -> None:
         self.context = context
         self.timeout = timeout
         self.grace = grace
-
-    def __repr__(self) -> str:
-        return f'{self.context!r}.options(timeout={seen(self.timeout)}, grace={seen(self.grace)})'
-
-    @interruptible
-    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """
-        Call as Context.call does.
-
-        `function`, `args`, `kwargs` and the errors are the same; also raises
-        CallTimeout, at the deadline.
-
-        Example::
-
-            web.options(timeout=5).call(install_app)
-        """
-        result: T = self.run(function, args, kwargs)
-        return result
-
-    def submit(
-        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T]:
-        """
-        Submit as Context.submit does.
-
-        `function`, `args` and `kwargs` are the same.  The future also raises
-        CallTimeout, at the deadline.
-
-        Example::
-
-            future = web.options(timeout=5).submit(install_app)
-        """
-        return self.launch(function, args, kwargs)
-
-    def stream(
-        self, function: Callable[P, Iterable[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Stream[T]:
-        """
-        Iterate as Context.stream does.
-
-        `function`, `args`, `kwargs` and the errors are the same.  The deadline is that
-        of the whole run of the function, from here to its end, and so also the time that
-        the reader takes between values counts.  At the deadline the function is
-        interrupted, read or not; for the reader that raises CallTimeout, behind the values
-        that came in time.
-
-        Example::
-
-            for line in web.options(timeout=60).stream(follow, '/var/log/messages'):
-                print(line)
-        """
-        return Stream(self, function, args, kwargs)
 
     def run(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -246,6 +194,66 @@ class Options:
 
     def excess(self, function: object) -> str:
         return f'{label(function)} did not end within {self.timeout:g} s'
+
+
+class Options:
+    """``call``, ``submit`` and ``stream`` of a context, with options of their own."""
+
+    def __init__(self, context: Home, timeout: float | None, grace: float = GRACE) -> None:
+        self._caller: Caller = Caller(context, timeout, grace)
+
+    def __repr__(self) -> str:
+        caller = self._caller
+        return f'{caller.context!r}.options(timeout={seen(caller.timeout)}, grace={seen(caller.grace)})'
+
+    @interruptible
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Call as Context.call does.
+
+        `function`, `args`, `kwargs` and the errors are the same; also raises
+        CallTimeout, at the deadline.
+
+        Example::
+
+            web.options(timeout=5).call(install_app)
+        """
+        result: T = self._caller.run(function, args, kwargs)
+        return result
+
+    def submit(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """
+        Submit as Context.submit does.
+
+        `function`, `args` and `kwargs` are the same.  The future also raises
+        CallTimeout, at the deadline.
+
+        Example::
+
+            future = web.options(timeout=5).submit(install_app)
+        """
+        return self._caller.launch(function, args, kwargs)
+
+    def stream(
+        self, function: Callable[P, Iterable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Stream[T]:
+        """
+        Iterate as Context.stream does.
+
+        `function`, `args`, `kwargs` and the errors are the same.  The deadline is that
+        of the whole run of the function, from here to its end, and so also the time that
+        the reader takes between values counts.  At the deadline the function is
+        interrupted, read or not; for the reader that raises CallTimeout, behind the values
+        that came in time.
+
+        Example::
+
+            for line in web.options(timeout=60).stream(follow, '/var/log/messages'):
+                print(line)
+        """
+        return Stream(self._caller, function, args, kwargs)
 
 
 def raise_(error: BaseException) -> Any:

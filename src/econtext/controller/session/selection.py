@@ -60,7 +60,7 @@ def check_source(source: object) -> None:
 
 def ways(source: Channel | Stream[Any]) -> Channel:
     """Return the channel by which the values of `source` come."""
-    return source if isinstance(source, Channel) else source.channel
+    return source if isinstance(source, Channel) else source._channel
 
 
 def events(waiting: list[S], timeout: float | None) -> Iterator[tuple[S, Any]]:
@@ -85,7 +85,7 @@ def looked_at(source: S, waiting: list[S]) -> Iterator[tuple[S, Any]]:
         return
     over = not (channel._end.inbox or channel.open())
     if isinstance(source, Stream):
-        over, error = source.ended(over)
+        over, error = source._ended(over)
     else:
         error = channel._lost() if over and channel._end.reason is not None else None
     if over:
@@ -174,7 +174,7 @@ def pause(sources: Sequence[Channel | Stream[Any]], timeout: float | None, waite
     channels = [ways(source) for source in sources]
     loop = channels[0]._channels.loop
     limit = None if timeout is None else time.monotonic() + timeout
-    deadlines = [source.deadline for source in sources if isinstance(source, Stream)]
+    deadlines = [source._deadline for source in sources if isinstance(source, Stream)]
     waiter = waiter or Wait(loop)
     waiter.deadline = min((each for each in [limit, *deadlines] if each is not None), default=None)
     for channel in channels:

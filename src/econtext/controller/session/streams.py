@@ -70,9 +70,9 @@ class Stream(Iterator[T], Generic[T]):
     def __init__(
         self, options: Launcher, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> None:
-        self.over: bool = True
+        self._over: bool = True
         context = options.context
-        self.grace: float = options.grace
+        self._grace: float = options.grace
         place = context.broker.place_of(function, streamed=True)
         module, name = place
         if type(place) is tuple:
@@ -83,55 +83,55 @@ class Stream(Iterator[T], Generic[T]):
             found: Any = place
             args, kwargs = (found.told, args, kwargs), {}
             context.push(*found.modules)
-        self.loop: ControllerLoop = context.broker.loop
-        self.channel: Channel = context.channel()
-        self.late: Callable[[], EcontextError] = lambda: options.too_late(function)
-        self.deadline: float | None = None if options.timeout is None else time.monotonic() + options.timeout
-        self.future: Future[Any] = options.launch(
-            streams.pour, (self.channel, module, name, list(args), dict(kwargs)), {}, function)
-        self.over = False
+        self._loop: ControllerLoop = context.broker.loop
+        self._channel: Channel = context.channel()
+        self._late: Callable[[], EcontextError] = lambda: options.too_late(function)
+        self._deadline: float | None = None if options.timeout is None else time.monotonic() + options.timeout
+        self._future: Future[Any] = options.launch(
+            streams.pour, (self._channel, module, name, list(args), dict(kwargs)), {}, function)
+        self._over = False
         # Where the function did not get as far as its channel, nobody else closes it.
-        self.future.add_done_callback(ending(self.channel))
+        self._future.add_done_callback(ending(self._channel))
 
     def __repr__(self) -> str:
-        return f'<econtext.Stream from {self.channel.context.name} {"over" if self.over else "open"}>'
+        return f'<econtext.Stream from {self._channel.context.name} {"over" if self._over else "open"}>'
 
     def __next__(self) -> T:
-        if self.over:
+        if self._over:
             raise StopIteration
         try:
-            value: T = self.channel.get(self.left())
+            value: T = self._channel.get(self._left())
         except EOFError:
-            self.over = True
-            self.future.result()
+            self._over = True
+            self._future.result()
             raise StopIteration from None
         except TimeoutError:
             # The future says so too, but behind what log handlers have yet to do.
-            self.over = True
-            self.channel.close()
-            raise self.late() from None
+            self._over = True
+            self._channel.close()
+            raise self._late() from None
         return value
 
-    def ended(self, over: bool) -> tuple[bool, BaseException | None]:
+    def _ended(self, over: bool) -> tuple[bool, BaseException | None]:
         """
         Tell whether no more values will come, and what is raised for it, as by __next__.
 
         `over` says that its channel has ended, and all of it was read.
         """
-        if self.over:
+        if self._over:
             return True, None
         if over:
-            self.over = True
-            return True, self.future.exception()
-        if self.left() == 0:
-            self.over = True
-            self.channel.close()
-            return True, self.late()
+            self._over = True
+            return True, self._future.exception()
+        if self._left() == 0:
+            self._over = True
+            self._channel.close()
+            return True, self._late()
         return False, None
 
-    def left(self) -> float | None:
+    def _left(self) -> float | None:
         """Return the seconds that are left, None for any number."""
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def close(self) -> None:
         """
@@ -143,9 +143,9 @@ class Stream(Iterator[T], Generic[T]):
 
             lines.close()
         """
-        if not self.over:
-            self.over = True
-            give_up(self.channel, self.future, self.grace)
+        if not self._over:
+            self._over = True
+            give_up(self._channel, self._future, self._grace)
 
     def __enter__(self) -> Stream[T]:
         return self
@@ -154,9 +154,9 @@ class Stream(Iterator[T], Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        if not self.over and not self.loop.closed:
+        if not self._over and not self._loop.closed:
             # Not at once: we may be inside of anything.
-            channel, future, grace, loop = self.channel, self.future, self.grace, self.loop
+            channel, future, grace, loop = self._channel, self._future, self._grace, self._loop
             loop.chores.append(lambda: give_up(channel, future, grace))
             try:
                 os.write(loop.waker, b'.')
