@@ -58,6 +58,7 @@ _HOMES = {
     'program': 'controller.session.callbacks',
     'Channel': 'controller.session.channels',
     'Future': 'controller.session.futures',
+    'Selection': 'controller.session.selection',
     'select': 'controller.session.selection',
     'Stream': 'controller.session.streams',
     'aio': '',

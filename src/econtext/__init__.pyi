@@ -40,6 +40,7 @@ from econtext.controller.secret import Secret as Secret
 from econtext.controller.session.callbacks import program as program
 from econtext.controller.session.channels import Channel as Channel
 from econtext.controller.session.futures import Future as Future
+from econtext.controller.session.selection import Selection as Selection
 from econtext.controller.session.selection import select as select
 from econtext.controller.session.streams import Stream as Stream
 from econtext.ways import Way as _Way

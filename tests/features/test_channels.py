@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from errands import streams, work
+from travel import classes
 
 import econtext
 from econtext.child.channels import WINDOW
@@ -635,3 +636,10 @@ def test_a_channel_goes_to_no_context_of_another_broker(broker: econtext.Broker)
         with pytest.raises(TypeError, match='which another broker or program has'):
             context.call(len, [channel])
         assert context.call(len, 'abc') == 3
+
+
+def test_a_channel_says_of_what_in_annotations(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    """In a context of any Python too, where annotations before 3.7 are evaluated."""
+    assert broker.local(python=python).call(classes.annotated) == (True, True)
+    assert econtext.Channel[int].__origin__ is econtext.Channel  # type: ignore[attr-defined]
+    assert econtext.aio.Channel[int].__origin__ is econtext.aio.Channel  # type: ignore[attr-defined]

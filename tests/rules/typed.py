@@ -38,6 +38,14 @@ def types(broker: econtext.Broker, context: econtext.Context) -> None:
         assert_type(next(stream), str)
     for channel, _ in econtext.select([context.channel()]):
         assert_type(channel, econtext.Channel)
+    numbers: econtext.Channel[int] = context.channel()
+    assert_type(numbers.get(), int)
+    assert_type(next(iter(numbers)), int)
+    assert_type(numbers.keep(), econtext.Channel[int])
+    numbers.send(5)
+    selection = econtext.select([numbers], keep=True)
+    assert_type(selection, econtext.Selection[econtext.Channel[int]])
+    selection.add(numbers)
     with broker.ssh('web1', username='me', connect_timeout=5) as web:
         assert_type(web, econtext.Context)
     assert_type(web.sudo(), econtext.Context)
@@ -55,4 +63,7 @@ def slips(broker: econtext.Broker, context: econtext.Context) -> None:
     context.stream(add, 1)  # type: ignore[arg-type]
     broker.ssh('web1', usrname='me')  # type: ignore[call-arg]
     broker.local(timeout=5)  # type: ignore[call-arg]
+    numbers: econtext.Channel[int] = context.channel()
+    numbers.send('x')  # type: ignore[arg-type]
+    econtext.select([5])  # type: ignore[type-var]
     econtext.Brooker()  # type: ignore[attr-defined]

@@ -24,9 +24,9 @@ ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
 # Written by scripts/public_names.py, up to END.
 ELSEWHERE = (
     'Attachment Broker BytesLine Fleet FleetExecutor FleetStream Future Futures Host HostFuture Line '
-    'Progress Report Results RunLines Step Stream aio attach bubblewrap chroot command doas docker doctor '
-    'fork incus inventory jail kubectl local lxc lxd machinectl nsenter podman select ssh su sudo '
-    'systemd_nspawn testing unshare'
+    'Progress Report Results RunLines Selection Step Stream aio attach bubblewrap chroot command doas '
+    'docker doctor fork incus inventory jail kubectl local lxc lxd machinectl nsenter podman select ssh '
+    'su sudo systemd_nspawn testing unshare'
 ).split()
 # END
 
@@ -104,6 +104,14 @@ class Secret(object):
     def __reduce_ex__(self, protocol):
         # type: (Any) -> Any
         raise TypeError('a Secret is not pickled: reveal() it where that is really wanted')
+
+
+class Generic(type):
+    """Says what ``Channel[int]`` is, in annotations: before Python 3.7 a metaclass alone can do that."""
+
+    def __getitem__(cls, item):
+        # type: (Any) -> Any
+        return cls
 
 
 class Channel(object):
@@ -203,7 +211,7 @@ def furnish(package):
     package.EcontextError = EcontextError
     package.Interrupted = Interrupted
     package.Context = Context
-    package.Channel = Channel
+    package.Channel = Generic('Channel', (Channel,), {})
     package.Secret = Secret
     package.register = register
     # Before Python 2.5 exceptions are classes of the old kind.

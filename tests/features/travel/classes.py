@@ -147,3 +147,8 @@ def ask_for_what_it_refuses():
 
 def call_below(context, package):
     return context.call(upgrade, package)
+
+
+def annotated():
+    """What annotations of channels are here, where they are evaluated."""
+    return econtext.Channel[int] is econtext.Channel, econtext.Future[int] is econtext.Future

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from econtext.controller.aio.bridge import Bridge, Signal, bridge_of
 from econtext.controller.errors import stays
 from econtext.controller.session import channels
-from econtext.controller.session.channels import check_timeout, forget
+from econtext.controller.session.channels import T, check_timeout, forget
 
 if TYPE_CHECKING:
     from econtext.controller.session.interfaces import Peer
@@ -70,7 +70,7 @@ async def send(bridge: Bridge, channel: channels.Channel, value: Any) -> None:
         channel._refuse()
 
 
-class Channel:
+class Channel(Generic[T]):
     """
     One end of a stream of values to and from a context, awaited; made by ``context.channel()``.
 
@@ -110,7 +110,7 @@ class Channel:
         """
         return self._channel.open()
 
-    async def send(self, value: Any) -> None:
+    async def send(self, value: T) -> None:
         """
         Send `value`; wait while the other end does not keep up.
 
@@ -122,7 +122,7 @@ class Channel:
         """
         await send(self._bridge(), self._channel, value)
 
-    async def get(self, timeout: float | None = None) -> Any:
+    async def get(self, timeout: float | None = None) -> T:
         """
         Return the next value.
 
@@ -133,9 +133,10 @@ class Channel:
 
             line = await channel.get(timeout=5)
         """
-        return await get(self._bridge(), self._channel, timeout)
+        value: T = await get(self._bridge(), self._channel, timeout)
+        return value
 
-    def keep(self) -> Channel:
+    def keep(self) -> Channel[T]:
         """
         Leave the channel open beyond the end of the calls that were handed it; return it.
 
@@ -158,10 +159,10 @@ class Channel:
         """
         self._channel.close()
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[T]:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> T:
         try:
             return await self.get()
         except EOFError:

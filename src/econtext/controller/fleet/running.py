@@ -27,7 +27,7 @@ from econtext.controller.commands.lines import BytesLine, Line
 from econtext.controller.commands.running import Listening, Request, check_input, pieces
 from econtext.controller.fleet.futures import outcome_of, settle
 from econtext.controller.fleet.seats import Seat
-from econtext.controller.session.selection import Selection
+from econtext.controller.session.selection import Turns
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -105,7 +105,7 @@ class Reader:
         self.request = request
         self.options = options
         self.on_line = on_line
-        self.selection: Selection[Channel] = Selection()
+        self.selection: Turns[Channel] = Turns()
         self.open: dict[Channel, HostCommand] = {}
         #: Commands whose calls are over; hosts that are.
         self.answered: deque[HostCommand] = deque()

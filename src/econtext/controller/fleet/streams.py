@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from econtext.controller.errors import stays
 from econtext.controller.fleet.futures import settle
-from econtext.controller.session.selection import Selection
+from econtext.controller.session.selection import Turns
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -61,7 +61,7 @@ class Reader:
     """What the crew hands to who reads; it knows nothing of the latter, who may be gone."""
 
     def __init__(self) -> None:
-        self.selection: Selection[Stream[Any]] = Selection()
+        self.selection: Turns[Stream[Any]] = Turns()
         self.open: dict[Stream[Any], tuple[str, End]] = {}
         #: Of these nothing is told here: their streams tell.
         self.begun: set[str] = set()

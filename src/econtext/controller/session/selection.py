@@ -1,7 +1,14 @@
 """
 Waiting on several channels and streams in one thread.
 
-Any thread may enter.
+Invariants:
+
+* Each source has its turn, for one value: a source that sends without end keeps no other from being read.
+* Nobody polls, and no thread is started: the reader waits as it does on one channel, and what changes wakes it.
+* Sources come and go while the reader waits, by any thread.  A value is taken only to be yielded, so what is left in a
+  source that was removed, or when the loop was left, is read there next.
+
+Any thread may enter; one at a time reads.
 """
 
 from __future__ import annotations
@@ -10,9 +17,10 @@ import collections
 import concurrent.futures
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from econtext.controller.errors import EcontextError, stays
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import by_signal, interruptible
@@ -22,30 +30,32 @@ from econtext.controller.session.streams import Stream
 S = TypeVar('S', bound=Channel | Stream[Any])
 
 
-def select(channels: Iterable[S], timeout: float | None = None) -> Iterator[tuple[S, Any]]:
+def select(sources: Iterable[S] = (), timeout: float | None = None, *, keep: bool = False) -> Selection[S]:
     """
-    Wait on many channels and streams in one thread; yield (channel, value) as values come.
+    Wait on many channels and streams in one thread; iterate over it for (source, value) as values come.
 
-    Ends when all of `channels` are closed.  One whose context is gone yields its
-    ContextLost or ConnectError in place of a value, once; and a stream what its function
-    raised, or CallTimeout at its deadline.  Raises TimeoutError if nothing comes for
-    `timeout` seconds; TypeError for what is neither a channel nor a stream.
+    Each source in turn gives one value, so none that sends much keeps others waiting.  It ends
+    when all of `sources` are closed; ``add()`` and ``remove()`` change them meanwhile, from any
+    thread, and with `keep` it waits for more until ``close()``.  One whose context is gone
+    yields its ContextLost or ConnectError in place of a value, once; and a stream what its
+    function raised, or CallTimeout at its deadline.  Raises TimeoutError if nothing comes for
+    `timeout` seconds, and ValueError for a value that cannot be taken: after either you may go on.
+    Raises TypeError for what is neither a channel nor a stream, ValueError for sources of several
+    brokers.
 
     Example::
 
         for channel, line in econtext.select(channels):
             print(channel.context.name, line)
     """
-    if isinstance(channels, (Channel, Stream)):
+    if isinstance(sources, (Channel, Stream)):
         raise TypeError('select() takes a list of channels or streams: for a single one iterate over it')
-    waiting = list(channels)
-    for source in waiting:
-        check_source(source)
     if timeout is not None:
         check_timeout(timeout)
-    if len({ways(source)._channels for source in waiting}) > 1:
-        raise ValueError('select() takes channels of one broker only')
-    return events(waiting, timeout)
+    selection: Selection[S] = Selection(timeout, keep)
+    for source in list(sources):
+        selection.add(source)
+    return selection
 
 
 def check_source(source: object) -> None:
@@ -63,20 +73,8 @@ def ways(source: Channel | Stream[Any]) -> Channel:
     return source if isinstance(source, Channel) else source._channel
 
 
-def events(waiting: list[S], timeout: float | None) -> Iterator[tuple[S, Any]]:
-    """Yield what select() does, of one source or more."""
-    while waiting:
-        came = False
-        for source in list(waiting):
-            for event in looked_at(source, waiting):
-                came = True
-                yield event
-        if waiting and not came:
-            pause(waiting, timeout)
-
-
-def looked_at(source: S, waiting: list[S]) -> Iterator[tuple[S, Any]]:
-    """Yield what there is of `source`, one value at most; take it out of `waiting` if it has ended."""
+def looked_at(source: S, sources: Sources[S]) -> Iterator[tuple[S, Any]]:
+    """Yield what there is of `source`, one value at most; take it out of `sources` if it has ended."""
     channel = ways(source)
     # One at a time: what was taken and not looked at would be lost with the loop of the reader.
     body = channel._end.take()
@@ -89,84 +87,198 @@ def looked_at(source: S, waiting: list[S]) -> Iterator[tuple[S, Any]]:
     else:
         error = channel._lost() if over and channel._end.reason is not None else None
     if over:
-        waiting.remove(source)
+        sources.drop(source)
     if error is not None:
         yield source, error
 
 
-class Selection(Generic[S]):
+class Sources(Generic[S]):
     """
-    Sources that become more while somebody waits for them: select() for who does not know them all yet.
+    What one thread waits on, and any thread may change meanwhile.
 
-    What a source sends that cannot be decoded ends that source alone, and is yielded as why.
-    Any thread may add; one at a time may read.
+    Invariants: who changes them wakes the reader, wherever it stands: it looks once more before it waits.
     """
 
     def __init__(self) -> None:
         self.lock: threading.Lock = threading.Lock()
-        self.added: collections.deque[S] = collections.deque()
-        self.waiting: list[S] = []
+        # In the order in which they came.
+        self.waiting: dict[S, None] = {}
         self.waiter: Wait | None = None
         # Rings while there is nothing to wait on.
         self.bell: threading.Semaphore = threading.Semaphore(0)
 
     def add(self, source: S) -> None:
         """Have what comes of `source` read, too. Any thread."""
-        self.added.append(source)
+        with self.lock:
+            self.waiting[source] = None
         self.wake()
 
+    def remove(self, source: S) -> None:
+        """Have no more of `source` read. Any thread."""
+        self.drop(source)
+        self.wake()
+
+    def drop(self, source: S) -> None:
+        with self.lock:
+            self.waiting.pop(source, None)
+
+    def all(self) -> list[S]:
+        with self.lock:
+            return list(self.waiting)
+
     def wake(self) -> None:
-        """Have the reader return from look(). Any thread."""
+        """Have the reader return from its wait. Any thread."""
         with self.lock:
             waiter = self.waiter
             self.bell.release()
         if waiter is not None:
             waiter.loop.finish(waiter)
 
-    def look(self, timeout: float | None = None) -> Iterator[tuple[S, Any]]:
-        """Yield what has come, as select() does; if nothing has, nor ended, wait: until wake(), or `timeout`."""
-        came = False
-        while self.added:
-            self.waiting.append(self.added.popleft())
-        before = len(self.waiting)
-        for source in list(self.waiting):
-            for event in self.events_of(source):
-                came = True
-                yield event
-        if not came and len(self.waiting) == before:
-            self.wait(timeout)
-
-    def events_of(self, source: S) -> list[tuple[S, Any]]:
-        """Return what there is of `source`, one value at most."""
-        try:
-            return list(looked_at(source, self.waiting))
-        except Exception as error:
-            if by_signal(error):
-                raise
-            # Of its values, or of its end: what would come behind it is worth nothing.
-            if source in self.waiting:
-                self.waiting.remove(source)
-            source.close()
-            return [(source, error)]
-
     @interruptible
-    def wait(self, timeout: float | None) -> None:
-        if self.bell.acquire(blocking=not self.waiting, timeout=None if self.waiting else timeout):
-            return
-        if not self.waiting:
-            return
-        waiter = Wait(ways(self.waiting[0])._channels.loop)
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until something has happened, or wake(); False if nothing did for `timeout` seconds."""
+        sources = self.all()
+        if self.bell.acquire(blocking=not sources, timeout=None if sources else timeout):
+            return True
+        if not sources:
+            return False
+        waiter = Wait(ways(sources[0])._channels.loop)
         with self.lock:
             self.waiter = waiter
         try:
             # Who rings from now on ends the wait; who did before is heard here.
             if not self.bell.acquire(blocking=False):
-                pause(self.waiting, timeout, waiter)
+                pause(sources, timeout, waiter)
         except TimeoutError:
-            pass
+            return False
         finally:
             with self.lock:
                 self.waiter = None
+        return True
+
+
+class Turns(Sources[S]):
+    """
+    Sources of a fleet: what has come is read in rounds.
+
+    What a source sends that cannot be decoded ends that source alone, and is yielded as why.
+    Any thread may add; one at a time may read.
+    """
+
+    def look(self, timeout: float | None = None) -> Iterator[tuple[S, Any]]:
+        """Yield what has come, as select() does; if nothing has, nor ended, wait: until wake(), or `timeout`."""
+        came = False
+        before = self.all()
+        for source in before:
+            for event in self.events_of(source):
+                came = True
+                yield event
+        if not came and self.all() == before:
+            self.wait(timeout)
+
+    def events_of(self, source: S) -> list[tuple[S, Any]]:
+        """Return what there is of `source`, one value at most."""
+        try:
+            return list(looked_at(source, self))
+        except Exception as error:
+            if by_signal(error):
+                raise
+            # Of its values, or of its end: what would come behind it is worth nothing.
+            self.drop(source)
+            source.close()
+            return [(source, error)]
+
+
+class Selection(Iterator[tuple[S, Any]], Generic[S]):
+    """
+    Channels and streams that one thread waits on; made by ``econtext.select()``.
+
+    Iterate over it, in one thread at a time.  Any thread may add and remove.
+    """
+
+    __reduce_ex__: Callable[..., Any] = stays
+
+    def __init__(self, timeout: float | None, keep: bool) -> None:
+        self._timeout = timeout
+        self._keep = keep
+        self._closed = False
+        self._home: Any = None
+        self._sources: Sources[S] = Sources()
+        # Who is still to be looked at in this round, and whether anything came in it.
+        self._turn: collections.deque[S] = collections.deque()
+        self._came = False
+
+    def __repr__(self) -> str:
+        return f'<econtext.Selection of {len(self._sources.all())}>'
+
+    def add(self, source: S) -> None:
+        """
+        Wait on `source`, too: a channel or a stream. Any thread may call it.
+
+        Raises TypeError for anything else, ValueError for one of another broker, EcontextError after close().
+
+        Example::
+
+            selection.add(web2.stream(follow, '/var/log/syslog'))
+        """
+        check_source(source)
+        channels = ways(source)._channels
+        with self._sources.lock:
+            if self._home is None:
+                self._home = channels
+        if self._home is not channels:
+            raise ValueError('select() takes channels of one broker only')
+        if self._closed:
+            raise EcontextError('the selection is closed: make another one by econtext.select()')
+        self._sources.add(source)
+
+    def remove(self, source: S) -> None:
+        """
+        Wait on `source` no more; it stays as it is. Any thread may call it.
+
+        A value that the reader takes at that moment is still yielded.  Raises nothing, also for
+        a source that has ended or was never added.
+
+        Example::
+
+            selection.remove(channel)
+        """
+        self._sources.remove(source)
+
+    def close(self) -> None:
+        """
+        End the iteration, at once; channels and streams stay as they are. Any thread may call it. Raises nothing.
+
+        Example::
+
+            selection.close()
+        """
+        self._closed = True
+        self._sources.wake()
+
+    def __enter__(self) -> Selection[S]:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __next__(self) -> tuple[S, Any]:
+        limit = None if self._timeout is None else time.monotonic() + self._timeout
+        while not self._closed:
+            while self._turn:
+                source = self._turn.popleft()
+                if source in self._sources.waiting:
+                    for event in looked_at(source, self._sources):
+                        self._came = True
+                        return event
+            sources = self._sources.all()
+            if not (sources or self._keep):
+                break
+            came, self._came = self._came, False
+            if not came and not self._sources.wait(None if limit is None else max(0.0, limit - time.monotonic())):
+                raise TimeoutError(f'nothing came within {self._timeout:g} s')
+            self._turn.extend(self._sources.all())
+        raise StopIteration
 
 
 def pause(sources: Sequence[Channel | Stream[Any]], timeout: float | None, waiter: Wait | None = None) -> None:
