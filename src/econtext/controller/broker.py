@@ -108,11 +108,12 @@ class Broker(Connectors[Context], Allows):
 
     def listen(self, path: str | os.PathLike[str] | None = None) -> str:
         """
-        Let other programs of this user attach, and use the contexts; return the path.
+        Let other programs of this user attach, use the contexts, and start others; return the path.
 
         `path` is that of a Unix socket, by default one of this process in a folder that
         no other user can enter.  They call econtext.attach() with it.  It is removed
-        when the broker closes.  What their functions print is logged here.
+        when the broker closes.  What their functions print is logged here.  They may call
+        the functions of this program that allow() names, and no others.
 
         Raises EcontextError if it listens already, or no socket can be made there.
 

@@ -31,10 +31,11 @@ T = TypeVar('T')
 
 def attach(path: str | os.PathLike[str] | None = None) -> Attachment:
     """
-    Use the contexts of a broker that another program of the same user has.
+    Use the contexts of a broker that another program of the same user has, and start others there.
 
     `path` is where that broker listens, see Broker.listen(); unless given there must be
-    one such program.
+    one such program.  Of what is returned the connectors are methods: a context that has a name
+    is shared with all programs that ask for the same, see Attachment.
 
     Raises EcontextError if nobody listens there, or it is another user.
 

@@ -390,7 +390,9 @@ class AttachedProgram:
         """Carry out one call and answer it, whatever fails on the way."""
         kind, answer = ERROR, b''
         try:
-            function = self.broker.allowed.get((module, name))
+            # Its own file goes by another name in the table.
+            home = self.broker.modules.main if module == '__main__' else module
+            function = self.broker.allowed.get((home, name))
             if function is None:
                 refused = NotAllowed(
                     f'{module}.{name}: the program allows no call of it: allow it there with the allow() of its broker')

@@ -67,7 +67,7 @@ class Allows:
         """
         Let contexts call `functions` of this program.
 
-        Of a context: this one and those below it; of a broker: all.  There,
+        Of a context: this one and those below it; of a broker: all, and attached programs.  There,
         ``econtext.program.call(function, …)`` runs one here, in a thread of its
         own, and returns its result; all else raises NotAllowed.  Each is a function
         of a module.  Raises TypeError for what has no name to call it by.
