@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lab import eventually, leaks, missing, need, program, unavailable
+from lab import SOON, eventually, leaks, missing, need, program, unavailable
 
 PREFIX = 'ect_'
 RULES_FILE = Path('/etc/sudoers.d/econtext-tests')
@@ -104,7 +104,7 @@ class Account:
 
     def run(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `command` as this account to its end; its outputs are kept as text."""
-        options = {'timeout': 30, 'stdin': subprocess.DEVNULL, **options}
+        options = {'timeout': SOON, 'stdin': subprocess.DEVNULL, **options}
         if 'input' in options:
             del options['stdin']
         return subprocess.run(self.argv(*command), capture_output=True, text=True, **options)
