@@ -51,7 +51,7 @@ def test_on_each_python(broker: econtext.Broker, python: pythons.Interpreter, tm
         web.run(['true'], cwd='/no/such/folder')
     assert caught.value.filename == '/no/such/folder'
     with pytest.raises(subprocess.TimeoutExpired) as late:
-        web.run('echo so far; sleep 600', timeout=2)
+        web.run('echo so far; sleep 600', timeout=1)
     assert late.value.output == 'so far\n'
     with web.run_lines('echo one; echo two >&2; exec sleep 600') as lines:
         found = {(str(line), line.stream) for _, line in zip(range(2), lines, strict=False)}

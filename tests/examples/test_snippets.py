@@ -25,7 +25,7 @@ import pytest
 
 import lab
 from lab import standins
-from lab.accounts import Accounts
+from lab.accounts import Accounts, home_of
 from lab.sshd import Sshd
 
 ROOT = Path(__file__).parents[2]
@@ -103,11 +103,12 @@ def test_runs_by_ssh(
     # Every name leads to the server, from here and from there, but for those that are to lead nowhere.
     account = accounts['nopw']
     anywhere = f'HostName={sshd.address}'
-    sshd.give_client(account.home, account.uid, account.gid)
-    with (account.home / '.ssh' / 'config').open('a') as config:
-        config.write(f'  {anywhere}\n')
-    write_ssh(tmp_path, ' '.join([*sshd.ssh_args(account.name), '-o', anywhere]))
-    run(page, environment, tmp_path)
+    with home_of(account) as home:
+        sshd.give_client(home, account.uid, account.gid)
+        with (home / '.ssh' / 'config').open('a') as config:
+            config.write(f'  {anywhere}\n')
+        write_ssh(tmp_path, ' '.join([*sshd.ssh_args(account.name), '-o', anywhere]))
+        run(page, environment, tmp_path)
 
 
 @pytest.fixture

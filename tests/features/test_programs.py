@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 
 import econtext
 from lab import pythons
-from lab.accounts import Accounts
+from lab.accounts import Accounts, home_of
 from lab.sshd import Sshd
 
 SEED = '''\
@@ -110,10 +109,8 @@ def client(sshd: Sshd, accounts: Accounts, tmp_path: Path) -> str:
 
 @pytest.mark.parametrize('guard', [' and not econtext.slave', ''])
 def test_the_seed_s_program(client: str, accounts: Accounts, tmp_path: Path, guard: str) -> None:
-    home = accounts['plain'].home
     (tmp_path / 'hello').write_text('hello\n')
-    with open('/run/lock/econtext-tests-seed', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # other runs have that home, too
+    with home_of(accounts['plain']) as home:
         install(client, home, tmp_path, guard)
 
 

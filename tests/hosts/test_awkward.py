@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -21,7 +20,7 @@ import pytest
 
 import econtext
 from lab import SOON, eventually, leaks, need, pythons, reach, require
-from lab.accounts import Accounts
+from lab.accounts import Accounts, home_of
 from lab.sshd import Sshd
 
 BIG = '\0\xff\r\n' * 75_000
@@ -52,9 +51,7 @@ def fails(context: econtext.Context, kind: str, *words: str, within: float = SOO
 def bashrc(broker: econtext.Broker, sshd: Sshd, accounts: Accounts) -> Iterator[Callable[..., econtext.Context]]:
     """Start a context through a login shell whose start-up file holds these lines. One run at a time."""
     odd = accounts['odd']
-    with open('/run/lock/econtext-tests-odd', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-
+    with home_of(odd):
         def start(text: str, **options: Any) -> econtext.Context:
             (odd.home / '.bashrc').write_text(text + '\n')
             os.chown(odd.home / '.bashrc', odd.uid, odd.gid)

@@ -10,12 +10,14 @@ Invariants:
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -105,6 +107,16 @@ def open_to_all(folder: Path) -> None:
         if each == root or root not in each.parents:
             break
         each.chmod(each.stat().st_mode | 0o055)
+
+
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: how long that takes is a matter of what other tests have left."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def eventually(predicate: Callable[[], T], seconds: float = SOON, what: str = '') -> T:

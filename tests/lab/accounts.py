@@ -12,6 +12,7 @@ Needs root.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pwd
@@ -25,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lab import eventually, leaks, missing, need, program, unavailable
+from lab import SOON, eventually, leaks, missing, need, program, unavailable
 
 PREFIX = 'ect_'
 RULES_FILE = Path('/etc/sudoers.d/econtext-tests')
@@ -104,7 +105,7 @@ class Account:
 
     def run(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `command` as this account to its end; its outputs are kept as text."""
-        options = {'timeout': 30, 'stdin': subprocess.DEVNULL, **options}
+        options = {'timeout': SOON, 'stdin': subprocess.DEVNULL, **options}
         if 'input' in options:
             del options['stdin']
         return subprocess.run(self.argv(*command), capture_output=True, text=True, **options)
@@ -156,6 +157,13 @@ class Accounts(Mapping[str, Account]):
         return len(self._found)
 
 
+@contextlib.contextmanager
+def home_of(account: Account) -> Iterator[Path]:
+    """Yield the home of an account; whoever else asks for it, in whichever run, waits until this block ends."""
+    with _Locked(account.name):
+        yield account.home
+
+
 def with_doas_rules(folder: Path) -> list[str]:
     """Return what starts a command that sees DOAS_RULES in /etc/doas.conf, written into `folder`; needs root."""
     rules = folder / 'doas.conf'
@@ -203,11 +211,18 @@ def _ensure() -> Iterator[tuple[str, Account]]:
 
 def _furnish(kind: str, home: Path, uid: int, gid: int) -> None:
     if kind == 'target':
-        (home / '.bash_profile').write_text('export ECT_PROFILE="set by the profile"\n')
+        _write(home / '.bash_profile', 'export ECT_PROFILE="set by the profile"\n', uid, gid)
     if kind == 'noisy':
         for name in ('.bashrc', '.bash_profile'):
-            (home / name).write_text(NOISE)
-            os.chown(home / name, uid, gid)
+            _write(home / name, NOISE, uid, gid)
+
+
+def _write(path: Path, text: str, uid: int, gid: int) -> None:
+    """Have that text in a file, which shells of another run may be reading: it is never there in part."""
+    draft = path.with_name(f'{path.name}.{os.getpid()}')
+    draft.write_text(text)
+    os.chown(draft, uid, gid)
+    os.replace(draft, path)
 
 
 def _install_rules() -> None:

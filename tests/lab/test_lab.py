@@ -14,7 +14,7 @@ import pytest
 
 import lab
 from lab import eventually, leaks, pythons, require
-from lab.accounts import KINDS, RULES_FILE, Accounts
+from lab.accounts import KINDS, RULES_FILE, Accounts, home_of
 from lab.leaks import Snapshot
 from lab.pythons import Interpreter
 from lab.sshd import Sshd, make_key
@@ -70,8 +70,9 @@ def test_unknown_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
 
 def test_an_account_can_hop_back(sshd: Sshd, accounts: Accounts) -> None:
     plain = accounts['plain']
-    sshd.give_client(plain.home, plain.uid, plain.gid)
-    done = ssh(sshd, plain.name, 'ssh -o BatchMode=yes lab-two id -un')
+    with home_of(plain) as home:
+        sshd.give_client(home, plain.uid, plain.gid)
+        done = ssh(sshd, plain.name, 'ssh -o BatchMode=yes lab-two id -un')
     assert (done.stdout, done.stderr) == (plain.name + '\n', '')
 
 

@@ -10,8 +10,24 @@ from pathlib import Path
 import pytest
 
 import econtext
+from econtext.controller import lifecycle, tree
+from econtext.parent import children
+from lab import SOON
 
-SOON = 4.0  # seconds: half of what closing gives up after
+PATIENCE = 600.0  # seconds for what does not end by itself, here and in hops: far more than is waited for here
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (lifecycle, 'CLOSING'), (tree, 'CLOSING'), (children, 'PATIENCE'):
+        monkeypatch.setattr(module, name, PATIENCE)
+
+
+def patient(broker: econtext.Broker) -> econtext.Context:
+    """Return a context that waits as long for those below it."""
+    hop = broker.local()
+    hop.call(exec, f'import econtext.parent.children as children; children.PATIENCE = {PATIENCE}')
+    return hop
 
 
 def closed_soon(context: econtext.Context | econtext.Broker) -> None:
@@ -21,20 +37,20 @@ def closed_soon(context: econtext.Context | econtext.Broker) -> None:
 
 
 def test_close_of_a_context_below_a_context(broker: econtext.Broker) -> None:
-    below = broker.local().local()
+    below = patient(broker).local()
     below.call(os.getpid)
     closed_soon(below)
 
 
 def test_close_of_one_that_is_still_starting(broker: econtext.Broker) -> None:
-    hop = broker.local()
+    hop = patient(broker)
     for _ in range(5):
         closed_soon(hop.local(python='/bin/cat'))
     assert hop.call(os.getpid)
 
 
 def test_close_of_many_started_at_once(broker: econtext.Broker) -> None:
-    hop = broker.local()
+    hop = patient(broker)
     contexts = [hop.local() for _ in range(6)]
     for context in contexts:
         closed_soon(context)
