@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from typing import Any
 
 from lab import eventually, need
 
-PATIENCE = 60.0  # seconds, for one answer: beside other tests a first page may take a while
+PATIENCE = 120.0  # seconds, for one answer: beside other tests a first page may take a while
 # Without the sandbox root may run it, and a machine without user namespaces.
 FLAGS = (
     '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--hide-scrollbars',
@@ -30,7 +31,12 @@ FLAGS = (
     '--disable-crash-reporter', '--no-proxy-server', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
     '--remote-debugging-pipe',
 )  # fmt: skip
+MOVED = re.compile('navigated or closed|Cannot find context|context was destroyed')
 READ, WRITE = 3, 4  # the descriptors of the browser's end, as its protocol has them
+
+
+class Moved(Exception):
+    """The page went away while it was asked: another is on its way."""
 
 
 class Browser:
@@ -59,8 +65,9 @@ class Browser:
             self._session = self.ask('Target.attachToTarget', targetId=target, flatten=True)['sessionId']
             for domain in 'Page', 'Runtime', 'Log', 'Network':
                 self.ask(domain + '.enable')
+            # Not as a telephone, whose page grows with what is too wide: nothing would overflow.
             self.ask('Emulation.setDeviceMetricsOverride', width=width, height=height, deviceScaleFactor=1,
-                     mobile=width < 600)
+                     mobile=False)
             scheme = 'dark' if dark else 'light'
             self.ask('Emulation.setEmulatedMedia', features=[{'name': 'prefers-color-scheme', 'value': scheme}])
         except BaseException:
@@ -72,9 +79,7 @@ class Browser:
         before = self._loaded
         answer = self.ask('Page.navigate', url=address)
         assert 'errorText' not in answer, f'{address}: {answer["errorText"]}'
-        end = time.monotonic() + PATIENCE
-        while self._loaded == before:
-            self._take(end)
+        self._wait_loaded(before)
 
     def run(self, script: str) -> Any:
         """Return the value of an expression of the page's own language; a promise is awaited."""
@@ -82,9 +87,25 @@ class Browser:
         assert 'exceptionDetails' not in answer, answer
         return answer['result'].get('value')
 
+    def follow(self, script: str) -> None:
+        """Run what leads to another page, and return when that page is loaded."""
+        before = self._loaded
+        try:
+            self.run(script)
+        except Moved:
+            pass  # already there
+        self._wait_loaded(before)
+
     def wait(self, script: str) -> Any:
-        """Return the value of an expression as soon as it is true."""
-        return eventually(lambda: self.run(script), PATIENCE, script)
+        """Return the value of an expression as soon as it is true; meanwhile the page may change for another."""
+
+        def value() -> Any:
+            try:
+                return self.run(script)
+            except Moved:
+                return None
+
+        return eventually(value, PATIENCE, script)
 
     def picture(self, path: Path, whole: bool = False) -> None:
         """Save a screenshot, of the window or of the whole page, as PNG."""
@@ -105,8 +126,15 @@ class Browser:
         while True:
             answer = self._take(end)
             if answer.get('id') == number:
+                if 'error' in answer and MOVED.search(answer['error']['message']):
+                    raise Moved(method)
                 assert 'error' not in answer, f'{method}: {answer["error"]}'
                 return dict(answer['result'])
+
+    def _wait_loaded(self, before: int) -> None:
+        end = time.monotonic() + PATIENCE
+        while self._loaded == before:
+            self._take(end)
 
     def _take(self, end: float) -> dict[str, Any]:
         """Return the next message, and remember what it says of the page."""

@@ -30,7 +30,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.deadline(300)
+pytestmark = pytest.mark.deadline(600)
 Packages = tuple[Path, Path]
 GIT = ('git', '-c', 'user.name=Tester', '-c', 'user.email=tester@localhost', '-c', 'init.defaultBranch=main',
        '-c', 'commit.gpgSign=false', '-c', 'tag.gpgSign=false')  # fmt: skip
@@ -60,7 +60,7 @@ assert [host.name for host in econtext.inventory.toml('hosts.toml')] == ['web1']
 def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in ('PYTHONPATH', 'VIRTUAL_ENV')}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env={**environment, **variables}, text=True, timeout=240,
+        [str(part) for part in command], cwd=cwd, env={**environment, **variables}, text=True, timeout=500,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
     assert done.returncode == 0, f'{command}:\n{done.stdout}'
     return done.stdout
@@ -236,7 +236,7 @@ def release(checkout: Path, tmp_path: Path) -> Callable[..., subprocess.Complete
         environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
         return subprocess.run(
             ['scripts/release', *arguments], cwd=checkout, env={**environment, 'PYTHON': sys.executable}, text=True,
-            timeout=240, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+            timeout=500, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
 
     return make
 
