@@ -139,7 +139,7 @@ class Maker:
             raise Missing(reason)
         home = self.folder / 'home'
         home.mkdir()
-        self.sshd = Sshd(self.folder / 'sshd', [f'SetEnv HOME={home}', 'Subsystem sftp internal-sftp'])
+        self.sshd = Sshd(self.folder / 'sshd', [f'SetEnv HOME={home}'])
         self.sshd.start()
 
     def start_master(self, config: Path) -> None:

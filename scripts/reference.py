@@ -44,9 +44,8 @@ WIDTH = 100
 INTRODUCTION = """\
 # Reference
 
-Written from the docstrings by `scripts/reference.py`; change those, and run it. All names here are had by
-`import econtext` alone. What is not named here may change. The errors of econtext are at the
-[end](#exceptions).
+All names are available after `import econtext`. Anything not listed here is private, and may change. Every error of
+econtext is one of these [exceptions](#exceptions). `scripts/reference.py` writes the reference from the docstrings.
 
 CONTENTS
 
@@ -225,9 +224,13 @@ def contents(text: str) -> str:
     """Return a list of the page's sections, each with what is in it, as links."""
     text = re.sub(r'```.*?```', '', text, flags=re.DOTALL)
     lines = []
+    seen: dict[str, int] = {}
     for level, title in re.findall(r'^(##|###) (.*)$', text, re.MULTILINE):
         # As the usual renderers make them of a heading.
         anchor = re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-')
+        seen[anchor] = seen.get(anchor, 0) + 1
+        if seen[anchor] > 1:
+            anchor = f'{anchor}-{seen[anchor] - 1}'
         name = re.sub(r'\(.*\)$', '', title).rpartition('.')[2] if level == '###' else title
         lines.append(f'* [{title}](#{anchor})' if level == '##' else f'[{name}](#{anchor})')
     return re.sub(r'\n(?=\[)', ' · ', '\n'.join(lines))

@@ -16,7 +16,7 @@ in those that start others, ``controller`` in the user's own program only.
 
 import importlib as _importlib
 
-__version__ = '0.1.0'
+from econtext._version import __version__ as __version__
 
 #: True in a context, False in the program that started it.
 slave = False

@@ -36,8 +36,9 @@ LISTING = re.compile(
     r'```python\n(?P<code>.*?)^```\n(?:```text\n(?P<printed>.*?)^```\n)?',
     re.MULTILINE | re.DOTALL,
 )
-NEIGHBOURS = 'mitogen', 'execnet'
+NEIGHBOURS = 'mitogen', 'execnet', 'fabric', 'pssh', 'asyncssh', 'paramiko'
 IMPORTS = re.compile(rf'^\s*import (?:econtext|{"|".join(NEIGHBOURS)})\b', re.MULTILINE)
+NEIGHBOUR = re.compile(rf'^\s*import ({"|".join(NEIGHBOURS)})\b', re.MULTILINE)
 LINK = re.compile(r'\]\(([^)#]+)(#[^)]*)?\)')
 
 
@@ -54,7 +55,7 @@ class Listing(NamedTuple):
 
     def lacks(self) -> list[str]:
         """Return the neighbours that it wants and that are not installed."""
-        return [name for name in NEIGHBOURS if f'import {name}' in self.code and not importlib.util.find_spec(name)]
+        return [name for name in NEIGHBOUR.findall(self.code) if not importlib.util.find_spec(name)]
 
 
 def listings(page: Path) -> Iterator[Listing]:
@@ -95,7 +96,7 @@ def test_runs(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
     run(page, environment, tmp_path)
 
 
-@pytest.mark.deadline(120)
+@pytest.mark.deadline(240)
 @pytest.mark.parametrize('page', [p for p in PAGES if programs(p) and by_ssh(p)], ids=named)
 def test_runs_by_ssh(
     page: Path, environment: dict[str, str], tmp_path: Path, sshd: Sshd, accounts: Accounts
@@ -108,6 +109,7 @@ def test_runs_by_ssh(
         with (home / '.ssh' / 'config').open('a') as config:
             config.write(f'  {anywhere}\n')
         write_ssh(tmp_path, ' '.join([*sshd.ssh_args(account.name), '-o', anywhere]))
+        write_home(tmp_path / 'home', sshd, account.name)
         run(page, environment, tmp_path)
 
 
@@ -129,6 +131,14 @@ def write_ssh(folder: Path, arguments: str) -> None:
     program.chmod(0o755)
 
 
+def write_home(folder: Path, sshd: Sshd, user: str) -> None:
+    """Make what the neighbours read that run no program `ssh`: the configuration, and the hosts that are known."""
+    ssh = folder / '.ssh'
+    ssh.mkdir(parents=True, mode=0o700)
+    (ssh / 'config').write_text(f'Host *\n  HostName {sshd.address}\n  User {user}\n{sshd.config.read_text()}')
+    (ssh / 'known_hosts').symlink_to(sshd.known_hosts)
+
+
 def run(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
     lacking: list[str] = []
     for number, listing in enumerate(listings(page)):
@@ -142,8 +152,9 @@ def run(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
             continue
         path = tmp_path / f'listing{number}.py'
         path.write_text(listing.code)
+        home = {'HOME': str(tmp_path / 'home')} if NEIGHBOUR.search(listing.code) else {}
         result = subprocess.run(
-            [sys.executable, str(path), 'lab'], cwd=tmp_path, env=environment, text=True, timeout=60,
+            [sys.executable, str(path), 'lab'], cwd=tmp_path, env={**environment, **home}, text=True, timeout=60,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert result.returncode == 0, f'{listing.where}:\n{result.stdout}'

@@ -53,6 +53,8 @@ COMPONENTS: dict[str, tuple[tuple[str, ...], bool]] = {
     'csh': (('csh',), False),
     'fish': (('fish',), False),
     'zsh': (('zsh',), False),
+    'keys': (('git', 'ssh-keygen'), False),
+    'browser': (('chromium', 'bash'), False),
 }
 SEARCH = os.environ.get('PATH', os.defpath) + ':/usr/local/sbin:/usr/sbin:/sbin'
 

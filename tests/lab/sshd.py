@@ -35,6 +35,7 @@ KbdInteractiveAuthentication no
 PrintMotd no
 UseDNS no
 LogLevel VERBOSE
+Subsystem sftp internal-sftp
 # The default 10:30:100 drops connections when many come at once, 10 sessions end a fan-out over one master.
 MaxStartups 1000:30:1000
 MaxSessions 1000
