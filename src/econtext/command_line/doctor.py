@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import econtext
-from econtext.command_line.options import REACH
+from econtext.command_line.options import REACH, Command
 from econtext.controller.doctor.examination import Report, Step, doctor
 from econtext.controller.text import harmless_lines
 
@@ -155,4 +155,4 @@ for option in reversed((
     click.option('--json', 'as_json', is_flag=True, help='Print the report as JSON.'),
 )):  # fmt: skip
     called = option(called)
-command = click.command('doctor', help=HELP, short_help='Tell step by step what works on the way to a host.')(called)
+command = click.command('doctor', cls=Command, help=HELP)(called)
