@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,14 +18,16 @@ import pytest
 from lab.accounts import Accounts
 from lab.sshd import Sshd, free_port
 
-SECONDS = 50
+SECONDS = 100
+# Each test starts several programs, and a busy machine takes seconds for each.
+pytestmark = pytest.mark.deadline(300)
+
 SCRIPT = """\
 import sys
 import beside
 
 print(beside.greet(), sys.argv[1:], __name__)
 """
-Command = Callable[..., 'subprocess.CompletedProcess[str]']
 
 
 def start(words: Sequence[str], **options: object) -> subprocess.Popen[str]:
