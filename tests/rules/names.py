@@ -29,7 +29,8 @@ KNOWN = """
     os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WCOREDUMP WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG
         WTERMSIG X_OK R_OK W_OK F_OK _exit access chdir chmod chown close defpath dup dup2 environ execv execve execvp
         fdopen fork fstat fsync ftruncate getcwd getegid geteuid getgid getpgid getpgrp getpid getppid getuid isatty
-        kill killpg lchown linesep link listdir lseek lstat mkdir nice open openpty path pipe read readlink rename rmdir
+        kill killpg lchown linesep link listdir lseek lstat
+        mkdir mkfifo nice open openpty path pipe read readlink rename rmdir
         sep setgid setpgid setsid setuid spawnv stat strerror symlink sysconf system times ttyname umask uname unlink
         urandom utime waitpid write
     os.path: abspath basename dirname exists expanduser isabs isdir isfile islink join normpath realpath split splitext
@@ -43,8 +44,10 @@ KNOWN = """
     stat: S_IFDIR S_IFLNK S_IFMT S_IFREG S_IMODE S_ISDIR S_ISLNK S_ISREG S_IWOTH
     struct: calcsize error pack unpack
     subprocess: PIPE Popen
-    sys: _getframe argv byteorder exc_info executable exit getfilesystemencoding getrecursionlimit maxunicode meta_path
+    sys: __stderr__ __stdin__ __stdout__
+        _getframe argv byteorder exc_info executable exit getfilesystemencoding getrecursionlimit maxunicode meta_path
         modules path path_hooks platform prefix setrecursionlimit stderr stdin stdout version version_info
+    tempfile: mkdtemp
     termios: ECHO ECHONL OPOST TCSANOW TIOCSCTTY tcgetattr tcsetattr
     threading: Condition Thread
     time: ctime gmtime localtime mktime sleep strftime time

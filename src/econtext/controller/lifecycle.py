@@ -305,6 +305,7 @@ class Lifecycle:
             self.remove_route(context)
         elif event == 'lost':
             reason, status, cut = details
+            context.exit_status = status if type(status) is int else None
             if reason or context.ready or context.error:
                 self.mark_lost(context, loss.of_link(context, reason, status))
             else:

@@ -133,6 +133,8 @@ class Node(Delivery):
         self.heartbeat: float = 0.0
         # With one_trip: what is started once there is a first call to send along.
         self.deferred: Birth | None = None
+        #: How its program ended, as ``os.waitpid`` tells it in Python; None while it runs, or if nobody could tell.
+        self.exit_status: int | None = None
         # Where it is in its life, see ``session.states``; only advance() writes these three, under the lock.
         self._state, self._state_lock = NEW, threading.RLock()
         self.ready: bool = False

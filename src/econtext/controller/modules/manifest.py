@@ -122,9 +122,12 @@ WITH_CALLS = full("""
     child.drafts
     child.files
     child.folders
+    child.listings
     child.receiving
     child.running
+    child.scripts
     child.sending
+    child.sessions
     child.sourced
     child.streams
     child.transfer

@@ -1,0 +1,177 @@
+"""
+From the words of a command line to contexts: the options that all commands share, and the fleet that they name.
+
+Invariants:
+
+* All hosts of a command are one fleet, one host too: each is connected once, side by side with the others.
+* Nothing is asked where there is no terminal; the error then says what was wanted.
+
+Any thread may enter ``Asker.ask``; all else is for the main thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import econtext
+from econtext.command_line.targets import BadTarget, Pattern, Target, parse, parse_hosts
+
+
+@dataclass(frozen=True)
+class Way:
+    """The options that all commands share: how to reach the hosts, and whom to be there."""
+
+    via: tuple[str, ...] = ()
+    sudo: str | None = None
+    python: str | None = None
+    connect_timeout: float = 30.0
+    username: str | None = None
+    port: int | None = None
+    identity_file: str | None = None
+    config: str | None = None
+    ssh_options: tuple[str, ...] = ()
+    inventory: str | None = None
+
+    def ssh_args(self) -> list[str]:
+        """Return the arguments for ``ssh``."""
+        args = ['-F', self.config] if self.config else []
+        for option in self.ssh_options:
+            args += ['-o', option]
+        return args
+
+
+class Asker:
+    """Asks the user what is asked on the way: one question at a time, and the same question once."""
+
+    def __init__(self) -> None:
+        self.lock: threading.Lock = threading.Lock()
+        self.known: dict[str, str] = {}
+
+    def ask(self, question: str) -> str:
+        """Return what the user types."""
+        with self.lock:
+            return getpass.getpass(question)
+
+    def ask_once(self, question: str) -> str:
+        """Return what the user typed when this was asked first: many hosts ask for one password of sudo."""
+        with self.lock:
+            if question not in self.known:
+                self.known[question] = getpass.getpass(question)
+            return self.known[question]
+
+    def function(self, once: bool = False) -> Callable[[str], str] | None:
+        """Return what asks; None if there is nobody to ask."""
+        try:
+            os.close(os.open('/dev/tty', os.O_RDWR | os.O_NOCTTY))
+        except OSError:
+            return None
+        return self.ask_once if once else self.ask
+
+
+def options_of(target: Target, way: Way, asker: Asker) -> dict[str, Any]:
+    """Return what the connector of `target` is given by name."""
+    options: dict[str, Any] = {'python': way.python, 'connect_timeout': way.connect_timeout}
+    if target.connector == 'ssh':
+        ask = asker.function()
+        options |= {
+            'username': way.username, 'port': way.port, 'identity_file': way.identity_file,
+            'ssh_args': way.ssh_args(), 'password': ask, 'passphrase': ask, 'answers': ask,
+        }
+    return options | target.options
+
+
+def host_of(target: Target, way: Way, asker: Asker) -> econtext.Host:
+    """Return `target` as a host of a fleet."""
+    options = options_of(target, way, asker)
+    if target.args:
+        from econtext.controller.fleet.requests import address_option
+        options[address_option(target.connector)] = target.args[0]
+    return econtext.Host(str(target), options, connector=target.connector)
+
+
+def hosts_of(text: str, way: Way, asker: Asker) -> list[econtext.Host]:
+    """Return the hosts that `text` names; raise BadTarget."""
+    listed = inventory_of(way)
+    found: dict[str, econtext.Host] = {}
+    for each in parse_hosts(text):
+        for host in chosen(each, listed, way, asker):
+            found.setdefault(host.name, host)
+    return list(found.values())
+
+
+def chosen(each: Target | Pattern, listed: Sequence[econtext.Host], way: Way, asker: Asker) -> list[econtext.Host]:
+    """Return the hosts that one word names."""
+    pattern = str(each) if str(each) != 'all' or not listed else '*'
+    found = [host for host in listed if host.matches(pattern)]
+    if found:
+        return [merged(host, way, asker) for host in found]
+    if isinstance(each, Target):
+        return [host_of(each, way, asker)]
+    if pattern.startswith('@') or listed:
+        where = f'the inventory {way.inventory}' if listed else 'an inventory: name one with --inventory'
+        raise BadTarget(f'{each}: no such host or group in {where}')
+    try:
+        names = econtext.inventory.ssh_config(pattern, config=way.config)
+    except ValueError as error:
+        raise BadTarget(str(error)) from None
+    return [host_of(Target('ssh', host.name), way, asker) for host in names]
+
+
+def merged(host: econtext.Host, way: Way, asker: Asker) -> econtext.Host:
+    """Return a host of an inventory with the options of the command line, over which its own win."""
+    connector = host.connector or 'ssh'
+    options = options_of(Target(connector), way, asker) | dict(host.options)
+    return econtext.Host(host.name, options, connector=connector, groups=host.groups, variables=host.variables)
+
+
+def inventory_of(way: Way) -> list[econtext.Host]:
+    """Return the hosts of the inventory, none if none is named."""
+    if way.inventory is None:
+        return []
+    if way.inventory.endswith('.toml'):
+        return econtext.inventory.toml(way.inventory)
+    return econtext.inventory.ansible(way.inventory)
+
+
+def connect(above: Any, target: Target, way: Way, asker: Asker) -> econtext.Context:
+    """Start a context by `target`."""
+    context: econtext.Context = getattr(above, target.connector)(
+        *target.args, name=str(target), **options_of(target, way, asker))
+    return context
+
+
+@contextlib.contextmanager
+def fleet_of(hosts: str, way: Way) -> Iterator[econtext.Fleet]:
+    """Yield the fleet that `hosts` names; its contexts end with the block."""
+    asker = Asker()
+    wanted = hosts_of(hosts, way, asker)
+    with econtext.Broker() as broker:
+        yield fleet_from(broker, wanted, way, asker)
+
+
+@contextlib.contextmanager
+def context_of(target: Target, way: Way) -> Iterator[econtext.Context]:
+    """Yield the context that `target` names."""
+    asker = Asker()
+    with econtext.Broker() as broker:
+        host = host_of(target, way, asker)
+        yield fleet_from(broker, [host], way, asker).context(host.name)
+
+
+def fleet_from(broker: econtext.Broker, hosts: list[econtext.Host], way: Way, asker: Asker) -> econtext.Fleet:
+    relay = None
+    for word in way.via:
+        relay = connect(relay or broker, parse(word), way, asker)
+        # What keeps a hop from being reached is its own error, not that of each host behind it.
+        relay.wait_ready()
+    fleet = broker.fleet(hosts, relays=relay)
+    if way.sudo:
+        ask = asker.function(once=True)
+        fleet = fleet.sudo(way.sudo, password=ask, answers=ask, connect_timeout=way.connect_timeout)
+    return fleet

@@ -1,0 +1,169 @@
+"""The options that commands share, as decorators for click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+from typing import Any
+
+import click
+
+from econtext.command_line.connecting import Way
+from econtext.command_line.targets import BadTarget, Target, parse
+
+Function = Callable[..., Any]
+NAMES = tuple(Way.__dataclass_fields__)
+
+REACH = (
+    click.option('--via', metavar='HOST', multiple=True,
+                 help='Go through this host. Repeat the option for further hops.'),
+    click.option('--sudo', metavar='[USER]', help='Become root there by sudo; --sudo=USER becomes USER.'),
+    click.option('--python', metavar='PATH', help='The Python interpreter there. By default econtext finds one.'),
+    click.option('-l', '--username', metavar='USER', help='Log in as USER by ssh.'),
+    click.option('-p', '--port', metavar='PORT', type=click.IntRange(1, 65535), help='The port of the ssh server.'),
+    click.option('-i', '--identity-file', metavar='FILE', help='A private key for ssh.'),
+    click.option('-F', 'config', metavar='FILE', help='The configuration of ssh to use in place of your own.'),
+    click.option('-o', 'ssh_options', metavar='KEY=VALUE', multiple=True,
+                 help='An option for ssh, as in its configuration.'),
+)
+CONNECT = click.option('--connect-timeout', metavar='SECONDS', type=click.FloatRange(min=0, min_open=True),
+                       default=30.0, show_default=True, help='How long a host may take to connect.')
+INVENTORY = click.option('-I', '--inventory', metavar='FILE',
+                         help='Take hosts and @groups from this inventory: a TOML file, or any inventory of Ansible.')
+VERBOSE = click.option('-v', '--verbose', count=True, help='Log what econtext does. Repeat the option for more.')
+JSON = click.option('--json', 'as_json', is_flag=True, help='Print one JSON object a line, for other programs.')
+TIMEOUT = click.option('--timeout', metavar='SECONDS', type=click.FloatRange(min=0, min_open=True),
+                       help='How long the work may take on a host once that is connected.')
+
+
+class Command(click.Command):
+    """
+    A command whose own options end where the words of another program begin.
+
+    ``--sudo`` alone never takes the next word for a user.  `leading` is how many arguments stand before the
+    words of the other program; None if there is no such program.
+    """
+
+    def __init__(self, *args: Any, leading: int | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.leading = leading
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the words behind the name of the command."""
+        taking = {
+            name for param in self.get_params(ctx)
+            if isinstance(param, click.Option) and not (param.is_flag or param.count)
+            for name in (*param.opts, *param.secondary_opts)}
+        return super().parse_args(ctx, arranged(args, taking, self.leading))
+
+
+def arranged(words: Sequence[str], taking: Set[str], leading: int | None) -> list[str]:
+    """
+    Return `words` so that click reads them as meant; `taking` are the options that take a value.
+
+    ``--sudo`` becomes ``--sudo=root``, and behind `leading` arguments stands a ``--``.
+    """
+    found: list[str] = []
+    rest = list(words)
+    arguments = 0
+    while rest:
+        word = rest.pop(0)
+        if word == '--':
+            return [*found, word, *rest]
+        if word == '--sudo':
+            found.append('--sudo=root')
+        elif word.startswith('-') and word != '-':
+            found.append(word)
+            if rest and takes_next(word, taking):
+                found.append(rest.pop(0))
+        elif arguments == leading:
+            return [*found, '--', word, *rest]
+        else:
+            arguments += 1
+            found.append(word)
+    return found
+
+
+def takes_next(word: str, taking: Set[str]) -> bool:
+    """Is the word behind `word` the value of an option?"""
+    if word.startswith('--'):
+        return word in taking
+    # Of several letters the first that takes a value takes the rest of the word, or the next one.
+    for at, letter in enumerate(word[1:], 1):
+        if '-' + letter in taking:
+            return at == len(word) - 1
+    return False
+
+
+def without_short(param: Any, letter: str) -> Any:
+    """Return a decorator that adds what `param` adds, without its short form."""
+    def add(command: Function) -> Function:
+        command = param(command)
+        found: list[click.Parameter] = command.__click_params__  # type: ignore[attr-defined]
+        found[-1].opts = [name for name in found[-1].opts if name != letter]
+        return command
+    return add
+
+
+def reach(*more: Any, taken: str = '') -> Callable[[Function], Function]:
+    """Add the options that say how to reach a host, and `more`; they come as one keyword, `way`.
+
+    `taken` is a short form that `more` uses: the option for ssh then has its long form alone.
+    """
+    def add(command: Function) -> Function:
+        def called(**given: Any) -> Any:
+            verbose = given.pop('verbose', 0)
+            if verbose:
+                log(verbose)
+            own = {name: given.pop(name) for name in NAMES if name in given}
+            way = Way(**{name: value for name, value in own.items() if value is not None})
+            return command(way=way, **given)
+
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__click_params__ = list(getattr(command, '__click_params__', ()))  # type: ignore[attr-defined]
+        shared = [without_short(option, taken) for option in REACH] if taken else REACH
+        for option in reversed((*more, *shared, CONNECT, VERBOSE)):
+            called = option(called)
+        return called
+    return add
+
+
+def log(verbose: int) -> None:
+    """Log to standard error."""
+    import logging
+
+    from econtext import utils
+    utils.log_to_stderr(logging.DEBUG if verbose > 1 else logging.INFO)
+    if verbose > 1:
+        logging.getLogger('econtext').setLevel(logging.DEBUG)
+
+
+class HostType(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
+    """One host."""
+
+    name = 'host'
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Target:
+        """Return the target that `value` names."""
+        if isinstance(value, Target):
+            return value
+        try:
+            return parse(value)
+        except BadTarget as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Return the hosts of the ssh configuration that begin so."""
+        return complete_hosts(ctx, param, incomplete)
+
+
+def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Return the hosts of the ssh configuration that begin with what stands behind the last comma."""
+    from click.shell_completion import CompletionItem
+
+    from econtext import inventory
+    before, comma, last = incomplete.rpartition(',')
+    try:
+        names = [host.name for host in inventory.ssh_config('*', config=ctx.params.get('config'))]
+    except (OSError, ValueError):
+        names = []
+    return [CompletionItem(before + comma + name) for name in ['local', *names] if name.startswith(last)]

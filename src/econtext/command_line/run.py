@@ -1,0 +1,194 @@
+"""``econtext run``: a script or a function of this machine, in a context, with our own streams."""
+
+from __future__ import annotations
+
+import ast
+import concurrent.futures
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+import econtext
+from econtext.child import scripts
+from econtext.command_line import options, output, session
+from econtext.command_line.application import FAILED, said, status_of
+from econtext.command_line.connecting import Way, fleet_of
+from econtext.command_line.execute import summary
+from econtext.controller.commands.lines import Splitter, decode
+
+FUNCTION = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z')
+AT_A_TIME = 64
+HELP = """\
+Run a Python script, or a function of a module, of this machine on hosts.
+
+The script finds its own modules beside it, as it does here: they go to the host when it imports them, and nothing is
+written there. It has your standard input and output, its arguments, your Ctrl-C and its exit status. On many hosts each
+line has the name of its host.
+
+MODULE:FUNCTION calls a function and prints what it returns. Arguments are Python literals or else texts; NAME=VALUE is
+one with a name.
+
+\b
+Examples:
+  econtext run web1 script.py --dry-run
+  econtext run web1,web2 --sudo script.py
+  econtext run web1 -t menu.py
+  econtext run web1 platform:node
+  econtext run web1 os:listdir /etc
+  econtext run 'web*' checks.disk:usage / percent=True --json
+  echo 'import os; print(os.uname())' | econtext run web1 -
+"""
+
+Begin = Callable[[econtext.Context], Any]
+
+
+def program_of(what: str, words: tuple[str, ...], as_json: bool) -> Begin:
+    """Return what begins the program that `what` names in a context; raise click.UsageError if it names none."""
+    if what == '-':
+        return script('<stdin>', sys.stdin.buffer.read(), words)
+    if FUNCTION.match(what) and not os.path.exists(what):
+        return function(what, words, as_json)
+    try:
+        with open(what, 'rb') as file:
+            source = file.read()
+    except OSError as error:
+        hint = '' if '.' in what or os.sep in what else ': write a file, or MODULE:FUNCTION'
+        raise click.UsageError(f'{what}: {error.strerror}{hint}') from None
+    find_modules(os.path.dirname(os.path.realpath(what)))
+    return script(what, source, words)
+
+
+def find_modules(folder: str) -> None:
+    """Have modules of `folder` found, and sent, as those of a script that runs here."""
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+
+
+def script(path: str, source: bytes, words: tuple[str, ...]) -> Begin:
+    return lambda context: context.submit(scripts.run_file, path, source, list(words))
+
+
+def function(what: str, words: tuple[str, ...], as_json: bool) -> Begin:
+    find_modules(os.getcwd())
+    module, _, name = what.partition(':')
+    args, kwargs = arguments(words)
+    return lambda context: context.submit(scripts.run_function, module, name, args, kwargs, as_json)
+
+
+def arguments(words: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
+    """Return what `words` give a function, by place and by name."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition('=')
+        if equals and name.isidentifier():
+            kwargs[name] = literal(value)
+        else:
+            args.append(literal(word))
+    return args, kwargs
+
+
+def literal(word: str) -> Any:
+    """Return `word` as the Python literal that it is, else as a text."""
+    try:
+        return ast.literal_eval(word)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return word
+
+
+def run_one(context: econtext.Context, begin: Begin, terminal: bool, reads: bool) -> int:
+    """Run a program with our own streams; return its exit status."""
+    with session.Controls(terminal) as controls, session.with_own_streams(terminal):
+        return status_from(lambda: session.run_program(context, begin, session.own, controls, terminal, reads))
+
+
+def status_from(run: Callable[[], Any]) -> int:
+    """Return the exit status of a program that `run` runs."""
+    try:
+        return int(run())
+    except session.Ended as end:
+        return end.status
+
+
+class Tagged:
+    """Cuts what a program on one of many hosts prints into lines."""
+
+    def __init__(self, host: str, shown: output.Output) -> None:
+        self.host = host
+        self.shown = shown
+        self.splitters: dict[str, Splitter] = {'stdout': Splitter(True), 'stderr': Splitter(True)}
+
+    def hear(self, stream: str, data: bytes) -> None:
+        """Show the lines that end in `data`."""
+        for line, _ in self.splitters[stream].feed(data):
+            self.shown.line(self.host, stream, decode(line))
+
+    def finish(self) -> None:
+        """Show a last line that has no end."""
+        for stream, splitter in self.splitters.items():
+            for line, _ in splitter.flush():
+                self.shown.line(self.host, stream, decode(line))
+
+
+def run_many(fleet: econtext.Fleet, begin: Begin, style: str, limit: int) -> int:
+    """Run a program on each host; return the highest exit status."""
+    shown = output.Output(fleet, style)
+    statuses: dict[str, int] = {}
+    with session.Controls(False) as controls, concurrent.futures.ThreadPoolExecutor(limit) as pool:
+        def work(host: str) -> None:
+            tagged = Tagged(host, shown)
+            error = ''
+            try:
+                statuses[host] = status_from(lambda: session.run_program(
+                    fleet.context(host), begin, tagged.hear, controls, False, False))
+            except Exception as failure:
+                statuses[host] = status_of(failure) or FAILED
+                error = said(failure)
+            tagged.finish()
+            shown.end(host, statuses[host], error)
+
+        try:
+            for future in [pool.submit(work, host) for host in fleet]:
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            fleet.close()
+            raise
+    ordered = {host: statuses[host] for host in fleet}
+    summary(ordered, style)
+    return max(ordered.values())
+
+
+def called(
+    hosts: str, what: str, words: tuple[str, ...], way: Way, style: str | None, as_json: bool, terminal: bool,
+    no_stdin: bool, limit: int,
+) -> int:
+    terminal = session.can_have_terminal(terminal)
+    begin = program_of(what, words, as_json)
+    with fleet_of(hosts, way) as fleet:
+        if len(fleet) == 1 and style is None and not (as_json and not FUNCTION.match(what)):
+            return run_one(fleet.context(fleet[0]), begin, terminal, not no_stdin and what != '-')
+        if terminal:
+            raise click.UsageError('-t is for one host')
+        return run_many(fleet, begin, 'json' if as_json else style or 'tagged', limit)
+
+
+command = click.command('run', cls=options.Command, leading=1, help=HELP)(options.reach(
+    click.argument('hosts', metavar='HOSTS', shell_complete=options.complete_hosts),
+    click.argument('what', metavar='SCRIPT|MODULE:FUNCTION', type=click.Path()),
+    click.argument('words', metavar='[ARGS]...', nargs=-1, type=click.UNPROCESSED),
+    click.option('-t', '--tty', 'terminal', is_flag=True,
+                 help='Give the program a terminal, if standard input is one.'),
+    click.option('-n', 'no_stdin', is_flag=True, help='Give the program no standard input.'),
+    click.option('--tag', 'style', flag_value='tagged', help='Begin each line with the name of its host.'),
+    click.option('--group', 'style', flag_value='grouped', help='Print the lines of each host together, as it ends.'),
+    options.JSON,
+    click.option('--limit', metavar='N', type=click.IntRange(1), default=AT_A_TIME, show_default=True,
+                 help='On at most N hosts at a time.'),
+    options.INVENTORY,
+)(called))

@@ -1,0 +1,226 @@
+"""
+A program that runs in a context with our own streams: a terminal or pipes, signals, and its exit status.
+
+The strategy: ``child.sessions`` in the context of the host holds the near ends of the streams; a script runs in a
+second context beside that one, which opens the far ends, so that whatever the script does, even its death, costs no
+output.
+
+Invariants:
+
+* A handler of a signal only notes the signal: a thread sends it on.  The third Ctrl-C leaves at once.
+* Our own terminal is as it was before, however the session ends.
+
+Entered by the main thread; sessions of many hosts by a thread each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import queue
+import signal
+import struct
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import econtext
+from econtext.child import running as tags
+from econtext.child import scripts, sessions
+from econtext.child.transfer import as_bytes
+from econtext.command_line import output
+from econtext.controller.commands.running import STREAMS, Command
+
+BLOCK = 1 << 15
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+LEAVES = 3      # so many times Ctrl-C leaves at once
+
+Sink = Callable[[str, bytes], object]
+
+
+class Terminal:
+    """Our own terminal, or None in its place: how large it is, and raw while a session has it."""
+
+    @staticmethod
+    def size() -> tuple[int, int]:
+        """Return rows and columns."""
+        try:
+            rows, columns, _, _ = struct.unpack('HHHH', fcntl.ioctl(0, termios.TIOCGWINSZ, b'\0' * 8))
+        except OSError:
+            return 24, 80
+        return rows or 24, columns or 80
+
+    @staticmethod
+    @contextlib.contextmanager
+    def raw() -> Iterator[None]:
+        """Pass each key on as it is typed."""
+        before = termios.tcgetattr(0)
+        try:
+            tty.setraw(0)
+            yield
+        finally:
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+class Controls:
+    """Sends what happens here to each session that runs: signals, and another size of the terminal."""
+
+    def __init__(self, sized: bool) -> None:
+        self.queue: queue.SimpleQueue[signal.Signals | None] = queue.SimpleQueue()
+        self.lock: threading.Lock = threading.Lock()
+        self.channels: list[Any] = []
+        self.sized = sized
+        self.interrupts = 0
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Controls:
+        self.thread = threading.Thread(target=self.pass_on, name='econtext signals', daemon=True)
+        self.thread.start()
+        for number in (*PASSED_ON, *([signal.SIGWINCH] if self.sized else [])):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self.before[number] = signal.signal(number, self.note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        self.queue.put(None)
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            self.interrupts += 1
+            if self.interrupts >= LEAVES:
+                raise KeyboardInterrupt
+        self.queue.put(signal.Signals(number))
+
+    def pass_on(self) -> None:
+        while (number := self.queue.get()) is not None:
+            message: Any = (sessions.SIGNAL, number.name)
+            if number == signal.SIGWINCH:
+                message = (sessions.SIZE, Terminal.size())
+            with self.lock:
+                channels = list(self.channels)
+            for channel in channels:
+                with contextlib.suppress(econtext.EcontextError):
+                    channel.send(message)
+
+    def add(self, channel: Any) -> None:
+        """Send to `channel` from now on."""
+        with self.lock:
+            self.channels.append(channel)
+
+
+def feed(data: Any, reads: bool) -> None:
+    """Send what there is on standard input to a session, as it comes."""
+    with contextlib.suppress(econtext.EcontextError, OSError):
+        while reads and (piece := os.read(0, BLOCK)):
+            data.send(piece)
+        data.send(b'')
+
+
+def hear(data: Any, sink: Sink) -> None:
+    """Hand what a session prints to `sink` until the session has ended."""
+    for message in data:
+        piece = as_bytes(message) if isinstance(message, (bytes, str)) else b''
+        if piece[:1] not in STREAMS:
+            raise econtext.CorruptStream('a session sent output of no kind')
+        sink(STREAMS[piece[:1]], piece[1:])
+
+
+def start_input(data: Any, reads: bool) -> None:
+    threading.Thread(target=feed, args=(data, reads), name='econtext input', daemon=True).start()
+
+
+def run_command(
+    context: econtext.Context, request: Any, sink: Sink, controls: Controls, reads: bool
+) -> int:
+    """Run a command in a terminal of its own; return its status as `subprocess` has it."""
+    data, control = context.channel(), context.channel()
+    options = {**request.options, 'size': Terminal.size()}
+    served = context.submit(sessions.serve, data, control, request.words, options)
+    controls.add(control)
+    start_input(data, reads)
+    hear(data, sink)
+    answer = served.result()
+    if answer[0] != 'done':
+        raise Command.refusal(Named(context), *answer)  # type: ignore[arg-type]
+    return int(answer[1])
+
+
+class Named:
+    """What ``Command.refusal`` needs of a command."""
+
+    def __init__(self, home: Any) -> None:
+        self.home = home
+
+
+def run_program(
+    context: econtext.Context, begin: Callable[[econtext.Context], Any], sink: Sink, controls: Controls,
+    terminal: bool, reads: bool,
+) -> Any:
+    """
+    Run what `begin` submits to a context of its own; return what it returns.
+
+    A program that ended without an answer, by a signal or by ``os._exit()``, raises Ended.
+    """
+    beside = context.local(name=f'{context.name}.script')
+    try:
+        data, control = context.channel(), context.channel()
+        served = context.submit(
+            sessions.serve, data, control, None, {'size': Terminal.size() if terminal else None})
+        names = control.get()
+        kind = os.environ.get('TERM', 'dumb') if terminal else None
+        control.send((sessions.OPENED, beside.call(scripts.open_streams, names, kind)))
+        controls.add(control)
+        program = begin(beside)
+        program.add_done_callback(lambda _: control.close())
+        start_input(data, reads)
+        hear(data, sink)
+        served.result()
+        try:
+            return program.result()
+        except econtext.ContextLost:
+            status = beside._node.exit_status
+            if status is None or context._node.error is not None:
+                raise
+            raise Ended(status) from None
+    finally:
+        beside.close()
+
+
+class Ended(Exception):
+    """A program ended without an answer, with this status of its process."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        # A core that was written counts for nothing here.
+        self.status: int = 128 + (-status & 127) if status < 0 else status
+
+
+def can_have_terminal(wanted: bool) -> bool:
+    """Is a terminal wanted, and standard input one? Say so if it is not."""
+    if wanted and not os.isatty(0):
+        sys.stderr.write('econtext: no terminal there, since standard input is none here\n')
+        return False
+    return wanted
+
+
+def with_own_streams(terminal: bool) -> contextlib.ExitStack:
+    """Return what gives a session our terminal."""
+    stack = contextlib.ExitStack()
+    if terminal:
+        stack.enter_context(Terminal.raw())
+    return stack
+
+
+def own(stream: str, data: bytes) -> None:
+    """Write what a session prints to our own output."""
+    output.write(stream, data)
+
+
+assert tags.OUT in STREAMS, 'sessions speak as commands do'

@@ -1,0 +1,374 @@
+"""The command `econtext` against a real sshd: each of its commands, through pipes and in a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lab.accounts import Accounts
+from lab.sshd import Sshd, free_port
+
+SECONDS = 100
+# Each test starts several programs, and a busy machine takes seconds for each.
+pytestmark = pytest.mark.deadline(300)
+
+SCRIPT = """\
+import sys
+import beside
+
+print(beside.greet(), sys.argv[1:], __name__)
+"""
+
+
+def start(words: Sequence[str], **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, '-m', 'econtext', *words], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, **options)
+
+
+def econtext(*words: str, input: str = '', cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'econtext', *words], text=True, input=input, capture_output=True, timeout=SECONDS,
+        cwd=cwd)
+
+
+@pytest.fixture
+def way(sshd: Sshd, accounts: Accounts) -> list[str]:
+    """The options by which `lab` is reached, as a user who may use sudo."""
+    return sshd.ssh_args(accounts['nopw'].name)
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    folder = tmp_path / 'scripts'
+    folder.mkdir()
+    (folder / 'beside.py').write_text('def greet():\n    return "hello"\n\ndef fail():\n    raise ValueError("so")\n')
+    (folder / 'script.py').write_text(SCRIPT)
+    return folder
+
+
+class Typing:
+    """A command in a terminal of its own: what it shows, and what is typed."""
+
+    def __init__(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+        self.master, slave = pty.openpty()
+        self.text = b''
+        self.process = subprocess.Popen(
+            [sys.executable, '-m', 'econtext', *words], stdin=slave, stdout=slave, stderr=slave, cwd=cwd,
+            env={**os.environ, 'TERM': 'xterm', **(env or {})}, start_new_session=True)
+        os.close(slave)
+
+    def expect(self, wanted: str) -> None:
+        """Wait until `wanted` shows, behind what was expected before."""
+        deadline = time.monotonic() + SECONDS
+        while wanted.encode() not in self.text:
+            assert time.monotonic() < deadline, (wanted, self.text)
+            assert self.read(deadline), (wanted, self.text)
+        self.text = self.text.partition(wanted.encode())[2]
+
+    def read(self, deadline: float) -> bool:
+        if not select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0]:
+            return False
+        try:
+            piece = os.read(self.master, 4096)
+        except OSError:
+            piece = b''
+        self.text += piece
+        return bool(piece)
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def end(self) -> int:
+        """Wait for the end of the command; return its exit status."""
+        deadline = time.monotonic() + SECONDS
+        while self.read(deadline):
+            pass
+        try:
+            return self.process.wait(SECONDS)
+        finally:
+            os.close(self.master)
+
+
+# -- exec ---------------------------------------------------------------------
+
+
+def test_exec_has_our_streams_and_the_status(way: list[str]) -> None:
+    done = econtext('exec', 'lab', *way, '--', 'cat; echo err >&2; exit 7', input='in\nß')
+    assert (done.returncode, done.stdout, done.stderr) == (7, 'in\nß', 'err\n')
+    words = econtext('exec', 'lab', *way, 'printf', '%s|', '$HOME', '-x', 'a b')
+    assert (words.returncode, words.stdout) == (0, '$HOME|-x|a b|')
+    assert econtext('exec', 'lab', *way, '--sudo', '--', 'id', '-u').stdout == '0\n'
+
+
+@pytest.mark.parametrize(('command', 'status'), [
+    ('kill -9 $$', 137), ('exit 255', 255), ('no-such-program', 127),
+])  # fmt: skip
+def test_exit_statuses_of_exec(way: list[str], command: str, status: int) -> None:
+    assert econtext('exec', 'lab', *way, '--', command).returncode == status
+
+
+def test_exec_of_a_program_that_is_not_there(way: list[str]) -> None:
+    done = econtext('exec', 'lab', *way, '--', 'no-such-program', 'x')
+    assert done.returncode == 127
+    assert done.stderr.count('\n') == 1
+    assert 'no-such-program' in done.stderr
+
+
+def test_exec_ends_late_and_without_a_reader(way: list[str]) -> None:
+    assert econtext('exec', 'lab', *way, '--timeout', '0.5', '--', 'sleep 600').returncode == 124
+    with start(['exec', 'lab', *way, '--', 'yes']) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == 'y\n'
+        process.stdout.close()
+        assert process.wait(SECONDS) == 141
+        assert process.stderr.read() == ''
+
+
+def test_exec_on_many_hosts(way: list[str]) -> None:
+    done = econtext('exec', 'lab,lab-2,local', *way, '--', 'echo out; echo err >&2; exit 3')
+    assert done.returncode == 3
+    assert sorted(done.stdout.splitlines()) == ['[lab-2] out', '[lab]   out', '[local] out']
+    assert '[lab-2] err' in done.stderr
+    assert '3 of 3 hosts failed' in done.stderr
+    told = [json.loads(line) for line in econtext(
+        'exec', 'lab,lab-2', *way, '--json', '--', 'echo out').stdout.splitlines()]
+    for host in 'lab', 'lab-2':
+        assert {'host': host, 'stream': 'stdout', 'line': 'out'} in told
+        assert {'host': host, 'status': 0} in told
+    grouped = econtext('exec', 'lab,lab-2', *way, '--group', '--', 'echo a; echo b').stdout
+    assert grouped == '[lab]  \na\nb\n[lab-2]\na\nb\n'
+
+
+def test_a_host_that_cannot_be_reached(way: list[str]) -> None:
+    gone = econtext('exec', f'127.0.0.1:{free_port()}', '-F', '/dev/null', '--', 'true')
+    assert gone.returncode == 255
+    assert 'Traceback' not in gone.stderr
+    both = econtext('exec', f'lab,127.0.0.1:{free_port()}', *way, '--', 'echo out')
+    assert both.returncode == 255
+    assert 'out' in both.stdout
+
+
+def test_exec_in_a_terminal(way: list[str]) -> None:
+    typing = Typing('exec', 'lab', *way, '-t', '--', 'tty; echo [$TERM]; read line; echo "got $line"; exit 4')
+    typing.expect('/dev/pts/')
+    typing.expect('[xterm]')
+    typing.type('word\r')
+    typing.expect('got word')
+    assert typing.end() == 4
+
+
+# -- run ----------------------------------------------------------------------
+
+
+def test_run_a_script_with_its_modules(way: list[str], scripts: Path) -> None:
+    done = econtext('run', 'lab', *way, str(scripts / 'script.py'), '-x', '--', 'b c')
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello ['-x', '--', 'b c'] __main__\n", '')
+    many = econtext('run', 'lab,lab-2', *way, str(scripts / 'script.py'))
+    assert sorted(many.stdout.splitlines()) == ['[lab-2] hello [] __main__', '[lab]   hello [] __main__']
+
+
+@pytest.mark.parametrize(('code', 'status', 'output'), [
+    ('import sys; sys.exit(7)', 7, ''),
+    ('import sys; sys.exit("so")', 1, ''),
+    ('import os; os.write(1, b"out"); os._exit(9)', 9, 'out'),
+    ('import os, signal; os.write(1, b"out"); os.kill(os.getpid(), signal.SIGTERM)', 143, 'out'),
+    ('import atexit; atexit.register(print, "last"); print("first")', 0, 'first\nlast\n'),
+    ('import threading, time\nthreading.Timer(0.1, print, ["later"]).start()', 0, 'later\n'),
+    ('import subprocess; subprocess.run(["cat"])', 0, 'given'),
+    ('import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())', 0, 'given'),
+])  # fmt: skip
+def test_how_a_script_ends(way: list[str], tmp_path: Path, code: str, status: int, output: str) -> None:
+    (tmp_path / 'it.py').write_text(code)
+    done = econtext('run', 'lab', *way, str(tmp_path / 'it.py'), input='given')
+    assert (done.returncode, done.stdout) == (status, output), done.stderr
+
+
+def test_a_traceback_has_the_lines_of_the_script_alone(way: list[str], scripts: Path) -> None:
+    (scripts / 'it.py').write_text('import beside\nbeside.fail()\n')
+    done = econtext('run', 'lab', *way, 'it.py', cwd=scripts)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[0] == 'Traceback (most recent call last):'
+    assert [line for line in lines if line.startswith('  File')] == [
+        '  File "it.py", line 2, in <module>', f'  File "{scripts}/beside.py", line 5, in fail']
+    assert lines[-1] == 'ValueError: so'
+    (scripts / 'broken.py').write_text('raise KeyError("import")\n')
+    (scripts / 'it.py').write_text('import broken\n')
+    done = econtext('run', 'lab', *way, 'it.py', cwd=scripts)
+    assert 'econtext' not in done.stderr.replace(str(scripts), '')
+
+
+def test_ctrl_c_interrupts_the_script_there(way: list[str], tmp_path: Path) -> None:
+    (tmp_path / 'it.py').write_text(
+        'import time\nprint("ready", flush=True)\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n'
+        '    print("interrupted")\n    raise SystemExit(5)\n')
+    with start(['run', 'lab', *way, str(tmp_path / 'it.py')]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == 'ready\n'
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == 'interrupted\n'
+        assert process.wait(SECONDS) == 5
+    typing = Typing('run', 'lab', *way, '-t', str(tmp_path / 'it.py'))
+    typing.expect('ready')
+    typing.type('\x03')
+    typing.expect('interrupted')
+    assert typing.end() == 5
+
+
+def test_sigterm_is_passed_on(way: list[str], tmp_path: Path) -> None:
+    (tmp_path / 'it.py').write_text('import time\nprint("ready", flush=True)\ntime.sleep(600)\n')
+    with start(['run', 'lab', *way, str(tmp_path / 'it.py')]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == 'ready\n'
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 143
+
+
+def test_run_a_function(way: list[str], scripts: Path) -> None:
+    assert econtext('run', 'lab', *way, 'beside:greet', cwd=scripts).stdout == 'hello\n'
+    assert econtext('run', 'lab', *way, 'os.path:join', '/a', 'b').stdout == '/a/b\n'
+    assert econtext('run', 'lab', *way, '--json', 'builtins:divmod', '7', '2').stdout == '[3, 1]\n'
+    assert econtext('run', 'lab', *way, 'builtins:sorted', '[2, 1]', 'reverse=True').stdout == '[2, 1]\n'
+    assert econtext('run', 'lab', *way, '-', input='print(6 * 7)').stdout == '42\n'
+
+
+# -- shell --------------------------------------------------------------------
+
+
+def test_a_prompt_knows_the_modules_here_and_remembers(way: list[str], scripts: Path, tmp_path: Path) -> None:
+    environment = {'XDG_STATE_HOME': str(tmp_path / 'state')}
+    typing = Typing('shell', 'lab', *way, cwd=scripts, env=environment)
+    typing.expect('>>> ')
+    typing.type('import beside, os\r')
+    typing.expect('>>> ')
+    typing.type('print(beside.greet() + "!", os.isatty(0))\r')
+    typing.expect('hello! True')
+    typing.expect('>>> ')
+    typing.type('raise SystemExit(3)\r')
+    assert typing.end() == 3
+    history = tmp_path / 'state' / 'econtext' / 'history'
+    if history.exists():    # a Python there without readline remembers nothing
+        assert 'import beside, os' in history.read_text().splitlines()
+        assert history.stat().st_mode & 0o777 == 0o600
+    assert econtext('shell', 'lab', *way, cwd=scripts, input='import beside\nprint(beside.greet())').stdout == 'hello\n'
+
+
+# -- files --------------------------------------------------------------------
+
+
+@pytest.fixture
+def there(way: list[str], accounts: Accounts) -> str:
+    """A new folder of the account there."""
+    path = econtext('exec', 'lab', *way, '--', 'mktemp -d').stdout.strip()
+    assert path.startswith('/')
+    return path
+
+
+def test_copies(way: list[str], there: str, tmp_path: Path) -> None:
+    (tmp_path / 'site' / 'sub').mkdir(parents=True)
+    (tmp_path / 'site' / 'sub' / 'a').write_text('A')
+    (tmp_path / 'one').write_text('1')
+    assert econtext('cp', *way, str(tmp_path / 'one'), f'lab:{there}/').returncode == 0
+    refused = econtext('cp', *way, str(tmp_path / 'site'), f'lab:{there}')
+    assert (refused.returncode, refused.stderr.count('\n')) == (1, 1)
+    assert econtext('cp', '-r', *way, str(tmp_path / 'site'), f'lab:{there}').returncode == 0
+    assert econtext('cp', *way, f'lab:{there}/site/sub/a', str(tmp_path / 'back')).returncode == 0
+    assert (tmp_path / 'back').read_text() == 'A'
+    (tmp_path / 'got').mkdir()
+    assert econtext('cp', *way, f'lab:{there}/o*', str(tmp_path / 'got')).returncode == 0
+    assert (tmp_path / 'got' / 'one').read_text() == '1'
+    assert econtext('cp', *way, f'lab:{there}/one', f'lab-2:{there}/two').returncode == 0
+    assert econtext('cp', *way, '-', f'lab:{there}/piped', input='through').returncode == 0
+    assert econtext('cp', *way, f'lab:{there}/piped', '-').stdout == 'through'
+    assert econtext('ls', '-F', way[1], '--username', way[3], f'lab:{there}').stdout.split() == [
+        'one', 'piped', 'site', 'two']
+    gone = econtext('cp', *way, f'lab:{there}/nothing', str(tmp_path))
+    assert (gone.returncode, gone.stderr.count('\n')) == (1, 1)
+
+
+def test_sync_sends_what_differs(way: list[str], there: str, tmp_path: Path) -> None:
+    site = tmp_path / 'site'
+    site.mkdir()
+    for name in 'abc':
+        (site / name).write_text(name)
+    told = json.loads(econtext('sync', '--json', *way, f'{site}/', f'lab:{there}/s').stdout)
+    assert (told['files'], told['unchanged']) == (3, 0)
+    (site / 'a').write_text('other')
+    (site / 'b').unlink()
+    dry = econtext('sync', '--delete', '-n', *way, f'{site}/', f'lab:{there}/s')
+    assert dry.stdout.split() == ['send', 'a', 'delete', 'b']
+    told = json.loads(econtext('sync', '--delete', '--json', *way, f'{site}/', f'lab:{there}/s').stdout)
+    assert (told['files'], told['unchanged'], told['deleted']) == (1, 1, 1)
+    assert econtext('sync', *way, f'lab:{there}/s', str(tmp_path / 'back')).returncode == 0
+    assert sorted(path.name for path in (tmp_path / 'back' / 's').iterdir()) == ['a', 'c']
+
+
+def test_listing(way: list[str], there: str) -> None:
+    econtext('exec', 'lab', *way, '-C', there, '--', 'echo 123 >f; ln -s f l; mkdir d; touch .h')
+    reach = ['-F', way[1], '--username', way[3]]
+    assert econtext('ls', *reach, f'lab:{there}').stdout.split() == ['d', 'f', 'l']
+    long = econtext('ls', '-la', *reach, f'lab:{there}').stdout.splitlines()
+    assert [line.split()[0][0] for line in long] == ['-', 'd', '-', 'l']
+    assert long[-1].endswith('l -> f')
+    found = [json.loads(line) for line in econtext('ls', '--json', *reach, f'lab:{there}').stdout.splitlines()]
+    assert [(each['name'], each['type']) for each in found] == [('d', 'folder'), ('f', 'file'), ('l', 'link')]
+    assert econtext('ls', *reach, f'lab:{there}/nothing').returncode == 1
+
+
+# -- fleet, and what makes no sense -------------------------------------------
+
+
+def test_which_hosts_answer(way: list[str], tmp_path: Path) -> None:
+    done = econtext('fleet', 'lab,local', f'127.0.0.1:{free_port()}', *way)
+    rows = [line.split()[:2] for line in done.stdout.splitlines()]
+    assert done.returncode == 255
+    assert rows[:3] == [['HOST', 'ANSWERS'], ['lab', 'yes'], ['local', 'yes']]
+    assert rows[3][1] == 'no'
+    (tmp_path / 'ansible.toml').write_text('[groups.eu]\nhosts = ["lab", "lab-2"]\n')
+    found = econtext('fleet', '-I', str(tmp_path / 'ansible.toml'), '@eu', *way, '--json')
+    assert [json.loads(line)['host'] for line in found.stdout.splitlines()] == ['lab', 'lab-2'], found
+
+
+@pytest.mark.parametrize('words', [
+    ('no-such-command',), ('exec',), ('exec', 'local'), ('exec', 'a,,b', '--', 'x'), ('run', 'local', 'no-such.py'),
+    ('cp', 'a'), ('exec', '-oProxyCommand=x', '--', 'x'), ('shell', 'a b'), ('exec', '@nobody', '--', 'true'),
+    ('fleet',), ('ls', '/etc'), ('exec', 'local', '--env', '=x', '--', 'true'),
+])  # fmt: skip
+def test_what_makes_no_sense(words: tuple[str, ...]) -> None:
+    done = econtext(*words)
+    assert done.returncode == 2, done
+    assert done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_without_arguments_it_tells_a_first_thing_to_type() -> None:
+    done = econtext()
+    assert done.returncode == 2
+    assert 'econtext exec local -- uname -a' in done.stderr
+
+
+def test_without_click_it_names_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / 'click.py').write_text('raise ImportError\n')
+    done = subprocess.run(
+        [sys.executable, '-m', 'econtext', '--help'], capture_output=True, text=True, timeout=SECONDS,
+        env={**os.environ, 'PYTHONPATH': f'{tmp_path}:{os.environ.get("PYTHONPATH", "")}'})
+    assert done.returncode == 1
+    assert done.stderr.count('\n') == 1
+    assert "pip install 'econtext[cli]'" in done.stderr
+
+
+@pytest.mark.parametrize('shell', ['bash', 'zsh', 'fish'])
+def test_completion(shell: str) -> None:
+    assert '_ECONTEXT_COMPLETE' in econtext('completion', shell).stdout
