@@ -15,6 +15,7 @@ from __future__ import annotations
 import _thread
 import itertools
 import logging
+import operator
 import sys
 import threading
 import time
@@ -64,17 +65,13 @@ HOLDERS = 'econtext.core.loop', 'econtext.child.bulk', 'econtext.parent.children
 class OwnedLink(Link):
     """A link whose locks know which thread holds them."""
 
-    __slots__ = ('lock',)
+    # The base sets a lock of its own as the link is made, and once more as the link is opened: neither is wanted.
+    lock: Any = property(operator.attrgetter('owned'), lambda self, plain: None)
 
     def __init__(self, *details: Any) -> None:
-        self.lock: Any = threading.RLock()
+        self.owned: Any = threading.RLock()
         super().__init__(*details)
         self.writing: Any = threading.RLock()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # The lock that the base makes, also as it is opened, is not wanted.
-        if name != 'lock' or not hasattr(self, 'lock'):
-            super().__setattr__(name, value)
 
 
 class AttachedPrograms(Protocol):

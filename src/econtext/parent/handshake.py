@@ -77,6 +77,10 @@ RETURN = '\r'.encode()
 SPACE = ' '.encode()
 EMPTY = ''.encode()
 
+# The control characters, and how each is written.
+CONTROL = list(range(0x20)) + list(range(0x7f, 0xa0))
+HARMLESS = dict([(code, ('\\x%02x' % code).encode().decode()) for code in CONTROL])
+
 
 class Handshake(object):
     """
@@ -126,20 +130,23 @@ class Handshake(object):
             return []
         known = data[:self.left]
         self.left -= len(data)
+        events = []  # type: list[tuple[Any, ...]]
         if source == 'tty':
             known = known[:self.screen]
             self.screen -= len(data)
             events = self.talk(known)
-        else:
-            events = self.listen(source, known)
-        if source == 'out' and not self.done:
+        elif source == 'out':
             seen = self.tail + known
             end = seen.find(self.mark)
             if end >= 0:
+                self.listen(source, known[:max(0, end - len(self.tail))])
                 self.done = True
-                rest = seen[end + len(self.mark):] + data[len(known):]
-                events.append(('ready', rest))
-            self.tail = seen[max(0, len(seen) - len(self.mark) + 1):]
+                events.append(('ready', seen[end + len(self.mark):] + data[len(known):]))
+            else:
+                self.listen(source, known)
+                self.tail = seen[max(0, len(seen) - len(self.mark) + 1):]
+        else:
+            events = self.listen(source, known)
         if min(self.left, self.screen) < 0 and not self.done:
             events += self.fail('noise')
         return events
@@ -319,8 +326,8 @@ class Handshake(object):
 def holds(line, part):
     # type: (str, str) -> bool
     """Are the texts of `part`, between which asterisks stand, in `line`, one behind the other?"""
-    if part in line:
-        return True
+    if part in line or '*' not in part:
+        return part in line
     at = 0
     for piece in part.split('*'):
         at = line.find(piece, at)
@@ -333,13 +340,4 @@ def holds(line, part):
 def readable(data):
     # type: (bytes) -> str
     """Return what a line says, without the power to steer a terminal."""
-    text = data.decode('utf-8', 'replace').strip('\r\n')
-    return ''.join([harmless(c) for c in text])
-
-
-def harmless(c):
-    # type: (str) -> str
-    """Return a character, or how to write it where it is a control character."""
-    if c < ' ' or 0x7f <= ord(c) < 0xa0:
-        return '\\x%02x' % ord(c)
-    return c
+    return data.decode('utf-8', 'replace').strip('\r\n').translate(HARMLESS)

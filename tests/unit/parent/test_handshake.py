@@ -535,3 +535,31 @@ def test_pieces_do_not_matter(
     assert outcome(size) == outcome(10**6)
     typed = [event for event in outcome(size)[0] if event[0] == 'type']
     assert len(typed) <= sum(data.count(b'\n') for _, data in said) + 1
+
+
+# -- What is a line -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('cuts', [(), (3,), (len(MARK) + 2,), (5, len(MARK) + 8)])
+def test_what_stands_behind_the_mark_is_no_line(cuts: tuple[int, ...]) -> None:
+    said = b'hi\n' + MARK + b'first frame\nsecond\n'
+    handshake = Handshake(MARK, (), (('frame', 'no-python'),), {})
+    events: Events = []
+    for start, end in zip((0, *cuts), (*cuts, len(said)), strict=True):
+        events += handshake.feed('out', said[start:end])
+    assert [event[0] for event in events] == ['ready']
+    assert handshake.lines == ['hi']
+    assert handshake.verdict(None) == 'ended'
+
+
+def test_control_characters_are_written_out() -> None:
+    handshake = Handshake(MARK, (), (), {})
+    handshake.feed('err', b'\x1b[31mred\x7f\xc2\x85 caf\xc3\xa9 \xff\n')
+    assert handshake.detail() == '\\x1b[31mred\\x7f\\x85 caf\xe9 \ufffd'
+
+
+def test_the_texts_of_a_part_stand_in_order() -> None:
+    for line, matches in (('a to b failed', True), ('failed a', False), ('a* failed', True)):
+        handshake = Handshake(MARK, (), (('a*failed', 'no-python'),), {})
+        handshake.feed('err', line.encode() + b'\n')
+        assert (handshake.verdict(None) == 'no-python') is matches
