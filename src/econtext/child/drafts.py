@@ -184,7 +184,7 @@ def write_new(folder, name, data, mode, when):
             while size < len(data):
                 data = data[size:]
                 size = transfer.write(fd, data)
-            os.fchmod(fd, mode)
+            folder.set_mode(beside, fd, mode)
             set_times(fd, when)
             # Some file systems tell of a full disk only as a descriptor is closed.
             last, fd = fd, None
