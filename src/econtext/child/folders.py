@@ -45,6 +45,8 @@ USES_DESCRIPTORS = bool(BY_NAME) and not [
     each for each in (os.open, os.stat, os.mkdir, os.unlink, os.rmdir, os.rename, os.symlink, os.readlink, os.chown)
     if each not in BY_NAME] and not [
     each for each in (os.listdir, os.chmod, os.chown, os.utime) if each not in BY_DESCRIPTOR]
+# And open files by theirs, which no program inherits.
+QUICK = USES_DESCRIPTORS and bool(CLOEXEC) and hasattr(os, 'fchmod')
 DOT = '.'.encode('ascii')
 UP = '..'.encode('ascii')
 anything = os   # type: Any
@@ -73,22 +75,27 @@ class Folder(object):
     def __init__(self, path, fd, which):
         # type: (bytes, Any, tuple[int, int]) -> None
         self.path = path    # empty for the current directory
+        # What stands before the names of entries in their paths.
+        self.before = path and join(path, EMPTY)  # type: bytes
         self.fd = fd  # type: Any
         self.which = which
         self.place = None   # type: Any     # whatever stands for it elsewhere
+        # How lstat() is told of the folder.
+        self.look = {str('dir_fd'): fd, str('follow_symlinks'): False}  # type: dict[str, Any]
+        # And rename().
+        self.both = {str('src_dir_fd'): fd, str('dst_dir_fd'): fd}  # type: dict[str, Any]
 
     def close(self):
         # type: () -> None
         fd, self.fd = self.fd, None
+        self.look = self.both = {}
         if fd is not None:
             os.close(fd)
 
     def full(self, name):
         # type: (bytes) -> bytes
         """Return the path of an entry."""
-        if not self.path:
-            return name
-        return join(self.path, name)
+        return self.before + name
 
     def look_again(self):
         # type: () -> None
@@ -122,7 +129,7 @@ class Folder(object):
         if self.fd is None:
             return self.use(os.lstat, name)
         try:
-            return anything.stat(name, **{str('dir_fd'): self.fd, str('follow_symlinks'): False})
+            return anything.stat(name, **self.look)
         except OSError:
             raise self.told(name)
 
@@ -133,7 +140,7 @@ class Folder(object):
             if self.fd is None:
                 self.look_again()
                 return os.lstat(self.full(name))
-            return anything.stat(name, **{str('dir_fd'): self.fd, str('follow_symlinks'): False})
+            return anything.stat(name, **self.look)
         except OSError:
             if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
                 raise self.told(name)
@@ -181,7 +188,7 @@ class Folder(object):
                 self.look_again()
                 os.rename(self.full(name), self.full(other))
             else:
-                anything.rename(name, other, **{str('src_dir_fd'): self.fd, str('dst_dir_fd'): self.fd})
+                anything.rename(name, other, **self.both)
         except OSError:
             raise self.told(other)
 

@@ -44,11 +44,14 @@ class Sender(object):
     def __init__(self, port, path, options, watch=None, file=None):
         # type: (Any, bytes, dict[str, Any], Any, Any) -> None
         self.port = port
+        # Sends a large piece of a file without a copy, where the port can.
+        self.send_chunk = getattr(port, 'send_chunk', None)  # type: Any
         self.path = path
         self.file = file
         self.symlinks = options.get('symlinks', 'keep')  # type: Any
         self.owners = options.get('owners', False)  # type: Any
         self.sums = options.get('sums', False)  # type: Any
+        self.plain = not (self.owners or self.sums)  # type: bool
         self.folders = options.get('folders', True)  # type: Any
         self.watch = watch or transfer.Watch()  # type: Any
         self.algorithm = ''  # type: str
@@ -147,6 +150,8 @@ class Sender(object):
 
     def entry(self, path, name, status):
         # type: (bytes, bytes, Any) -> Entry
+        if self.plain and stat.S_ISREG(status.st_mode):
+            return Entry(FILE, name, stat.S_IMODE(status.st_mode), status.st_size, time_of(status))
         kind, size = SPECIAL, 0
         if stat.S_ISREG(status.st_mode):
             kind, size = FILE, status.st_size
@@ -300,6 +305,8 @@ class Sender(object):
         running.update(data)
         if sized and data == NOTHING:
             self.port.send(ZEROS + struct.pack(RUN, len(data)))
+        elif self.send_chunk and len(data) > LITTLE and type(data) is type(EMPTY):
+            self.send_chunk(data)
         else:
             self.port.send(CHUNK + data)
         self.watch.moved(len(data))

@@ -20,8 +20,11 @@ Invariants:
 
 * Names are bytes on both ends, so that each name arrives as it was, whatever it is encoded in.
 * What does not follow these rules raises Nonsense before anything is done for it.
+* A context sends the bytes of a large CHUNK as they were read, and takes them as a view of where they came, without a
+  copy.
 
-Pure, but for the checksums of files.  Fetched with the first transfer; runs in the controller too.
+Pure, but for the checksums of files and the pipes of the link.  Fetched with the first transfer; runs in the
+controller too.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +35,13 @@ import errno
 import os
 import struct
 import sys
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
 
+from econtext.child.parts import window
+from econtext.core import codec
 from econtext.core.wire import EMPTY
 try:
     from hashlib import md5, sha256
@@ -91,6 +100,13 @@ COARSE = getattr(os, 'stat_float_times', None)  # type: Any
 if sys.version_info >= (2, 5):
     COARSE = None
 NUL = '\0'.encode('ascii')
+SET_PIPE_SIZE = 1031    # F_SETPIPE_SZ of Linux, which fcntl knows since Python 3.10
+ROOM = 1 << 20          # bytes in a pipe of the link
+# How marshal writes bytes: this, their number, and they; Python 2 would have no views of them.
+STRING = 's'.encode('ascii')
+STRING_HEAD = '<ci'
+STRING_SIZE = struct.calcsize(STRING_HEAD)
+HAS_VIEWS = not isinstance('', type(EMPTY))
 
 
 class Nonsense(ValueError):
@@ -293,6 +309,7 @@ class Far(object):
     def __init__(self, channel):
         # type: (Any) -> None
         self.channel = channel
+        widen(channel.home.link)
 
     def send(self, data):
         # type: (bytes) -> None
@@ -301,11 +318,41 @@ class Far(object):
         except sys.modules['econtext'].EcontextError:
             raise Broken
 
+    def send_chunk(self, data):
+        # type: (bytes) -> None
+        """Send bytes of a file, without a copy of them."""
+        if not self.channel.end.send(codec.tagged(codec.BYTES, len(data) + 1) + CHUNK, data):
+            raise Broken
+
     def get(self):
-        # type: () -> bytes
-        for data in self.channel:
-            return data  # type: ignore[no-any-return]
-        raise Broken
+        # type: () -> Any
+        """Return the next message, a large CHUNK as a view of where it was read."""
+        body = self.channel.end.get()
+        if body is None:
+            raise Broken
+        return taken(body, self.channel.home.restore)
+
+
+def taken(body, restore):
+    # type: (Any, Any) -> Any
+    """Return the value that marshal wrote, a large CHUNK as a view."""
+    size = len(body)
+    if HAS_VIEWS and size > LITTLE and body[STRING_SIZE:STRING_SIZE + 1] == CHUNK and (
+            struct.unpack(STRING_HEAD, body[:STRING_SIZE]) == (STRING, size - STRING_SIZE)):
+        return window(body)[STRING_SIZE:]
+    import marshal
+    return restore(marshal.loads(body))
+
+
+def widen(link):
+    # type: (Any) -> None
+    """Have the pipes of a link hold more, so that the programs at their ends take turns less often."""
+    for fd in link.fd, link.out:
+        try:
+            fcntl.fcntl(fd, SET_PIPE_SIZE, ROOM)
+        except (AttributeError, TypeError, ValueError, EnvironmentError):
+            # No pipe, another system, or the limit of the user is reached.
+            pass
 
 
 class Watch(object):

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 from econtext.child import receiving, sending
 from econtext.child import within as inside
 from econtext.child.labels import seen
-from econtext.child.transfer import Broken, Nonsense, Watch, as_bytes
+from econtext.child.transfer import LITTLE, Broken, Nonsense, Watch, as_bytes
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.files.answers import here, nonsense, taken
 from econtext.controller.files.progress import Bar, Callback, Listener, Reporter
@@ -127,7 +127,10 @@ class Near:
 
     def send(self, data: bytes) -> None:
         try:
-            self.channel.send(data)
+            if len(data) > LITTLE and type(data) is bytes:
+                self.channel._send_bytes(data)
+            else:
+                self.channel.send(data)
         except EcontextError:
             raise Broken from None
 

@@ -103,6 +103,11 @@ def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) ->
     return data
 
 
+def head_of_bytes(size: int) -> bytes:
+    """Return what goes before `size` bytes, for them to be read as one value by any Python."""
+    return b's' + size.to_bytes(4, 'little')
+
+
 def is_marked(value: Any) -> bool:
     """Would `value` be taken for what was taken apart?"""
     return type(value) is tuple and value != () and value[0] is Ellipsis

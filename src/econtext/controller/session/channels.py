@@ -196,14 +196,25 @@ class Channel(Generic[T]):
         if get_ident() == MAIN:
             wrap_handlers()
         body = values.encode(value, 'channel', self._holder)
-        if not self._handed and self._end.credit <= 0:
-            raise EcontextError(
-                'the channel is full, and nobody reads it: hand it to a function first'
-            )
+        self._check_room()
         if isinstance(body, Handing):
             body.fresh = [channel for channel in body.channels if not channel._handed]
             hand_over(body, self._holder)
         return body
+
+    def _check_room(self) -> None:
+        if not self._handed and self._end.credit <= 0:
+            raise EcontextError(
+                'the channel is full, and nobody reads it: hand it to a function first'
+            )
+
+    def _send_bytes(self, data: bytes) -> None:
+        """Send many bytes as one value, without a copy of them."""
+        if get_ident() == MAIN:
+            wrap_handlers()
+        self._check_room()
+        if not self._end.send(values.head_of_bytes(len(data)), data):
+            self._refuse()
 
     def _conclude(self, body: bytes, sent: bool) -> None:
         """A value was sent, or could not be."""
