@@ -107,6 +107,7 @@ FOR_THREADS = full("""
 # Before the first value of a registered class.
 FOR_CLASSES = full("""
     child.fields
+    child.models
     child.named
 """)
 
@@ -139,7 +140,6 @@ ON_DEMAND = full("""
     child.ancient
     child.channels
     child.fixed
-    child.models
     child.nested
     child.upward
     parent.caller
