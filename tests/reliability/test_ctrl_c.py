@@ -97,11 +97,18 @@ PLACES = {
         answering({'word': slow})('Password: ')
 """,
     'question of the command line': """
-    from econtext import cli
+    from econtext.command_line import doctor
     getpass.getpass = slow
     with econtext.Broker() as broker:
         interrupt('slow')
-        cli.Screen(True).ask('Password: ')
+        doctor.Screen(True).ask('Password: ')
+""",
+    'question to the user, for many hosts': """
+    from econtext.command_line import connecting
+    getpass.getpass = slow
+    with econtext.Broker() as broker:
+        interrupt('slow')
+        connecting.Asker().ask_once('Password: ')
 """,
     'step of the doctor': """
     from econtext.controller.doctor import network
