@@ -187,8 +187,8 @@ def test_closing_frees_who_waits_to_send(broker: econtext.Broker, python: python
 def test_a_channel_that_has_ended_is_handed_once_more(
     broker: econtext.Broker, python: pythons.Interpreter, ends: str
 ) -> None:
-    child = broker.local(python=python).options(timeout=60)
-    channel = child.context.channel()
+    context = broker.local(python=python)
+    child, channel = context.options(timeout=60), context.channel()
     if ends == 'there':
         child.call(streams.count_and_close, channel, 0)
     else:
