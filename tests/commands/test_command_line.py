@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lab.accounts import Accounts
-from lab.sshd import Sshd, free_port
+from lab.sshd import Sshd, reserved_port
 
 SECONDS = 100
 # Each test starts several programs, and a busy machine takes seconds for each.
@@ -152,10 +152,11 @@ def test_exec_on_many_hosts(way: list[str]) -> None:
 
 
 def test_a_host_that_cannot_be_reached(way: list[str]) -> None:
-    gone = econtext('exec', f'127.0.0.1:{free_port()}', '-F', '/dev/null', '--', 'true')
-    assert gone.returncode == 255
-    assert 'Traceback' not in gone.stderr
-    both = econtext('exec', f'lab,127.0.0.1:{free_port()}', *way, '--', 'echo out')
+    with reserved_port() as port:
+        gone = econtext('exec', f'127.0.0.1:{port}', '-F', '/dev/null', '--', 'true')
+        assert gone.returncode == 255
+        assert 'Traceback' not in gone.stderr
+        both = econtext('exec', f'lab,127.0.0.1:{port}', *way, '--', 'echo out')
     assert both.returncode == 255
     assert 'out' in both.stdout
 
@@ -331,7 +332,8 @@ def test_listing(way: list[str], there: str) -> None:
 
 
 def test_which_hosts_answer(way: list[str], tmp_path: Path) -> None:
-    done = econtext('fleet', 'lab,local', f'127.0.0.1:{free_port()}', *way)
+    with reserved_port() as port:
+        done = econtext('fleet', 'lab,local', f'127.0.0.1:{port}', *way)
     rows = [line.split()[:2] for line in done.stdout.splitlines()]
     assert done.returncode == 255
     assert rows[:3] == [['HOST', 'ANSWERS'], ['lab', 'yes'], ['local', 'yes']]

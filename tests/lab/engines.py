@@ -134,14 +134,23 @@ class Podman:
                 if '/conmon ' in (line := leaks.command_line(entry.pid)) and f'{self.directory}/' in line]  # fmt: skip
 
     def _clients(self) -> list[int]:
-        """Return the processes that were told of this engine."""
+        """
+        Return the processes that were told of this engine.
+
+        A client that a test starts has the engine in its environment. One that a monitor starts has `--root`, but no
+        `storage.conf`. A client that just begins shows neither.
+        """
         found = []
         for entry in leaks.table():
+            process = Path(f'/proc/{entry.pid}')
             try:
-                environment = Path(f'/proc/{entry.pid}/environ').read_bytes()
+                told = (process / 'cmdline').read_bytes() + (process / 'environ').read_bytes()
+                program = os.readlink(process / 'exe')
             except OSError:
+                # A thread of the kernel, or a process that has just ended.
                 continue
-            if entry.pid != os.getpid() and f'{self.directory}/storage.conf'.encode() in environment:
+            begins = not told and program.endswith('/podman')
+            if entry.pid != os.getpid() and (begins or f'{self.directory}/'.encode() in told):
                 found.append(entry.pid)
         return found
 
