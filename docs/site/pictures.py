@@ -3,7 +3,7 @@
     python3 docs/site/pictures.py
 
 A picture carries colours for light and for dark. On the site the style sheet of the page colours it. A test holds the
-files to what this would write (tests/site/test_pages.py).
+files to what this would write (tests/site/test_sources.py).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ FIRST = """\
 <!doctype html>
 <meta charset="utf-8">
 <title>econtext</title>
+<link rel="icon" href="NAME/_static/favicon.svg">
 <meta http-equiv="refresh" content="0; url=NAME/index.html">
 <p><a href="NAME/index.html">econtext NAME</a></p>
 """
