@@ -268,13 +268,17 @@ def test_options_of_another_form_are_told(broker: econtext.Broker, child: econte
 # -- names -------------------------------------------------------------------
 
 
-def test_no_two_contexts_share_a_name_and_a_logger(broker: econtext.Broker) -> None:
+def test_no_two_contexts_share_a_name_and_a_logger(broker: econtext.Broker, tmp_path: Path) -> None:
     contexts = [broker.local(name='web') for _ in range(3)]
     assert [context.name for context in contexts] == ['web', 'web#2', 'web#3']
     assert len({context._node.lines.logger for context in contexts}) == 3
     contexts[1].close()
     assert broker.local(name='web').name == 'web#2'  # as it is free again
     hop = contexts[0]
-    assert [hop.ssh('db', ssh_path='no-ssh').name for _ in range(2)] == ['db', 'db#2']
+    # Neither fails, which would make its name free, before the other is begun.
+    silent = tmp_path / 'ssh'
+    silent.write_text('#!/bin/sh\nexec sleep 600\n')
+    silent.chmod(0o755)
+    assert [hop.ssh('db', ssh_path=str(silent)).name for _ in range(2)] == ['db', 'db#2']
     with pytest.raises(ValueError, match='name='):
         broker.local(name='')

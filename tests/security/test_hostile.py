@@ -45,6 +45,8 @@ class Scene:
 
     def enemy(self, place: str, act: str, **options: object) -> econtext.Context:
         origin = self.hop if place == 'behind a hop' else self.broker
+        # The enemy of an earlier test has its name as long as its program runs.
+        eventually(lambda: 'enemy' not in self.broker._tree.names_used.used, what='the last enemy is gone')
         return origin.local(python=[sys.executable, '-S', ENEMY, act], name='enemy', **options)  # type: ignore[arg-type]
 
     def check(self) -> None:
