@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    if (sys.argv[1:] if argv is None else list(argv)) == ['--version']:
-        import econtext
-
-        sys.stdout.write(econtext.__version__ + '\n')
-        return 0
     try:
         import click  # noqa: F401
     except ImportError:
+        if (sys.argv[1:] if argv is None else list(argv)) == ['--version']:
+            import econtext
+
+            sys.stdout.write(econtext.__version__ + '\n')
+            return 0
         sys.stderr.write(
             'econtext: the command line needs the package click, which is not installed: '
             "pip install 'econtext[cli]'\n")

@@ -40,7 +40,7 @@ executor = fleet.executor()
 attachment = econtext.attach('/run/socket')
 '''
 # The rings, and the modules behind the entry points of the package: files that have no underscore.
-PARTS = {'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'filesystem', 'ways'}
+PARTS = {'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'command_line', 'filesystem', 'ways'}
 STARTS = {*registry.ours(), 'connect', 'allow'}
 FUTURE = {name for name in dir(StandardFuture) if name[:1] != '_'}
 PATH = {
@@ -75,7 +75,7 @@ PUBLIC: dict[str, set[str]] = {
     'host_future': FUTURE | {'host', 'interrupt'},
     'fleet_stream': {'close', 'failures'},
     'executor': {'map', 'shutdown', 'submit'},
-    'attachment': {'close', 'context', 'contexts', 'path'},
+    'attachment': {*STARTS - {'allow'}, 'call', 'close', 'context', 'contexts', 'path'},
     'done': {'args', 'check_returncode', 'returncode', 'stderr', 'stdout'},
 }
 

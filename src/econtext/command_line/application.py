@@ -99,7 +99,7 @@ class Commands(click.Group):
         formatter.write_text(EPILOG)
 
 
-application = Commands(
+application: Commands = Commands(
     'econtext', help='Run commands and your own Python on other machines.', epilog=EPILOG, invoke_without_command=True,
     params=[
         click.Option(['--version'], is_flag=True, is_eager=True, expose_value=False,

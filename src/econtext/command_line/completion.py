@@ -26,5 +26,5 @@ def called(shell: str) -> int:
     return 0
 
 
-command = click.command('completion', help=HELP)(
+command: click.Command = click.command('completion', help=HELP)(
     click.argument('shell', type=click.Choice(['bash', 'zsh', 'fish']))(called))

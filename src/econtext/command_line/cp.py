@@ -85,7 +85,7 @@ def through_pipe(sources: tuple[str, ...], target: str, way: Way) -> int:
     return 0
 
 
-command = click.command('cp', cls=options.Command, help=HELP)(options.reach(
+command: click.Command = click.command('cp', cls=options.Command, help=HELP)(options.reach(
     click.argument('sources', metavar='SOURCE...', nargs=-1, required=True),
     click.argument('target', metavar='TARGET'),
     click.option('-r', '--recursive', is_flag=True, help='Copy folders, with all that is in them.'),

@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -146,13 +147,20 @@ def called(**words: Any) -> int:
         screen.close()
 
 
-for option in reversed((
+OPTIONS: tuple[Any, ...] = (
     click.argument('target', metavar='[HOST]', required=False),
     click.option('--by', metavar='CONNECTOR', default='ssh', help='Another connector than ssh.'),
     *REACH,
     click.option('--timeout', metavar='SECONDS', type=float, default=60.0, show_default=True,
                  help='How long a start may take.'),
     click.option('--json', 'as_json', is_flag=True, help='Print the report as JSON.'),
-)):  # fmt: skip
-    called = option(called)
-command = click.command('doctor', cls=Command, help=HELP)(called)
+)
+
+
+def with_options(function: Callable[..., int]) -> Callable[..., int]:
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+command: click.Command = click.command('doctor', cls=Command, help=HELP)(with_options(called))

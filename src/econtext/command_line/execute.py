@@ -187,7 +187,7 @@ def amount(text: str | None) -> Any:
     return int(text) if text and text.isdigit() else text
 
 
-command = click.command('exec', cls=options.Command, leading=1, help=HELP)(options.reach(
+command: click.Command = click.command('exec', cls=options.Command, leading=1, help=HELP)(options.reach(
     click.argument('hosts', metavar='HOSTS', shell_complete=options.complete_hosts),
     click.argument('words', metavar='-- COMMAND...', nargs=-1, required=True, type=click.UNPROCESSED),
     click.option('-t', '--tty', is_flag=True, help='Give the command a terminal, if standard input is one.'),

@@ -97,7 +97,7 @@ def called(hosts: tuple[str, ...], way: Way, as_json: bool, show_progress: bool 
     return status
 
 
-command = click.command('fleet', cls=options.Command, help=HELP)(options.reach(
+command: click.Command = click.command('fleet', cls=options.Command, help=HELP)(options.reach(
     click.argument('hosts', metavar='HOSTS...', nargs=-1, shell_complete=options.complete_hosts),
     options.JSON,
     click.option('--progress/--no-progress', 'show_progress', default=None,

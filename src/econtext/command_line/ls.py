@@ -90,7 +90,7 @@ def line(
     return text + (f' -> {os.fsdecode(as_bytes(target))}' if target else '')
 
 
-command = click.command('ls', cls=options.Command, help=HELP)(options.reach(
+command: click.Command = click.command('ls', cls=options.Command, help=HELP)(options.reach(
     click.argument('words', metavar='HOST[:PATH]...', nargs=-1, required=True),
     click.option('-l', '--long', is_flag=True, help='Also show modes, owners, sizes and times.'),
     click.option('-a', '--all', 'every', is_flag=True, help='Also show names that begin with a dot.'),

@@ -137,23 +137,12 @@ def log(verbose: int) -> None:
         logging.getLogger('econtext').setLevel(logging.DEBUG)
 
 
-class HostType(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
-    """One host."""
-
-    name = 'host'
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Target:
-        """Return the target that `value` names."""
-        if isinstance(value, Target):
-            return value
-        try:
-            return parse(value)
-        except BadTarget as error:
-            self.fail(str(error), param, ctx)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-        """Return the hosts of the ssh configuration that begin so."""
-        return complete_hosts(ctx, param, incomplete)
+def host(ctx: click.Context, param: click.Parameter, value: str) -> Target:
+    """Return the one host that an argument of the command line names."""
+    try:
+        return parse(value)
+    except BadTarget as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

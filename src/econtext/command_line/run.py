@@ -20,6 +20,7 @@ from econtext.command_line.application import FAILED, said, status_of
 from econtext.command_line.connecting import Way, fleet_of
 from econtext.command_line.execute import summary
 from econtext.controller.commands.lines import Splitter, decode
+from econtext.controller.modules.packer import parse
 
 FUNCTION = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z')
 AT_A_TIME = 64
@@ -96,7 +97,7 @@ def arguments(words: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
 def literal(word: str) -> Any:
     """Return `word` as the Python literal that it is, else as a text."""
     try:
-        return ast.literal_eval(word)
+        return ast.literal_eval(parse(word, 'eval'))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return word
 
@@ -178,7 +179,7 @@ def called(
         return run_many(fleet, begin, 'json' if as_json else style or 'tagged', limit)
 
 
-command = click.command('run', cls=options.Command, leading=1, help=HELP)(options.reach(
+command: click.Command = click.command('run', cls=options.Command, leading=1, help=HELP)(options.reach(
     click.argument('hosts', metavar='HOSTS', shell_complete=options.complete_hosts),
     click.argument('what', metavar='SCRIPT|MODULE:FUNCTION', type=click.Path()),
     click.argument('words', metavar='[ARGS]...', nargs=-1, type=click.UNPROCESSED),

@@ -75,11 +75,11 @@ class Controls:
         self.lock: threading.Lock = threading.Lock()
         self.channels: list[Any] = []
         self.sized = sized
-        self.interrupts = 0
+        self.interrupts: int = 0
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Controls:
-        self.thread = threading.Thread(target=self.pass_on, name='econtext signals', daemon=True)
+        self.thread: threading.Thread = threading.Thread(target=self.pass_on, name='econtext signals', daemon=True)
         self.thread.start()
         for number in (*PASSED_ON, *([signal.SIGWINCH] if self.sized else [])):
             if signal.getsignal(number) is not signal.SIG_IGN:

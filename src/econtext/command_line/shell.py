@@ -35,7 +35,7 @@ class History:
 
     def __init__(self) -> None:
         folder = os.environ.get('XDG_STATE_HOME') or os.path.expanduser('~/.local/state')
-        self.path = os.path.join(folder, 'econtext', 'history')
+        self.path: str = os.path.join(folder, 'econtext', 'history')
 
     def lines(self) -> list[str]:
         try:
@@ -81,6 +81,6 @@ def called(target: Target, way: Way) -> int:
             return status_from(run)
 
 
-command = click.command('shell', cls=options.Command, help=HELP)(options.reach(
-    click.argument('target', metavar='HOST', type=options.HostType()),
+command: click.Command = click.command('shell', cls=options.Command, help=HELP)(options.reach(
+    click.argument('target', metavar='HOST', callback=options.host, shell_complete=options.complete_hosts),
 )(called))

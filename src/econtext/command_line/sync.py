@@ -85,7 +85,7 @@ def tell(done: Any, as_json: bool) -> None:
         output.write('stderr', b'econtext: left out: ' + os.fsencode(path) + b'\n')
 
 
-command = click.command('sync', cls=options.Command, help=HELP)(options.reach(
+command: click.Command = click.command('sync', cls=options.Command, help=HELP)(options.reach(
     click.argument('source', metavar='SOURCE'),
     click.argument('target', metavar='TARGET'),
     click.option('--delete', is_flag=True, help='Remove from TARGET what is not in SOURCE.'),
