@@ -306,7 +306,8 @@ def test_questions_are_for_who_asked(attached: econtext.Attachment, tmp_path: pa
         asked.append(question)
         return 'sesame'
 
-    assert attached.command([str(tool)], password=answer, name='asks').call(os.getpid)
+    asks = attached.command([str(tool)], password=answer, name='asks')
+    assert asks.call(os.getpid)
     assert [question.strip() for question in asked] == ['Password:']
     assert attached.command([str(tool)], password=econtext.Secret('sesame'), name='knows').call(os.getpid)
 
@@ -315,6 +316,9 @@ def test_questions_are_for_who_asked(attached: econtext.Attachment, tmp_path: pa
 
     with pytest.raises(econtext.ConnectError, match='LookupError: no keyring'):
         attached.command([str(tool)], password=fails, name='fails').call(os.getpid)
+    assert len(attached._session.answers) <= 2
+    asks.close()
+    eventually(lambda: attached._session.answers == {}, what='nothing is kept of contexts that are gone')
 
 
 # -- What dies with it -------------------------------------------------------------

@@ -181,6 +181,13 @@ def test_pure(path: Path) -> None:
 
 
 @pytest.mark.parametrize('path', POLYGLOT, ids=module)
+def test_threads_come_from_one_place(path: Path) -> None:
+    """The module of threads has two names: `core.loop` knows both, and the others ask `core.loop`."""
+    found = {each.name for each in running(path)} & {'_thread', 'thread'}
+    assert found == ({'_thread', 'thread'} if module(path) == 'core.loop' else set())
+
+
+@pytest.mark.parametrize('path', POLYGLOT, ids=module)
 def test_no_name_of_a_standard_module(path: Path) -> None:
     """On Python 2 a neighbour called `select` is imported in place of the real one."""
     assert path.stem == '__init__' or path.stem not in STANDARD

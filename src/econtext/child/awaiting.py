@@ -24,15 +24,12 @@ if TYPE_CHECKING:
 
 import marshal
 import sys
-try:
-    from _thread import allocate_lock
-except ImportError:
-    from thread import allocate_lock
 
 from econtext.child import failure
 from econtext.core.calls import find
 from econtext.core.codec import encode, native
 from econtext.child.kinds import BEGUN, INTERRUPT, WITHDRAW
+from econtext.core.loop import allocate_lock
 from econtext.core.wire import CALL, DEAD, EMPTY, ERROR, RESULT
 
 NAME = 'econtext.child.awaiting', 'run'

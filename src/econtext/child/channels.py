@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 import sys
 try:
-    from _thread import allocate_lock
-except ImportError:
-    from thread import allocate_lock
-try:
     # `collections` itself takes long to import.
     from _collections import deque
 except ImportError:
@@ -48,7 +44,7 @@ except ImportError:
     from gc import collect  # type: ignore[assignment]
 
 from econtext.child import bulk
-from econtext.core.loop import Waiter
+from econtext.core.loop import Waiter, allocate_lock
 from econtext.core.wire import CLOSE, CREDIT, DATA, EMPTY, BadFrame
 
 LEAST = 64          # bytes that a value counts for at least: what it takes to hold it

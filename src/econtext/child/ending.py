@@ -27,10 +27,8 @@ try:
     import _signal as signal
 except ImportError:
     import signal
-try:
-    from _thread import allocate_lock
-except ImportError:
-    from thread import allocate_lock
+
+from econtext.core.loop import allocate_lock
 
 PAUSE = 0.0005      # seconds between looks; it grows
 LONGEST = 0.02

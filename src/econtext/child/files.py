@@ -23,15 +23,12 @@ import os
 import stat
 import struct
 import sys
-try:
-    from _thread import allocate_lock
-except ImportError:
-    from thread import allocate_lock
 
 from econtext.child import folders, transfer
 from econtext.child.folders import NONBLOCK, open_folder, remove, set_times, split
 from econtext.child.receiving import Receiver
 from econtext.child.transfer import FILE, Entry, attempt, failed, join
+from econtext.core.loop import allocate_lock
 from econtext.core.wire import EMPTY
 
 BRIEF = 1 << 18     # bytes of a file that are read in one call

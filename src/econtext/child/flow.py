@@ -29,12 +29,8 @@ if TYPE_CHECKING:
 
 import select
 import sys
-try:
-    from _thread import allocate_lock, get_ident
-except ImportError:
-    from thread import allocate_lock, get_ident
 
-from econtext.core.loop import Waiter, make_poller
+from econtext.core.loop import Waiter, allocate_lock, get_ident, make_poller
 from econtext.core.wire import EMPTY
 
 WINDOW = 1 << 20    # bytes, unless the settings say otherwise

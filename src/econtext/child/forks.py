@@ -35,14 +35,11 @@ try:
     import _signal as signal
 except ImportError:
     import signal
-try:
-    from _thread import allocate_lock, get_ident
-except ImportError:
-    from thread import allocate_lock, get_ident
 
 # Tracebacks ask for it, and a forked process could not fetch it.
 from econtext.child import renewal, resources  # noqa: F401
 from econtext.child.pull import Loader, Pull
+from econtext.core.loop import allocate_lock, get_ident
 from econtext.core.wire import DATA, EMPTY, EXPECTANT
 
 

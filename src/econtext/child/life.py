@@ -40,10 +40,6 @@ try:
 except ImportError:
     import signal
 try:
-    from _thread import start_new_thread
-except ImportError:
-    from thread import start_new_thread
-try:
     from _frozen_importlib_external import MAGIC_NUMBER
 except ImportError:
     import imp
@@ -53,7 +49,7 @@ from econtext.child import face
 from econtext.core.codec import ENCODERS, Text, encode, native
 from econtext.child.flow import Flow
 from econtext.child.kinds import BEAT, GRANT, INTERRUPT
-from econtext.core.loop import Link, Reader
+from econtext.core.loop import Link, Reader, start_new_thread
 from econtext.child.pull import Loader, Pull
 from econtext.child.supervisor import Supervisor
 from econtext.child.watch import Watch

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 import errno
 import os
 import sys
-try:
-    from _thread import get_ident
-except ImportError:
-    from thread import get_ident
+
+from econtext.core.loop import get_ident
 
 
 class Gate(object):

@@ -16,12 +16,8 @@ if TYPE_CHECKING:
 
     from econtext.child.interfaces import Calls
 
-try:
-    from _thread import allocate_lock, start_new_thread
-except ImportError:
-    from thread import allocate_lock, start_new_thread
 
-from econtext.core.loop import Waiter
+from econtext.core.loop import Waiter, allocate_lock, start_new_thread
 
 
 class Pool(object):

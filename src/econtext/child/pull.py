@@ -36,10 +36,6 @@ if not hasattr(sys, '__spec__'):
     # Python before 3.4, where find_spec() is not asked for.
     import imp
 try:
-    from _thread import get_ident
-except ImportError:
-    from thread import get_ident
-try:
     from _imp import acquire_lock, lock_held, release_lock
 except ImportError:
     # One lock for a whole import, which nobody but the importing thread wants.
@@ -47,7 +43,7 @@ except ImportError:
 
 from econtext.core.codec import encode
 from econtext.core.importer import Importer
-from econtext.core.loop import Waiter
+from econtext.core.loop import Waiter, get_ident
 from econtext.core.wire import RESULT, WANT
 
 

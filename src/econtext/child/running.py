@@ -38,12 +38,9 @@ import signal
 import subprocess
 import sys
 import time
-try:
-    from _thread import allocate_lock, start_new_thread
-except ImportError:
-    from thread import allocate_lock, start_new_thread
 
 from econtext.child.transfer import as_bytes
+from econtext.core.loop import allocate_lock, start_new_thread
 
 OUT, ERR, STARTED, INPUT, NO_MORE = [letter.encode('ascii') for letter in 'O E S I N'.split()]
 BLOCK = (1 << 16) - 64      # bytes of output in one message

@@ -25,15 +25,12 @@ import signal
 import sys
 import time
 import traceback
-try:
-    from _thread import start_new_thread
-except ImportError:
-    from thread import start_new_thread
 
 from econtext.child import ending
 from econtext.child.sessions import control_terminal, keep
 from econtext.child.transfer import as_bytes
 from econtext.core.codec import Text, native
+from econtext.core.loop import start_new_thread
 
 AGAIN = 0.01        # seconds until a signal comes again that came while econtext stood there
 INTERRUPTED = 130
@@ -277,15 +274,7 @@ def outcome(begin, space):
 def show_error():
     # type: () -> None
     """Print the exception that is being handled, as Python would: without the lines of econtext."""
-    kind, error, trace = sys.exc_info()
-    while trace and is_ours(trace.tb_frame.f_code.co_filename, trace.tb_frame.f_globals.get('__name__')):
-        trace = trace.tb_next
-    streams_write(''.join(without_ours(traceback.format_exception(kind, error, trace))))
-
-
-def is_ours(path, name):
-    # type: (str, Any) -> bool
-    return str(name)[:9] == 'econtext.'
+    streams_write(''.join(without_ours(traceback.format_exception(*sys.exc_info()))))
 
 
 def without_ours(parts):

@@ -30,10 +30,6 @@ import struct
 import subprocess
 import sys
 try:
-    from _thread import allocate_lock, start_new_thread
-except ImportError:
-    from thread import allocate_lock, start_new_thread
-try:
     import termios
 except ImportError:
     termios = None  # type: ignore[assignment]
@@ -41,6 +37,7 @@ except ImportError:
 from econtext.child import running
 from econtext.child.running import BLOCK, ERR, LINGER, OUT, TICK, now
 from econtext.child.transfer import as_bytes
+from econtext.core.loop import allocate_lock, start_new_thread
 
 SIZE, SIGNAL, OPENED = 'size', 'signal', 'opened'
 END_OF_FILE = '\x04'.encode('ascii')    # what a terminal takes for the end of its input

@@ -28,14 +28,11 @@ try:
     import _signal as signal
 except ImportError:
     import signal
-try:
-    from _thread import allocate_lock, get_ident, start_new_thread
-except ImportError:
-    from thread import allocate_lock, get_ident, start_new_thread
 
 from econtext.core.calls import find
 from econtext.core.codec import encode, native
 from econtext.child.kinds import BEGUN, WITHDRAW
+from econtext.core.loop import allocate_lock, get_ident, start_new_thread
 from econtext.core.wire import CALL, DEAD, EMPTY, ERROR, RESULT
 
 

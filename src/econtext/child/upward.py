@@ -18,16 +18,12 @@ if TYPE_CHECKING:
 
 import marshal
 import sys
-try:
-    from _thread import get_ident
-except ImportError:
-    from thread import get_ident
 
 from econtext.core.codec import encode, native
 from econtext.child.registry import TYPES
 from econtext.child.labels import TOO_DEEP
 from econtext.child.kinds import ASKED
-from econtext.core.loop import Waiter
+from econtext.core.loop import Waiter, get_ident
 from econtext.core.wire import ERROR, RESULT
 
 BUILTINS = sys.modules[len.__module__]

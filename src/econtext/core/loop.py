@@ -91,10 +91,11 @@ import os
 import select
 import sys
 import time
+# All other modules take these from here.
 try:
-    from _thread import allocate_lock
+    from _thread import allocate_lock as allocate_lock, get_ident as get_ident, start_new_thread as start_new_thread
 except ImportError:
-    from thread import allocate_lock
+    from thread import allocate_lock as allocate_lock, get_ident as get_ident, start_new_thread as start_new_thread
 try:
     view = memoryview  # type: Any
 except NameError:

@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 import fcntl
 import os
 import sys
-try:
-    from _thread import start_new_thread
-except ImportError:
-    from thread import start_new_thread
 
 from econtext.core.calls import Dispatcher
 from econtext.core.importer import Importer
 from econtext.core.logs import Logs
-from econtext.core.loop import Link, Loop
+from econtext.core.loop import Link, Loop, start_new_thread
 from econtext.core.router import Router
 from econtext.core.wire import CALL, MARK, MODULE
 

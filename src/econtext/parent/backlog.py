@@ -28,13 +28,10 @@ if TYPE_CHECKING:
     from econtext.child.interfaces import Home, Pulses
     from econtext.core.loop import Link, Loop
 
-try:
-    from _thread import allocate_lock
-except ImportError:
-    from thread import allocate_lock
 
 from econtext.child import bulk
 from econtext.child.watch import SELDOM
+from econtext.core.loop import allocate_lock
 
 SHARE = 1 << 18     # bytes
 

@@ -44,17 +44,13 @@ import os
 import sys
 import time
 try:
-    from _thread import allocate_lock, start_new_thread
-except ImportError:
-    from thread import allocate_lock, start_new_thread
-try:
     # `signal` itself has classes made for its numbers, which takes longer than to start a program.
     import _signal as signal
 except ImportError:
     import signal
 
 from econtext.child import bulk, undone
-from econtext.core.loop import TRANSIENT, Reader
+from econtext.core.loop import TRANSIENT, Reader, allocate_lock, start_new_thread
 from econtext.core.wire import EMPTY, MARK, BadFrame
 from econtext.parent import command, process, start
 from econtext.parent.handshake import Handshake

@@ -40,10 +40,6 @@ import os
 import sys
 import zlib
 try:
-    from _thread import allocate_lock
-except ImportError:
-    from thread import allocate_lock
-try:
     import _signal as signal
 except ImportError:
     import signal
@@ -54,7 +50,7 @@ except ImportError:
     pass
 
 from econtext.core.codec import Text
-from econtext.core.loop import Reader
+from econtext.core.loop import Reader, allocate_lock
 from econtext.core.wire import EMPTY
 from econtext.parent import process, terminal
 

@@ -36,11 +36,8 @@ try:
     import _signal as signal
 except ImportError:
     import signal
-try:
-    from _thread import allocate_lock
-except ImportError:
-    from thread import allocate_lock
 
+from econtext.core.loop import allocate_lock
 from econtext.parent.command import encoded
 from econtext.parent.terminal import above, close, control, open_terminal
 

@@ -162,7 +162,16 @@ class AttachedSession(Places):
             plain(dict(request.common)), request.name)
         if asked:
             self.answers[token] = {key: answers[key] for key in asked}
-        return self.view(*decode(self.request(CALL, 0, encode((messages.CONNECT, *wish)))))
+        try:
+            node = self.view(*decode(self.request(CALL, 0, encode((messages.CONNECT, *wish)))))
+        except BaseException:
+            self.answers.pop(token, None)
+            raise
+        if asked:
+            node.tokens.append(token)
+            if node.is_over():
+                self.answers.pop(token, None)
+        return node
 
     def use(self, node: Node) -> None:
         """Have a shared context stay until this program leaves it."""
@@ -440,6 +449,8 @@ class AttachedNode(Node):
         self.allowed: dict[tuple[str, str], Callable[..., Any]] = Unallowed(name)
         # Woken when the program of the context is gone.
         self.departures: list[Wait] = []
+        # The keys of the answers to what its start asks.
+        self.tokens: list[int] = []
         if via is not None:
             via.children[number] = self
 
@@ -452,6 +463,8 @@ class AttachedNode(Node):
         departures, self.departures = self.departures, []
         for wait in departures:
             self.broker.loop.finish(wait)
+        while self.tokens:
+            cast('AttachedSession', self.broker).answers.pop(self.tokens.pop(), None)
 
     def push(self, *modules: str) -> None:
         # What is econtext's own is there, or comes from the other program.
