@@ -266,6 +266,20 @@ def test_many_interruptions_do_no_harm(child: econtext.Context) -> None:
     assert child.options(timeout=60).call(work.nap, 0) == 'slept'
 
 
+@pytest.mark.parametrize(('version', 'start'), [('2.7', 'local'), ('3.6', 'local'), ('3.6', 'fork'), ('3.13', 'fork')])
+def test_a_context_that_starts_meanwhile_is_not_of_the_call(
+    broker: econtext.Broker, version: str, start: str, tmp_path: Path
+) -> None:
+    """An interruption ends the programs that the call started: a new context is none, though still in their group."""
+    context = broker.local(python=pythons.interpreter(version), threads=2)
+    context.call(work.leave_late, str(tmp_path / 'leaving'))
+    below = getattr(context, start)()
+    eventually((tmp_path / 'leaving').is_symlink)
+    with pytest.raises(econtext.CallTimeout):
+        context.options(timeout=0.1, grace=60).call(work.system)
+    assert below.call(len, 'abc') == 3
+
+
 def test_grace_is_judged(child: econtext.Context) -> None:
     for grace in (-1, float('nan')):
         with pytest.raises(ValueError, match='grace= must be'):

@@ -187,6 +187,24 @@ def test_threads_come_from_one_place(path: Path) -> None:
     assert found == ({'_thread', 'thread'} if module(path) == 'core.loop' else set())
 
 
+STARTS = {'Popen', 'fork', 'forkpty', 'posix_spawn'}
+# Functions that `ending.apart` calls, or that run while no call does.
+APART = {'parent.process': {'start_closing', 'start_anywhere'}, 'parent.forking': {'quiet_fork'},
+         'child.ancient': {'guard'}}  # fmt: skip
+
+
+@pytest.mark.parametrize('path', POLYGLOT, ids=module)
+def test_what_starts_is_not_taken_for_a_program_of_a_call(path: Path) -> None:
+    """An interruption tells the group to end: a process of ours starts by `ending.apart`, until it has left the group."""
+    found = {
+        function.name
+        for function in ast.walk(ast.parse(path.read_text('utf-8'))) if isinstance(function, ast.FunctionDef)
+        for call in ast.walk(function) if isinstance(call, ast.Call)
+        if ast.unparse(call.func).removeprefix('os.').removeprefix('subprocess.') in STARTS
+    }  # fmt: skip
+    assert found == APART.get(module(path), set())
+
+
 @pytest.mark.parametrize('path', POLYGLOT, ids=module)
 def test_no_name_of_a_standard_module(path: Path) -> None:
     """On Python 2 a neighbour called `select` is imported in place of the real one."""

@@ -51,7 +51,8 @@ ENTRIES.extend([('econtext.child.scripts', name) for name in ('execute', 'call',
 OPEN = 'econtext.child.named', 'econtext.child.fields', 'econtext.child.models', 'econtext.child.sourced'
 # What this function calls cleans up already.
 CLEANUP = 'econtext.child.streams', 'clean_up'
-# Held while an interruption tells programs to end: cleanup waits for that, and then starts its own.
+# Held while an interruption tells programs to end: cleanup waits for that, and then starts its own.  And while a
+# process of ours that no call has started is still in our group.
 TELLING = allocate_lock()  # type: LockType
 # Modules of the standard library that keep a process which heeds no signal, the object, its descriptor.
 HELPERS = (
@@ -209,6 +210,18 @@ def reap():
     except OSError:
         # There is none.
         pass
+
+
+def apart(start, *args, **how):
+    # type: (Callable[..., Any], Any, Any) -> Any
+    """Return what `start` does once its process has left our group: no interruption of a call is meant for it."""
+    # A copy of this process, which `start` may return in as well, has another one.
+    telling = TELLING
+    telling.acquire()
+    try:
+        return start(*args, **how)
+    finally:
+        telling.release()
 
 
 def tell_others():

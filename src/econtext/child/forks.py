@@ -7,11 +7,10 @@ Invariants:
 * What is closed is forgotten: a copy of a context (``parent.forking``) still has what
   watched forks for the one before it, and another file may have that number by then.
 * What it prints is heard as before; what it would ask others is refused.
-* It ends as it likes, and takes along nothing but itself.  SIGTERM and SIGHUP call it
-  away once (SystemExit); its cleanup is not disturbed.
-* SIGTERM and SIGHUP end it at any moment, also before Python or ``forked`` has seen to it:
-  they wait from before the fork until it has let go of all, and what came by then ends it
-  as it ends any program.  Nothing of the application has run there yet.
+* It ends as it likes, and takes along nothing but itself.
+* SIGTERM and SIGHUP end it at any moment, by the system, as they end any program that has no handler for them:
+  a handler of ours would run late, or never, if the signal came in the moment before a thread waits in the kernel.
+  From before the fork until it has let go of all they wait.  A handler of the application stays.
 * What threads that are not here had locked is open.
 * All that it may need of ours was loaded before it was forked: it shows tracebacks with
   their sources, imports what was sent by then, and of the rest hears why it cannot.
@@ -44,11 +43,8 @@ from econtext.core.wire import DATA, EMPTY, EXPECTANT
 
 
 ENDS = signal.SIGTERM, signal.SIGHUP
-OURS = __name__, 'econtext.child.life'
 # Thread -> what each fork that it is about has yet to call to let signals through again.
 HELD = {}  # type: dict[int, list[Callable[[], Any]]]
-# Where the application forked: the code, and which instruction of it.
-PLACE = []  # type: list[Any]
 
 
 class Nobody(object):
@@ -169,27 +165,6 @@ def let_through(home):
         held.pop()()
 
 
-def called_away(number, frame):
-    # type: (int, Any) -> None
-    """A signal ends this process: its cleanup runs, and is not disturbed."""
-    if within_fork(frame):
-        # Python drops what is raised there.
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-    for each in ENDS:
-        signal.signal(each, ignore)
-    sys.exit(1)
-
-
-def within_fork(frame):
-    # type: (Any) -> bool
-    """Was `frame` entered from within a fork, as what Python or others do at each?"""
-    frame = frame.f_back
-    while frame and [frame.f_code, frame.f_lasti] != PLACE:
-        frame = frame.f_back
-    return bool(frame)
-
-
 # The fork.
 
 def fork(home, system):
@@ -210,20 +185,14 @@ def forked(home):
     # type: (Home) -> None
     """This process was just forked off the context of `home`."""
     home.forked_off = home.supervisor.ended = True
-    ours = [number for number in ENDS if signal.getsignal(number) in (home.stop, called_away)]
-    for number in ours:
-        signal.signal(number, signal.SIG_DFL)
+    for number in ENDS:
+        if signal.getsignal(number) == home.stop:
+            signal.signal(number, signal.SIG_DFL)
     try:
         renew(home)
         let_go(home)
     finally:
         let_through(home)
-        frame = sys._getframe()  # type: Any
-        while frame and frame.f_globals.get('__name__') in OURS:
-            frame = frame.f_back
-        PLACE[:] = [frame and frame.f_code, frame and frame.f_lasti]
-        for number in ours:
-            signal.signal(number, called_away)
 
 
 def renew(home):
@@ -297,11 +266,6 @@ def close(fds):
         except OSError:
             # Closed already.
             pass
-
-
-def ignore(*args):
-    # type: (Any) -> None
-    pass
 
 
 def refuse(*args):

@@ -39,6 +39,7 @@ import subprocess
 import sys
 import time
 
+from econtext.child import ending
 from econtext.child.transfer import as_bytes
 from econtext.core.loop import allocate_lock, start_new_thread
 
@@ -141,7 +142,7 @@ def start(words, folder, env, has_input):
             atexit.register(end_all)
         if not GUARDS:
             GUARDS.append(guard())
-        process = subprocess.Popen(words, cwd=folder, env=env, **how)
+        process = ending.apart(subprocess.Popen, words, cwd=folder, env=env, **how)
         GROUPS[process.pid] = True
         tell_guard('+', process.pid)
         return process
@@ -160,9 +161,9 @@ def guard():
     nothing = os.open('/dev/null', os.O_WRONLY)
     try:
         try:
-            return subprocess.Popen(
-                ['/bin/sh', '-c', GUARD, 'econtext-guard'], stdin=read, stdout=nothing, stderr=nothing,
-                close_fds=True, cwd='/', **APART), write
+            return ending.apart(
+                subprocess.Popen, ['/bin/sh', '-c', GUARD, 'econtext-guard'], stdin=read, stdout=nothing,
+                stderr=nothing, close_fds=True, cwd='/', **APART), write
         except OSError:
             os.close(write)
             return None

@@ -34,7 +34,7 @@ try:
 except ImportError:
     termios = None  # type: ignore[assignment]
 
-from econtext.child import running
+from econtext.child import ending, running
 from econtext.child.running import BLOCK, ERR, LINGER, OUT, TICK, now
 from econtext.child.transfer import as_bytes
 from econtext.core.loop import allocate_lock, start_new_thread
@@ -216,9 +216,9 @@ class Session(object):
         try:
             if not running.GUARDS:
                 running.GUARDS.append(running.guard())
-            self.process = subprocess.Popen(
-                words, stdin=streams[0], stdout=streams[1], stderr=streams[2], cwd=folder, env=env, preexec_fn=begin,
-                close_fds=True)
+            self.process = ending.apart(
+                subprocess.Popen, words, stdin=streams[0], stdout=streams[1], stderr=streams[2], cwd=folder, env=env,
+                preexec_fn=begin, close_fds=True)
             self.pid = self.process.pid
             running.GROUPS[self.pid] = True
             running.tell_guard('+', self.pid)

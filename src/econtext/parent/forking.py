@@ -49,6 +49,7 @@ try:
 except ImportError:
     pass
 
+from econtext.child import ending
 from econtext.core.codec import Text
 from econtext.core.loop import Reader, allocate_lock
 from econtext.core.wire import EMPTY
@@ -66,7 +67,7 @@ class Request(object):
         self.gate = allocate_lock()  # type: LockType
         self.gate.acquire()
         self.fds = []  # type: list[int]
-        self.pid = 0
+        self.pid = self.tell = 0
         self.error = None  # type: Any
 
 
@@ -133,7 +134,7 @@ def carry_out(home, number):
     home.flow.flush()
     try:
         try:
-            request.pid = quiet_fork()
+            request.pid = ending.apart(fork_apart, request)
         except OSError:
             request.error = sys.exc_info()[1]
         if request.pid or request.error:
@@ -149,6 +150,25 @@ def carry_out(home, number):
             os._exit(1)
     finally:
         request.gate.release()
+
+
+def fork_apart(request):
+    # type: (Request) -> int
+    """Fork; return in this process once the other one has left our group."""
+    said, request.tell = process.pipe()
+    try:
+        try:
+            pid = quiet_fork()
+        except:
+            os.close(request.tell)
+            raise
+        if pid:
+            os.close(request.tell)
+            # A byte, not the end of file: a process that another thread forks may hold the other end as well.
+            process.read(said, 1)
+        return pid
+    finally:
+        os.close(said)
 
 
 def quiet_fork():
@@ -168,6 +188,7 @@ def live_anew(request):
     # type: (Request) -> None
     """In the copy: let go of all that was ours, and begin as a child does."""
     os.setsid()
+    os.write(request.tell, '.'.encode())
     for signum in process.SIGNALS + [signal.SIGURG]:
         signal.signal(signum, signal.SIG_DFL)
     for fd in range(3):

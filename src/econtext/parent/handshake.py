@@ -187,7 +187,10 @@ class Handshake(object):
         for source in 'tty', 'out', 'err':
             self.line(self.partial[source])
             self.partial[source] = EMPTY
-        return self.verdict(status), self.detail()
+        kind, detail = self.verdict(status), self.detail()
+        if kind == 'ended' and status is not None:
+            detail = (detail + '\n' + fate(status)).lstrip('\n')
+        return kind, detail
 
     def detail(self):
         # type: () -> str
@@ -341,3 +344,11 @@ def readable(data):
     # type: (bytes) -> str
     """Return what a line says, without the power to steer a terminal."""
     return data.decode('utf-8', 'replace').strip('\r\n').translate(HARMLESS)
+
+
+def fate(status):
+    # type: (int) -> str
+    """Return how a program ended, by its exit status; a negative one is of a signal."""
+    if status < 0:
+        return 'ended by signal %d' % (-status & 127)
+    return 'exit status %d' % status

@@ -37,6 +37,7 @@ try:
 except ImportError:
     import signal
 
+from econtext.child import ending
 from econtext.core.loop import allocate_lock
 from econtext.parent.command import encoded
 from econtext.parent.terminal import above, close, control, open_terminal
@@ -164,9 +165,9 @@ def spawn(argv, tty=False, environ=None, ours=()):
         # 0 is read there; 1 and 2 are written.
         theirs = [fds[0], fds[3], fds[5]]
         if FAST:
-            pid = start_fast(path, words, environment, theirs, terminal, ours)
+            pid = ending.apart(start_fast, path, words, environment, theirs, terminal, ours)
         else:
-            pid = start_anywhere(path, words, environment, theirs, terminal)
+            pid = ending.apart(start_anywhere, path, words, environment, theirs, terminal)
     except:
         close(fds)
         close(terminal or ())
@@ -376,20 +377,21 @@ def inherited(fd):
 inherited = getattr(os, 'get_inheritable', inherited)
 
 
-def read(fd):
-    # type: (int) -> bytes
-    """Return all that comes until end of file."""
-    parts = []  # type: list[bytes]
-    while True:
+def read(fd, size=4096):
+    # type: (int, int) -> bytes
+    """Return what comes until end of file, or `size` bytes."""
+    found = ''.encode()
+    while len(found) < size:
         try:
-            part = os.read(fd, 4096)
+            part = os.read(fd, size - len(found))
         except OSError:
             if why() != errno.EINTR:
                 raise
         else:
             if not part:
-                return ''.encode().join(parts)
-            parts.append(part)
+                break
+            found += part
+    return found
 
 
 def find(program, environment):

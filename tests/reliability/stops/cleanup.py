@@ -63,18 +63,31 @@ def nested(path):
         os.rename(path + '.new', path)
 
 
-def forked(path):
-    """A forked process cleans up, and its parent does not wait for it."""
-    if os.fork():
-        return
+def call_away(number, frame):
+    """What a program has for SIGTERM that wants its cleanup to run."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(1)
+
+
+def clean_up_in_fork(path):
+    """Be a forked process that cleans up when SIGTERM comes, as it does in any program."""
     try:
         try:
+            signal.signal(signal.SIGTERM, call_away)
             tell()
-            time.sleep(900)
+            while 1:
+                # No long sleep: Python hears of no signal that comes in the moment before it.
+                time.sleep(0.01)
         finally:
             clean(path)
     finally:
         os._exit(0)
+
+
+def forked(path):
+    """A forked process cleans up, and its parent does not wait for it."""
+    if not os.fork():
+        clean_up_in_fork(path)
 
 
 def forked_and_waited_for(path):
@@ -88,14 +101,7 @@ def forked_and_waited_for(path):
             except OSError:
                 pass
         return
-    try:
-        try:
-            tell()
-            time.sleep(900)
-        finally:
-            clean(path)
-    finally:
-        os._exit(0)
+    clean_up_in_fork(path)
 
 
 def in_thread(path):

@@ -175,8 +175,27 @@ def executor():
         return type(error).__name__, str(error), str(error.__cause__)
 
 
-def terminated():
-    """Return the statuses of forked processes that are told to end: the main thread's, and a thread's."""
+def sleep_or_clean(cleans):
+    """Be there until SIGTERM comes; exit with 7 where a handler of the application's own has the cleanup run."""
+    import signal
+    try:
+        if cleans:
+            signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
+        sys.stdout.write('there\n')
+        sys.stdout.flush()
+        while cleans:
+            # No long sleep: Python hears of no signal that comes in the moment before it.
+            time.sleep(0.01)
+            # Since 3.13 Python does not look by itself whether there was a signal, where another thread than the
+            # main one forked.
+            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        time.sleep(900)
+    finally:
+        os._exit(7)
+
+
+def terminated(cleans):
+    """Return the statuses of forked processes that get SIGTERM: the main thread's, and a thread's."""
     import threading
     found = []
 
@@ -184,19 +203,12 @@ def terminated():
         read, write = os.pipe()
         pid = os.fork()
         if not pid:
-            try:
-                os.close(read)
-                os.close(write)
-                time.sleep(900)
-            finally:
-                os._exit(7)
+            os.dup2(write, 1)
+            sleep_or_clean(cleans)
         os.close(write)
-        # It has let go of its end: the cleanup is before it.
+        # It is there, and has its handler.
         os.read(read, 1)
         os.close(read)
-        # Python hears of no signal that comes in the moment before it sleeps.
-        while state_of(pid) != 'S':
-            time.sleep(0.001)
         os.kill(pid, 15)
         found.append(wait_for(pid))
 
@@ -204,6 +216,22 @@ def terminated():
     thread = threading.Thread(target=fork_and_end)
     thread.start()
     thread.join()
+    return found
+
+
+def exit_codes():
+    """Return how processes of multiprocessing end that are told to, each in the moment before it waits."""
+    import multiprocessing
+    if hasattr(multiprocessing, 'get_context'):
+        multiprocessing = multiprocessing.get_context('fork')
+    found = []
+    for _ in range(20):
+        queue = multiprocessing.Queue()
+        process = multiprocessing.Process(target=queue.get)
+        process.start()
+        process.terminate()
+        process.join()
+        found.append(process.exitcode)
     return found
 
 
@@ -262,18 +290,11 @@ def refused_though_locked(below, channel):
 
 
 def linger(seconds):
-    """Be there, and look around each moment."""
-    import signal
+    """Be there, and exit with 9 if nothing ends this process."""
     try:
-        until = time.time() + seconds
-        while time.time() < until:
-            time.sleep(0.01)
-            # Since 3.13 Python does not look by itself whether there was a signal, where another thread than the
-            # main one forked.
-            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        time.sleep(seconds)
+    finally:
         os._exit(9)
-    except SystemExit:
-        os._exit(1)
 
 
 def killed_at_once(number, times):

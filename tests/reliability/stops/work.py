@@ -210,3 +210,14 @@ def import_late():
 
 def fail():
     return 1 // 0
+
+
+def leave_late(path):
+    """From now on a process that leaves the group of this one tells so at `path`, and does it much later."""
+    leave = os.setsid
+
+    def late():
+        os.symlink('here', path)
+        time.sleep(2)
+        return leave()
+    os.setsid = late

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import econtext
 from econtext.controller.runtime import signals
 from econtext.controller.session import backpressure
-from lab import eventually
+from lab import SOON, eventually
 
 
 @pytest.mark.parametrize('way', ['call', 'submit'])
@@ -71,6 +72,24 @@ def test_a_wait_that_ctrl_c_leaves_is_over(broker: econtext.Broker, monkeypatch:
             future.result()
     assert waits[0].done
     assert not future._waits
+
+
+def test_who_lets_signals_run_meets_the_one_that_was_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the pause until it comes again has become."""
+    came: list[int] = []
+    monkeypatch.setattr(signals, 'PENDING', {})
+    monkeypatch.setattr(signals, 'PATIENCE', SOON)
+    before = signal.signal(signal.SIGUSR1, signals.Deferred(lambda signum, frame: came.append(signum)))
+    try:
+        for times in range(1, 4):
+            signals.PENDING[signal.SIGUSR1] = object()
+            timer = threading.Timer(signals.LONGEST, os.kill, (os.getpid(), signal.SIGUSR1))
+            timer.start()
+            signals.let_signals_run()
+            assert came == [signal.SIGUSR1] * times
+            timer.join(SOON)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_signal_that_was_put_off_comes_until_it_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:

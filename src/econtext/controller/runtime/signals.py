@@ -32,7 +32,9 @@ from collections.abc import Callable, Collection
 from typing import Any, TypeVar, cast
 
 F = TypeVar('F', bound=Callable[..., Any])
-AGAIN = 0.001   # seconds until the signal comes again
+AGAIN = 0.001   # seconds until the signal comes again; they grow
+LONGEST = 0.1
+PATIENCE = 10 * LONGEST     # for who waits for it
 
 # Those of which programs have handlers that raise.  Not SIGPROF: profilers look where we are.
 SIGNALS: list[int] = [getattr(signal, f'SIG{name}') for name in ('INT', 'TERM', 'HUP', 'QUIT', 'ALRM', 'USR1', 'USR2')
@@ -65,8 +67,15 @@ def interruptible(function: F) -> F:
 
 @interruptible
 def let_signals_run() -> None:
-    """Let a signal come that was put off: for who waits where it may not."""
+    """
+    Let a signal come that was put off: for who waits where it may not.
+
+    In the main thread: returns once it has come.  Who looked only for a moment would hardly ever meet it.
+    """
+    end = time.monotonic() + PATIENCE
     time.sleep(2 * AGAIN)
+    while PENDING and threading.get_ident() == MAIN and time.monotonic() < end:
+        time.sleep(2 * AGAIN)
 
 
 class Deferred:
@@ -196,5 +205,5 @@ def again(signum: int, this: object) -> None:
             interrupt_main(signum)  # type: ignore[arg-type]
         else:
             os.kill(os.getpid(), signum)
-        pause = min(4 * pause, 0.1)
+        pause = min(4 * pause, LONGEST)
         time.sleep(pause)
