@@ -162,14 +162,14 @@ def test_a_program_that_dies(broker: econtext.Broker, path: str, tmp_path: pathl
     broker.listen(path)
     child = broker.local(name='box')
     code = MAIN + """
-        busy = context.submit(time.sleep, 3)
-        queued = context.submit(os.mkdir, sys.argv[1] + '.made')
+        busy = context.submit(time.sleep, 900)
+        queued = [context.submit(os.mkdir, '%s.made%d' % (sys.argv[1], number)) for number in range(100)]
         os.kill(os.getpid(), 9)
 """
     done = program(tmp_path, path, code)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert child.call(os.getppid) == os.getpid()
-    assert not os.path.exists(path + '.made'), 'what had not begun is withdrawn'
+    assert not list(tmp_path.glob('*.made*')), 'what had not begun is withdrawn'
     assert broker._tree.attach_server is not None
     eventually(lambda: not broker._tree.attach_server.programs)
 

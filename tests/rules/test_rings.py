@@ -195,7 +195,7 @@ APART = {'parent.process': {'start_closing', 'start_anywhere'}, 'parent.forking'
 
 @pytest.mark.parametrize('path', POLYGLOT, ids=module)
 def test_what_starts_is_not_taken_for_a_program_of_a_call(path: Path) -> None:
-    """An interruption tells the group to end: a process of ours starts by `ending.apart`, until it has left the group."""
+    """An interruption tells the group to end: a process of ours has left the group when `ending.apart` returns."""
     found = {
         function.name
         for function in ast.walk(ast.parse(path.read_text('utf-8'))) if isinstance(function, ast.FunctionDef)

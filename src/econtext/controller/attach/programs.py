@@ -426,7 +426,8 @@ class AttachedProgram:
         """End what the program has begun."""
         with self.working:
             self.inbox.clear()
-            for call in list(self.calls.values()):
+            # The last first: what is interrupted makes room for the next, which must not begin.
+            for call in reversed(list(self.calls.values())):
                 if not call.over and not call.context.error:
                     self.give_up(call, b'')
             for channel in list(self.channels.values()):
