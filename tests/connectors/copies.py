@@ -82,3 +82,9 @@ def wait_for_file(path):
 def wait_for(channel):
     channel.send('begun')
     time.sleep(900)
+
+
+def until_closed(channel):
+    channel.send('begun')
+    for _ in channel:
+        pass

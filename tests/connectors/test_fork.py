@@ -83,12 +83,15 @@ def test_each_ends_for_itself(base: econtext.Context) -> None:
 
 def test_it_waits_for_the_call_that_runs(broker: econtext.Broker) -> None:
     base = broker.local()
-    running = base.submit(time.sleep, 1)
+    channel = base.channel()
+    running = base.submit(copies.until_closed, channel)
+    assert next(channel) == 'begun'
     late = base.fork(connect_timeout=0.3, name='late')
-    copy = base.fork()
     with pytest.raises(econtext.ConnectError) as caught:
         late.call(os.getpid)
     assert caught.value.kind == 'timeout'
+    copy = base.fork()
+    channel.close()
     assert copy.call(os.getppid) == base.pid
     assert running.done()
     assert base.call(os.getpid) == base.pid
