@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lab import SOON
@@ -66,6 +67,16 @@ def alive(pid: int) -> bool:
     """Whether a process runs. A zombie does not: PID 1 of a container may reap it seconds later."""
     found = process(pid)
     return found is not None and found.state not in 'ZX'
+
+
+def asleep(pid: int) -> bool:
+    """Whether each thread of a process waits in the kernel: Python hears of no signal in the moment before that."""
+    try:
+        return all(
+            Path(f'/proc/{pid}/task/{name}/stat').read_text().rpartition(')')[2].split()[0] == 'S'
+            for name in os.listdir(f'/proc/{pid}/task'))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def doomed(pid: int) -> bool:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.alone
 SLOW = str(Path(__file__).with_name('stops') / 'slow.py')
 ENEMY = str(Path(__file__).parents[1] / 'security' / 'enemy.py')
 KEPT = 8192     # KiB that a hop may grow by
-BEAT = 0.2      # seconds
+BEAT = 0.4      # seconds; four times as much is less than the time for which the hop does not listen
 
 
 def slow(broker: econtext.Broker, rate: int, version: str = '') -> econtext.Context:
@@ -29,9 +29,9 @@ def slow(broker: econtext.Broker, rate: int, version: str = '') -> econtext.Cont
 @pytest.mark.parametrize('version', ['2.7', '3.13'])
 def test_a_large_result_holds_up_no_sibling_and_silences_nobody(broker: econtext.Broker, version: str) -> None:
     """For seconds the hop does not listen to who sends it, and both ends go on to have signs of life."""
-    hop = slow(broker, 150_000, version)
+    hop = slow(broker, 100_000, version)
     large, beside = hop.local(heartbeat=BEAT, name='large'), hop.local(heartbeat=BEAT, name='beside')
-    size = 1_500_000
+    size = 1_200_000
     for context in large, beside:
         context.call(os.getpid)
     before = hop.call(floods.memory)

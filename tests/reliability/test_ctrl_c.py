@@ -26,7 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def slow(*args):
-    RELEASED.wait(30)
+    RELEASED.wait(600)
     return ''
 
 
@@ -82,7 +82,7 @@ PLACES = {
 """,
     'block of a context that waits for its calls': """
     with econtext.Broker() as broker, broker.local() as context:
-        context.submit(time.sleep, 30)
+        context.submit(time.sleep, 600)
         interrupt('shutdown', 'wait')
 """,
     'function of the program called as from a context': """
@@ -114,7 +114,7 @@ PLACES = {
     from econtext.controller.doctor import network
     with econtext.Broker() as broker:
         interrupt('run', 'communicate')
-        network.ask(['sleep', '30'], 60)
+        network.ask(['sleep', '600'], 600)
 """,
     'handler of what econtext itself logs': """
     with econtext.Broker() as broker:
@@ -130,7 +130,7 @@ PLACES = {
         logging.getLogger('econtext').addHandler(Handler())
         logging.getLogger('econtext').setLevel(logging.INFO)
         threading.Thread(target=lambda: one.call(os.system, 'echo one'), daemon=True).start()
-        assert Handler.entered.wait(20)
+        assert Handler.entered.wait(60)
         # It handles what is printed itself, or waits for a thread that does.
         interrupt_at(('emit', 'callHandlers'), ('settle', 'take'))
         try:
@@ -145,6 +145,6 @@ PLACES = {
 @pytest.mark.parametrize('place', PLACES)
 def test_an_interrupt_comes_at_once(place: str) -> None:
     text = BEGINNING + PLACES[place] + ENDING
-    done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True, timeout=100)
     assert done.stdout.startswith('interrupted'), done.stdout + done.stderr
-    assert float(done.stdout.split()[1]) < 15
+    assert float(done.stdout.split()[1]) < 60

@@ -10,7 +10,7 @@ import pytest
 from stops import crashes
 
 import econtext
-from lab import pythons
+from lab import eventually, leaks, pythons
 from lab.sshd import Sshd
 
 VERSIONS = ('2.7', '3.6', '3.15')
@@ -43,9 +43,12 @@ def test_a_signal_that_ends_a_context_in_order_is_named(broker: econtext.Broker,
     context = broker.local(name='web')
     for _ in range(2):  # settled down
         context.call(os.getpid)
-    waiting = context.submit(signal.pause)
+    channel = context.channel()
+    waiting = context.submit(crashes.wait_for_signal, channel)
+    assert channel.get(60) == 'here'
+    eventually(lambda: leaks.asleep(context.pid))
     os.kill(context.pid, number)
-    with pytest.raises(econtext.ContextLost, match=f'ended by {number.name} while pause ran'):
+    with pytest.raises(econtext.ContextLost, match=f'ended by {number.name} while wait_for_signal ran'):
         waiting.result(60)
 
 

@@ -16,11 +16,13 @@ import pytest
 from stops import work
 
 import econtext
+from econtext.controller.session import futures
 from lab import eventually, leaks, pythons
 
 VERSIONS = ('2.7', '3.6', '3.13')
-BEGUN = 2.0  # seconds within which a function has begun whose module is there
-SLACK = 30.0  # seconds that a loaded machine may add; far below what a call lasts that is not interrupted
+# Seconds within which a function begins whose module is there; the later ones for a machine that was held up just then.
+BEGUN = 2.0, 10.0, 30.0
+SLACK = 60.0  # seconds that a loaded machine may add; far below what a call lasts that is not interrupted
 WAYS = (work.sleep, work.compute, work.system, work.program)
 
 
@@ -59,12 +61,16 @@ def busy() -> Any:
 @pytest.mark.parametrize('way', WAYS, ids=lambda way: way.__name__)
 def test_a_call_ends_at_its_deadline(child: econtext.Context, way: Any) -> None:
     child.call(work.cleaned)
-    began = time.monotonic()
-    with pytest.raises(econtext.CallTimeout, match=f'web: {way.__name__} did not end within 2 s'):
-        child.options(timeout=BEGUN, grace=60).call(way)
-    assert BEGUN <= time.monotonic() - began < BEGUN + SLACK
-    # The context is free again, the function has cleaned up, and nothing it started is left.
-    assert child.options(timeout=60).call(work.cleaned) == [way.__name__]
+    for seconds in BEGUN:
+        began = time.monotonic()
+        with pytest.raises(econtext.CallTimeout, match=f'web: {way.__name__} did not end within {seconds:g} s'):
+            child.options(timeout=seconds, grace=60).call(way)
+        assert seconds <= time.monotonic() - began < seconds + SLACK
+        # The context is free again, the function has cleaned up, and nothing it started is left.
+        cleaned = child.options(timeout=60).call(work.cleaned)
+        if cleaned:
+            break
+    assert cleaned == [way.__name__]
     below = leaks.descendants(child.call(os.getpid))
     eventually(lambda: [entry for entry in leaks.descendants(child.pid) if entry.state != 'Z'] == [], what=str(below))
 
@@ -105,10 +111,16 @@ def test_interrupt_one_who_waits_for_a_channel(child: econtext.Context, busy: Bu
 def test_a_function_that_will_not_stop_ends_its_context(child: econtext.Context) -> None:
     pid = child.call(os.getpid)
     child.call(work.cleaned)
-    with pytest.raises(econtext.CallTimeout):
-        child.options(timeout=BEGUN, grace=0.3).call(work.stubborn)
-    queued = child.submit(os.getpid)
-    with pytest.raises(econtext.ContextLost, match=r'stubborn did not end within 2 s, and did not heed .* 0\.3'):
+    for seconds in BEGUN:
+        with pytest.raises(econtext.CallTimeout):
+            child.options(timeout=seconds, grace=0.3).call(work.stubborn)
+        queued = child.submit(os.getpid)
+        error = queued.exception(60)
+        if error is not None:
+            break
+        # It had not begun, and so it was dropped.
+    told = rf'stubborn did not end within {seconds:g} s, and did not heed .* 0\.3'
+    with pytest.raises(econtext.ContextLost, match=told):
         queued.result(60)
     with pytest.raises(econtext.ContextLost, match='stubborn'):
         child.call(os.getpid)
@@ -144,6 +156,7 @@ def leaving(busy: Busy) -> Any:
 
         def leave(number: int, frame: object) -> None:
             if not left.is_set():
+                times.append(time.monotonic())
                 left.set()
                 raise error
 
@@ -164,6 +177,8 @@ def leaving(busy: Busy) -> Any:
 
     main = threading.get_ident()
     threads: list[threading.Thread] = []
+    times: list[float] = []
+    plan.times = times  # type: ignore[attr-defined]
     before = signal.getsignal(signal.SIGUSR1)
     yield plan
     for thread in threads:
@@ -184,7 +199,8 @@ def test_a_call_that_is_left_and_will_not_stop_ends_its_context(child: econtext.
     leaving(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         child.options(grace=3).call(work.stubborn)
-    assert child._node.error is None, 'nobody waits for the grace'
+    # A machine that was held up for so long just then says nothing.
+    assert child._node.error is None or time.monotonic() - leaving.times[0] >= 3, 'nobody waits for the grace'
     with pytest.raises(econtext.ContextLost, match=r'stubborn was left by KeyboardInterrupt .* did not heed .* 3 s'):
         child.call(work.cleaned)
 
@@ -199,7 +215,11 @@ def test_a_future_that_is_left_is_still_there(child: econtext.Context, leaving: 
     assert future.result(60) == 'go on'
 
 
-def test_a_call_in_the_queue_is_dropped(child: econtext.Context, busy: Busy) -> None:
+def test_a_call_in_the_queue_is_dropped(
+    child: econtext.Context, busy: Busy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The context answers at once, but for a machine that is held up.
+    monkeypatch.setattr(futures, 'ANSWER', 60.0)
     first = child.submit(work.sleep)
     busy.wait()
     late = child.options(timeout=0.2, grace=0.3).submit(work.append, 'late')
@@ -216,7 +236,7 @@ def test_a_call_in_the_queue_is_dropped(child: econtext.Context, busy: Busy) -> 
             future.result(60)
         with pytest.raises(concurrent.futures.CancelledError):
             future.exception(60)
-    assert concurrent.futures.wait([cancelled, interrupted], 10).not_done == set()
+    assert concurrent.futures.wait([cancelled, interrupted], 60).not_done == set()
     assert not first.done()
     assert not first.cancel()  # it has begun
     assert first.interrupt(grace=60)
@@ -240,11 +260,18 @@ def test_a_deadline_behind_a_hop(broker: econtext.Broker) -> None:
     hop = broker.local(name='hop')
     child = hop.local(name='web', python=pythons.interpreter('2.7'))
     child.call(work.cleaned)
-    with pytest.raises(econtext.CallTimeout, match='web: system'):
-        child.options(timeout=BEGUN, grace=60).call(work.system)
-    assert child.options(timeout=60).call(work.cleaned) == ['system']
-    with pytest.raises(econtext.CallTimeout):
-        child.options(timeout=BEGUN, grace=0.2).call(work.stubborn)
+    for seconds in BEGUN:
+        with pytest.raises(econtext.CallTimeout, match='web: system'):
+            child.options(timeout=seconds, grace=60).call(work.system)
+        cleaned = child.options(timeout=60).call(work.cleaned)
+        if cleaned:
+            break
+    assert cleaned == ['system']
+    for seconds in BEGUN:
+        with pytest.raises(econtext.CallTimeout):
+            child.options(timeout=seconds, grace=0.2).call(work.stubborn)
+        if child.submit(os.getpid).exception(60) is not None:
+            break
     with pytest.raises(econtext.ContextLost, match='stubborn'):
         child.options(timeout=60).call(os.getpid)
     assert hop.options(timeout=60).call(work.cleaned) == []

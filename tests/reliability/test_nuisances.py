@@ -44,6 +44,8 @@ def test_a_signal_s_handler_that_raises_between_calls(
     child = broker.local(python=pythons.interpreter(version))
     pid = child.call(nuisance.raise_by_signal)
     child.call(len, 'abc')  # what came behind the first call was carried out before this one
+    # The main thread holds nothing any more.
+    eventually(lambda: leaks.asleep(pid))
     os.kill(pid, signal.SIGUSR1)
     eventually(lambda: 'stderr: ValueError: a stale alarm' in texts.all)
     with pytest.raises(econtext.ContextLost):
@@ -126,7 +128,7 @@ def test_no_thread_is_left_to_start_a_child(broker: econtext.Broker) -> None:
     child.call(nuisance.use_up_threads)
     for _ in range(2):
         with pytest.raises(econtext.ConnectError):
-            child.local(connect_timeout=10).call(len, 'abc')
+            child.local(connect_timeout=60).call(len, 'abc')
         assert child.options(timeout=60).call(len, 'abc') == 3
 
 

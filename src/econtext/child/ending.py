@@ -7,6 +7,8 @@ Invariants:
   of our process group are waited for within the grace, and no longer than they need.
 * Our own SIGTERM reaches no code that already ends, and none of econtext or of what econtext calls for its own ends,
   where what it raises could leave a lock shut: there it comes again, see ``may_leave``.
+* It comes again, too, to a main thread that has not heard it, see ``Life.fade``: Python hears of no signal that comes
+  in the moment before it waits in the kernel, but of the next one.
 * Who waits for a process that a signal ended sees that signal.
 
 Sent behind HELLO, and loaded then: in the end there may be no time for that.  ``leave`` is
@@ -15,7 +17,6 @@ entered by the main thread.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _thread import LockType
-    from collections.abc import Callable
     from typing import Any
 
     from econtext.child.interfaces import Home
@@ -32,7 +33,6 @@ from econtext.core.loop import allocate_lock
 
 PAUSE = 0.0005      # seconds between looks; it grows
 LONGEST = 0.02
-clock = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
 # The functions of econtext in which a thread waits, and may be called away.
 WAITING = [('econtext.' + module, name) for module in ('core.loop', 'child.watch')
            for name in ('turn', 'park')]
@@ -42,7 +42,6 @@ WAITING.append(('econtext.child.supervisor', 'perform'))
 WAITING.extend([('econtext.child.streams', 'begin'), ('econtext.child.streams', 'hand_out')])
 # Where there is no other thread to be had, the main one tells all to end, and is then called away.
 WAITING.append(('econtext.child.life', 'fade'))
-WAITING.append(('econtext.child.ending', 'sleep'))
 # The functions of econtext that run code of the application, and hold nothing meanwhile; and modules of such alone.
 ENTRIES = WAITING + [('econtext.core.importer', name) for name in ('exec_module', 'load_module')]
 ENTRIES.extend([('econtext.child.pull', name) for name in ('exec_module', 'load_module')])
@@ -68,44 +67,10 @@ def after_fork():
     TELLING = allocate_lock()
 
 
-class Ending(object):
-    """How one context ends."""
-
-    def __init__(self, life):
-        # type: (Home) -> None
-        self.life = life
-
-    def farewell(self):
-        # type: () -> bool
-        """Begin to end; tell whether the main thread comes to ``leave`` without a signal."""
-        # Before 3.5 a signal ends what cleanup waits for, whatever its handler does.  And cleanup may
-        # need others of our group: a pool of processes waits for ever for one that held a lock of it.
-        return not self.life.call_to_leave()
-
-    def sleep(self, seconds):
-        # type: (float) -> None
-        """Sleep; meanwhile send our signal again to a main thread that could not heed it."""
-        life = self.life
-        pause = PAUSE
-        until = clock() + seconds
-        while clock() < until:
-            if life.deaf:
-                life.deaf = False
-                if life.call_to_leave():
-                    os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST)
-
-    def may_leave(self, frame):
-        # type: (Any) -> bool
-        """May an exception be raised in `frame`?"""
-        return may_leave(frame)
-
-
 def settle(life):
     # type: (Home) -> None
     """Be there."""
-    life.ending = Ending(life)
+    life.ending = True
 
 
 def may_leave(frame):

@@ -139,25 +139,16 @@ if TYPE_CHECKING:
         def dropped(self) -> list[Any]: ...
         def hold(self, owner: int, handle: int, window: int) -> Any: ...
 
-    class Leaving(Protocol):
-        """How a context ends in good order: ``ending.Ending``."""
-
-        def farewell(self) -> bool: ...
-        def sleep(self, seconds: float) -> None: ...
-        def may_leave(self, frame: Any) -> bool: ...
-
     class Home(Protocol):
         """One context, the home of its parts: ``life.Life``."""
 
         importer: Loading
         nursery: Below | None
         holders: Holding | None
-        ending: Leaving | None
+        ending: bool
         forked_off: bool
         #: The call that the main thread was called away from.
         away: Call | None
-        #: Whether the main thread stood where nothing may be raised when the signal came.
-        deaf: bool
 
         @property
         def settings(self) -> dict[str, Any]: ...

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from econtext.child.interfaces import Below, Call, Holding, Leaving, Loading
+    from econtext.child.interfaces import Below, Call, Holding, Loading
 
     from econtext.core.main import Child
     from econtext.core.loop import Loop
@@ -52,10 +52,12 @@ from econtext.child.kinds import BEAT, GRANT, INTERRUPT
 from econtext.core.loop import Link, Reader, start_new_thread
 from econtext.child.pull import Loader, Pull
 from econtext.child.supervisor import Supervisor
-from econtext.child.watch import Watch
+from econtext.child.watch import Watch, clock
 from econtext.core.wire import DEAD, EMPTY, HELLO, LEVEL, MODULE, PASS, REPORT, RESULT, ROUTE, START
 
 GRACE = 1.0     # seconds
+PAUSE = 0.0005  # seconds between looks at the main thread; it grows
+LONGEST = 0.02
 SETTINGS = 'argv level title parent heartbeat gil_limit threads window'.split()
 
 
@@ -134,9 +136,9 @@ def furnish(child, settings):
 
 class Life(object):
     """The home of what follows the preamble: one for each context."""
-    # What comes later: contexts below, how to end in good order, ends of channels.
+    # What comes later: contexts below, whether ``ending`` is there, ends of channels.
     nursery = None  # type: Below | None
-    ending = None  # type: Leaving | None
+    ending = False  # type: bool
     holders = None  # type: Holding | None
     # Whether this is a process that the application forked off.
     forked_off = False
@@ -145,8 +147,9 @@ class Life(object):
     number = None  # type: tuple[int, Any] | None
     away = None  # type: Call | None
     root = None  # type: Any
-    # Whether the main thread stood where nothing may be raised when the signal came.
+    # Whether the main thread stood where nothing may be raised when the signal came; whether it heard the last one.
     deaf = False  # type: bool
+    heard = False  # type: bool
     # Of the end, where no thread is to be had that sees to it.
     deadline = None  # type: float | None
 
@@ -281,12 +284,15 @@ class Life(object):
         if os.getpid() != self.pid:
             # Of a process that was forked off, and does not know it yet: it ends, and nothing of ours.
             os._exit(1)
+        self.heard = True
         if not self.supervisor.ended:
             self.number = signal
             self.begin_to_end()
         call = self.call_to_leave()
         if call:
-            self.deaf = bool(self.ending and not self.ending.may_leave(signal[1]))
+            if 'econtext.child.ending' in self.importer.units:
+                from econtext.child import ending
+                self.deaf = not ending.may_leave(signal[1])
             if not self.deaf:
                 self.away = call
                 sys.exit(1)
@@ -327,9 +333,13 @@ class Life(object):
     def fade(self):
         # type: () -> None
         """Tell all here and below to end; when their time is over, end them."""
-        # By this thread, and not by one that then starts it: the kernel has whoever
-        # starts a thread take a pending signal, and the main thread would sleep on.
-        if not (self.ending and self.ending.farewell()):
+        # Without a call the main thread comes to `leave` by itself.  Before 3.5 a signal ends what cleanup waits
+        # for, whatever its handler does.  And cleanup may need others of our group: a pool of processes waits for
+        # ever for one that held a lock of it.
+        if self.call_to_leave() or not self.ending:
+            # By this thread, and not by one that then starts it: the kernel has whoever
+            # starts a thread take a pending signal, and the main thread would sleep on.
+            self.heard = False
             os.kill(everybody(), signal.SIGTERM)
         self.loop.finish(self.supervisor.waiter)
         try:
@@ -340,7 +350,17 @@ class Life(object):
         except:
             pass
         self.below(False)
-        (self.ending or time).sleep(GRACE)
+        pause = PAUSE
+        until = clock() + GRACE
+        while clock() < until:
+            # As a rule the signal is heard long before the pauses are the longest.
+            if self.deaf or (pause == LONGEST and not self.heard):
+                self.deaf = self.heard = False
+                # A handler of the application's own has it once.
+                if self.call_to_leave() and signal.getsignal(signal.SIGTERM) == self.stop:
+                    os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST)
         self.end()
 
     def below(self, wait):
