@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import logging
 from typing import Any
 
@@ -156,6 +157,26 @@ def test_who_has_a_mark_handles_what_came_before_and_no_more(lines: Lines) -> No
     assert lines.is_open(lines.mark())
     lines.loop.run()  # type: ignore[attr-defined]
     assert told == [1, 2]
+
+
+def test_a_mark_that_is_made_while_an_item_leaves_the_queue_is_behind_it(lines: Lines) -> None:
+    """An answer may come between any two steps of the thread that handles lines: its caller waits for that item."""
+    marks: list[int] = []
+    open_while_handled: list[bool] = []
+
+    class Watched(collections.deque[Any]):
+        def popleft(self) -> Any:
+            marks[:] = [lines.mark()]
+            item = super().popleft()
+            marks.append(lines.mark())
+            return item
+
+    lines.queue = Watched()
+    for _ in range(3):
+        lines.put(lambda: open_while_handled.extend(mark > 0 and lines.is_open(mark) for mark in marks))
+    handle(lines)
+    assert open_while_handled == [True] * 6
+    assert not any(map(lines.is_open, marks))
 
 
 def test_who_has_a_deadline_has_others_handle_it(lines: Lines) -> None:

@@ -340,12 +340,14 @@ class Lines:
                 self.tell()
 
     def take_up(self) -> None:
+        # Before it leaves the queue: a mark that is made between the two is behind it, and never before it.
+        self.begun += 1
         try:
             action, cost, _ = self.queue.popleft()
         except IndexError:
             # It was dropped just now.
+            self.begun -= 1
             return
-        self.begun += 1
         try:
             action()
         finally:
