@@ -81,14 +81,16 @@ def test_each_ends_for_itself(base: econtext.Context) -> None:
         eventually(lambda context=context: not leaks.alive(context.pid))  # type: ignore[misc]
 
 
-def test_it_waits_for_the_call_that_runs(broker: econtext.Broker) -> None:
+def test_it_waits_for_the_call_that_runs(broker: econtext.Broker, tmp_path: pathlib.Path) -> None:
     base = broker.local()
-    running = base.submit(time.sleep, 1)
+    running = base.submit(copies.wait_for_file, str(tmp_path / 'go'))
     late = base.fork(connect_timeout=0.3, name='late')
-    copy = base.fork()
+    copy = base.fork(connect_timeout=SOON)
     with pytest.raises(econtext.ConnectError) as caught:
         late.call(os.getpid)
     assert caught.value.kind == 'timeout'
+    assert not copy._node.ready
+    (tmp_path / 'go').touch()
     assert copy.call(os.getppid) == base.pid
     assert running.done()
     assert base.call(os.getpid) == base.pid
