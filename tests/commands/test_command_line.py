@@ -213,7 +213,7 @@ def test_a_traceback_has_the_lines_of_the_script_alone(way: list[str], scripts: 
 
 def test_ctrl_c_interrupts_the_script_there(way: list[str], tmp_path: Path) -> None:
     (tmp_path / 'it.py').write_text(
-        'import time\nprint("ready", flush=True)\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n'
+        'import time\ntry:\n    print("ready", flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n'
         '    print("interrupted")\n    raise SystemExit(5)\n')
     with start(['run', 'lab', *way, str(tmp_path / 'it.py')]) as process:
         assert process.stdout is not None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import leaving
 import pytest
 
 import econtext
@@ -68,8 +71,10 @@ def test_what_another_user_may_not(
 
 
 @pytest.mark.parametrize('kind', ['web', 'root'])
-def test_input_and_output_of_any_size(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> None:
-    context: econtext.Context = request.getfixturevalue(kind)
+def test_input_and_output_of_any_size(
+    web: econtext.Context, root: econtext.Context, kind: str, tmp_path: Path
+) -> None:
+    context = {'web': web, 'root': root}[kind]
     data = os.urandom(5_000_000)
     (tmp_path / 'data').write_bytes(data)
     with open(tmp_path / 'data', 'rb') as file:
@@ -83,11 +88,15 @@ def test_input_and_output_of_any_size(request: pytest.FixtureRequest, kind: str,
 
 
 @pytest.mark.parametrize('kind', ['web', 'root'])
-def test_lines_and_a_timeout(request: pytest.FixtureRequest, kind: str) -> None:
-    context: econtext.Context = request.getfixturevalue(kind)
+def test_lines_and_a_timeout(web: econtext.Context, root: econtext.Context, kind: str) -> None:
+    context = {'web': web, 'root': root}[kind]
     found: list[econtext.Line] = []
+    folder = context.call(tempfile.mkdtemp)
+    context.call(leaving.hurry, f'{folder}/mark')
     with pytest.raises(subprocess.TimeoutExpired) as late:
-        context.run('echo $$; echo err >&2; sleep 600', on_line=found.append, capture=True, timeout=4)
+        context.run(f'echo $$; echo err >&2; : >{folder}/mark; sleep 600', on_line=found.append, capture=True,
+                    timeout=60)
+    context.call(shutil.rmtree, folder)
     assert late.value.stderr == 'err\n'
     assert {line.stream for line in found} == {'stdout', 'stderr'}
     assert is_gone(int(late.value.output))

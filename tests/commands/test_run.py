@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import leaving
@@ -19,12 +20,21 @@ import pytest
 
 import econtext
 from econtext.child import running
-from lab import eventually, pythons
+from lab import SOON, eventually, pythons
 
 
 @pytest.fixture
 def child(broker: econtext.Broker) -> econtext.Context:
     return broker.local(name='child')
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How many seconds later than it is the program takes it to be, where it looks at timeouts of commands."""
+    seconds = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + seconds[0])
+    monkeypatch.setattr('econtext.controller.commands.running.time', clock)
+    return seconds
 
 
 def is_gone(pid: int) -> bool:
@@ -50,9 +60,12 @@ def test_on_each_python(broker: econtext.Broker, python: pythons.Interpreter, tm
     with pytest.raises(FileNotFoundError, match='web: the directory') as caught:
         web.run(['true'], cwd='/no/such/folder')
     assert caught.value.filename == '/no/such/folder'
+    mark = tmp_path / 'mark'
+    web.call(leaving.hurry, str(mark))
     with pytest.raises(subprocess.TimeoutExpired) as late:
-        web.run('echo so far; sleep 600', timeout=1)
+        web.run(f'echo so far; : >{mark}; sleep 600', timeout=60)
     assert late.value.output == 'so far\n'
+    mark.unlink()
     with web.run_lines('echo one; echo two >&2; exec sleep 600') as lines:
         found = {(str(line), line.stream) for _, line in zip(range(2), lines, strict=False)}
     assert found == {('one', 'stdout'), ('two', 'stderr')}
@@ -195,44 +208,56 @@ def test_a_line_without_end_comes_in_pieces(child: econtext.Context) -> None:
         (1 << 20, False), (1 << 20, False), (3_000_000 - (2 << 20), True), (4, False)]
 
 
-def test_the_timeout_ends_a_command_that_nobody_hears(child: econtext.Context) -> None:
+def test_the_timeout_ends_a_command_that_nobody_hears(
+    child: econtext.Context, tmp_path: Path, late: list[float]
+) -> None:
     """It is gone while the callback still hears the first line."""
+    heard: list[Any] = []
+    child.call(leaving.hurry, str(tmp_path / 'mark'))
+
+    def on_line(line: Any) -> None:
+        heard.append(line)
+        if len(heard) == 1:
+            (tmp_path / 'mark').touch()
+            eventually(lambda: is_gone(int(line)))
+            late[0] = 61.0
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        child.run('echo $$; exec yes', on_line=on_line, timeout=60)
+    assert len(heard) == 1
+    assert caught.value.timeout == 60
+    assert child.run('echo next').stdout == 'next\n'
+
+
+def test_lines_that_are_heard_late_are_all_heard_if_the_command_was_in_time(
+    child: econtext.Context, monkeypatch: pytest.MonkeyPatch, late: list[float]
+) -> None:
+    monkeypatch.setattr('econtext.controller.commands.running.PATIENCE', SOON)
     heard: list[Any] = []
 
     def on_line(line: Any) -> None:
         heard.append(line)
         if len(heard) == 1:
-            over = time.monotonic() + 3.1
-            eventually(lambda: is_gone(int(line)) and time.monotonic() > over)
-    with pytest.raises(subprocess.TimeoutExpired) as late:
-        child.run('echo $$; exec yes', on_line=on_line, timeout=3)
-    assert len(heard) == 1
-    assert late.value.timeout == 3
-    assert child.run('echo next').stdout == 'next\n'
+            eventually(lambda: is_gone(int(line)))
+            late[0] = 61.0
+    assert child.run('echo $$; exec seq 1000', on_line=on_line, timeout=60).returncode == 0
+    assert heard[1:] == [str(number) for number in range(1, 1001)]
 
 
-def test_lines_that_are_heard_late_are_all_heard_if_the_command_was_in_time(child: econtext.Context) -> None:
-    heard: list[Any] = []
-    over = time.monotonic() + 3.2
-
-    def on_line(line: Any) -> None:
-        heard.append(line)
-        eventually(lambda: time.monotonic() > over)
-    assert child.run('seq 1000', on_line=on_line, timeout=3).returncode == 0
-    assert heard == [str(number) for number in range(1, 1001)]
-
-
-def test_a_context_that_is_stopped_does_not_outstay_the_timeout(child: econtext.Context, monkeypatch: Any) -> None:
+def test_a_context_that_is_stopped_does_not_outstay_the_timeout(
+    child: econtext.Context, monkeypatch: pytest.MonkeyPatch, late: list[float]
+) -> None:
     monkeypatch.setattr('econtext.controller.commands.running.PATIENCE', 0.2)
-    with child.run_lines('echo $$; exec sleep 600', timeout=3, capture=True) as lines:
+    with child.run_lines('echo $$; exec sleep 600', timeout=60, capture=True) as lines:
         pid = int(next(lines))
         os.kill(child.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(subprocess.TimeoutExpired) as late:
+            # A moment before the timeout; or behind it, if the command has run for long.
+            late[0] = 59.9
+            with pytest.raises(subprocess.TimeoutExpired) as caught:
                 next(lines)
         finally:
             os.kill(child.pid, signal.SIGCONT)
-    assert late.value.output == f'{pid}\n'
+    assert caught.value.output == f'{pid}\n'
     eventually(lambda: is_gone(pid))
     assert child.run('echo next').stdout == 'next\n'
 

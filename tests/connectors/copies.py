@@ -24,7 +24,7 @@ def occupy(path):
     handle = open(path, 'w')  # noqa: SIM115 -- it is to stay open
     KEPT.append(handle)
     atexit.register(write, path, 'exit ')
-    thread = threading.Thread(target=time.sleep, args=(30,))
+    thread = threading.Thread(target=time.sleep, args=(900,))
     thread.setDaemon(True)
     thread.start()
     return handle.fileno()
@@ -82,9 +82,3 @@ def wait_for_file(path):
 def wait_for(channel):
     channel.send('begun')
     time.sleep(900)
-
-
-def until_closed(channel):
-    channel.send('begun')
-    for _ in channel:
-        pass

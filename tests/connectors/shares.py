@@ -25,6 +25,12 @@ def hold(channel, mark):
     os.symlink('ended', mark)
 
 
+def sleep(seconds):
+    """Return our number, after a while."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
 def linger(begun, ended):
     """Stay until interrupted; leave a mark at the beginning and at the end."""
     os.symlink('begun', begun)

@@ -18,7 +18,7 @@ import copies
 import pytest
 
 import econtext
-from econtext.controller.attach import server
+from econtext.controller.attach import programs, server
 from econtext.controller.node import Node
 from lab import eventually, open_to_all, pythons, require
 from lab.accounts import Accounts
@@ -158,18 +158,32 @@ def test_a_broker_that_ends(path: str) -> None:
     assert not os.path.exists(path)
 
 
-def test_a_program_that_dies(broker: econtext.Broker, path: str, tmp_path: pathlib.Path) -> None:
+def test_a_program_that_dies(
+    broker: econtext.Broker, path: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt = programs.send_interrupt
+    given_up: list[int] = []
+
+    def slowly(context: Any, number: int) -> None:
+        """Give the context all the time that it wants between two calls that are given up."""
+        interrupt(context, number)
+        given_up.append(number)
+        eventually(lambda: number not in broker._tree.router.asked)
+
+    monkeypatch.setattr(programs, 'send_interrupt', slowly)
     broker.listen(path)
     child = broker.local(name='box')
     code = MAIN + """
-        busy = context.submit(time.sleep, 900)
-        queued = [context.submit(os.mkdir, '%s.made%d' % (sys.argv[1], number)) for number in range(100)]
+        busy = context.submit(time.sleep, 600)
+        queued = context.submit(os.mkdir, sys.argv[1] + '.made')
+        other.contexts      # asked behind both, and answered
         os.kill(os.getpid(), 9)
 """
     done = program(tmp_path, path, code)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert child.call(os.getppid) == os.getpid()
-    assert not list(tmp_path.glob('*.made*')), 'what had not begun is withdrawn'
+    assert len(given_up) == 2
+    assert not os.path.exists(path + '.made'), 'what had not begun is withdrawn'
     assert broker._tree.attach_server is not None
     eventually(lambda: not broker._tree.attach_server.programs)
 

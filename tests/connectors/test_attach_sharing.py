@@ -256,11 +256,11 @@ def test_idle_timeout(path: str) -> None:
     assert pid_of(600) == pid, 'it stays without users'
     with econtext.attach(path) as other:
         box = other.local(name='brief', idle_timeout=2)
-        pid = box.call(os.getpid)
-        # In use: for longer than that.
-        box.call(time.sleep, 3)
+        # In use, by one thing or the other at any moment: for longer than that.
+        slept = box.submit(shares.sleep, 3)
         channel = box.channel()
         future = box.submit(shares.double, channel)
+        pid = slept.result(LONG)
         time.sleep(3)       # what is tested is that nothing happens
         channel.send(1)
         assert channel.get(LONG) == 2
@@ -506,7 +506,7 @@ def test_what_makes_no_sense_ends_its_own_link_only(broker: econtext.Broker, pat
         while wild.recv(1 << 16):
             pass
         assert other.context('box').call(os.getppid) == os.getpid()
-    assert broker._tree.channels.open_channels == {}
+    eventually(lambda: broker._tree.channels.open_channels == {}, LONG, 'what it opened is closed')
 
 
 @pytest.mark.parametrize('harmless', [

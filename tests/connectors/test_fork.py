@@ -81,17 +81,16 @@ def test_each_ends_for_itself(base: econtext.Context) -> None:
         eventually(lambda context=context: not leaks.alive(context.pid))  # type: ignore[misc]
 
 
-def test_it_waits_for_the_call_that_runs(broker: econtext.Broker) -> None:
+def test_it_waits_for_the_call_that_runs(broker: econtext.Broker, tmp_path: pathlib.Path) -> None:
     base = broker.local()
-    channel = base.channel()
-    running = base.submit(copies.until_closed, channel)
-    assert next(channel) == 'begun'
+    running = base.submit(copies.wait_for_file, str(tmp_path / 'go'))
     late = base.fork(connect_timeout=0.3, name='late')
+    copy = base.fork(connect_timeout=SOON)
     with pytest.raises(econtext.ConnectError) as caught:
         late.call(os.getpid)
     assert caught.value.kind == 'timeout'
-    copy = base.fork()
-    channel.close()
+    assert not copy._node.ready
+    (tmp_path / 'go').touch()
     assert copy.call(os.getppid) == base.pid
     assert running.done()
     assert base.call(os.getpid) == base.pid

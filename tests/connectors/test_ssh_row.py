@@ -202,9 +202,12 @@ def test_a_shared_connection_is_used(
 ) -> None:
     plain = accounts['plain']
     argv = [need('ssh'), '-oControlMaster=yes', '-oControlPersist=no', *sharing, '-l', plain.name, '-N', 'lab']
+    before = accepted(sshd)
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as master:
         try:
             eventually((tmp_path / 'm').exists)
+            # The server writes so once the client knows.
+            eventually(lambda: accepted(sshd) > before)
             before = accepted(sshd)
             contexts = [broker.ssh('lab', username=plain.name, ssh_args=sharing, name=f'c{i}') for i in range(3)]
             for context in contexts:

@@ -18,7 +18,7 @@ import pytest
 
 import lab
 from lab import pythons
-from lab.accounts import Accounts
+from lab.accounts import Accounts, home_of
 from lab.sshd import Sshd
 
 EXAMPLES = Path(__file__).parents[2] / 'examples'
@@ -127,19 +127,21 @@ def test_install_app(
 ) -> None:
     account = accounts['plain']
     write_ssh(sshd, environment, tmp_path, account.name)
-    archive, unpacked = account.home / 'app.tar.gz', account.home / 'app'
-    with tarfile.open(archive, 'w:gz') as file:
-        entry = tarfile.TarInfo('app/VERSION')
-        entry.size = 2
-        file.addfile(entry, io.BytesIO(b'7\n'))
-    archive.chmod(0o644)
-    try:
-        output, errors = finish(start('install_app.py', 'lab-web'))
-        assert (unpacked / 'VERSION').read_text() == '7\n'
-        assert (unpacked / 'VERSION').owner() == account.name
-    finally:
-        archive.unlink()
-        shutil.rmtree(unpacked, ignore_errors=True)
+    # Runs may overlap, and what is unpacked has one place.
+    with home_of(account) as home:
+        archive, unpacked = home / 'app.tar.gz', home / 'app'
+        with tarfile.open(archive, 'w:gz') as file:
+            entry = tarfile.TarInfo('app/VERSION')
+            entry.size = 2
+            file.addfile(entry, io.BytesIO(b'7\n'))
+        archive.chmod(0o644)
+        try:
+            output, errors = finish(start('install_app.py', 'lab-web'))
+            assert (unpacked / 'VERSION').read_text() == '7\n'
+            assert (unpacked / 'VERSION').owner() == account.name
+        finally:
+            archive.unlink()
+            shutil.rmtree(unpacked, ignore_errors=True)
     assert 'INFO: econtext.ctx.lab-web: stdout: app/VERSION' in errors
     assert output == ''
 

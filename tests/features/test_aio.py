@@ -168,7 +168,7 @@ def test_a_callback_that_raises_harms_nothing() -> None:
 def test_cancelling_a_task_interrupts_the_function(python: pythons.Interpreter, tmp_path: Path) -> None:
     async def main(broker: aio.Broker) -> None:
         web = broker.local(python=python)
-        task = asyncio.create_task(web.call(awaited.wait, str(tmp_path / 'log')))
+        task = asyncio.create_task(web.options(grace=SOON).call(awaited.wait, str(tmp_path / 'log')))
         await until(tmp_path / 'log', 'begun')
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -182,7 +182,7 @@ def test_cancelling_a_task_interrupts_the_function(python: pythons.Interpreter, 
 def test_a_timeout_of_asyncio_interrupts_the_function(tmp_path: Path) -> None:
     async def main(broker: aio.Broker) -> None:
         web = await broker.local().wait_ready()
-        task = asyncio.create_task(web.call(awaited.wait, str(tmp_path / 'log')))
+        task = asyncio.create_task(web.options(grace=SOON).call(awaited.wait, str(tmp_path / 'log')))
         await until(tmp_path / 'log', 'begun')
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(task, 0.05)
@@ -195,8 +195,9 @@ def test_a_timeout_of_asyncio_interrupts_the_function(tmp_path: Path) -> None:
 def test_a_call_that_has_not_begun_is_withdrawn(tmp_path: Path) -> None:
     async def main(broker: aio.Broker) -> None:
         web = broker.local()
-        first = web.submit(awaited.wait, str(tmp_path / 'first'))
-        second = web.submit(awaited.wait, str(tmp_path / 'second'))
+        patient = web.options(grace=SOON)
+        first = patient.submit(awaited.wait, str(tmp_path / 'first'))
+        second = patient.submit(awaited.wait, str(tmp_path / 'second'))
         await until(tmp_path / 'first', 'begun')
         second.cancel()
         first.cancel()
@@ -220,9 +221,10 @@ def test_a_function_that_does_not_heed_ends_its_context_after_the_grace(tmp_path
 
 def test_the_deadline_of_options(tmp_path: Path) -> None:
     async def main(broker: aio.Broker) -> None:
-        web = await broker.local().wait_ready()
+        web = broker.local()
+        assert await web.call(awaited.say_it_twice, 'a') == 'aa'    # all that the other call needs is there
         with pytest.raises(econtext.CallTimeout):
-            await web.options(timeout=2, grace=60).call(awaited.wait, str(tmp_path / 'log'))
+            await web.options(timeout=5, grace=60).call(awaited.wait, str(tmp_path / 'log'))
         await until(tmp_path / 'log', 'interrupted')
 
     run(main)
@@ -244,11 +246,12 @@ def test_the_error_of_a_stream_comes_behind_its_values() -> None:
 def test_leaving_a_stream_ends_its_function(tmp_path: Path) -> None:
     async def main(broker: aio.Broker) -> None:
         web = broker.local()
-        async for value in web.stream(awaited.values, str(tmp_path / 'left')):
+        patient = web.options(grace=SOON)
+        async for value in patient.stream(awaited.values, str(tmp_path / 'left')):
             if value == 3:
                 break
         await until(tmp_path / 'left', 'ended')
-        async with web.stream(awaited.values, str(tmp_path / 'block')) as numbers:
+        async with patient.stream(awaited.values, str(tmp_path / 'block')) as numbers:
             assert await numbers.__anext__() == 0
         await until(tmp_path / 'block', 'ended')
 
@@ -261,7 +264,7 @@ def test_a_cancelled_reader_ends_the_function_of_its_stream(tmp_path: Path) -> N
         begun = asyncio.Event()
 
         async def read() -> None:
-            async for _ in web.stream(awaited.values, str(tmp_path / 'log')):
+            async for _ in web.options(grace=SOON).stream(awaited.values, str(tmp_path / 'log')):
                 begun.set()
 
         task = asyncio.create_task(read())
@@ -276,10 +279,11 @@ def test_a_cancelled_reader_ends_the_function_of_its_stream(tmp_path: Path) -> N
 
 def test_a_stream_has_the_deadline_of_its_options(tmp_path: Path) -> None:
     async def main(broker: aio.Broker) -> None:
-        web = await broker.local().wait_ready()
+        web = broker.local()
+        assert [value async for value in web.stream(awaited.two)] == [1, 2]     # all that the other one needs is there
         seen: list[int] = []
         with pytest.raises(econtext.CallTimeout):
-            await read_into(seen, web.options(timeout=2).stream(awaited.values, str(tmp_path / 'log')))
+            await read_into(seen, web.options(timeout=5).stream(awaited.values, str(tmp_path / 'log')))
         assert seen[:2] == [0, 1]
 
     run(main)
@@ -364,7 +368,7 @@ def test_coroutine_functions_run_on_one_loop_at_once(python: pythons.Interpreter
 def test_cancelling_a_task_cancels_the_coroutine(python: pythons.Interpreter, tmp_path: Path) -> None:
     async def main(broker: aio.Broker) -> None:
         web = broker.local(python=python)
-        future = web.submit(coroutines.nap, str(tmp_path / 'log'))
+        future = web.options(grace=SOON).submit(coroutines.nap, str(tmp_path / 'log'))
         await until(tmp_path / 'log', 'begun')
         future.cancel()
         await until(tmp_path / 'log', 'cancelled')
@@ -485,7 +489,7 @@ def test_a_task_group_over_a_fleet(tmp_path: Path) -> None:
 
             async def both() -> None:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(slow.call(awaited.wait, str(tmp_path / 'log')))
+                    group.create_task(slow.options(grace=SOON).call(awaited.wait, str(tmp_path / 'log')))
                     await until(tmp_path / 'log', 'begun')
                     group.create_task(quick.call(awaited.fail))
 
@@ -501,7 +505,7 @@ def test_a_task_group_over_a_fleet(tmp_path: Path) -> None:
 def test_cancelling_the_call_of_a_fleet(tmp_path: Path) -> None:
     async def main(broker: aio.Broker) -> None:
         fleet = broker.fleet(['a', 'b'], connector='local')
-        task = asyncio.create_task(fleet.call(awaited.wait, str(tmp_path / 'log')))
+        task = asyncio.create_task(fleet.options(grace=SOON).call(awaited.wait, str(tmp_path / 'log')))
         while lines(tmp_path / 'log') != ['begun'] * 2:
             await asyncio.sleep(0.005)
         task.cancel()
@@ -598,7 +602,7 @@ def test_uvloop(tmp_path: Path) -> None:
         async with aio.Broker() as broker:
             web = broker.local()
             assert await asyncio.gather(*(web.call(len, 'x' * number) for number in range(100))) == list(range(100))
-            future = web.submit(awaited.wait, str(tmp_path / 'log'))
+            future = web.options(grace=SOON).submit(awaited.wait, str(tmp_path / 'log'))
             await until(tmp_path / 'log', 'begun')
             future.cancel()
             await until(tmp_path / 'log', 'interrupted')

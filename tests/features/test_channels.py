@@ -471,7 +471,7 @@ def test_a_call_that_never_began_ends_its_channel(broker: econtext.Broker) -> No
     assert list(channel) == []
     late = child.channel()
     with pytest.raises(econtext.CallTimeout):
-        child.options(timeout=0.05).call(streams.echo, late)
+        child.options(timeout=0.05, grace=60).call(streams.echo, late)
     assert list(late) == []
     busy.close()
     assert running.result(60) is None
@@ -490,7 +490,7 @@ def test_interrupting_a_call_ends_its_channel(child: econtext.Context) -> None:
     channel = child.channel()
     held = child.submit(streams.hold, channel)
     assert next(channel) == 'here'
-    held.interrupt()
+    held.interrupt(60)
     assert list(channel) == []
     assert isinstance(held.exception(60), econtext.CallError)
 

@@ -125,7 +125,7 @@ def test_one_that_hangs_holds_nobody(broker: econtext.Broker, hanging: str, tmp_
     held = fleet['holds'].submit(fleets.hold, str(tmp_path))
     eventually(lambda: list(tmp_path.glob('*.begun')), WAIT)
     assert fleet.filter(lambda host: host.name in ('ok', 'fine')).call(os.getpid).raise_for_failures()
-    held.interrupt()
+    held.interrupt(WAIT)
     assert isinstance(held['holds'].exception(WAIT), econtext.CallError)
     begun.interrupt()
     assert begun['slow'].cancelled()
@@ -351,7 +351,7 @@ def test_a_host_that_fails_yields_why_and_the_others_go_on(broker: econtext.Brok
 
 def test_values_come_while_another_host_hangs(broker: econtext.Broker, hanging: str, tmp_path: Path) -> None:
     fleet = broker.fleet([{'slow': {'python': hanging}}, 'a'], connector='local')
-    with fleet.stream(fleets.endless, str(tmp_path)) as values:
+    with fleet.options(grace=WAIT).stream(fleets.endless, str(tmp_path)) as values:
         found = [next(values) for _ in range(3000)]
     assert found == [('a', number) for number in range(3000)]
     eventually(lambda: list(tmp_path.glob('*.ended')), WAIT, 'the function is ended')

@@ -44,7 +44,7 @@ def test_to_interrupt_a_call(broker: econtext.Broker) -> None:
     channel = context.channel()
     held = context.submit(streams.hold, channel)
     assert next(channel) == 'here'
-    held.interrupt()
+    held.interrupt(60)
     with pytest.raises((econtext.CallError, econtext.Interrupted, futures.CancelledError)):
         held.result(timeout=60)
     assert ours(context) >= set(manifest.FOR_INTERRUPTIONS)

@@ -275,14 +275,14 @@ def test_a_handler_that_fails_harms_no_call(
     try:
         assert child.call(output.both, 'text') == 'text'
         assert child.submit(output.both, 'more').result(60) == 'more'
-        concurrent.futures.wait([child.submit(output.say, 'last\n')], 20)
+        concurrent.futures.wait([child.submit(output.say, 'last\n')], 60)
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)
     assert sorted(seen) == sorted(
         ['stdout: out text', 'stderr: err text', 'stdout: out more', 'stderr: err more', 'stdout: last']
     )
-    assert concurrent.futures.wait([child.submit(os.getpid)], 20).not_done == set()
+    assert concurrent.futures.wait([child.submit(os.getpid)], 60).not_done == set()
 
 
 def test_the_program_s_own_output_stays_clean(tmp_path: Path) -> None:

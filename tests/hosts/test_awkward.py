@@ -289,7 +289,7 @@ def test_a_clock_that_is_years_off(
 
 def test_a_host_under_load(broker: econtext.Broker, tmp_path: Path) -> None:
     """All of its start and a call are stopped nine tenths of the time."""
-    context = broker.local(python=sys.executable)
+    context = broker.local(python=sys.executable, connect_timeout=110)
     birth = broker._tree.births[context._node.id]
     eventually(lambda: birth.process is not None)
     pid, over = birth.process.pid, threading.Event()
@@ -313,11 +313,11 @@ def test_a_host_under_load(broker: econtext.Broker, tmp_path: Path) -> None:
         over.set()
         pressing.join()
         os.kill(pid, signal.SIGCONT)
-    late = tmp_path / 'late'
-    late.write_text(f'#!/bin/sh\nsleep 3\nexec {sys.executable} "$@"\n')
-    late.chmod(0o755)
-    slow = broker.local(python=str(late), connect_timeout=1)
-    fails(slow, 'timeout')
+    late, later = tmp_path / 'late', tmp_path / 'later'
+    for path, seconds in (late, 3), (later, 600):
+        path.write_text(f'#!/bin/sh\nsleep {seconds}\nexec {sys.executable} "$@"\n')
+        path.chmod(0o755)
+    fails(broker.local(python=str(later), connect_timeout=1), 'timeout')
     works(broker.local(python=str(late), connect_timeout=120))
     reach.record('host', 'a host under load', 'works, within connect_timeout=')
 

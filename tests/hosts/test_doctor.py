@@ -22,6 +22,7 @@ from lab import pythons, require
 from lab.accounts import Accounts
 from lab.sshd import Sshd, make_key, reserved_port
 
+SECONDS = 100   # for a program of the command line, which starts several others on a busy machine
 STEPS = ['client', 'configuration', 'name', 'network', 'login', 'shell', 'interpreter', 'bootstrap', 'call', 'modules',
          'clock', 'start-up', 'output', 'round trip', 'throughput', 'end']  # fmt: skip
 
@@ -210,10 +211,11 @@ def test_a_broker_of_its_own_and_bad_options() -> None:
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, '-m', 'econtext', *words], capture_output=True, text=True, timeout=60,
+        [sys.executable, '-m', 'econtext', *words], capture_output=True, text=True, timeout=SECONDS,
         stdin=subprocess.DEVNULL)  # fmt: skip
 
 
+@pytest.mark.deadline(300)
 def test_command_line(sshd: Sshd, accounts: Accounts) -> None:
     args = ['-F', str(sshd.config), '-l', accounts['nopw'].name]
     done = command('doctor', 'lab', *args, '--sudo')
@@ -238,8 +240,8 @@ def test_command_line_ends_quietly_where_nobody_reads_it(words: tuple[str, ...],
         environment['PYTHONUNBUFFERED'] = '1'
     try:
         done = subprocess.run(
-            [sys.executable, '-m', 'econtext', *words], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60,
-            stdin=subprocess.DEVNULL, env=environment)  # fmt: skip
+            [sys.executable, '-m', 'econtext', *words], stdout=writing, stderr=subprocess.PIPE, text=True,
+            timeout=SECONDS, stdin=subprocess.DEVNULL, env=environment)  # fmt: skip
     finally:
         os.close(writing)
     assert done.stderr == ''
@@ -247,6 +249,7 @@ def test_command_line_ends_quietly_where_nobody_reads_it(words: tuple[str, ...],
     assert done.returncode == 141 or (done.returncode == 0 and words[-1] in ('--help', '--version'))
 
 
+@pytest.mark.deadline(300)
 def test_command_line_says_why_not(sshd: Sshd, accounts: Accounts) -> None:
     args = ['-F', str(sshd.config), '-l', accounts['nologin'].name]
     done = command('doctor', 'lab', *args)
@@ -258,6 +261,7 @@ def test_command_line_says_why_not(sshd: Sshd, accounts: Accounts) -> None:
     assert told[0]['steps'][-1]['kind'] == 'no-login'
 
 
+@pytest.mark.deadline(300)
 def test_command_line_that_makes_no_sense() -> None:
     assert command('doctor').returncode == command().returncode == command('doctor', '-p', 'x', 'h').returncode == 2
     bad = command('doctor', '--by', 'no_such')
@@ -265,6 +269,7 @@ def test_command_line_that_makes_no_sense() -> None:
     assert 'no_such' in bad.stderr
 
 
+@pytest.mark.deadline(300)
 def test_a_host_behind_another(sshd: Sshd, accounts: Accounts) -> None:
     nopw = accounts['nopw']
     folder = nopw.home / f'client-{os.getpid()}'     # runs may overlap

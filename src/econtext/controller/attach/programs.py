@@ -10,7 +10,7 @@ Invariants:
 * A program has no more than OWED bytes of calls unanswered, leaves no more than that unread, and has a bounded number
   of contexts, channels and functions that run here: beyond, the program is let go, or refused.
 * Of this program, the attached one runs functions that were allowed, and no others.
-* When a program is gone, its calls are given up: what has not begun is withdrawn, what runs is interrupted. Its
+* When a program is gone, its calls are given up: what has not begun is withdrawn, then what runs is interrupted. Its
   channels end, and it uses no context any more.
 
 ``accepts``, ``route`` and ``lost`` are entered by the thread that leads, the rest by chores.
@@ -426,7 +426,7 @@ class AttachedProgram:
         """End what the program has begun."""
         with self.working:
             self.inbox.clear()
-            # The last first: what is interrupted makes room for the next, which must not begin.
+            # The last first: what runs is interrupted once nothing is left behind it that would then begin.
             for call in reversed(list(self.calls.values())):
                 if not call.over and not call.context.error:
                     self.give_up(call, b'')
