@@ -17,6 +17,7 @@ entered by the main thread.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _thread import LockType
+    from collections.abc import Callable
     from typing import Any
 
     from econtext.child.interfaces import Home
