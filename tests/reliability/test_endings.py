@@ -10,10 +10,17 @@ import pytest
 from stops import crashes
 
 import econtext
+from econtext.parent import children
 from lab import eventually, leaks, pythons
 from lab.sshd import Sshd
 
 VERSIONS = ('2.7', '3.6', '3.15')
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that has let go of its link ends, also on a busy machine."""
+    monkeypatch.setattr(children, 'STATUS', 60.0)
 
 
 def ending(context: econtext.Context, function: Any, *args: Any) -> str:
@@ -80,6 +87,12 @@ def test_a_program_between_says_what_it_was_told(broker: econtext.Broker) -> Non
     context = broker.command(['sh', '-c', '"$@"; exit $?', 'sh'], name='web')
     text = ending(context, crashes.kill)
     assert 'web: its program ended with status 137, as for a process ended by SIGKILL while kill ran' in text
+
+
+def test_a_program_that_ends_behind_its_link_says_how(broker: econtext.Broker) -> None:
+    lags = '"$@"; status=$?; exec >/dev/null 2>/dev/null; sleep 0.3; exit $status'
+    context = broker.command(['sh', '-c', lags, 'sh'], name='web')
+    assert 'web: its process ended with status 7 while leave ran' in ending(context, crashes.leave, 7)
 
 
 def test_ssh_says_little(broker: econtext.Broker, sshd: Sshd) -> None:

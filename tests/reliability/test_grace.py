@@ -27,6 +27,13 @@ BUSY = (
 )  # fmt: skip
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits here for the end of a context waits for minutes, as ``cleanup.have_time`` has it do there."""
+    monkeypatch.setattr(children, 'PATIENCE', 600.0)
+    monkeypatch.setattr(lifecycle, 'CLOSING', 600.0)
+
+
 def begun(context: econtext.Context, way: str, path: Path, caplog: pytest.LogCaptureFixture) -> Any:
     """Have `context` do what ends with cleanup, in the way of that name; return its call once it is there."""
     function = getattr(cleanup, way)
@@ -42,6 +49,7 @@ def begun(context: econtext.Context, way: str, path: Path, caplog: pytest.LogCap
     return future
 
 
+@pytest.mark.usefixtures('patient')
 @pytest.mark.parametrize('version', VERSIONS)
 @pytest.mark.parametrize('way', QUIET + BUSY)
 def test_cleanup_runs_to_its_end_when_a_context_is_closed(
@@ -53,6 +61,7 @@ def test_cleanup_runs_to_its_end_when_a_context_is_closed(
     assert (tmp_path / 'seen').read_text() in ('.' * cleanup.DOTS + 'done', '...done')
 
 
+@pytest.mark.usefixtures('patient')
 @pytest.mark.parametrize('version', ['2.7', '3.11'])
 @pytest.mark.parametrize('way', ['at_exit', 'in_finally', 'forked'])
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
@@ -71,6 +80,7 @@ def test_cleanup_runs_to_its_end_when_a_signal_ends_a_context(
         context.call(os.getpid)
 
 
+@pytest.mark.usefixtures('patient')
 @pytest.mark.parametrize('version', VERSIONS)
 def test_a_signal_leaves_no_lock_of_ours_shut(
     broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
@@ -86,17 +96,20 @@ def test_a_signal_leaves_no_lock_of_ours_shut(
     assert (tmp_path / 'seen').read_text().endswith('done')
 
 
+@pytest.mark.usefixtures('patient')
 @pytest.mark.parametrize('version', ['2.7', '3.11', '3.15'])
 def test_cleanup_below_a_hop_runs_to_its_end(
     broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     hop = broker.local(python=pythons.interpreter(version))
+    hop.call(cleanup.have_patience, 600)
     below = hop.local()
     begun(below, 'in_finally', tmp_path / 'seen', caplog)
     hop.close()
     assert (tmp_path / 'seen').read_text().endswith('done')
 
 
+@pytest.mark.usefixtures('patient')
 @pytest.mark.parametrize('version', ['3.6', '3.11', '3.15'])  # before 3.5 any signal ends what cleanup waits for
 def test_cleanup_after_an_interruption_is_not_interrupted_again(
     broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
@@ -110,6 +123,7 @@ def test_cleanup_after_an_interruption_is_not_interrupted_again(
     eventually(lambda: (tmp_path / 'seen').exists() and (tmp_path / 'seen').read_text().endswith('done'))
 
 
+@pytest.mark.usefixtures('patient')
 @pytest.mark.parametrize('version', VERSIONS)
 def test_cleanup_runs_also_if_the_main_thread_does_not_hear_the_first_signal(
     broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
@@ -122,6 +136,7 @@ def test_cleanup_runs_also_if_the_main_thread_does_not_hear_the_first_signal(
     assert (tmp_path / 'seen').read_text().endswith('done')
 
 
+@pytest.mark.usefixtures('patient')
 @pytest.mark.parametrize('version', VERSIONS)
 def test_cleanup_at_the_end_of_a_context_is_not_interrupted(
     broker: econtext.Broker, tmp_path: Path, version: str
@@ -133,6 +148,7 @@ def test_cleanup_at_the_end_of_a_context_is_not_interrupted(
     eventually(lambda: (tmp_path / 'seen').exists() and (tmp_path / 'seen').read_text().endswith('done'))
 
 
+@pytest.mark.usefixtures('patient')
 @pytest.mark.parametrize('version', VERSIONS)
 def test_a_stream_over_an_iterator_of_the_system_is_left(
     broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
@@ -146,6 +162,7 @@ def test_a_stream_over_an_iterator_of_the_system_is_left(
     stream.close()
 
 
+@pytest.mark.usefixtures('patient')
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root becomes others')
 @pytest.mark.parametrize('way', ['signal', 'link'])
 def test_cleanup_runs_to_its_end_where_there_are_no_threads(

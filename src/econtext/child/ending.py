@@ -51,6 +51,8 @@ ENTRIES.extend([('econtext.child.scripts', name) for name in ('execute', 'call',
 OPEN = 'econtext.child.named', 'econtext.child.fields', 'econtext.child.models', 'econtext.child.sourced'
 # What this function calls cleans up already.
 CLEANUP = 'econtext.child.streams', 'clean_up'
+# How the kernel calls processes that have ended.
+ENDED = 'Z'.encode(), 'X'.encode()
 # Held while an interruption tells programs to end: cleanup waits for that, and then starts its own.  And while a
 # process of ours that no call has started is still in our group.
 TELLING = allocate_lock()  # type: LockType
@@ -201,6 +203,16 @@ def tell_others():
             pass
 
 
+def runs(name):
+    # type: (str) -> bool
+    """Has process `name` not ended? Whoever is to wait for one that has may take long, if it was handed to another."""
+    fd = os.open('/proc/%s/stat' % name, os.O_RDONLY)
+    try:
+        return os.read(fd, 4096).split(')'.encode())[-1].split()[0] not in ENDED
+    finally:
+        os.close(fd)
+
+
 def others():
     # type: () -> list[int]
     """Return the other processes of our group, as far as this system shows them."""
@@ -212,7 +224,7 @@ def others():
         names = []
     for name in names:
         try:
-            if int(name) != me and os.getpgid(int(name)) == group == me:
+            if int(name) != me and os.getpgid(int(name)) == group == me and runs(name):
                 found.append(int(name))
         except (ValueError, OSError):
             # No process, or not any more.

@@ -56,7 +56,8 @@ from econtext.parent import command, process, start
 from econtext.parent.handshake import Handshake
 
 REST = 0.1          # seconds of silence after which a terminal waits for us
-MOMENT = 0.1        # seconds between the end of a link and that of the program, as a rule
+MOMENT = 0.1        # seconds within which what is no frame has come
+STATUS = 1.0        # seconds between the end of a link and that of the program, at most: as a rule a moment
 MOST_WORDS = 4096   # bytes that are heard of what is no frame
 PATIENCE = 3.0      # seconds a program has to end once its link has
 FIRMNESS = 1.0      # and then once it was told to, and once it was killed
@@ -382,11 +383,11 @@ class Birth(object):
     def tell(self):
         # type: () -> None
         """Report that the link has ended, and what the program says of it, if it does."""
-        deadline = clock() + MOMENT
+        deadline = clock() + STATUS
         pause = 0.0005
         while self.process.poll() is None and clock() < deadline:
             time.sleep(pause)
-            pause *= 2
+            pause = min(2 * pause, 0.05)
         self.report('lost', self.parting, self.process.poll(), self.cut)
 
     def wait_for(self, step):

@@ -10,7 +10,17 @@ try:
 except ImportError:
     from thread import get_ident
 
-DOTS = 15       # of 10 ms each: well within the grace, also on a loaded machine
+DOTS = 15       # of 10 ms each
+
+
+def have_time():
+    """
+    Give what ends with this context minutes, also on a loaded machine.
+
+    Nothing of econtext is to come in between: neither a signal nor an exception.
+    """
+    from econtext.child import life
+    life.GRACE = 600.0
 
 
 def clean(path):
@@ -26,10 +36,12 @@ def clean(path):
 
 def at_exit(path):
     """The context is idle when its end comes."""
+    have_time()
     atexit.register(clean, path)
 
 
 def two_at_exit(path):
+    have_time()
     atexit.register(os.rename, path + '.new', path)
     atexit.register(clean, path + '.new')
 
@@ -86,11 +98,13 @@ def clean_up_in_fork(path):
 
 def forked(path):
     """A forked process cleans up, and its parent does not wait for it."""
+    have_time()
     if not os.fork():
         clean_up_in_fork(path)
 
 
 def forked_and_waited_for(path):
+    have_time()
     pid = os.fork()
     if pid:
         try:
@@ -106,6 +120,7 @@ def forked_and_waited_for(path):
 
 def in_thread(path):
     """A thread that is no daemon: Python waits for it where a program ends."""
+    have_time()
     def work():
         while not threading.main_over.is_set():
             threading.main_over.wait(0.01)
@@ -121,6 +136,7 @@ def in_thread(path):
 
 
 def in_plain_thread(path):
+    have_time()
     threading.Thread(target=clean, args=(path,)).start()
     tell()
 
@@ -131,14 +147,17 @@ echo busy; while :; do sleep 0.02; done'''
 
 def program(path):
     """A program of the context's, in the background."""
+    have_time()
     os.system('sh -c "%s" &' % (SHELL % (path, path)))
 
 
 def program_in_front(path):
+    have_time()
     os.system(SHELL % (path, path))
 
 
 def tell():
+    have_time()
     sys.stdout.write('busy\n')
     sys.stdout.flush()
 
@@ -184,6 +203,7 @@ def with_a_lock_in_hand(channel, path):
 
 def interrupted_as_it_ends(channel, path):
     """The signal that ends the context comes between the request to interrupt this call and its signal."""
+    have_time()
     from econtext.child import interruption
     supervisor = channel.home.supervisor
     supervisor.aim = interruption.Aim(supervisor)
