@@ -83,7 +83,7 @@ class Ending(object):
 
     def sleep(self, seconds):
         # type: (float) -> None
-        """Sleep; meanwhile send our signal again to a main thread that could not heed it."""
+        """Sleep, meanwhile send our signal again to a main thread that could not heed it; then remove drafts."""
         life = self.life
         pause = PAUSE
         until = clock() + seconds
@@ -94,6 +94,10 @@ class Ending(object):
                     os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(pause)
             pause = min(2 * pause, LONGEST)
+        drafts = sys.modules.get('econtext.child.drafts')
+        if drafts:
+            # A disk may hold up the main thread, which then comes to no function of ``atexit``.
+            drafts.sweep()
 
     def may_leave(self, frame):
         # type: (Any) -> bool
