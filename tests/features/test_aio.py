@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from errands import awaited, coroutines
+from errands import awaited, coroutines, work
 
 import econtext
 from econtext import aio
+from econtext.controller import lifecycle
+from econtext.parent import children
 from lab import SOON, eventually, pythons
 
 ENOUGH = 100.0  # seconds for anything
@@ -377,11 +379,16 @@ def test_cancelling_a_task_cancels_the_coroutine(python: pythons.Interpreter, tm
     run(main)
 
 
-def test_coroutines_are_cancelled_at_the_end_of_their_context(tmp_path: Path) -> None:
+def test_coroutines_are_cancelled_at_the_end_of_their_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Time enough on a machine with other work, for the context and for us.
+    monkeypatch.setattr(children, 'PATIENCE', SOON)
+    monkeypatch.setattr(lifecycle, 'CLOSING', SOON)
+
     async def main(broker: aio.Broker) -> None:
         web = broker.local()
         future = web.submit(coroutines.nap, str(tmp_path / 'log'))
         await until(tmp_path / 'log', 'begun')
+        await web.call(work.be_patient, SOON)
         await web.close()
         with pytest.raises(econtext.ContextLost):
             await future

@@ -319,7 +319,7 @@ def test_an_interrupted_call_cleans_up(start: Any, tmp_path: Path, version: str)
     path = tmp_path / 'cleaned'
     careful = {'name': 'careful', 'via': None, 'kind': 'local', 'way': 'careful', 'path': str(path),
                'options': {'python': pythons.interpreter(version)}}  # fmt: skip
-    program = start(careful, ending='interrupt-own')
+    program = start(careful, ending='interrupt-own', environ={'ECT_PATIENCE': '60'})
     wait_for_line(program, 'at own')
     program.interrupt()
     program.communicate()

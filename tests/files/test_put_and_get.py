@@ -19,7 +19,7 @@ import pytest
 import econtext
 from econtext.child import receiving, sending, transfer
 from econtext.controller.files import copying, progress
-from lab import pythons
+from lab import eventually, pythons
 
 OLD, NEW = b'the old one', b'the new one' * 40000
 
@@ -478,6 +478,45 @@ def test_a_context_that_is_lost(broker: econtext.Broker, tmp_path: Path, resume:
     assert len(beside(tmp_path)) == resume
     broker.local().put(source, target, resume=resume)
     assert target.read_bytes() == source.read_bytes()
+    assert beside(tmp_path) == []
+
+
+# Writing takes longer than a context has to end, and heeds nothing, as where a disk is busy.
+STUCK = """
+import time
+from econtext.child import drafts
+
+def write(fd, data):
+    while True:
+        try:
+            time.sleep(600)
+        except BaseException:
+            pass
+
+drafts.transfer.write = write
+"""
+
+
+def test_a_context_that_ends_while_a_disk_holds_it_up(broker: econtext.Broker, tmp_path: Path) -> None:
+    target = tmp_path / 'target'
+    target.write_bytes(OLD)
+    web = broker.local()
+    web.call(exec, STUCK, {})
+    failed: list[Exception] = []
+
+    def put() -> None:
+        try:
+            web.put(NEW * 20, target)
+        except econtext.ContextLost as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    eventually(lambda: beside(tmp_path))
+    web.close()
+    thread.join(60)
+    assert len(failed) == 1
+    assert target.read_bytes() == OLD
     assert beside(tmp_path) == []
 
 

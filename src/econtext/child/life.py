@@ -361,6 +361,10 @@ class Life(object):
                     os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(pause)
             pause = min(2 * pause, LONGEST)
+        drafts = sys.modules.get('econtext.child.drafts')
+        if drafts:
+            # A disk may hold up the main thread, which then comes to no function of ``atexit``.
+            drafts.sweep()
         self.end()
 
     def below(self, wait):

@@ -51,8 +51,18 @@ def wait_program():
     subprocess.call(['sleep', '904'])
 
 
+def be_patient(seconds):
+    """Have this context wait so long for what cleans up at its end, as a machine with other work may need."""
+    from econtext.child import life
+    life.GRACE = seconds
+    awaiting = sys.modules.get('econtext.child.awaiting')
+    if awaiting:
+        awaiting.PATIENCE = seconds
+
+
 def careful(path):
     """Clean up when it is told to end."""
+    be_patient(60)
     try:
         announce()
         time.sleep(900)
