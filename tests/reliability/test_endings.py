@@ -91,7 +91,7 @@ def test_a_program_between_says_what_it_was_told(broker: econtext.Broker) -> Non
 
 def test_a_program_that_ends_behind_its_link_says_how(broker: econtext.Broker) -> None:
     lags = '"$@"; status=$?; exec >/dev/null 2>/dev/null; sleep 0.3; exit $status'
-    context = broker.command(['sh', '-c', lags, 'sh'], name='web')
+    context = broker.command(['sh', '-c', lags, 'sh'], name='web').wait_ready()
     assert 'web: its process ended with status 7 while leave ran' in ending(context, crashes.leave, 7)
 
 
