@@ -24,7 +24,7 @@ async def answer(web, reader, writer):
     """Serve one client: read on while the work runs, to see that the client hangs up."""
     line = await reader.readline()
     while line:
-        work = asyncio.create_task(web.call(add_up, int(line)))
+        work = asyncio.create_task(web.options(grace=10).call(add_up, int(line)))
         following = asyncio.create_task(reader.readline())
         await asyncio.wait([work, following], return_when=asyncio.FIRST_COMPLETED)
         if following.done() and not following.result():

@@ -96,7 +96,7 @@ def test_runs(page: Path, environment: dict[str, str], tmp_path: Path) -> None:
     run(page, environment, tmp_path)
 
 
-@pytest.mark.deadline(240)
+@pytest.mark.deadline(600)  # another run may have the home for a while
 @pytest.mark.parametrize('page', [p for p in PAGES if programs(p) and by_ssh(p)], ids=named)
 def test_runs_by_ssh(
     page: Path, environment: dict[str, str], tmp_path: Path, sshd: Sshd, accounts: Accounts

@@ -121,7 +121,7 @@ def test_noise_is_a_note_and_no_failure(broker: econtext.Broker, sshd: Sshd, acc
 
 def test_a_slow_shim_is_told(broker: econtext.Broker, tmp_path: Path) -> None:
     shim = tmp_path / 'python3'
-    shim.write_text(f'#!/bin/sh\nsleep 0.4\nexec {sys.executable} "$@"\n')
+    shim.write_text(f'#!/bin/sh\nsleep 2\nexec {sys.executable} "$@"\n')
     shim.chmod(0o755)
     report = econtext.doctor(broker, connector='local', python=str(shim))
     assert report.ok, report

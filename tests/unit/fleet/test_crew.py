@@ -16,7 +16,7 @@ from econtext.controller.fleet.coordinator import Coordinator
 from econtext.controller.fleet.crew import Crew
 from lab import eventually
 
-WAIT = 20.0
+WAIT = 60.0
 
 
 @pytest.fixture
@@ -93,6 +93,31 @@ def test_a_task_that_takes_long_holds_up_none_behind_it(crew: Crew) -> None:
     assert len({gate.thread for gate in gates}) == len(gates)
     for gate in gates:
         gate.go_on.set()
+
+
+def test_threads_that_have_no_turn_get_no_more_beside_them(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with much other work: there are never more than tasks."""
+    turn = threading.Event()
+    work = crew._work
+
+    def late() -> None:
+        assert turn.wait(WAIT)
+        work()
+
+    monkeypatch.setattr(crew, '_work', late)
+    done: list[int] = []
+    with crew.changed:
+        crew.watching = True
+    for number in range(3):
+        crew.hand(functools.partial(done.append, number), never)
+    monkeypatch.setattr(crew.coordinator, 'at', lambda seconds, action: None)
+    try:
+        for _ in range(5):
+            crew._look(crew.taken, 1)
+        assert crew.threads == 3
+    finally:
+        turn.set()
+    eventually(lambda: sorted(done) == [0, 1, 2], WAIT)
 
 
 def test_one_that_is_to_be_alone_waits_for_no_look(crew: Crew) -> None:

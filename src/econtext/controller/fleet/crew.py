@@ -11,6 +11,7 @@ Invariants:
 
 * Tasks are begun in the order in which they were handed over.
 * A task that takes long holds up those behind it for three looks at most.
+* There are no more threads than there were tasks at a time, however seldom they have their turn.
 * What a task raises is posted to its `failed`.
 * Threads end when there has been nothing to do for a second, or at once after end().
 
@@ -101,7 +102,8 @@ class Crew:
                 return
             misses = misses + 1 if taken == self.taken else 0
             if misses >= 2:
-                self._add(max(0, len(self.line) - self.idle))
+                # Those that have begun and had no turn yet come for what is in line, like those that are idle.
+                self._add(max(0, len(self.line) - (self.threads - len(self.running))))
                 misses = 0
             taken = self.taken
         self.coordinator.at(LOOK, functools.partial(self._look, taken, misses))
