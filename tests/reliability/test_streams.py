@@ -133,7 +133,11 @@ def test_a_deadline_comes_though_nobody_reads(broker: econtext.Broker, tmp_path:
         next(stream)
 
 
-def test_a_deadline_frees_the_reader_whatever_log_handlers_do(broker: econtext.Broker, tmp_path: Path) -> None:
+@pytest.mark.parametrize('ends', [False, True])
+def test_a_deadline_frees_the_reader_whatever_log_handlers_do(
+    broker: econtext.Broker, tmp_path: Path, ends: bool
+) -> None:
+    """Also one whose function has ended in time, behind what is not handled."""
     context = warm(broker.local(name='stuck'))
     entered, go_on = threading.Event(), threading.Event()
     handler = logging.Handler()
@@ -145,8 +149,11 @@ def test_a_deadline_frees_the_reader_whatever_log_handlers_do(broker: econtext.B
         context.submit(floods.say, 'a line\n')
         assert entered.wait(60)
         began = time.monotonic()
-        with pytest.raises(econtext.CallTimeout):
-            list(context.options(timeout=2, grace=100).stream(sources.then_wait, str(tmp_path / 'ended')))
+        options = context.options(timeout=DEADLINE, grace=100)
+        stream = options.stream(sources.count, 3) if ends else options.stream(
+            sources.then_wait, str(tmp_path / 'ended'))
+        with pytest.raises(econtext.CallTimeout, match='handlers of logging' if ends else 'did not end within'):
+            list(stream)
         assert time.monotonic() - began < SOON
     finally:
         go_on.set()
