@@ -209,8 +209,8 @@ def resident() -> int:
 
 
 def settled(broker: econtext.Broker, wanted: dict[str, int]) -> dict[str, int]:
-    """Return what is left once it is as `wanted`, or after ten seconds."""
-    end = time.monotonic() + 10
+    """Return what is left once it is as `wanted`, or after a minute."""
+    end = time.monotonic() + 60
     while True:
         gc.collect()
         found = left(broker)

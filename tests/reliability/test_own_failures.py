@@ -17,7 +17,7 @@ import pytest
 import econtext
 from econtext.controller.runtime.loop import ControllerLoop, Wait
 from econtext.core.wire import HELLO, LOG, BadFrame
-from lab import eventually
+from lab import SOON, eventually
 
 
 class Defect(Exception):
@@ -132,9 +132,11 @@ def test_what_escapes_in_a_turn_ends_no_thread_and_comes_out_of_no_wait(
         if leads == 'spare':
             eventually(lambda number=number: watcher.seen >= number, what='the spare thread goes on')  # type: ignore[misc]
         else:
-            wait = Wait(loop, time.monotonic() + 10)
+            wait = Wait(loop, time.monotonic() + SOON)
             loop.call_at(time.monotonic() + 0.05, lambda wait=wait: loop.finish(wait))  # type: ignore[misc]
             loop.wait(wait)
+            # The turn that finished the wait may have begun before that byte was there.
+            eventually(lambda number=number: watcher.seen >= number, what='it was read')  # type: ignore[misc]
     assert watcher.seen == 3
     assert loop.helper.is_alive()
     eventually(lambda: [record for record in caplog.records if type(error).__name__ in record.getMessage()])
@@ -162,7 +164,7 @@ def test_a_poller_that_fails_is_asked_again(loop: ControllerLoop, caplog: pytest
     loop.poller = Failing()
     loop.wake()
     assert failed.wait(60)
-    wait = Wait(loop, time.monotonic() + 10)
+    wait = Wait(loop, time.monotonic() + SOON)
     loop.call_at(time.monotonic() + 0.05, lambda: loop.finish(wait))
     loop.wait(wait)
     assert loop.helper.is_alive()

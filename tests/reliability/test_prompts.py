@@ -190,7 +190,7 @@ def test_ssh_loses_its_server_at_a_question(
     plain, pid = accounts['plain'], tmp_path / 'pid'
     command = f"sh -c 'echo $$ > {pid}; exec {sys.executable} {PROXY} -1 -1 -- tcp {sshd.address} %p'"
     context = broker.ssh(
-        sshd.address, python=sys.executable, password=desk, connect_timeout=120 if answered else 15,
+        sshd.address, python=sys.executable, password=desk, connect_timeout=120 if answered else 30,
         ssh_args=[*sshd.ssh_args(plain.name), '-o', 'PubkeyAuthentication=no', '-o', f'ProxyCommand={command}'])
     threads, futures = waits(context, 4)
     assert desk.entered.wait(60)

@@ -12,10 +12,9 @@ import pytest
 
 import econtext
 from econtext.parent import process
+from lab import SOON as WAIT
 from lab import eventually
 from lab.sshd import Sshd
-
-WAIT = 30
 
 
 class Held:

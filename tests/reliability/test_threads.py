@@ -58,7 +58,7 @@ def test_interrupt_in_a_thread(child: econtext.Context) -> None:
     second = child.submit(work.compute)
     assert not second.cancel() or second.cancelled()
     if not second.cancelled():
-        assert second.interrupt(grace=10)
+        assert second.interrupt(grace=100)
         with pytest.raises(econtext.CallError, match='Interrupted'):
             second.result(60)
     holding.send('go')
@@ -71,7 +71,7 @@ def test_a_thread_that_cannot_be_interrupted_ends_the_context(child: econtext.Co
     child.submit(work.meet, holding)
     next(holding)
     with pytest.raises(econtext.CallTimeout):
-        child.options(timeout=1, grace=0.3).call(time.sleep, 900)  # long enough to begin
+        child.options(timeout=10, grace=0.3).call(time.sleep, 900)  # long enough to begin
     eventually(lambda: child._node.error is not None)
     with pytest.raises(econtext.ContextLost, match='sleep did not end'):
         child.options(timeout=60).call(os.getpid)

@@ -42,7 +42,7 @@ def test_what_a_context_says_that_is_being_ended_has_no_effect(
     behind = hop.local(name='behind')
     honest = [beside, hop, behind, behind.local(name='last')]
     pids = [context.call(os.getpid) for context in honest]
-    starting = hop.local(python=[sys.executable, '-S', ENEMY, 'says_nothing'], name='starting')
+    starting = hop.local(python=[sys.executable, '-S', ENEMY, 'says_nothing'], name='starting', connect_timeout=600)
     starting._node.answers = {'password': hidden(asked.append)}
     origin = {'below us': broker, 'behind a hop': hop, 'behind two hops': behind}[place]
     enemy = origin.local(python=[sys.executable, '-S', ENEMY, act], name='enemy')

@@ -8,6 +8,7 @@ import os
 import pickle
 import sys
 import traceback
+import uuid
 from pathlib import Path
 
 import guarded.work
@@ -17,7 +18,8 @@ import econtext
 from lab.pythons import Interpreter
 
 TEXT = 'correct horse \u2603'
-PASSWORD = 'battery-staple-4711'
+# No other process shows it, such as one that looks for it in these tests.
+PASSWORD = f'battery-staple-{uuid.uuid4().hex}'
 
 # Stands in the place of sudo: asks on its terminal, tells what it was given, and what every process shows meanwhile.
 SPY = """\

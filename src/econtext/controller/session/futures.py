@@ -119,7 +119,8 @@ class Future(concurrent.futures.Future[T], Generic[T]):
         if context.talked:
             context.end_of_call()
         lines = context.lines
-        if lines.queue or lines.running or lines.lines:
+        # Whose time was over waits for no handler any more.
+        if not self._settled and (lines.queue or lines.running or lines.lines):
             self._mark = lines.mark()
         if kind == DEAD and self._given_up and context.error is None:
             self._dropped = True

@@ -17,13 +17,14 @@ Any thread may enter, one at a time.
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from econtext.child import streams
-from econtext.controller.errors import EcontextError, stays
+from econtext.controller.errors import CallTimeout, EcontextError, stays
 from econtext.controller.session.channels import Channel
 from econtext.controller.session.futures import Future
 
@@ -103,14 +104,20 @@ class Stream(Iterator[T], Generic[T]):
             value: T = self._channel.get(self._left())
         except EOFError:
             self._over = True
-            self._future.result()
-            raise StopIteration from None
         except TimeoutError:
             # The future says so too, but behind what log handlers have yet to do.
             self._over = True
             self._channel.close()
             raise self._late() from None
-        return value
+        else:
+            return value
+        error = self._outcome()
+        if error is None:
+            raise StopIteration
+        try:
+            raise error
+        finally:
+            del error   # no cycle through the traceback
 
     def _ended(self, over: bool) -> tuple[bool, BaseException | None]:
         """
@@ -122,12 +129,23 @@ class Stream(Iterator[T], Generic[T]):
             return True, None
         if over:
             self._over = True
-            return True, self._future.exception()
+            return True, self._outcome()
         if self._left() == 0:
             self._over = True
             self._channel.close()
             return True, self._late()
         return False, None
+
+    def _outcome(self) -> BaseException | None:
+        """Return what the function raised, behind what it printed; at the deadline, that its time is over."""
+        try:
+            return self._future.exception(self._left())
+        except concurrent.futures.TimeoutError:
+            if not self._future.done():
+                return self._late()
+            return CallTimeout(
+                f'{self._channel.context.name}: the function ended in time, but handlers of logging have not taken '
+                'what it printed: give it more time with timeout=, or have less sent')
 
     def _left(self) -> float | None:
         """Return the seconds that are left, None for any number."""
