@@ -17,7 +17,6 @@ import pytest
 from errands import fleets
 
 import econtext
-from econtext.controller.fleet import crew
 from lab import SOON, eventually, leaks
 
 WAIT = SOON
@@ -492,7 +491,8 @@ def test_callbacks_may_take_long_and_use_the_fleet(fleet: econtext.Fleet) -> Non
 def test_a_thousand_hosts_need_no_thousand_threads(
     broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crew, 'LOOK', WAIT)     # a thread that has no turn for some looks gets others beside it
+    # A thread that has no turn for some looks gets others beside it.
+    monkeypatch.setattr('econtext.controller.fleet.crew.LOOK', WAIT)
 
     def start(origin: econtext.Broker, host: econtext.Host) -> econtext.Context:
         raise econtext.EcontextError(f'{host.name}: not at home')
