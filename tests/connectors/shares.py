@@ -18,11 +18,13 @@ def double(channel):
 
 
 def hold(channel, mark):
-    """Send our number; until the channel ends, stay; then leave a mark."""
-    channel.send(os.getpid())
-    for _ in channel:
-        pass
-    os.symlink('ended', mark)
+    """Send our number; until the channel ends, or an interruption comes, stay; then leave a mark."""
+    try:
+        channel.send(os.getpid())
+        for _ in channel:
+            pass
+    finally:
+        os.symlink('ended', mark)
 
 
 def sleep(seconds):

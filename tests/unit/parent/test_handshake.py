@@ -453,9 +453,12 @@ def test_what_is_typed_is_one_line() -> None:
     assert handshake.feed('tty', b'password: ') == [('type', b'from a file\n')]
 
 
-@pytest.mark.parametrize('status', [-9, 255, None, 3])
-def test_a_program_that_says_nothing(status: int | None) -> None:
-    assert Handshake(MARK, local.PROMPTS, local.FAILURES, {}).ended(status) == ('ended', '')
+@pytest.mark.parametrize(('status', 'told'), [
+    (-9, 'ended by signal 9'), (-(11 | 128), 'ended by signal 11'), (255, 'exit status 255'), (None, ''),
+    (3, 'exit status 3'),
+])  # fmt: skip
+def test_a_program_that_says_nothing(status: int | None, told: str) -> None:
+    assert Handshake(MARK, local.PROMPTS, local.FAILURES, {}).ended(status) == ('ended', told)
 
 
 @pytest.mark.parametrize(('status', 'kind'), [(127, 'no-python'), (126, 'broken-python')])
