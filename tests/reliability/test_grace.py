@@ -184,6 +184,19 @@ def test_cleanup_runs_to_its_end_where_there_are_no_threads(
         assert path.read_text().endswith('done')
 
 
+@pytest.mark.parametrize('version', VERSIONS)
+def test_cleanup_has_a_second(
+    broker: econtext.Broker, tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = broker.local(python=pythons.interpreter(version), name='web')
+    begun(context, 'without_end', tmp_path / 'seen', caplog)
+    pid = context.pid
+    began = time.monotonic()
+    context.close()
+    eventually(lambda: not leaks.alive(pid))
+    assert time.monotonic() - began >= 1.0
+
+
 HEEDS_NOTHING = 'trap "" HUP INT TERM; while :; do sleep 0.05; done'
 
 

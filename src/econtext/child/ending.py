@@ -205,12 +205,16 @@ def tell_others():
 
 def runs(name):
     # type: (str) -> bool
-    """Has process `name` not ended? Whoever is to wait for one that has may take long, if it was handed to another."""
-    fd = os.open('/proc/%s/stat' % name, os.O_RDONLY)
+    """Has process `name` not ended, as far as this system shows that? One that has may wait long for its parent."""
     try:
-        return os.read(fd, 4096).split(')'.encode())[-1].split()[0] not in ENDED
-    finally:
-        os.close(fd)
+        fd = os.open('/proc/%s/stat' % name, os.O_RDONLY)
+        try:
+            # The name of a program, in brackets, may hold anything.
+            return os.read(fd, 4096).split(')'.encode())[-1].split()[0] not in ENDED
+        finally:
+            os.close(fd)
+    except OSError:
+        return True
 
 
 def others():

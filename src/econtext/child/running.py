@@ -235,28 +235,14 @@ def runs(group):
         return False
     seen = False
     for name in listed('/proc'):
-        if name.isdigit():
-            state, its = state_of(name)
-            if its == group and state not in 'ZX':
-                return True
-            seen = seen or int(name) == os.getpid()
-    return not seen
-
-
-def state_of(pid):
-    # type: (str) -> tuple[str, int]
-    """Return the state of a process and its group; of one that has ended 'X' and 0."""
-    try:
-        fd = os.open('/proc/%s/stat' % pid, os.O_RDONLY)
         try:
-            data = os.read(fd, 4096).decode('latin-1')
-        finally:
-            os.close(fd)
-    except OSError:
-        return 'X', 0
-    # The name of a program, in brackets, may hold anything.
-    fields = data[data.rindex(')') + 1:].split()
-    return str(fields[0]), int(fields[2])
+            if os.getpgid(int(name)) == group and ending.runs(name):
+                return True
+        except (ValueError, OSError):
+            # No process, or not any more.
+            pass
+        seen = seen or name == str(os.getpid())
+    return not seen
 
 
 def listed(folder):

@@ -351,4 +351,7 @@ def fate(status):
     """Return how a program ended, by its exit status; a negative one is of a signal."""
     if status < 0:
         return 'ended by signal %d' % (-status & 127)
+    if status not in RETURNED:
+        # Where somebody else has waited for the program, `process` knows no better.
+        return 'exit status %d, or unknown' % status
     return 'exit status %d' % status

@@ -162,6 +162,17 @@ def tell():
     sys.stdout.flush()
 
 
+def without_end(path):
+    """Its cleanup takes all the time there is."""
+    try:
+        sys.stdout.write('busy\n')
+        sys.stdout.flush()
+        time.sleep(900)
+    finally:
+        while 1:
+            time.sleep(0.01)
+
+
 def slow_to_stop(path):
     """Interrupted, it cleans up for longer than its grace."""
     in_finally(path)

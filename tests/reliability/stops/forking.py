@@ -11,15 +11,6 @@ def wait_for(pid):
     return os.WEXITSTATUS(status)
 
 
-def state_of(pid):
-    """Return what the kernel calls the state of a process: 'S' sleeps."""
-    file = open('/proc/%d/stat' % pid)
-    try:
-        return file.read().split(')')[-1].split()[0]
-    finally:
-        file.close()
-
-
 def statuses():
     """Return with what status forked processes end, by each way there is; one falls off the end."""
     found = []

@@ -454,7 +454,7 @@ def test_what_is_typed_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(('status', 'told'), [
-    (-9, 'ended by signal 9'), (-(11 | 128), 'ended by signal 11'), (255, 'exit status 255'), (None, ''),
+    (-9, 'ended by signal 9'), (-(11 | 128), 'ended by signal 11'), (255, 'exit status 255, or unknown'), (None, ''),
     (3, 'exit status 3'),
 ])  # fmt: skip
 def test_a_program_that_says_nothing(status: int | None, told: str) -> None:

@@ -145,7 +145,7 @@ class Stream(Iterator[T], Generic[T]):
                 return self._late()
             return CallTimeout(
                 f'{self._channel.context.name}: the function ended in time, but handlers of logging have not taken '
-                'what it printed: give it more time with timeout=, or have less sent')
+                'what it printed: give it more time with timeout=, or have it print less')
 
     def _left(self) -> float | None:
         """Return the seconds that are left, None for any number."""
