@@ -43,9 +43,6 @@ def begun(context: econtext.Context, way: str, path: Path, caplog: pytest.LogCap
     caplog.set_level(logging.INFO)
     future = context.submit(function, str(path))
     eventually(lambda: 'busy' in caplog.text)
-    if 'forked' in way:
-        # Python hears of no signal that comes in the moment before it sleeps.
-        eventually(lambda: all(leaks.asleep(each.pid) for each in leaks.descendants(context.pid)))
     return future
 
 
