@@ -79,7 +79,7 @@ class Adapter(Contender):
         return children
 
     def log_in(self, count: int, returned: list[float]) -> None:
-        """Connect to the server `count` times at once, call each; add the time that each start took here to `returned`."""
+        """Connect to the server `count` times at once, and call each; `returned` gets the seconds of each start here."""
         children = []
         for _ in range(count):
             begin = time.perf_counter()
@@ -90,9 +90,10 @@ class Adapter(Contender):
 
     def fleet(self, count: int, relays: int) -> Any:
         """Return a fleet of contexts on this machine, none of which is connected."""
+        options = {'relays': relays} if relays else {}
         return self.broker.fleet(
-            [f'host{number}' for number in range(count)], relays=relays,
-            connector=lambda via, host: via.local(name=host.name, python=self.ground.python))
+            [f'host{number}' for number in range(count)], **options,
+            connector=lambda via, host: via.command(['env'], name=host.name, python=self.ground.python, tty=False))
 
     def call_all(self, fleet: Any, count: int) -> None:
         assert len(set(fleet.call(far.pid).values())) == count
