@@ -24,6 +24,8 @@ ROWS = [
     Row('a tenth of them, directly', "the controller's CPU for each, connecting", 'direct_cpu', 'ms', '<= 4'),
     Row('', 'sent for each, connecting', 'direct_sent', 'kB'),
     Row('', "the controller's descriptors for each", 'direct_descriptors', ''),
+    Row('', "the controller's memory for each", 'direct_memory', 'kB'),
+    Row('', 'CPU for each further call', 'direct_again', 'ms'),
 ]
 
 
@@ -39,10 +41,10 @@ def measure(contender: Any, size: str) -> dict[str, float]:
         numbers[prefix + 'cpu'] = (time.process_time() - cpu) / number * 1e3
         numbers[prefix + 'sent'] = (written() - sent) / number / 1e3
         numbers[prefix + 'descriptors'] = opened() - descriptors
-        numbers['memory'] = (resident() - memory) / number / 1e3
+        numbers[prefix + 'memory'] = (resident() - memory) / number / 1e3
         cpu = time.process_time()
         contender.call_all(fleet, number)
-        numbers['again'] = (time.process_time() - cpu) / number * 1e3
+        numbers[prefix + 'again'] = (time.process_time() - cpu) / number * 1e3
     numbers['direct_descriptors'] /= few
     return numbers
 
