@@ -79,7 +79,7 @@ class Adapter(Contender):
         return children
 
     def log_in(self, count: int, returned: list[float]) -> None:
-        """Connect to the server `count` times at once, and call each; `returned` gets the seconds of each start here."""
+        """Connect to the server `count` times at once, and call each; `returned` gets the seconds of each start."""
         children = []
         for _ in range(count):
             begin = time.perf_counter()
