@@ -4,6 +4,8 @@ Files of contexts for fsspec, and so for pandas and others: ``econtext://HOST/pa
 Needs the package fsspec: ``pip install 'econtext[fsspec]'``.  HOST is what ``ssh`` takes, with ``user@`` before it
 and ``:port`` behind it where wanted; ``.`` is a process on this machine.  Hosts are connected once for a program, by a
 broker that ends with it; ``fsspec.filesystem('econtext', context=web)`` takes a context that is there.
+
+Any thread of the program may enter.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import econtext
-from econtext.child import files
+from econtext.child import copies
 from econtext.controller.files.answers import taken
 from econtext.controller.files.progress import Progress
 
@@ -127,9 +129,6 @@ class ContextFileSystem(Base):
         if self.auto_mkdir:
             self._path(self._parent(self._strip_protocol(path))).mkdir(parents=True, exist_ok=True)
 
-    def _do(self, name: str, *args: Any) -> Any:
-        return taken(self.context, self.context.call(files.do, name, *args))
-
     def info(self, path: Any, **options: Any) -> dict[str, Any]:
         place = self._path(path)
         own = place.lstat()
@@ -176,7 +175,8 @@ class ContextFileSystem(Base):
             self.makedirs(path2, exist_ok=True)
             return
         self._make_room(path2)
-        self._do('copy', bytes(self._path(path1)), bytes(self._path(path2)))
+        taken(self.context, self.context.call(
+            copies.copy, bytes(self._path(path1)), bytes(self._path(path2))))
 
     def mv_file(self, path1: Any, path2: Any, **options: Any) -> None:
         self._path(path1).rename(self._path(path2))
