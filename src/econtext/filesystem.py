@@ -6,6 +6,8 @@ and ``:port`` behind it where wanted; ``.`` is a process on this machine.  Hosts
 broker that ends with it; ``fsspec.filesystem('econtext', context=web)`` takes a context that is there.
 
 Storage options are those of ``broker.ssh``, of ``broker.local`` for ``.``, and fsspec's own.  Any other is an error.
+
+Any thread of the program may enter.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import econtext
-from econtext.child import files
+from econtext.child import copies
 from econtext.controller.files.answers import taken
 from econtext.controller.files.progress import Progress
 
@@ -153,9 +155,6 @@ class ContextFileSystem(Base):
         if self.auto_mkdir:
             self._path(self._parent(self._strip_protocol(path))).mkdir(parents=True, exist_ok=True)
 
-    def _do(self, name: str, *args: Any) -> Any:
-        return taken(self.context, self.context.call(files.do, name, *args))
-
     def info(self, path: Any, **options: Any) -> dict[str, Any]:
         place = self._path(path)
         own = place.lstat()
@@ -202,7 +201,8 @@ class ContextFileSystem(Base):
             self.makedirs(path2, exist_ok=True)
             return
         self._make_room(path2)
-        self._do('copy', bytes(self._path(path1)), bytes(self._path(path2)))
+        taken(self.context, self.context.call(
+            copies.copy, bytes(self._path(path1)), bytes(self._path(path2))))
 
     def mv_file(self, path1: Any, path2: Any, **options: Any) -> None:
         self._path(path1).rename(self._path(path2))

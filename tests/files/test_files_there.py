@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.child import files, receiving, sending
+from econtext.child import copies, files, receiving, sending
 from lab import eventually, open_to_all, pythons
 
 READ = {'read': True, 'write': False, 'create': False, 'truncate': False, 'new': False, 'append': False}
@@ -204,11 +204,11 @@ def test_a_copy_is_whole_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return write(fd, data)
 
     monkeypatch.setattr(receiving.transfer, 'write', full)
-    assert files.do('copy', os.fsencode(source), os.fsencode(target))[:2] == ('error', 'ENOSPC')
+    assert copies.copy(os.fsencode(source), os.fsencode(target))[:2] == ('error', 'ENOSPC')
     monkeypatch.undo()
     assert target.read_bytes() == b'old'
     assert sorted(os.listdir(tmp_path)) == ['source', 'target']
-    done('copy', os.fsencode(source), os.fsencode(target))
+    assert copies.copy(os.fsencode(source), os.fsencode(target)) == ('done', None)
     assert target.read_bytes() == source.read_bytes()
     assert stat.S_IMODE(target.stat().st_mode) == 0o751
 
@@ -221,14 +221,14 @@ def test_copies_on_each_python(broker: econtext.Broker, python: pythons.Interpre
     source.write_bytes(data)
     link.symlink_to('target')
     for other in target, link:
-        assert web.call(files.do, 'copy', os.fsencode(source), os.fsencode(other)) == ('done', None)
+        assert web.call(copies.copy, os.fsencode(source), os.fsencode(other)) == ('done', None)
         assert target.read_bytes() == data
     assert link.is_symlink()
     for wrong, code in (
         (tmp_path / 'no', 'ENOENT'), (tmp_path, 'EISDIR'), ('/dev/null', 'EINVAL'),
     ):
-        assert web.call(files.do, 'copy', os.fsencode(wrong), os.fsencode(target))[:2] == ('error', code)
-    assert web.call(files.do, 'copy', os.fsencode(source), os.fsencode(tmp_path / 'no' / 'x'))[:2] == (
+        assert web.call(copies.copy, os.fsencode(wrong), os.fsencode(target))[:2] == ('error', code)
+    assert web.call(copies.copy, os.fsencode(source), os.fsencode(tmp_path / 'no' / 'x'))[:2] == (
         'error', 'ENOENT')
 
 

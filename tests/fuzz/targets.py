@@ -164,7 +164,7 @@ def gate(data: bytes) -> None:
         context = broker.contexts[number]
         assert context.error is None, (hostile, number)
         assert number not in answers
-    assert len(broker.loop.events) == 0
+    assert len(broker.loop.events.queue) == 0
 
 
 def defect(what: str, error: BaseException) -> Any:
@@ -187,7 +187,7 @@ def stage() -> Tree:
     broker = STAGE[0]
     for table in (broker.contexts, broker.unreaped, broker.router.links, broker.router.asked):
         table.clear()
-    broker.loop.events.clear()
+    broker.loop.events.queue.clear()
     broker.loop.chores.clear()
     links: dict[int, Any] = {}
     for number, above in ((1, None), (2, 1), (3, None), (4, 3)):

@@ -15,7 +15,8 @@ import floods
 import pytest
 
 import econtext
-from econtext.controller.runtime.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.waiting import Wait
 from econtext.core.wire import HELLO, LOG, BadFrame
 from lab import SOON, eventually
 

@@ -82,6 +82,15 @@ def test_connectors_import_what_is_sent_with_them() -> None:
     assert found >= set(manifest.FOR_CONNECTORS)
 
 
+@pytest.mark.parametrize(('use', 'others'), [
+    ('files', 'receiving drafts sending'), ('sending', 'receiving drafts'), ('receiving', 'sending'),
+    ('running', 'sending receiving files folders'),
+])
+def test_a_use_is_sent_without_what_others_need(use: str, others: str) -> None:
+    found = {name for name, _ in repository.Modules().closure(f'econtext.child.{use}', set())}
+    assert found & {f'econtext.child.{other}' for other in others.split()} == set()
+
+
 @pytest.mark.parametrize('name', manifest.WITH_CALLS)
 def test_what_is_called_here_is_sent_with_the_call(name: str) -> None:
     assert name in dict(repository.Modules().closure(name, set()))

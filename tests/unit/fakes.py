@@ -25,7 +25,8 @@ from econtext.controller.modules.repository import Modules
 from econtext.controller.protocol import values
 from econtext.controller.protocol.names import name_of
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.loop import Timer, Wait
+from econtext.controller.runtime.timers import Timer
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.admission import ENDING, LIVE, REJECTED
 from econtext.controller.session.backpressure import Backlog
 from econtext.controller.session.callbacks import Callbacks

@@ -3,7 +3,7 @@ What ``import econtext`` gives to code that runs in a child.
 
 The names of the controller's own package are all here, so that a program's
 modules import the same on both ends.  Exceptions are real; what works on the
-controller alone says so when it is used.
+controller alone says so when it is used.  Any thread may enter; ``furnish`` is for the main thread.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:

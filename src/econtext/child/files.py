@@ -8,7 +8,6 @@ Invariants:
 * A file that was opened is open until it is closed, or its context ends; no program inherits it.
 * Whoever uses a descriptor holds the lock of its file, so that nobody closes it meanwhile.
 * Opening waits for nobody, also of a pipe.
-* A copy is the old file or the new one, whole, like a transfer.
 
 Fetched with the first open file or path.  Entered by whoever carries out calls.
 """
@@ -26,8 +25,7 @@ import sys
 
 from econtext.child import folders, transfer
 from econtext.child.folders import NONBLOCK, open_folder, remove, set_times, split
-from econtext.child.receiving import Receiver
-from econtext.child.transfer import FILE, Entry, attempt, failed, join
+from econtext.child.transfer import attempt, failed, join
 from econtext.core.loop import allocate_lock
 from econtext.core.wire import EMPTY
 
@@ -423,22 +421,6 @@ def decoded(name):
         return name.decode('utf-8')
 
 
-def copy(path, other):
-    # type: (bytes, bytes) -> None
-    """Copy a file here to another place here, as a transfer does."""
-    fd = folders.open_file(path, os.O_RDONLY | NONBLOCK)
-    try:
-        status = os.fstat(fd)
-        if stat.S_ISDIR(status.st_mode):
-            raise failed(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if not stat.S_ISREG(status.st_mode):
-            raise failed(errno.EINVAL, 'Not a regular file', path)
-        Receiver(None, other, {'times': False, 'durable': False}).copy(
-            fd, Entry(FILE, EMPTY, stat.S_IMODE(status.st_mode), -1))
-    finally:
-        os.close(fd)
-
-
 def home(path):
     # type: (bytes) -> bytes
     return os.path.expanduser(path)
@@ -464,5 +446,5 @@ DOES = {
     'mkdir': make_folder, 'rmdir': os.rmdir, 'unlink': unlink, 'rename': os.rename, 'symlink': os.symlink,
     'link': os.link, 'readlink': os.readlink, 'chmod': os.chmod, 'touch': touch, 'brief': read_brief,
     'owner': owner, 'resolve': resolve, 'rmtree': remove_tree, 'match': match, 'home': home, 'cwd': here,
-    'utime': set_time, 'copy': copy,
+    'utime': set_time,
 }   # type: dict[str, Any]

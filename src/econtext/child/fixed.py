@@ -1,4 +1,4 @@
-"""A time zone of fixed offset, for Pythons whose ``datetime`` has none (< 3.2)."""
+"""A time zone of fixed offset, for Pythons whose ``datetime`` has none (< 3.2). Pure."""
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

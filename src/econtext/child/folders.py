@@ -13,7 +13,7 @@ Invariants:
 * At most a few descriptors are open, however deep a tree is.
 * No program that is started meanwhile inherits a descriptor.
 
-Fetched with the first transfer or path; runs in the controller too.
+Fetched with the first transfer or path; runs in the controller too.  One thread for each folder.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -421,6 +421,19 @@ def remove(folder, name):
     finally:
         current.close()
     return count
+
+
+def located(path):
+    # type: (bytes) -> bytes
+    """Return `path` with what ``~`` stands for here."""
+    tilde = '~'.encode('ascii')
+    if path[:1] == tilde:
+        expanded = os.path.expanduser(path)
+        if expanded[:1] == tilde:
+            raise failed(
+                errno.ENOENT, 'No home directory of such a user; ./ before it means a file of this name', path)
+        path = expanded
+    return path
 
 
 def split(path):

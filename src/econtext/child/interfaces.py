@@ -1,5 +1,5 @@
 """
-What the parts of a context need of each other, for type checkers alone.
+What the parts of a context need of each other, for type checkers alone: no thread enters.
 
 Invariants:
 

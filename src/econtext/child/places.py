@@ -2,7 +2,7 @@
 The path of a package that was sent: who goes through it finds names, and no folder.
 
 Comes when the child has settled down.  Used once the application imports ``pkgutil``, which
-lists what is in paths; until then the path of such a package is empty.
+lists what is in paths; until then the path of such a package is empty.  Any thread may enter.
 
 Invariants:
 

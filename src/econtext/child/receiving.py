@@ -1,9 +1,9 @@
 """
 The receiver of a transfer of files: compares what is listed with what is there, and writes what differs.
 
-The strategy: a file is a draft beside its place (``core.drafts``) until all of it is there and checked.  The sender
+The strategy: a file is a draft beside its place (``child.drafts``) until all of it is there and checked.  The sender
 names entries of the folder that was entered last, so it cannot name a place elsewhere.  Whoever may write into
-the target meanwhile leads nothing elsewhere, either: see ``core.folders``.  A small file comes whole, so it is
+the target meanwhile leads nothing elsewhere, either: see ``child.folders``.  A small file comes whole, so it is
 checked before its draft is begun.
 
 Invariants:
@@ -36,7 +36,7 @@ from econtext.child import transfer
 from econtext.child.drafts import (
     DRAFTS, SAFE_MODE, Draft, Owners, claim, discard, keep_owner, lasting_draft, mode_of_old, name_beside,
     name_to_resume, new_draft, note, write_new)
-from econtext.child.folders import DOT, QUICK, Target, identity, open_folder, remove, replaced
+from econtext.child.folders import DOT, QUICK, Target, identity, located, open_folder, remove, replaced
 from econtext.child.parts import window
 from econtext.child.transfer import (
     BEGIN, BLOCK, CHUNK, DIR, END, EXACT, FILE, FINISH, GREETING, INDEX, KEPT, LEAVE, LINK, LIST, MANY, NOTHING,
@@ -545,25 +545,6 @@ class Receiver(object):
             if self.left < 0:
                 raise Nonsense(TOO_MUCH)
 
-    def copy(self, fd, entry):
-        # type: (int, Entry) -> None
-        """Write what the file `fd` has, as if it had come from elsewhere."""
-        self.algorithm = transfer.KNOWN[0]
-        try:
-            self.enter_root(entry)
-            self.begin(entry, 0)
-            while 1:
-                data = transfer.read(fd, BLOCK)
-                if not data:
-                    break
-                if data == NOTHING:
-                    self.draft.skip(len(data))
-                else:
-                    self.write(data)
-            self.finish(entry, EMPTY, self.draft.end_here())
-        finally:
-            self.give_up()
-
     def take_chunk(self, data):
         # type: (bytes) -> None
         if self.now is None or len(data) > BLOCK + 1:
@@ -718,6 +699,5 @@ def divided(text, by):
 def receive(channel, target, options):
     # type: (Any, bytes, dict[str, Any]) -> tuple[Any, ...]
     """Write what comes through `channel` to `target`; return how that went, in values."""
-    from econtext.child.sending import located
     options = dict([(str(key), options[key]) for key in options])
     return transfer.attempt(lambda: Receiver(transfer.Far(channel), located(target), options).run())

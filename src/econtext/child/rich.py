@@ -16,7 +16,7 @@ Invariants:
 * What is made takes time in proportion to what it is made from, and no value makes
   this process look through the disk, but for the first UNKNOWN zones of no database.
 
-Sent behind HELLO; imported when the first rich value comes or goes.
+Sent behind HELLO; imported when the first rich value comes or goes.  Any thread may enter.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:

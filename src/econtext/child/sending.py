@@ -25,7 +25,7 @@ import struct
 import sys
 
 from econtext.child import transfer
-from econtext.child.folders import NOFOLLOW, NONBLOCK, identity, open_file
+from econtext.child.folders import NOFOLLOW, NONBLOCK, identity, located, open_file
 from econtext.child.transfer import (
     AHEAD, BATCH, BEGIN, BLOCK, CHUNK, DIR, END, FILE, FINISH, GREETING, INDEX, KEPT, KNOWN, LEAVE, LINK, LIST, LITTLE,
     NEED, NOTHING, NUL, PIECE, RUN, SMALL, SPECIAL, STAYS, START, SUMS, VANISHED, ZEROS, Entry, Nonsense, join,
@@ -371,16 +371,3 @@ def send(channel, path, options):
     """Send what is at `path` through `channel`; return how that went, in values."""
     options = dict([(str(key), options[key]) for key in options])
     return transfer.attempt(lambda: Sender(transfer.Far(channel), located(path), options).run())
-
-
-def located(path):
-    # type: (bytes) -> bytes
-    """Return `path` with what ``~`` stands for here."""
-    tilde = '~'.encode('ascii')
-    if path[:1] == tilde:
-        expanded = os.path.expanduser(path)
-        if expanded[:1] == tilde:
-            raise transfer.failed(
-                errno.ENOENT, 'No home directory of such a user; ./ before it means a file of this name', path)
-        path = expanded
-    return path

@@ -41,6 +41,7 @@ from econtext.core.loop import allocate_lock, start_new_thread
 
 SIZE, SIGNAL, OPENED = 'size', 'signal', 'opened'
 END_OF_FILE = '\x04'.encode('ascii')    # what a terminal takes for the end of its input
+PAUSE, LONGEST = 0.0005, 0.01     # seconds between looks at a program that has closed its output; they grow
 # Where the descriptors of a process have names.
 DESCRIPTORS = '/proc/self/fd'
 
@@ -160,12 +161,13 @@ class Session(object):
     def of_context(self):
         # type: () -> tuple[Any, ...]
         self.control.send(self.names())
-        self.listen()
-        while not self.pid and not self.over and self.control.open():
-            select.select([], [], [], 0.002)
-        for fd in self.tags:
-            self.poller.register(fd, select.POLLIN)
-        self.follow()
+        # Its ends may change until the program has them, so the input is not handed on before that.
+        self.obey()
+        if self.pid:
+            self.listen()
+            for fd in self.tags:
+                self.poller.register(fd, select.POLLIN)
+            self.follow()
         return 'done', 0
 
     def opened(self, pid):
@@ -257,8 +259,11 @@ class Session(object):
                     quiet = now()
                 elif now() - quiet > LINGER:
                     return
+        pause = PAUSE
         while self.data.open() and not self.has_ended() and not self.control.home.supervisor.ended:
-            select.select([], [], [], 0.005)
+            # The program has closed its output, and goes on: no descriptor tells when it ends.
+            select.select([], [], [], pause)
+            pause = min(2 * pause, LONGEST)
 
     def has_ended(self):
         # type: () -> bool
@@ -298,9 +303,6 @@ class Session(object):
     def feed(self):
         # type: () -> None
         """Hand on the input."""
-        while not (self.pid or self.over):
-            # Its ends may change until the program has them.
-            select.select([], [], [], 0.002)
         for piece in self.data:
             self.writing.acquire()
             try:
@@ -338,11 +340,12 @@ class Session(object):
 
     def obey(self):
         # type: () -> None
-        """Do what the messages say."""
+        """Do what the messages say, to the last of them; but for a context return once it has opened its streams."""
         for tag, value in self.control:
             if tag == OPENED:
                 self.opened(value)
-            elif tag == SIZE and self.master >= 0:
+                return
+            if tag == SIZE and self.master >= 0:
                 set_size(self.master, *value)
             elif tag == SIGNAL and self.pid:
                 self.signal(getattr(signal, str(value), None))

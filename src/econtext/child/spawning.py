@@ -11,7 +11,7 @@ Invariants:
   rest hears why it cannot.  It is no context, and reaches nobody.
 * It can start others in the same way.
 
-Sent behind HELLO; imported when ``multiprocessing.spawn`` is.  Python 3.4 and later.
+Sent behind HELLO; imported when ``multiprocessing.spawn`` is.  Python 3.4 and later.  Any thread may enter.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:

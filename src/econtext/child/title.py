@@ -3,7 +3,7 @@ Show another name for this process in ``ps``.
 
 On Linux since 3.5 the kernel tells where in memory the command line stands, and
 a process may write there.  No second interpreter start is needed, no C code.
-Elsewhere the name stays as it is, and the log says so.
+Elsewhere the name stays as it is, and the log says so.  Entered by the main thread.
 """
 import os
 

@@ -1,7 +1,7 @@
 """
 What both ends of a transfer of files share: its messages, its checksums, its errors.
 
-One end is the sender (``core.sending``), the other the receiver (``core.receiving``): here and in a
+One end is the sender (``child.sending``), the other the receiver (``child.receiving``): here and in a
 context, or in two contexts.  A message is bytes, of which the first tells the kind:
 
     G  to the receiver   the checksums that the sender knows, once

@@ -19,8 +19,9 @@ import threading
 import time
 
 from econtext.child import transfer
+from econtext.child.folders import located
 from econtext.child.receiving import Receiver
-from econtext.child.sending import Sender, located
+from econtext.child.sending import Sender
 from econtext.core.wire import EMPTY
 
 WAITING = 32    # messages between the ends

@@ -1,4 +1,12 @@
-"""``econtext completion``: the completion script for a shell."""
+"""
+``econtext completion``: the completion script for a shell.
+
+Invariants:
+
+* Standard output gets the script and nothing else: a shell executes what it reads there.
+
+Entered by the main thread.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""``econtext cp``: copies files as ``scp`` does."""
+"""
+``econtext cp``: copies files as ``scp`` does.
+
+Invariants:
+
+* Several sources go only into a folder that is there.
+* A pipe is copied as it comes; what was begun of it is no file until its end was read.
+
+Entered by the main thread.
+"""
 
 from __future__ import annotations
 

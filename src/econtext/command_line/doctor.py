@@ -1,4 +1,13 @@
-"""``econtext doctor``: what works on the way to a host, shown step by step."""
+"""
+``econtext doctor``: what works on the way to a host, shown step by step.
+
+Invariants:
+
+* Each step is shown as soon as it has ended, whole, whichever thread tells of it.
+* The exit status is 0 only if all that was examined works.
+
+Any thread may enter a ``Screen``, whose lock orders them; all else is for the main thread.
+"""
 
 from __future__ import annotations
 

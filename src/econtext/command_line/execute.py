@@ -1,4 +1,13 @@
-"""``econtext exec``: a command on one host, with its streams as ``ssh`` has them; or on many, in lines."""
+"""
+``econtext exec``: a command on one host, with its streams as ``ssh`` has them; or on many, in lines.
+
+Invariants:
+
+* The command of one host has our own streams, byte by byte, and its exit status is ours.
+* On many hosts each host ends by itself; the exit status is the highest of theirs.
+
+Entered by the main thread; lines of many hosts come in threads of the fleet, and go to ``output.Output``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""``econtext fleet``: which hosts answer, what runs there, and how long they take."""
+"""
+``econtext fleet``: which hosts answer, what runs there, and how long they take.
+
+Invariants:
+
+* A host that does not answer is a row as well, and holds up no other.
+
+Entered by the main thread; `examine` by up to AT_A_TIME threads, one for each host.
+"""
 
 from __future__ import annotations
 

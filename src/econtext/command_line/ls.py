@@ -1,4 +1,12 @@
-"""``econtext ls``: files of a host."""
+"""
+``econtext ls``: files of a host.
+
+Invariants:
+
+* Names go to standard output as bytes, as they are there; on a terminal without control characters.
+
+Entered by the main thread.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""The options that commands share, as decorators for click."""
+"""
+The options that commands share, as decorators for click.
+
+Invariants:
+
+* An option has the same long name, meaning and help in each command that has it.
+* Words behind the last argument of a command of its own belong to the other program, whatever they look like.
+
+Entered by the main thread.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""``econtext run``: a script or a function of this machine, in a context, with our own streams."""
+"""
+``econtext run``: a script or a function of this machine, in a context, with our own streams.
+
+Invariants:
+
+* The program of one host has our own streams, and its exit status is ours.
+* On many hosts each host ends by itself; the exit status is the highest of theirs.
+
+Entered by the main thread; the programs of many hosts by a thread each.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""``econtext shell``: a Python prompt on a host."""
+"""
+``econtext shell``: a Python prompt on a host.
+
+Invariants:
+
+* The history is the old file or the new one, whole, and only its owner can read it; without one the prompt works.
+
+Entered by the main thread.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""``econtext sync``: makes a folder like another, sending only what differs."""
+"""
+``econtext sync``: makes a folder like another, sending only what differs.
+
+Invariants:
+
+* Nothing is removed without ``--delete``, and ``--dry-run`` changes nothing.
+
+Entered by the main thread.
+"""
 
 from __future__ import annotations
 

@@ -32,4 +32,6 @@ It may have more:
 What a family has in common is in ``parent``: ``command`` for all, ``users`` for the
 ways to another user, ``boxes`` for those into containers and namespaces.
 ``econtext.testing.check_connector`` holds one against all this.
+
+A connector but for ``begin`` is pure; any thread may enter.
 """

@@ -3,6 +3,12 @@ Every exception of econtext, by who has to act.
 
 Below the controller a failure is data; here it becomes an exception that names
 the context, what was seen, and the remedy.
+
+Invariants:
+
+* The text of an error of econtext names types and places, and shows no value or repr of the application's.
+
+Any thread may enter.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ from econtext.controller.protocol import values
 from econtext.controller.runtime import loggers, signals
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.log import say
-from econtext.controller.runtime.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.secret import hidden, revealed
 from econtext.controller.session.states import DEFER, END, GONE, LAUNCH
 from econtext.controller.text import harmless, shown

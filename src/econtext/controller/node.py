@@ -34,8 +34,9 @@ from econtext.controller.failures import BY_HAND, explain
 from econtext.controller.protocol import classes, values
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.log import say
-from econtext.controller.runtime.loop import Timer, Wait
 from econtext.controller.runtime.signals import MAIN, wrap_handlers
+from econtext.controller.runtime.timers import Timer
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.admission import ENDING, LIVE, REJECTED
 from econtext.controller.session.backpressure import Backlog
 from econtext.controller.session.counters import Counters

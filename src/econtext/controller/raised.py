@@ -2,8 +2,8 @@
 The exception that the caller of a function gets for the one that was raised there.
 
 It is a CallError, and also of the type that was raised, if that is known here: built
-in, of the standard library, or registered.  ``core.failure`` tells its types by
-name, ``core.particulars`` its arguments and attributes.
+in, of the standard library, or registered.  ``child.failure`` tells its types by
+name, ``child.particulars`` its arguments and attributes.
 
 The strategy: such a class is made of CallError and that type, once for each type.
 An instance is made without that type's constructor, which would want what did not
@@ -19,7 +19,7 @@ Invariants:
   iteration, the caller's own time, a future that was cancelled, a lost context.
 * A group of exceptions is a group here, of what its members are here.  It is made by
   the constructor of Python's own group, of CallErrors alone; one without a member is a
-  plain CallError.  ``core.nested`` tells of the members: so many, and so deep.
+  plain CallError.  ``child.nested`` tells of the members: so many, and so deep.
 
 Any thread may enter.
 """
@@ -185,7 +185,7 @@ def own(error: object, name: str) -> Any:
 
 
 def call_error(context: str, described: Any, hint: str = '') -> CallError:
-    """Return the exception for what ``core.failure.describe`` sent; raise what says that this is no description."""
+    """Return the exception for what ``child.failure.describe`` sent; raise what says that this is no description."""
     type_name, message, trace, names, arguments = described[:5]
     attributes: Any = described[5] if len(described) > 5 else {}
     inner: Any = described[6] if len(described) > 6 else {}

@@ -2,7 +2,7 @@
 Call functions in contexts below this one.
 
 The controller does the same with more comfort; here is what code in a context
-has, for a Context that it was handed as an argument.
+has, for a Context that it was handed as an argument.  Any thread that does not lead may enter.
 
 Invariants:
 
@@ -60,7 +60,7 @@ def call(home, who, name, function, args, kwargs):
 
 def raised(package, name, described):
     # type: (Any, str, Any) -> Any
-    """Return the error for what ``core.failure.describe`` sent in context `name`."""
+    """Return the error for what ``child.failure.describe`` sent in context `name`."""
     try:
         kind, text, trace, types, arguments, attributes = described[:6]
         text = upward.own('%s: %s\n\nIn context %s:\n%s' % (kind, text, name, trace))

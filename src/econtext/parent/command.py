@@ -55,7 +55,7 @@ LETTERS = 'abcdefghijklmnopqrstuvwxyz'
 ALNUM = LETTERS + LETTERS.upper() + '0123456789'
 PLAIN = ALNUM + '_./-+,:'
 
-# What programs are given that ask questions; ``parent.children`` keeps what was there, ``core.undone`` takes it back.
+# What programs are given that ask questions; ``parent.children`` keeps what was there, ``child.undone`` takes it back.
 ENGLISH = {'LANGUAGE': 'C'}  # type: dict[str, str | None]
 
 # What an interpreter that cannot run the first stage says.

@@ -33,7 +33,7 @@ LIMITS = {
     ERROR: LIMIT,
     DEAD: 1 << 12,
     WANT: 1 << 14,
-    LOG: (1 << 20) + (1 << 14),     # what ``core.records`` cuts its texts to, in UTF-8
+    LOG: (1 << 20) + (1 << 14),     # what ``child.records`` cuts its texts to, in UTF-8
     STDIO: 1 << 16,
     REPORT: 1 << 17,
     DATA: LIMIT,

@@ -1,7 +1,7 @@
 """
 Make values again from what a child sent: hostile until proved otherwise.
 
-The counterpart of ``core.codec.encode`` and the encoding half of ``core.rich``.
+The counterpart of ``core.codec.encode`` and the encoding half of ``child.rich``.
 
 Invariants:
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from econtext.child import bulk
-from econtext.controller.runtime.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.waiting import Wait
 from econtext.core.loop import Link
 from econtext.core.router import Router
 from econtext.core.wire import CREDIT, DATA, RESULT, STDIO, pack

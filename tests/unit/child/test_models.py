@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import econtext
-from econtext.child.registry import TYPES
-from econtext.core.codec import encode
-from econtext.core.wire import BadFrame
 from econtext.parent.values import Refused, decode
 from unit.both_ways import OWNER, WAYS, down, up
+from unit.child.registered import (  # noqa: F401 -- the fixture is used by being here
+    assert_refused,
+    assert_registered_or_bad,
+    forgotten,
+    said,
+)
 
 attrs = pytest.importorskip('attrs')
 pydantic = pytest.importorskip('pydantic')
@@ -209,10 +211,6 @@ def test_a_model_is_refused_by_name_where_a_field_is(way: Any) -> None:
         way(Open(a=1, other=object()))
 
 
-def said(*parts: Any) -> bytes:
-    return b'x%x:' % (len(parts) + 1) + b''.join(map(encode, ('type', *parts)))
-
-
 FIELDS = {'a': 1, 'b': [], 'c': None, 'd': None}
 
 
@@ -225,8 +223,7 @@ FIELDS = {'a': 1, 'b': [], 'c': None, 'd': None}
     ('Data', {'a': 1, 'b': 'x', 'c': 3}), ('Frozen', {'x': 1, 'y': 'x'}), ('Defined', {'x': 1, '_y': 1, 'zed': 1}),
 ], ids=repr)  # fmt: skip
 def test_what_does_not_fit_is_an_error_of_the_call(name: str, state: Any) -> None:
-    with pytest.raises(Refused, match=f'^holds a value that {HERE}.{name} refuses: '):
-        decode(said(HERE, name, state), OWNER)
+    assert_refused(HERE, name, state)
 
 
 def test_names_only_take_away_from_what_was_set() -> None:
@@ -241,17 +238,4 @@ NASTY: Any = st.recursive(
 
 @given(st.sampled_from(['Fixed', 'Open', 'Rooted', 'Data', 'Defined', 'Frozen', 'Own']), NASTY)
 def test_any_state(name: str, state: Any) -> None:
-    try:
-        found = decode(said(HERE, name, state), OWNER)
-    except BadFrame:
-        return
-    assert type(found) in TYPES
-
-
-@pytest.fixture(autouse=True, scope='module')
-def forgotten() -> Iterator[None]:
-    """The table is the process's."""
-    yield
-    for key, entry in list(TYPES.items()):
-        if entry[3] == HERE:
-            del TYPES[key]
+    assert_registered_or_bad(HERE, name, state)

@@ -7,7 +7,6 @@ import dataclasses
 import enum
 import functools
 import typing
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +21,12 @@ from econtext.core.codec import encode
 from econtext.core.wire import BadFrame
 from econtext.parent.values import DEEPEST, Refused, TooDeep, decode
 from unit.both_ways import OWNER, WAYS, down, up
+from unit.child.registered import (  # noqa: F401 -- the fixture is used by being here
+    assert_refused,
+    assert_registered_or_bad,
+    forgotten,
+    said,
+)
 
 pytestmark = pytest.mark.deadline(600)  # 2000 examples take their time
 
@@ -359,10 +364,6 @@ def test_another_class_of_that_name() -> None:
 # -- what a hostile context may say -------------------------------------------------
 
 
-def said(*parts: Any) -> bytes:
-    return b'x%x:' % (len(parts) + 1) + b''.join(map(encode, ('type', *parts)))
-
-
 HERE = __name__
 
 
@@ -394,8 +395,7 @@ def test_nothing_is_imported_or_looked_up(parts: Any, monkeypatch: pytest.Monkey
     ('Package', {'name': 'refused', 'version': 1}), ('Plain', {'self': 1, 'first': 2}),
 ], ids=repr)
 def test_what_does_not_fit_is_an_error_of_the_call(name: str, state: Any) -> None:
-    with pytest.raises(Refused, match=f'^holds a value that {HERE}.{name} refuses: '):
-        decode(said(HERE, name, state), OWNER)
+    assert_refused(HERE, name, state)
 
 
 @pytest.mark.parametrize('parts', [
@@ -430,17 +430,4 @@ NAMES = ['Package', 'Slotted', 'Point', 'Plain', 'Outer', 'Outer.Inner', 'Colour
 
 @given(st.sampled_from(NAMES) | st.text(max_size=5), NASTY)
 def test_any_state(name: str, state: Any) -> None:
-    try:
-        found = decode(said(HERE, name, state), OWNER)
-    except BadFrame:
-        return
-    assert type(found) in TYPES
-
-
-@pytest.fixture(autouse=True, scope='module')
-def forgotten() -> Iterator[None]:
-    """The table is the process's."""
-    yield
-    for key, entry in list(TYPES.items()):
-        if entry[3] == HERE:
-            del TYPES[key]
+    assert_registered_or_bad(HERE, name, state)

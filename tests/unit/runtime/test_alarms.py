@@ -13,7 +13,8 @@ import pytest
 
 from econtext.child import bulk, watch
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.waiting import Wait
 from econtext.core.loop import Link, Loop
 from econtext.core.router import Router
 from econtext.core.wire import RESULT, Decoder

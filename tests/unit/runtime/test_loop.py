@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.waiting import Wait
 from econtext.core.loop import Link, Loop, Reader, Waiter
 from econtext.core.router import Router
 from econtext.core.wire import CALL, DATA, RESULT, Decoder, pack

@@ -6,7 +6,7 @@ of asyncio leads the controller's loop for one turn that waits for nothing.  The
 tasks in that turn it hands over right behind the turn: no thread is woken, and none is started.  Where another thread
 leads, that thread reads the answer, and tells asyncio by ``call_soon_threadsafe``.
 
-Invariants, beside those of ``runtime.loop``:
+Invariants, beside those of ``runtime.leading``:
 
 * Nothing of the user's runs while asyncio leads, and asyncio never blocks here: a turn waits for nothing, chores are
   left to the spare thread, log lines and callbacks to the threads for events.
@@ -39,7 +39,8 @@ from threading import get_ident
 from typing import Any
 
 from econtext.controller.errors import EcontextError
-from econtext.controller.runtime.loop import ControllerLoop, Told, Wait
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.waiting import Told, Wait
 from econtext.core.loop import Link
 
 Action = Callable[[], object]

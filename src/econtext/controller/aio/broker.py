@@ -25,9 +25,10 @@ from econtext.controller.runtime import signals
 if TYPE_CHECKING:
     from econtext.controller.aio.fleet import Fleet
     from econtext.controller.connect.options import ConnectRequest
+    from econtext.controller.fleet.relays import Relays
     from econtext.controller.fleet.requests import Connector
     from econtext.controller.fleet.sources import Hosts
-
+    from econtext.controller.session.callbacks import Function
 
 
 class Broker(Connectors[Context]):
@@ -65,7 +66,7 @@ class Broker(Connectors[Context]):
     def _prefix(self) -> str:
         return self.blocking._prefix()
 
-    def allow(self, *functions: Callable[..., Any]) -> None:
+    def allow(self, *functions: Function) -> None:
         """
         Let code in all contexts call `functions` of the program.
 
@@ -79,13 +80,13 @@ class Broker(Connectors[Context]):
 
     def fleet(
         self, hosts: Hosts, *, connector: Connector = 'ssh', connect_limit: int = 64, connect_retries: int = 0,
-        retry_delay: float = 1.0, **options: Any,
+        retry_delay: float = 1.0, relays: Relays = None, **options: Any,
     ) -> Fleet:
         """
         Return a fleet: many hosts, on which the same is done.
 
-        `hosts`, `connector`, `connect_limit`, `connect_retries`, `retry_delay` and `options` are those of the fleet()
-        of econtext.Broker.  Raises what that does.
+        `hosts`, `connector`, `connect_limit`, `connect_retries`, `retry_delay`, `relays` and `options` are those of the
+        fleet() of econtext.Broker; for a context of this broker as a relay give its `blocking`.  Raises what that does.
 
         Example::
 
@@ -96,7 +97,7 @@ class Broker(Connectors[Context]):
 
         return Fleet(self.blocking.fleet(
             hosts, connector=connector, connect_limit=connect_limit, connect_retries=connect_retries,
-            retry_delay=retry_delay, **options))
+            retry_delay=retry_delay, relays=relays, **options))
 
     def listen(self, path: str | os.PathLike[str] | None = None) -> str:
         """

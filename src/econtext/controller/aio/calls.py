@@ -5,7 +5,7 @@ Invariants:
 
 * A call is sent before ``submit`` returns, in the order of the submits; but where too much of what its
   context was sent is unanswered, as soon as there is room, in that order still.
-* A coroutine function runs there on the one event loop of its context, see ``core.awaiting``.  The first such call
+* A coroutine function runs there on the one event loop of its context, see ``child.awaiting``.  The first such call
   waits until that loop runs.
 
 The thread of the event loop enters.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from econtext.controller.aio.futures import Future
     from econtext.controller.aio.streams import Stream
     from econtext.controller.connect.options import ConnectRequest
+    from econtext.controller.session.callbacks import Function
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -98,7 +99,7 @@ class Context(Connectors['Context'], Commands, Files):
     def _prefix(self) -> str:
         return self.blocking._prefix()
 
-    def allow(self, *functions: Callable[..., Any]) -> None:
+    def allow(self, *functions: Function) -> None:
         """
         Let code in this context, and in those below, call `functions` of the program.
 

@@ -44,7 +44,8 @@ from econtext.controller.protocol.places import Places
 from econtext.controller.raised import call_error
 from econtext.controller.runtime import signals
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.secret import revealed
 from econtext.controller.session.channels import Channel, Channels
 from econtext.controller.session.results import description

@@ -1,7 +1,7 @@
 """
 A command that runs in a context, as its program hears it.
 
-The strategy: a function there starts the command (``core.running``), its output comes through a channel,
+The strategy: a function there starts the command (``child.running``), its output comes through a channel,
 input goes through the same one, and how the command ended is the answer of the call.
 
 Invariants:
@@ -12,6 +12,8 @@ Invariants:
 * A command that has started is left PATIENCE after its timeout, whatever its context does, or the callback that
   hears its lines did: behind the timeout no line is handed over but of a command that ended in time.
 * Of a context nothing is believed but bytes and numbers.
+
+One thread for each command; its input has a thread of its own.
 """
 
 from __future__ import annotations

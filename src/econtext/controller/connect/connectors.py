@@ -9,6 +9,8 @@ each connector is a method: documented and typed.  To add a connector
 of ours, write a module in ``connectors`` and a method in the class of its family. Then
 run ``scripts/public_names.py`` and ``scripts/reference.py``, which write its name wherever
 else it has to stand.
+
+Any thread of the program may enter.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ Invariants:
 * An error of a file there is the OSError that a file here would have raised: of its own class, with
   `errno` as this system numbers it and `filename`; its text names the context.
 * An answer of another form than was asked raises CorruptStream.
+
+Pure.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Copy files and folders to a context, from one, and between two.
 
-The strategy: one end of each transfer is a ``core.sending.Sender``, the other a ``core.receiving.Receiver``;
+The strategy: one end of each transfer is a ``child.sending.Sender``, the other a ``child.receiving.Receiver``;
 what is in a context runs there, what is here runs in the calling thread, and between two contexts the
 messages are handed on as they come, unread.
 

@@ -1,4 +1,8 @@
-"""The methods of a context about its files. What carries them out is imported when one is first used."""
+"""
+The methods of a context about its files. What carries them out is imported when one is first used.
+
+Any thread of the program may enter.
+"""
 
 from __future__ import annotations
 

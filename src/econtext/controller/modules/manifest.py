@@ -120,6 +120,7 @@ FOR_INTERRUPTIONS = full("""
 WITH_CALLS = full("""
     child.awaiting
     child.checkup
+    child.copies
     child.drafts
     child.files
     child.folders

@@ -3,6 +3,8 @@ The top-level modules that the standard library of some supported Python has.
 
 They are never sent ahead: a target may have its own, and its own comes first.
 The names are the union over CPython 2.4 to 3.15.
+
+Data alone; any thread may enter.
 """
 
 STANDARD = frozenset(

@@ -4,7 +4,7 @@ Functions that another interpreter finds in no module: their sources, and copies
 The strategy: what a function refers to, and what that refers to, is walked over once a call.  What another
 interpreter finds under a name goes as that name: modules, functions and classes of modules.  What has a source goes as
 its source: functions and classes that were typed in, and those inside of functions.  All else is a value and is copied,
-as an argument is.  ``core.sourced`` makes the functions again.
+as an argument is.  ``child.sourced`` makes the functions again.
 
 Invariants:
 

@@ -3,7 +3,7 @@ Classes of the application whose values cross, once it has registered them.
 
 One decorator in the module that both ends import: here it judges the class and
 enters it in ``registry.TYPES``, the one table of the process; in a context, where that
-module is imported, ``core.registry.register`` enters it there.
+module is imported, ``child.registry.register`` enters it there.
 
 Invariants:
 

@@ -12,6 +12,8 @@ Invariants:
   deeply ValueError: the limit is that of the way up, which every Python can carry.
 * No code object is ever sent as a value: between versions it would crash the
   interpreter that reads it.
+
+Pure; any thread may enter.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Numbers of seconds, and what is raised where a deadline has passed."""
+"""Numbers of seconds, and what is raised where a deadline has passed. Pure."""
 
 from __future__ import annotations
 

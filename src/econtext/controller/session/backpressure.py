@@ -22,7 +22,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sized
 
-from econtext.controller.runtime.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.waiting import Wait
 
 MOST = 1 << 26      # bytes
 EACH = 1 << 10      # bytes that a small call counts for, with its future

@@ -36,8 +36,8 @@ from econtext.child import labels, nested, particulars
 from econtext.child.kinds import ASKED
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.protocol import values
-from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import interruptible
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.channels import hand_over
 from econtext.controller.session.charges import CHARGES
 from econtext.core.wire import ERROR, RESULT, BadFrame

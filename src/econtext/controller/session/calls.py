@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from econtext.child.labels import seen
 from econtext.controller.errors import CallTimeout, EcontextError
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.loop import Timer, Wait
 from econtext.controller.runtime.signals import PENDING, interruptible, run_pending
+from econtext.controller.runtime.timers import Timer
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.backpressure import MOST
 from econtext.controller.session.cancellation import give_up, label
 from econtext.controller.session.channels import Holding
@@ -33,7 +34,8 @@ from econtext.controller.session.streams import Stream
 from econtext.core.wire import CALL
 
 if TYPE_CHECKING:
-    from econtext.controller.runtime.loop import ControllerLoop, Work
+    from econtext.controller.runtime.loop import ControllerLoop
+    from econtext.controller.runtime.waiting import Work
     from econtext.controller.session.interfaces import Peer
     from econtext.controller.session.streams import Home
 

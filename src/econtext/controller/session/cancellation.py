@@ -14,7 +14,7 @@ from econtext.child.kinds import INTERRUPT
 from econtext.child.labels import seen
 from econtext.controller.modules import manifest
 from econtext.controller.runtime.log import say
-from econtext.controller.runtime.loop import Timer
+from econtext.controller.runtime.timers import Timer
 
 if TYPE_CHECKING:
     from econtext.controller.session.interfaces import Peer

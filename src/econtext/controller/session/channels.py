@@ -1,7 +1,7 @@
 """
 The controller's ends of channels.
 
-Invariants, beside those of ``core.channels``:
+Invariants, beside those of ``child.channels``:
 
 * What arrives for a channel is believed from the context it was handed to, and
   from those below it, and from no other.
@@ -10,6 +10,8 @@ Invariants, beside those of ``core.channels``:
   lost.  What was sent before is read first; who waits on it is told.  Neither what
   still refers to it there nor what the function does can put that off, but keep().
 * A call that is not sent was handed nothing.
+
+What arrives is entered by the thread that leads, all else by any thread.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ from econtext.controller.errors import EcontextError, internal_error, stays
 from econtext.controller.protocol import messages, values
 from econtext.controller.protocol.values import Handing
 from econtext.controller.runtime.deadlines import Expired, is_seconds
-from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import MAIN, wrap_handlers
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.results import clock
 from econtext.controller.text import harmless
 from econtext.core.wire import CLOSE, CREDIT, DATA, BadFrame

@@ -1,4 +1,8 @@
-"""What commands and files need of a context: protocols, which ``Context`` fits without being known here."""
+"""
+What commands and files need of a context: protocols, which ``Context`` fits without being known here.
+
+For type checkers alone: no thread enters.
+"""
 
 from __future__ import annotations
 

@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from econtext.child.kinds import BEGUN, INTERRUPT, WITHDRAW
 from econtext.controller.errors import stays
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.loop import Timer, Wait
 from econtext.controller.runtime.signals import PENDING, interruptible, run_pending
+from econtext.controller.runtime.timers import Timer
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.cancellation import give_up, label
 from econtext.controller.session.results import outcome
 from econtext.core.wire import DEAD

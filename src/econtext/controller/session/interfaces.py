@@ -1,7 +1,8 @@
 """
 What the session needs of a context and of a broker: protocols, which both fit without knowing of them.
 
-What an attached program has fits them as well, and so does a test's own peer.
+What an attached program has fits them as well, and so does a test's own peer.  For type checkers alone: no thread
+enters.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any, Protocol
 from econtext.controller.errors import EcontextError
 from econtext.controller.modules.repository import Modules
 from econtext.controller.modules.source import Unit
-from econtext.controller.runtime.loop import ControllerLoop, Wait
+from econtext.controller.runtime.loop import ControllerLoop
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.backpressure import Backlog
 from econtext.controller.session.counters import Counters
 from econtext.controller.session.output import Lines

@@ -20,7 +20,7 @@ Invariants:
   must have taken its lines; how many were dropped then is told.
 * Who has an answer has handled what came before it, and nothing else; whoever has a
   deadline has others handle that, and goes at the deadline.
-* What waits here is at most the window and one piece, see ``core.flow``; a
+* What waits here is at most the window and one piece, see ``child.flow``; a
   context that sends more is ended.
 * No control character of theirs reaches a terminal through us, and no line of
   theirs but a record's first begins at the margin, where it could be taken for
@@ -51,7 +51,8 @@ from econtext.controller.text import MARGIN, harmless, indented
 from econtext.core.wire import REPORT, BadFrame
 
 if TYPE_CHECKING:
-    from econtext.controller.runtime.loop import ControllerLoop, Wait
+    from econtext.controller.runtime.loop import ControllerLoop
+    from econtext.controller.runtime.waiting import Wait
 
 LONGEST = 1 << 20   # bytes
 SLICE = 0.05    # seconds that lines of one context are handled in one go

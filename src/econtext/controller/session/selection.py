@@ -22,8 +22,8 @@ from typing import Any, Generic, TypeVar
 
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.runtime.loop import Wait
 from econtext.controller.runtime.signals import by_signal, interruptible
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.channels import Channel, check_timeout, forget
 from econtext.controller.session.streams import Stream
 
