@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # What a program asks for, and what a broker asks it for.
 CONNECT, USE, RELEASE, RUN, HANDLES, CHANNEL = 'connect', 'use', 'release', 'run', 'handles', 'channel'
 MODULE, DATA, ANSWER = 'module', 'data', 'answer'
-# What became of a context.
+# What became of a context, in this order, each once: it answers calls, it answers none any more, its program is gone.
 READY, LOST, GONE = 'ready', 'lost', 'gone'
 
 UNPACKED = 1 << 28      # bytes of modules that come in one frame
@@ -112,12 +112,14 @@ def idle_timeout(common: dict[str, Any]) -> float | None:
 def key(via: int, request: ConnectRequest) -> bytes | None:
     """Return what contexts have in common that may be shared; None for one that may not: it has no name."""
     common: Any = {name: value for name, value in request.common.items() if name not in ASIDE and value is not None}
-    if not (request.name or common.get('name')):
+    # One that is given, or that of the host, user or container: whoever names that has said the same.
+    called = common.pop('name', None) or request.name
+    if not called:
         return None
     connector = request.connector if isinstance(request.connector, str) else request.connector.__name__
     try:
         return encode((
-            via, connector.rpartition('.')[2], sorted_items(plain(request.options)), request.name,
+            via, connector.rpartition('.')[2], sorted_items(plain(request.options)), called,
             sorted_items(plain(common))))
     except (TypeError, ValueError, RuntimeError):
         return None
@@ -179,4 +181,14 @@ def brought(body: bytes) -> list[tuple[str, Unit]]:
 def whole_unit(unit: Any) -> Unit:
     if not isinstance(unit, (list, tuple)) or len(unit) < 3:
         raise BadFrame('a module of another form')
+    modules, path, source = unit[:3]
+    if not (type(path) is str and type(source) is bytes and (
+            type(modules) is bool or (isinstance(modules, (list, tuple)) and all(type(each) is str for each in modules)))):
+        raise BadFrame('a module of another form')
     return cast('Unit', tuple(unit))
+
+
+def digest(unit: Unit) -> int:
+    """Return what tells `unit` from others of its name, in this process; it is small."""
+    modules = tuple(unit[0]) if isinstance(unit[0], (list, tuple)) else unit[0]
+    return hash((modules, len(unit[2]), unit[2]))

@@ -9,6 +9,7 @@ context ends with its last use. Contexts that the broker's own program started a
 Invariants:
 
 * Two who ask for the same at the same time get one context.
+* Nothing that fails as one context ends keeps another one from ending.
 * A context stays while somebody uses it, or one below it.
 * A program that is gone uses nothing any more, but for the idle time that it asked for.
 
@@ -72,6 +73,8 @@ class Sharing:
             context = self.find(via, request)
             if context is None:
                 context = self.broker.start_context(via, request)
+                # Programs may have different modules of one name for the contexts below it.
+                context.keeps = False
                 self.shared[context.id] = Shared(context)
             self.use(program, context, idle)
             return context
@@ -130,7 +133,11 @@ class Sharing:
         """`program` is gone."""
         with self.lock:
             for shared in list(self.shared.values()):
-                self.release(program, shared.context)
+                try:
+                    self.release(program, shared.context)
+                except Exception as error:
+                    # The others are to end all the same.
+                    self.broker.loop.fail(f'{shared.context.name}: its last user left it', error)
 
     def ended(self, context: Node) -> None:
         """`context` answers no more."""
@@ -146,7 +153,7 @@ class Sharing:
         for use in list(shared.uses):
             if use.program is None and (use.idle is None or now >= use.last + use.idle):
                 shared.uses.remove(use)
-            elif use.idle is not None and (not context.ready or self.is_busy(use.program, context)):
+            elif use.idle is not None and (self.starts(context) or self.is_busy(use.program, context)):
                 use.last = now
             elif use.idle is not None and now >= use.last + use.idle:
                 why = f'it was idle for {use.idle:g} s'
@@ -160,6 +167,11 @@ class Sharing:
                 self.settle(self.shared[context.via.id], 'its last user has left it')
         else:
             self.watch(shared)
+
+    @staticmethod
+    def starts(context: Node) -> bool:
+        """Is `context` on its way? One that waits for its first call is idle."""
+        return not context.ready and context.deferred is None
 
     def watch(self, shared: Shared) -> None:
         """Look again when the next use may be over. Whoever holds the lock."""
