@@ -181,14 +181,15 @@ def brought(body: bytes) -> list[tuple[str, Unit]]:
 def whole_unit(unit: Any) -> Unit:
     if not isinstance(unit, (list, tuple)) or len(unit) < 3:
         raise BadFrame('a module of another form')
-    modules, path, source = unit[:3]
-    if not (type(path) is str and type(source) is bytes and (
-            type(modules) is bool or (isinstance(modules, (list, tuple)) and all(type(each) is str for each in modules)))):
+    below, path, source = unit[:3]
+    is_plain = type(below) is bool
+    is_package = isinstance(below, (list, tuple)) and all(type(each) is str for each in below)
+    if not ((is_plain or is_package) and type(path) is str and type(source) is bytes):
         raise BadFrame('a module of another form')
     return cast('Unit', tuple(unit))
 
 
 def digest(unit: Unit) -> int:
     """Return what tells `unit` from others of its name, in this process; it is small."""
-    modules = tuple(unit[0]) if isinstance(unit[0], (list, tuple)) else unit[0]
-    return hash((modules, len(unit[2]), unit[2]))
+    below = tuple(unit[0]) if isinstance(unit[0], (list, tuple)) else unit[0]
+    return hash((below, len(unit[2]), unit[2]))
