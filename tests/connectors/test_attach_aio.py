@@ -52,7 +52,7 @@ def test_the_same_names_awaited(broker: econtext.Broker, path: str, tmp_path: pa
             doubled = box.submit(shares.double, channel)
             await channel.send(4)
             assert await channel.get() == 8
-            await channel.close()
+            channel.close()
             await doubled
             assert await other.call(add, 1, second=2) == 3
             with pytest.raises(FileNotFoundError):
@@ -227,8 +227,7 @@ def test_a_fleet(path: str, tmp_path: pathlib.Path) -> None:
             assert second.local(name='two').call(os.getpid) == pids['two']
             assert second.context('three').call(os.getpid) == pids['three']
         below = fleet[:2].local()
-        assert {host: each for host, each in below.call(os.getppid).successes.items()} == {
-            host: pids[host] for host in ('one', 'two')}
+        assert dict(below.call(os.getppid).successes) == {host: pids[host] for host in ('one', 'two')}
         fleet.close()
     for pid in pids.values():
         ends(pid)

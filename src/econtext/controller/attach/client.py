@@ -180,7 +180,7 @@ class Attachment(Connectors[Context]):
 
         made = fleet.make(
             self, sources.hosts_from(hosts), self._session.place_of, connector, connect_limit, connect_retries,
-            retry_delay, relays, options)
+            retry_delay, relays, options, shared=True)
         self._session.pools.add(made._pool)
         return made
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from econtext.controller.connect.options import Common, ConnectRequest, plain
 from econtext.controller.errors import ConnectError, ContextLost, CorruptStream, EcontextError, NotAllowed
 from econtext.controller.modules.source import Unit
-from econtext.controller.runtime.deadlines import is_seconds
 from econtext.core.codec import encode
 from econtext.core.wire import BadFrame
 from econtext.parent.values import decode
@@ -99,14 +98,6 @@ def connect(values: tuple[Any, ...]) -> Connect:
             and (found.name is None or type(found.name) is str)):
         raise BadFrame('a request for a context of another form')
     return found
-
-
-def idle_timeout(common: dict[str, Any]) -> float | None:
-    """Take the option out of `common`; raise ValueError for what is no number of seconds."""
-    found = common.pop('idle_timeout', None)
-    if found is not None and not is_seconds(found):
-        raise ValueError('idle_timeout= must be a number of seconds')
-    return None if found is None else float(found)
 
 
 def key(via: int, request: ConnectRequest) -> bytes | None:

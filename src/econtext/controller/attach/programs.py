@@ -35,7 +35,7 @@ from econtext.controller.attach import messages
 from econtext.controller.attach.passed import PassedCall, PassedChannel
 from econtext.controller.attach.sharing import Sharing
 from econtext.controller.attach.sockets import VERSION
-from econtext.controller.connect.options import NARROWEST, WIDEST, ConnectRequest
+from econtext.controller.connect.options import NARROWEST, WIDEST, ConnectRequest, idle_timeout
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.modules import manifest
 from econtext.controller.session.cancellation import send_interrupt
@@ -385,7 +385,7 @@ class AttachedProgram:
         if sum(each.context.error is None for each in list(self.sharing.shared.values())
                if each.use_of(self)) >= MOST_CONTEXTS:
             raise EcontextError(f'more than {MOST_CONTEXTS:,} contexts for one attached program: close some')
-        idle = messages.idle_timeout(found.common)
+        idle = idle_timeout(found.common)
         answers: dict[str, Any] = {**found.secrets, **{key: Asking(self, found.token, key) for key in found.asked}}
         request = ConnectRequest(
             found.connector, found.options, answers, messages.common_of(found), found.name)

@@ -195,7 +195,8 @@ class AttachServer:
     ) -> None:
         """Ask the first of `programs`, and the others where it has nothing."""
         def take(body: bytes | None) -> None:
-            timer.action = None
+            if timer is not None:
+                timer.action = None
             found = None if body is None else decode(body)
             if context.error is not None:
                 return
@@ -214,20 +215,22 @@ class AttachServer:
                 context.sent.add(name)
                 context.deliver([(name, unit)], handle, foreign=True)
 
+        loop = self.broker.loop
+        timer: Timer | None = None
+
         def look() -> None:
             """Wait on for a program that holds up nobody but itself."""
-            nonlocal timer
             if context.error is None and all(program is programs[0] for program in self.calls(context)):
-                timer = later()
+                watch()
             else:
                 programs[0].expire(number)
 
-        def later() -> Timer:
-            return loop.call_at(time.monotonic() + ANSWER, lambda: loop.call_soon(look))
+        def watch() -> None:
+            nonlocal timer
+            timer = loop.call_at(time.monotonic() + ANSWER, lambda: loop.call_soon(look))
 
-        loop = self.broker.loop
         what = (messages.DATA if isinstance(here, str) else messages.MODULE), name, here
-        timer = later()
+        watch()
         number = programs[0].ask(what, take, context.id)
 
     def close(self) -> None:
