@@ -117,7 +117,8 @@ def key(via: int, request: ConnectRequest) -> bytes | None:
 
 
 def sorted_items(table: dict[str, Any]) -> list[Any]:
-    return [(name, table[name]) for name in sorted(table)]
+    """Return what `table` says, in an order; None says nothing."""
+    return [(name, table[name]) for name in sorted(table) if table[name] is not None]
 
 
 def common_of(found: Connect) -> Common:

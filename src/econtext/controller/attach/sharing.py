@@ -50,6 +50,8 @@ class Shared:
     def __init__(self, context: Node) -> None:
         self.context = context
         self.uses: list[Use] = []
+        # The idle times that programs asked for: also of those whose use was over, and who come back.
+        self.idle: dict[object, float] = {}
         self.looks: bool = False     # is a timer to look for idle uses?
 
     def use_of(self, program: object) -> Use | None:
@@ -100,8 +102,10 @@ class Sharing:
             if shared is None:
                 return
             use = shared.use_of(program)
+            if idle is not None:
+                shared.idle[program] = max(idle, shared.idle.get(program, 0.0))
             if use is None:
-                use = Use(program, idle)
+                use = Use(program, shared.idle.get(program))
                 shared.uses.append(use)
             elif idle is not None and use.idle is not None:
                 use.idle = max(use.idle, idle)
@@ -122,6 +126,7 @@ class Sharing:
             shared = self.shared.get(context.id)
             if shared is None:
                 return NOT_SHARED
+            shared.idle.pop(program, None)
             for use in list(shared.uses):
                 if use.program is program:
                     use.program = None
