@@ -1,15 +1,18 @@
-"""Programs of their own that attach, for tests."""
+"""Programs of their own that attach, and connections that say what no program would, for tests."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 
 import econtext
+from econtext.core.wire import pack
+from econtext.parent.values import decode
 from lab import eventually
 
 SRC = str(pathlib.Path(econtext.__file__).parents[1])
@@ -64,3 +67,17 @@ class Program:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.communicate(timeout=LONG)
+
+
+def connect(path: str) -> tuple[socket.socket, list[int]]:
+    """Return a connection, and the handles of channels that it was given."""
+    wild = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    wild.connect(path)
+    data = b''
+    while len(data) < 19 or len(data) < 19 + int.from_bytes(data[15:19], 'big'):
+        data += wild.recv(4096)
+    return wild, list(decode(data[19:])[2])
+
+
+def frame(kind: int, dst: int, handle: int, body: bytes) -> bytes:
+    return pack(kind, dst, 0, handle, len(body)) + body

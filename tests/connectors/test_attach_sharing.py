@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import pathlib
-import socket
 import threading
 import time
 import zlib
@@ -14,12 +13,12 @@ from typing import Any
 
 import pytest
 import shares
-from attaching import LONG, Program, ends, is_alive
+from attaching import LONG, Program, connect, ends, frame, is_alive
 
 import econtext
 from econtext.controller.attach import messages, programs
 from econtext.core.codec import encode
-from econtext.core.wire import CALL, CLOSE, CREDIT, DATA, MODULE, RESULT, pack
+from econtext.core.wire import CALL, CLOSE, CREDIT, DATA, MODULE, RESULT
 from lab import eventually
 
 
@@ -398,22 +397,6 @@ def test_allowed_functions(broker: econtext.Broker, attached: econtext.Attachmen
 
 
 # -- Who means harm ------------------------------------------------------------------
-
-
-def connect(path: str) -> tuple[socket.socket, list[int]]:
-    """Return a connection, and the handles of channels that it was given."""
-    from econtext.parent.values import decode
-
-    wild = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    wild.connect(path)
-    data = b''
-    while len(data) < 19 or len(data) < 19 + int.from_bytes(data[15:19], 'big'):
-        data += wild.recv(4096)
-    return wild, list(decode(data[19:])[2])
-
-
-def frame(kind: int, dst: int, handle: int, body: bytes) -> bytes:
-    return pack(kind, dst, 0, handle, len(body)) + body
 
 
 BOMB = zlib.compress(bytes(1 << 29))

@@ -100,11 +100,12 @@ def connect(path: str) -> socket.socket:
     """Return a connection to a broker of the same user."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        made.settimeout(PATIENCE)
+        # The system's own: a socket with a timeout of Python's does not wait where the queue is full.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', *divmod(round(PATIENCE * 1e6), 10**6)))
         made.connect(path)
         if not is_same_user(made, path):
             raise EcontextError(f'{path}: another user listens there')
-    except TimeoutError:
+    except (BlockingIOError, TimeoutError):
         made.close()
         raise EcontextError(
             f'{path}: the program that listens there lets nobody in for {PATIENCE:g} s: see whether it was stopped, or '
