@@ -361,9 +361,9 @@ def test_a_program_that_dies_at_any_line_leaves_nothing(
     assert whole.returncode == 0, whole.stderr
     lines = 10**9 - int(whole.stdout.split()[1])
     assert lines > 200
-    for number in range(24):
+    for number in range(16):
         # At other places in each run of the tests, and all over the program.
-        done = die(1 + (number * lines + os.getpid() % lines) // 24)
+        done = die(1 + (number * lines + os.getpid() % lines) // 16)
         assert done.returncode in (-signal.SIGKILL, 0), done.stderr
         eventually(lambda: not attach_server.programs, LONG, 'it is known to be gone')
         eventually(lambda: list(broker._tree.unreaped.values()) == [owned._node], LONG,

@@ -70,7 +70,7 @@ class Attachment(Connectors[Context]):
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         super().__init__()
-        self._wanted = path
+        self._wanted: str | os.PathLike[str] | None = path
         self._attached: client.Attachment | None = None
 
     def __repr__(self) -> str:
@@ -209,7 +209,7 @@ class Attaching:
     """A thread attaches; the task that awaits it may be cancelled meanwhile, at any moment."""
 
     def __init__(self, path: str | os.PathLike[str] | None) -> None:
-        self.path = path
+        self.path: str | os.PathLike[str] | None = path
         self.lock: threading.Lock = threading.Lock()
         self.left: bool = False
         self.made: client.Attachment | None = None

@@ -296,7 +296,7 @@ class Starting(Context):
             raise EcontextError(
                 f'{self._called or "the context"}: the other program has not answered yet: await it first, as in '
                 '`box = await other.local()`')
-        raise AttributeError(f'{type(self).__name__!r} object has no attribute {name!r}')
+        raise AttributeError(name)
 
     def __repr__(self) -> str:
         return super().__repr__() if 'blocking' in vars(self) else f'<econtext.aio.Context {self._called} starting>'

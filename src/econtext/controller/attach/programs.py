@@ -506,7 +506,9 @@ class Asking:
     """A function of an attached program, which is to answer what a connector is asked."""
 
     def __init__(self, program: AttachedProgram, token: int, key: str) -> None:
-        self.program, self.token, self.key = program, token, key
+        self.program: AttachedProgram = program
+        self.token: int = token
+        self.key: str = key
 
     def __call__(self, question: str) -> str | None:
         raise EcontextError('this function is in another program, which answers later')
