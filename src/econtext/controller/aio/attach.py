@@ -128,8 +128,8 @@ class Attachment(Connectors[Context]):
         """
         Run ``function(*args, **kwargs)`` in the other program and return its result.
 
-        `function`, `args`, `kwargs` and the errors are those of the call() of econtext.Attachment.  If the task is
-        cancelled, the function goes on there, and nobody gets its result.
+        `function`, `args`, `kwargs` are those of the call() of econtext.Attachment.  If the task is cancelled, the
+        function goes on there, and nobody gets its result.  Raises what that does.
 
         Example::
 
