@@ -373,3 +373,48 @@ def test_a_program_that_dies_at_any_line_leaves_nothing(
         assert attach_server.brought.keys() <= {owned._node.id}
         eventually(lambda: broker._tree.channels.open_channels == {}, LONG)
         eventually(lambda: not broker._tree.router.asked, LONG)
+
+
+# -- Other users, and other processes --------------------------------------------------------
+
+
+def test_the_socket_is_never_open_to_others(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for a moment, and by no second look at a name that others may have given to something else."""
+    def refused(*details: object) -> None:
+        raise AssertionError('a mode is changed by name')
+
+    if sys.platform == 'linux':
+        monkeypatch.setattr(os, 'chmod', refused)
+    before = os.umask(0)
+    try:
+        with sockets.listen(str(tmp_path / 'sock')):
+            assert os.stat(tmp_path / 'sock').st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+
+
+def sockets_here() -> set[str]:
+    """Return the sockets that this process has open."""
+    found = set()
+    for fd in range(3, 200):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f'/proc/self/fd/{fd}'))
+    return {name for name in found if name.startswith('socket:')}
+
+
+@pytest.mark.skipif(not os.path.isdir('/proc/self/fd'), reason='the system does not show descriptors')
+def test_a_process_that_the_broker_forks_keeps_no_link_of_a_program(
+    broker: econtext.Broker, tmp_path: pathlib.Path
+) -> None:
+    """Else an attached program would not hear of the end of its broker while that process lives."""
+    before = sockets_here()
+    with econtext.attach(broker.listen(tmp_path / 'sock')) as other:
+        box = other.local(name='box')
+        box.call(os.getpid)
+        held = sockets_here() - before
+        assert len(held) == 3, 'that which listens, and both ends of the link'
+        forked = os.fork()
+        if not forked:
+            os._exit(len(held & sockets_here()))
+        assert os.waitpid(forked, 0)[1] == 0
+        assert box.call(os.getppid) == os.getpid()

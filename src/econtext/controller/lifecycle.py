@@ -280,7 +280,8 @@ class Lifecycle:
             channel._end.reason = channel._opener
             channel._end.ours = channel._end.theirs = False
         births, links = list(self.births.values()), list(self.router.links.values())
-        self.loop.disown([link.out for link in links if link], DISOWNED)
+        attached = self.attach_server.disown() if self.attach_server is not None else []
+        self.loop.disown([link.out for link in links if link] + attached, DISOWNED)
         for birth in births:
             if birth.process:
                 birth.process.close()

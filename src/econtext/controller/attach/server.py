@@ -233,6 +233,12 @@ class AttachServer:
         watch()
         number = programs[0].ask(what, take, context.id)
 
+    def disown(self) -> list[int]:
+        """This process was forked: let go of the socket; return what else is to be closed, the socket included."""
+        self.closed = True
+        links = [program.link for program in self.programs]
+        return [self.socket.detach(), *(link.out for link in links)]
+
     def close(self) -> None:
         """Let nobody in any more, and let go of who is in."""
         self.closed = True

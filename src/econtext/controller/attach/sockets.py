@@ -62,6 +62,10 @@ def listen(path: str) -> socket.socket:
     """Return a socket that listens at `path`, in the place of one where nobody does."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        with contextlib.suppress(OSError):
+            # Where the system takes the mode of what is bound from this, the name is not looked up once more below:
+            # others who may write to the folder could have put a link in its place.
+            os.fchmod(made.fileno(), 0o600)
         try:
             made.bind(path)
         except OSError:
@@ -69,7 +73,8 @@ def listen(path: str) -> socket.socket:
                 raise
             os.unlink(path)
             made.bind(path)
-        os.chmod(path, 0o600)
+        if os.lstat(path).st_mode & 0o177:
+            os.chmod(path, 0o600)
         made.listen(16)
     except OSError as error:
         made.close()
