@@ -15,7 +15,8 @@ import shares
 from attaching import LONG, Program, ends
 
 import econtext
-from econtext.controller.attach import messages, programs, session, views
+from econtext.controller.attach import messages, session, views
+from econtext.parent.values import decode
 from lab import eventually
 
 
@@ -93,24 +94,29 @@ class Heard:
     """What an attached program hears of its contexts, in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.order: list[tuple[str, str]] = []
-        take, answer = session.AttachedSession.take_report, views.Inlet.answer
+        self.order: list[tuple[str, str, Any]] = []
+        self.names: dict[int, str] = {}
+        hear, answer = session.AttachedSession.on_report, views.Inlet.answer
 
-        def take_report(self_: Any, context: Any, event: str, detail: Any, status: Any) -> None:
-            self.order.append((event, context.name))
-            take(self_, context, event, detail, status)
+        def on_report(self_: Any, src: int, handle: int, body: bytes) -> None:
+            if handle in self_.contexts:
+                self.names[handle] = self_.contexts[handle].name
+            # Of one that is not known yet nothing but that it is ready is told here.
+            self.order.append((decode(body)[0], self.names.get(handle, ''), self_))
+            hear(self_, src, handle, body)
 
         def take_answer(self_: Any, src: int, handle: int, kind: int, body: bytes) -> None:
             if kind == views.DEAD and body:
-                self.order.append(('dead', self_.session.contexts[src].name))
+                self.order.append(('dead', self.names[src], self_.session))
             answer(self_, src, handle, kind, body)
 
-        monkeypatch.setattr(session.AttachedSession, 'take_report', take_report)
+        monkeypatch.setattr(session.AttachedSession, 'on_report', on_report)
         monkeypatch.setattr(views.Inlet, 'answer', take_answer)
 
-    def of(self, name: str) -> list[str]:
-        found = [event for event, who in self.order if who == name]
-        return [event for event in found if event != messages.READY]
+    def of(self, name: str, other: econtext.Attachment) -> list[str]:
+        """Return what `other` was told of the end of the context called `name`."""
+        return [event for event, who, session in self.order
+                if who == name and session is other._session and event != messages.READY]
 
 
 @pytest.mark.parametrize('hop', ['none', 'of the owner', 'of the program'])
@@ -139,23 +145,22 @@ def test_the_end_of_a_context_is_told_in_one_order(
                 box.call(os.getpid)
             with pytest.raises(econtext.ContextLost, match='ended by SIGKILL'):
                 beside.submit(os.getpid).result(LONG)
-            eventually(lambda name=name: heard.of(name).count(messages.GONE) == 2, LONG)
-            mine = heard.of(name)
-            mine.remove(messages.LOST)
-            mine.remove(messages.GONE)
-            # Of two programs: the one that has calls hears of their end behind that of the context.
-            assert heard.of(name)[0] == messages.LOST
-            assert heard.of(name)[-1] == messages.GONE
-            assert sorted(mine) in (
-                [messages.GONE, messages.LOST], *(['dead'] * count + [messages.GONE, messages.LOST]
-                                                  for count in range(1, 5)))
+            for each in other, second:
+                eventually(lambda each=each, name=name: messages.GONE in heard.of(name, each), LONG)
+            told = heard.of(name, other)
+            assert told == [messages.LOST, *['dead'] * (len(told) - 2), messages.GONE]
+            assert len(told) >= 5, 'its calls have ended'
+            # A call that was on its way meanwhile is answered whenever it comes.
+            told = [event for event in heard.of(name, second) if event != 'dead']
+            assert told == [messages.LOST, messages.GONE]
+            assert heard.of(name, second)[0] == messages.LOST
         assert not [node for node in other._session.contexts.values() if node.error is not None], 'nothing is kept'
 
 
 def test_two_threads_that_tell_of_one_end_tell_it_in_order(
     broker: econtext.Broker, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of them looks whether the context is gone, and the other one tells that it is before the first goes on."""
+    """One of them is about to tell that it answers no more, and the other one knows that it is gone by now."""
     heard = Heard(monkeypatch)
     box = broker.local(name='box')
     box.wait_ready()
@@ -163,19 +168,18 @@ def test_two_threads_that_tell_of_one_end_tell_it_in_order(
         other.context('box')
         server: Any = broker._tree.attach_server
         (program,) = server.programs
-        is_gone = programs.AttachedProgram.is_gone
+        reason = messages.reason
         looked, told = threading.Event(), threading.Event()
         node = box._node
 
-        def slowly(self: Any, context: Any) -> bool:
-            found = is_gone(self, context)
+        def slowly(error: Any) -> bytes:
             if not looked.is_set():
                 looked.set()
                 # Long enough for who does not wait for us.
                 told.wait(0.3)
-            return found
+            return reason(error)
 
-        monkeypatch.setattr(programs.AttachedProgram, 'is_gone', slowly)
+        monkeypatch.setattr(messages, 'reason', slowly)
         node.advance('end', node.lost('by the test'))
         first = threading.Thread(target=program.tell, args=(node,))
         first.start()
@@ -185,8 +189,10 @@ def test_two_threads_that_tell_of_one_end_tell_it_in_order(
         told.set()
         first.join(LONG)
         broker._tree.unreaped[node.id] = node
-        eventually(lambda: messages.GONE in heard.of('box'), LONG)
-        assert heard.of('box') == [messages.LOST, messages.GONE]
+        eventually(lambda: messages.GONE in heard.of('box', other), LONG)
+        # Behind all that was told.
+        assert other.contexts == []
+        assert heard.of('box', other) == [messages.LOST, messages.GONE]
         box.close()
 
 

@@ -12,8 +12,8 @@ Invariants:
 * Of this program, the attached one runs functions that were allowed, and no others.
 * When a program is gone, its calls are given up: what has not begun is withdrawn, then what runs is interrupted. Its
   channels end, and it uses no context any more, whatever fails meanwhile.
-* A program is told of a context in one order: that there is one, that it is ready, that it answers no more, the answers
-  to its calls that cannot come, and that it is gone; each once.
+* A program is told of a context in one order: that there is one, that it is ready, that it answers no more, that the
+  calls it had are over, and that it is gone; each once.  A call that comes late is over when it comes.
 * No thread of the broker's program waits for an attached one: a question that it is asked is answered by what it sends.
 
 ``accepts``, ``route`` and ``lost`` are entered by the thread that leads, the rest by chores.
