@@ -306,7 +306,10 @@ class Starting(Context):
             done, _ = await asyncio.wait((self._answer,), timeout=timeout)
             if not done:
                 raise CallTimeout(f'{self._called or "the context"}: not ready within {timeout:g} s')
-            super().__init__(self._answer.result())
+            answer = self._answer.result()
+            if 'blocking' not in vars(self):
+                # No other task was sooner.
+                super().__init__(answer)
 
     async def wait_ready(self, timeout: float | None = None) -> Context:
         end = None if timeout is None else time.monotonic() + timeout
