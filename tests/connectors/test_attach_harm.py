@@ -154,6 +154,41 @@ def test_nothing_is_kept_of_the_modules_of_contexts_that_are_gone(
     eventually(lambda: not broker._tree.contexts, LONG)
     assert attach_server.brought == {}
     assert attach_server.sharing.shared == {}
+    assert attach_server.sharing.keys == {}
+
+
+def test_contexts_without_bound_are_refused(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those included that nobody uses any more, and that stay for a while."""
+    monkeypatch.setattr(programs, 'MOST_CONTEXTS', 2)
+    monkeypatch.setattr(programs, 'MOST_SHARED', 3)
+    with econtext.attach(path) as other:
+        for name in ('one', 'two'):
+            other.local(name=name, idle_timeout=600)
+        with pytest.raises(econtext.EcontextError, match='more than 2 contexts for one attached program'):
+            other.local()
+        other.context('one').close()
+        other.local(name='three')
+        other.context('two').close()
+        with pytest.raises(econtext.EcontextError, match='more than 3 contexts for attached programs'):
+            other.local()
+        other.context('three').close()
+        assert other.local().call(os.getppid) == os.getpid()
+
+
+@pytest.mark.parametrize('name', ['a\nb', '\x1b[2J', 'x' * 300])
+def test_a_name_that_would_forge_lines_is_refused(broker: econtext.Broker, path: str, name: str) -> None:
+    wild, _ = connect(path)
+    with wild:
+        wild.settimeout(LONG)
+        wild.sendall(frame(CALL, 0, 1, encode((messages.CONNECT, 0, 'local', {}, {}, [], 1, {}, name))))
+        data = b''
+        while b'printable text' not in data:
+            piece = wild.recv(1 << 16)
+            assert piece
+            data += piece
+    assert not broker._tree.contexts
 
 
 # -- Who does not answer ---------------------------------------------------------------

@@ -66,6 +66,8 @@ OWED = 1 << 30          # bytes of calls that are unanswered, and of what the pr
 EACH = 1 << 10          # bytes that a call counts for at least
 MOST_CHANNELS = 1 << 16     # that are open at a time
 MOST_CONTEXTS = 1 << 10     # that were started for a program, and live
+MOST_SHARED = 1 << 12   # that were started for all programs, those included that stay for a while without users
+LONGEST = 255           # characters of the name of a context
 MOST_FUNCTIONS = 16     # of ours, that run for a program at a time
 MOST_INTERRUPTS = 1 << 10   # of one call
 HANDLES = 16            # handles of channels that a program gets at a time
@@ -382,9 +384,14 @@ class AttachedProgram:
             raise via.reason()
         if not found.connector.isidentifier():
             raise ValueError('a connector is told by its name here')
-        if sum(each.context.error is None for each in list(self.sharing.shared.values())
-               if each.use_of(self)) >= MOST_CONTEXTS:
+        if found.name is not None and not (found.name.isprintable() and len(found.name) <= LONGEST):
+            raise ValueError('the name of a context must be printable text, and not longer than a name')
+        shared = [each for each in list(self.sharing.shared.values()) if each.context.error is None]
+        if sum(each.use_of(self) is not None for each in shared) >= MOST_CONTEXTS:
             raise EcontextError(f'more than {MOST_CONTEXTS:,} contexts for one attached program: close some')
+        if len(shared) >= MOST_SHARED:
+            raise EcontextError(
+                f'more than {MOST_SHARED:,} contexts for attached programs: close some, or give less idle_timeout=')
         idle = idle_timeout(found.common)
         answers: dict[str, Any] = {**found.secrets, **{key: Asking(self, found.token, key) for key in found.asked}}
         request = ConnectRequest(

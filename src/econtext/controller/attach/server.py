@@ -140,6 +140,7 @@ class AttachServer:
             program.tell(context)
         if context.error is not None:
             self.brought.pop(context.id, None)
+            self.sharing.keys.pop(context.id, None)
         if context.error is not None and context.id in self.sharing.shared:
             self.broker.loop.call_soon(lambda: self.sharing.ended(context))
 

@@ -66,6 +66,8 @@ class Sharing:
         # Has the program a call or a channel there?
         self.is_busy = is_busy
         self.shared: dict[int, Shared] = {}
+        # What contexts were started by, of those that somebody has asked about.
+        self.keys: dict[int, bytes | None] = {}
         # Held while a context is looked up and started, and while uses begin and end.
         self.lock: threading.RLock = threading.RLock()
 
@@ -89,11 +91,20 @@ class Sharing:
             return None
         for context in list(self.broker.contexts.values()):
             above = context.via.id if context.via else 0
-            asked = context.connect_request
-            if (above == number and context.error is None and asked is not None
-                    and messages.key(above, asked) == wanted):
+            if above == number and context.error is None and self.key(context, above) == wanted:
                 return context
         return None
+
+    def key(self, context: Node, above: int) -> bytes | None:
+        try:
+            return self.keys[context.id]
+        except KeyError:
+            asked = context.connect_request
+            found = self.keys[context.id] = None if asked is None else messages.key(above, asked)
+            if context.error is not None:
+                # Whoever forgets what was known of it may have done so before.
+                self.keys.pop(context.id, None)
+            return found
 
     def use(self, program: object, context: Node, idle: float | None = None) -> None:
         """From now on `program` uses `context`; without an idle time, an earlier one stays."""
