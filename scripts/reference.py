@@ -77,7 +77,7 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (econtext.BytesLine, 'econtext.BytesLine', ()),
     (Files, 'Files: methods of Context', ('put', 'get', 'open', 'path')),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
-    (econtext.Attachment, 'econtext.Attachment', ('context', 'call', 'close')),
+    (econtext.Attachment, 'econtext.Attachment', ('context', 'call', 'fleet', 'close')),
     (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'keep', 'close')),
     (econtext.Stream, 'econtext.Stream', ('close',)),
     (
@@ -107,6 +107,7 @@ CLASSES += (
     (aio.Broker, 'econtext.aio.Broker', ('fleet', 'allow', 'listen', 'close')),
     (aio.Context, 'econtext.aio.Context',
      ('call', 'submit', 'options', 'channel', 'stream', 'allow', 'wait_ready', 'shutdown', 'close')),
+    (aio.Attachment, 'econtext.aio.Attachment', ('contexts', 'context', 'call', 'fleet', 'close')),
     (aio_commands.Commands, 'Commands: methods of aio.Context', ('run', 'run_lines')),
     (aio_files.Files, 'Files: methods of aio.Context', ('put', 'get', 'open')),
     (aio.Options, 'econtext.aio.Context.options(…)', ('call', 'submit', 'stream')),
@@ -123,6 +124,7 @@ CLASSES += (
 )
 MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
     (econtext, ('register', 'select', 'attach', 'doctor')),
+    (aio, ('attach',)),
     (econtext.local, ('connect',)),
     (econtext.ssh, ('connect',)),
     (econtext.sudo, ('connect',)),

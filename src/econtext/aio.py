@@ -7,6 +7,7 @@ and channels, and cancelling a task interrupts the function in the context.
 
 from __future__ import annotations
 
+from econtext.controller.aio.attach import Attachment, attach
 from econtext.controller.aio.broker import Broker
 from econtext.controller.aio.calls import Options
 from econtext.controller.aio.channels import Channel
@@ -18,6 +19,6 @@ from econtext.controller.aio.futures import Future
 from econtext.controller.aio.streams import Stream
 
 __all__ = [
-    'Broker', 'Channel', 'Context', 'File', 'Fleet', 'Future', 'HostResult', 'HostStream', 'Options', 'RunLines',
-    'Stream',
+    'Attachment', 'Broker', 'Channel', 'Context', 'File', 'Fleet', 'Future', 'HostResult', 'HostStream', 'Options',
+    'RunLines', 'Stream', 'attach',
 ]

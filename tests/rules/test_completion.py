@@ -75,7 +75,7 @@ PUBLIC: dict[str, set[str]] = {
     'host_future': FUTURE | {'host', 'interrupt'},
     'fleet_stream': {'close', 'failures'},
     'executor': {'map', 'shutdown', 'submit'},
-    'attachment': {*STARTS - {'allow'}, 'call', 'close', 'context', 'contexts', 'path'},
+    'attachment': {*STARTS - {'allow'}, 'call', 'close', 'context', 'contexts', 'fleet', 'path'},
     'done': {'args', 'check_returncode', 'returncode', 'stderr', 'stdout'},
 }
 

@@ -228,11 +228,14 @@ class FakePeer:
     def push(self, *modules: str) -> None:
         self.pushed += modules
 
-    def deliver(self, units: Sequence[tuple[str, Any]], handle: int = 0) -> None:
+    def deliver(self, units: Sequence[tuple[str, Any]], handle: int = 0, foreign: bool = False) -> None:
         self.delivered += units
 
-    def keep(self, units: Sequence[tuple[str, Any]]) -> None:
+    def keep(self, units: Sequence[tuple[str, Any]], foreign: bool = False) -> None:
         self.delivered += units
+
+    def may_keep(self, units: Sequence[tuple[str, Any]]) -> bool:
+        return True
 
     def request(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         module, name = self.broker.name_of(function)

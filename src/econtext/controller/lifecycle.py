@@ -13,6 +13,7 @@ Any thread may enter.
 from __future__ import annotations
 
 import _thread
+import functools
 import itertools
 import logging
 import operator
@@ -84,6 +85,7 @@ class Lifecycle:
     modules: Modules
     channels: Channels
     closed: bool
+    asks_to_start: bool = False     # is another program asked for each context?
     disowned: bool = False    # was this process forked off the one that has the contexts?
     title: str
 
@@ -279,7 +281,8 @@ class Lifecycle:
             channel._end.reason = channel._opener
             channel._end.ours = channel._end.theirs = False
         births, links = list(self.births.values()), list(self.router.links.values())
-        self.loop.disown([link.out for link in links if link], DISOWNED)
+        attached = self.attach_server.disown() if self.attach_server is not None else []
+        self.loop.disown([link.out for link in links if link] + attached, DISOWNED)
         for birth in births:
             if birth.process:
                 birth.process.close()
@@ -321,6 +324,8 @@ class Lifecycle:
             if context.error is None:
                 # Nobody said how it ended: whoever waits for it is to hear that it has.
                 self.mark_lost(context, context.lost('its program has ended'))
+            if context.exit_status is None and type(details[0]) is int:
+                context.exit_status = details[0]
             self.remove_route(context)
             self.on_exited(context)
 
@@ -328,6 +333,11 @@ class Lifecycle:
     def answer(self, context: Node, key: str, question: str) -> None:
         """Ask the program for a password that is wanted now."""
         secret = context.answers.get(key)
+        later = getattr(secret, 'later', None)
+        if later is not None:
+            # A function of an attached program, for which no thread of ours waits.
+            later(question, functools.partial(self.answered, context, key))
+            return
         text = None
         try:
             text = revealed(secret(question)) if callable(secret) else None
@@ -337,6 +347,14 @@ class Lifecycle:
                 'password-required', f'the function that is to answer raised {shown(told)}'))
             if not isinstance(error, Exception):
                 raise
+            return
+        self.answered(context, key, text)
+
+    def answered(self, context: Node, key: str, text: str | None, failed: str = '') -> None:
+        """Hand on the answer to a question for a password; end `context` if there is none because that `failed`."""
+        if failed:
+            self.stop(context, context.failed(
+                'password-required', f'the function that is to answer raised {shown(failed)}'))
             return
         if context.via is None:
             birth = self.births.get(context.id)

@@ -127,3 +127,43 @@ def test_one_that_starts_is_not_idle(clock: Clock) -> None:
     clock.now += 5
     ground.sharing.look(ground.sharing.shared[context.id])
     assert context.error is None
+
+
+def test_one_that_waits_for_its_first_call_is_idle(clock: Clock) -> None:
+    ground = Ground()
+    context = ground.take('A', 'x', idle=1)
+    context.ready, context.deferred = False, object()
+    clock.now += 5
+    ground.sharing.look(ground.sharing.shared[context.id])
+    assert 'it was idle' in str(context.error())
+
+
+def test_who_comes_back_has_the_same_idle_time(clock: Clock) -> None:
+    """B has held the context while the use of A was over; A has used it again since, and B is gone."""
+    ground = Ground()
+    context = ground.take('A', 'x', idle=10)
+    assert ground.take('B', 'x') is context
+    shared = ground.sharing.shared[context.id]
+    clock.now += 100
+    ground.sharing.look(shared)
+    ground.sharing.use('A', context)
+    ground.sharing.leave('B')
+    assert context.error is None
+    clock.now += 11
+    ground.sharing.look(shared)
+    assert 'it was idle' in str(context.error())
+
+
+def test_what_fails_as_one_ends_keeps_no_other_one(clock: Clock) -> None:
+    ground = Ground()
+    contexts = [ground.take('A', name) for name in 'xyz']
+    stop = ground.broker.stop
+
+    def fails(context: Any, error: Any) -> None:
+        if context is contexts[0]:
+            raise RuntimeError("can't start new thread")
+        stop(context, error)
+
+    ground.broker.stop = fails
+    ground.sharing.leave('A')
+    assert [context.error is None for context in contexts] == [True, False, False]

@@ -106,7 +106,7 @@ def test_a_fake_has_the_values_of_a_context_that_is_ready(subjects: dict[str, tu
     ({'within': lambda: False}, ['within(): other parameters']),
     ({'within': lambda number, more: False}, ['within(): needs more too']),
     ({'within': None}, ['within(): no method']),
-    ({'deliver': lambda units, handle: None}, ['deliver(): another default of handle']),
+    ({'deliver': lambda units, handle, foreign: None}, ['deliver(): another default of handle']),
     ({'push': lambda modules: None}, ['push(): no *modules']),
 ])  # fmt: skip
 def test_what_holds_no_protocol_is_found(changes: dict[str, Any], lacks: list[str]) -> None:

@@ -4,6 +4,8 @@ A context, for asyncio.
 Invariants:
 
 * Each stands for one context of a broker, and has no state of its own but what its event loops await.
+* Awaiting a context waits until it is ready.  Where another program is asked for it, nothing here waits for the answer
+  but what is awaited.
 * A call that is awaited costs no thread; commands, files and the end of a context have one while they last.
 
 The thread of the event loop enters.
@@ -11,8 +13,10 @@ The thread of the event loop enters.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable
+import time
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from econtext.child.channels import WINDOW
@@ -24,7 +28,7 @@ from econtext.controller.aio.channels import Channel
 from econtext.controller.aio.commands import Commands
 from econtext.controller.aio.files import Files
 from econtext.controller.connect.connectors import Connectors
-from econtext.controller.errors import CallTimeout, stays
+from econtext.controller.errors import CallTimeout, EcontextError, stays
 from econtext.controller.session import channels
 from econtext.controller.session.calls import GRACE
 
@@ -42,8 +46,9 @@ class Context(Connectors['Context'], Commands, Files):
     """
     A place where functions of this program run, awaited.
 
-    Made by a connector: ``broker.ssh('web1')``, ``context.sudo()``, which return at once.  As an asynchronous context
-    manager it ends with its block.  `blocking` is the econtext.Context that it stands for.
+    Made by a connector: ``broker.ssh('web1')``, ``context.sudo()``, which return at once; awaiting what they return, as
+    in ``web = await broker.ssh('web1')``, is wait_ready().  As an asynchronous context manager it ends with its block.
+    `blocking` is the econtext.Context that it stands for.
     """
 
     _crosses_as = 'econtext'
@@ -94,7 +99,10 @@ class Context(Connectors['Context'], Commands, Files):
     # Contexts below.
 
     def _start(self, request: ConnectRequest) -> Context:
-        return Context(self.blocking._start(request))
+        above = self.blocking
+        if above._node.broker.asks_to_start:
+            return Starting(lambda: above._start(request), request.name or request.common.get('name') or '')
+        return Context(above._start(request))
 
     def _prefix(self) -> str:
         return self.blocking._prefix()
@@ -254,11 +262,67 @@ class Context(Connectors['Context'], Commands, Files):
         """
         await errands.finish(self.blocking.close)
 
+    def __await__(self) -> Generator[Any, None, Context]:
+        return self.wait_ready().__await__()
+
     async def __aenter__(self) -> Context:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await (self.shutdown() if exc_info[0] is None else self.close())
+
+
+def behind(name: str) -> Callable[..., Any]:
+    """Return the method `name` of a context, behind its start."""
+    async def method(self: Starting, /, *args: Any, **kwargs: Any) -> Any:
+        await self._begin()
+        return await getattr(Context, name)(self, *args, **kwargs)
+
+    return method
+
+
+class Starting(Context):
+    """
+    A context that another program is asked for, see ``attach``: what is awaited of it waits for the answer.
+
+    A thread asks, for the other program may take its time.
+    """
+
+    def __init__(self, start: Callable[[], blocking.Context], name: str) -> None:
+        self._called = name
+        self._answer: asyncio.Future[blocking.Context] = errands.begin(start)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ('blocking', '_visits'):
+            raise EcontextError(
+                f'{self._called or "the context"}: the other program has not answered yet: await it first, as in '
+                '`box = await other.local()`')
+        raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        return super().__repr__() if 'blocking' in vars(self) else f'<econtext.aio.Context {self._called} starting>'
+
+    async def _begin(self, timeout: float | None = None) -> None:
+        if 'blocking' not in vars(self):
+            done, _ = await asyncio.wait((self._answer,), timeout=timeout)
+            if not done:
+                raise CallTimeout(f'{self._called or "the context"}: not ready within {timeout:g} s')
+            answer = self._answer.result()
+            if 'blocking' not in vars(self):
+                # No other task was sooner.
+                super().__init__(answer)
+
+    async def wait_ready(self, timeout: float | None = None) -> Context:
+        end = None if timeout is None else time.monotonic() + timeout
+        await self._begin(timeout)
+        return await super().wait_ready(None if end is None else max(0.0, end - time.monotonic()))
+
+    async def __aenter__(self) -> Context:
+        await self._begin()
+        return self
+
+    if not TYPE_CHECKING:
+        call, run, put, get, shutdown, close = map(behind, ('call', 'run', 'put', 'get', 'shutdown', 'close'))
 
 
 def wrap(value: Any) -> Any:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from econtext.child.labels import seen
 from econtext.controller.attach.session import AttachedSession
@@ -24,6 +24,12 @@ from econtext.controller.connect.options import ConnectRequest
 from econtext.controller.context import Context
 from econtext.controller.errors import EcontextError, stays
 from econtext.controller.runtime.signals import interruptible
+
+if TYPE_CHECKING:
+    from econtext.controller.fleet.fleet import Fleet
+    from econtext.controller.fleet.relays import Relays
+    from econtext.controller.fleet.requests import Connector
+    from econtext.controller.fleet.sources import Hosts
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -54,8 +60,12 @@ def only() -> str:
     for name in sorted(os.listdir(place)):
         path = os.path.join(place, name)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            # One whose queue is full is there, and need not be waited for.
+            probe.setblocking(False)
             try:
                 probe.connect(path)
+            except BlockingIOError:
+                pass
             except OSError:
                 continue
             found.append(path)
@@ -92,6 +102,11 @@ class Attachment(Connectors[Context]):
     def __repr__(self) -> str:
         state = ' closed' if self._session.closed else ''
         return f'<econtext.Attachment {self.path}{state}>'
+
+    @property
+    def _tree(self) -> AttachedSession:
+        """What its contexts belong to, as those of a broker do to its tree."""
+        return self._session
 
     @property
     def path(self) -> str:
@@ -139,6 +154,35 @@ class Attachment(Connectors[Context]):
         """
         result: T = self._session.run(function, args, kwargs)
         return result
+
+    def fleet(
+        self, hosts: Hosts, *, connector: Connector = 'ssh', connect_limit: int = 64, connect_retries: int = 0,
+        retry_delay: float = 1.0, relays: Relays = None, **options: Any,
+    ) -> Fleet:
+        """
+        Return a fleet: many hosts, on which the same is done.
+
+        `hosts`, `connector`, `connect_limit`, `connect_retries`, `retry_delay`, `relays` and `options` are those of the
+        fleet() of econtext.Broker; with `idle_timeout` among them the contexts stay when the fleet has ended.  The
+        other program connects the hosts.  Each is a context with the name of the host, which is shared: a fleet of
+        another program with the same hosts and options has the same contexts, and they end with their last user.  A
+        program has at most 1,024 contexts so.
+
+        Returns at once, and raises what that does.
+
+        Example::
+
+            with econtext.attach() as other:
+                fleet = other.fleet(['web1', 'web2'], username='deploy', idle_timeout=600)
+                print(fleet.call(os.getloadavg).successes)
+        """
+        from econtext.controller.fleet import fleet, sources
+
+        made = fleet.make(
+            self, sources.hosts_from(hosts), self._session.place_of, connector, connect_limit, connect_retries,
+            retry_delay, relays, options, shared=True)
+        self._session.pools.add(made._pool)
+        return made
 
     def close(self) -> None:
         """

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from econtext.controller.connect.options import Common, ConnectRequest, plain
 from econtext.controller.errors import ConnectError, ContextLost, CorruptStream, EcontextError, NotAllowed
 from econtext.controller.modules.source import Unit
-from econtext.controller.runtime.deadlines import is_seconds
 from econtext.core.codec import encode
 from econtext.core.wire import BadFrame
 from econtext.parent.values import decode
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 # What a program asks for, and what a broker asks it for.
 CONNECT, USE, RELEASE, RUN, HANDLES, CHANNEL = 'connect', 'use', 'release', 'run', 'handles', 'channel'
 MODULE, DATA, ANSWER = 'module', 'data', 'answer'
-# What became of a context.
+# What became of a context, in this order, each once: it answers calls, it answers none any more, its program is gone.
 READY, LOST, GONE = 'ready', 'lost', 'gone'
 
 UNPACKED = 1 << 28      # bytes of modules that come in one frame
@@ -101,30 +100,25 @@ def connect(values: tuple[Any, ...]) -> Connect:
     return found
 
 
-def idle_timeout(common: dict[str, Any]) -> float | None:
-    """Take the option out of `common`; raise ValueError for what is no number of seconds."""
-    found = common.pop('idle_timeout', None)
-    if found is not None and not is_seconds(found):
-        raise ValueError('idle_timeout= must be a number of seconds')
-    return None if found is None else float(found)
-
-
 def key(via: int, request: ConnectRequest) -> bytes | None:
     """Return what contexts have in common that may be shared; None for one that may not: it has no name."""
     common: Any = {name: value for name, value in request.common.items() if name not in ASIDE and value is not None}
-    if not (request.name or common.get('name')):
+    # One that is given, or that of the host, user or container: whoever names that has said the same.
+    called = common.pop('name', None) or request.name
+    if not called:
         return None
     connector = request.connector if isinstance(request.connector, str) else request.connector.__name__
     try:
         return encode((
-            via, connector.rpartition('.')[2], sorted_items(plain(request.options)), request.name,
+            via, connector.rpartition('.')[2], sorted_items(plain(request.options)), called,
             sorted_items(plain(common))))
     except (TypeError, ValueError, RuntimeError):
         return None
 
 
 def sorted_items(table: dict[str, Any]) -> list[Any]:
-    return [(name, table[name]) for name in sorted(table)]
+    """Return what `table` says, in an order; None says nothing."""
+    return [(name, table[name]) for name in sorted(table) if table[name] is not None]
 
 
 def common_of(found: Connect) -> Common:
@@ -179,4 +173,15 @@ def brought(body: bytes) -> list[tuple[str, Unit]]:
 def whole_unit(unit: Any) -> Unit:
     if not isinstance(unit, (list, tuple)) or len(unit) < 3:
         raise BadFrame('a module of another form')
+    below, path, source = unit[:3]
+    is_plain = type(below) is bool
+    is_package = isinstance(below, (list, tuple)) and all(type(each) is str for each in below)
+    if not ((is_plain or is_package) and type(path) is str and type(source) is bytes):
+        raise BadFrame('a module of another form')
     return cast('Unit', tuple(unit))
+
+
+def digest(unit: Unit) -> int:
+    """Return what tells `unit` from others of its name, in this process; it is small."""
+    below = tuple(unit[0]) if isinstance(unit[0], (list, tuple)) else unit[0]
+    return hash((below, len(unit[2]), unit[2]))

@@ -5,7 +5,8 @@ Invariants:
 
 * Bodies are passed on unread; a call and a channel go under numbers of ours, so that contexts know nothing of the
   program.
-* Of a channel no more is kept here than its window.
+* Of a channel no more is kept here, or on the way to its context, than its window.
+* Why a context answers no more is told before the answers to its calls that cannot come.
 
 Entered by the thread that leads, for what contexts say, and by the one that takes what the program sent.
 """
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         @property
         def calls(self) -> dict[int, PassedCall]: ...
         def ended(self, call: PassedCall) -> None: ...
+        def tell(self, context: Node) -> None: ...
+        def send(self, kind: int, number: int, handle: int, body: bytes) -> None: ...
 
 
 class PassedCall:
@@ -45,7 +48,7 @@ class PassedCall:
 
     def __init__(self, program: Program, context: Node, theirs: int, size: int) -> None:
         self.program, self.context, self.theirs, self.size = program, context, theirs, size
-        self.ours = 0
+        self.ours = self.interrupts = 0
         self.over: bool = False
 
     def _set_answer(self, kind: int, body: bytes) -> None:
@@ -58,7 +61,8 @@ class PassedCall:
                 context.end_of_call()
         if kind == DEAD:
             body = messages.reason(context.reason() if context.error else None)
-        self.program.link.send(kind, 0, context.id, self.theirs, body)
+            self.program.tell(context)
+        self.program.send(kind, context.id, self.theirs, body)
 
 
 class PassedChannel:
@@ -69,6 +73,7 @@ class PassedChannel:
     handle: int
     window: int
     granted: int
+    credit: int
     ours: bool
     theirs: bool
 
@@ -77,8 +82,10 @@ class PassedChannel:
         self._end: PassedChannel = self
         self.program = program
         self.peer = opener.id
-        self.handle, self.window, self.granted = handle, window, window
-        # Held while `granted` changes.
+        self.handle, self.window = handle, window
+        # What the context may send, and the program.
+        self.granted = self.credit = window
+        # Held while these change.
         self.lock: threading.Lock = threading.Lock()
         self.ours = self.theirs = True
         self.reason: Any = None
@@ -86,15 +93,21 @@ class PassedChannel:
     # What its context says, as ``Channels`` tells it. Leading.
 
     def _told(self, word: bytes) -> None:
-        self.program.link.send(CLOSE, 0, self._opener.id, self.handle, word)
+        self.program.send(CLOSE, self._opener.id, self.handle, word)
 
     def receive(self, kind: int, body: bytes) -> None:
         if kind == DATA:
             with self.lock:
                 self.granted -= max(len(body), LEAST)
+        elif kind == CREDIT:
+            amount = int(body, 16)
+            with self.lock:
+                if amount > self.window - self.credit:
+                    raise BadFrame('more credit than was used')
+                self.credit += amount
         elif kind == CLOSE:
             self.theirs = False
-        self.program.link.send(kind, 0, self._opener.id, self.handle, bytes(body))
+        self.program.send(kind, self._opener.id, self.handle, bytes(body))
 
     def break_off(self, context: object) -> None:
         """Its context is gone, which the program is told anyway."""
@@ -102,18 +115,26 @@ class PassedChannel:
 
     # What its program says.
 
-    def take(self, kind: int, body: bytes) -> bool:
-        """Take what goes to the context; tell whether the channel is over."""
+    def take(self, kind: int, body: bytes) -> tuple[bool, bool]:
+        """Take what goes to the context; tell whether it does go there, and whether the channel is over."""
         if kind == CLOSE:
-            self.ours = False
-            return body == OVER or not self.theirs
+            again, self.ours = not self.ours, False
+            over = body == OVER or not self.theirs
+            if again and not over:
+                raise BadFrame('a channel that is closed twice')
+            return True, over
         if kind == CREDIT:
             amount = credit(body)
             with self.lock:
                 if amount > self.window - self.granted:
                     raise BadFrame('more credit than was used')
                 self.granted += amount
-        return False
+            return True, False
+        with self.lock:
+            if self.credit <= 0:
+                raise BadFrame('a value beyond the credit of its channel')
+            self.credit -= max(len(body), LEAST)
+        return self.ours, False
 
 
 def credit(body: bytes) -> int:

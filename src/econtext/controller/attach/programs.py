@@ -11,7 +11,10 @@ Invariants:
   of contexts, channels and functions that run here: beyond, the program is let go, or refused.
 * Of this program, the attached one runs functions that were allowed, and no others.
 * When a program is gone, its calls are given up: what has not begun is withdrawn, then what runs is interrupted. Its
-  channels end, and it uses no context any more.
+  channels end, and it uses no context any more, whatever fails meanwhile.
+* A program is told of a context in one order: that there is one, that it is ready, that it answers no more, that the
+  calls it had are over, and that it is gone; each once.  A call that comes late is over when it comes.
+* No thread of the broker's program waits for an attached one: a question that it is asked is answered by what it sends.
 
 ``accepts``, ``route`` and ``lost`` are entered by the thread that leads, the rest by chores.
 """
@@ -26,13 +29,13 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from econtext.child import failure
 from econtext.child.channels import OVER
-from econtext.child.kinds import INTERRUPT
+from econtext.child.kinds import INTERRUPT, WITHDRAW
 from econtext.child.labels import seen
 from econtext.controller.attach import messages
 from econtext.controller.attach.passed import PassedCall, PassedChannel
 from econtext.controller.attach.sharing import Sharing
 from econtext.controller.attach.sockets import VERSION
-from econtext.controller.connect.options import NARROWEST, WIDEST, ConnectRequest
+from econtext.controller.connect.options import NARROWEST, WIDEST, ConnectRequest, idle_timeout
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.modules import manifest
 from econtext.controller.runtime.waiting import Wait
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 
         @property
         def sharing(self) -> Sharing: ...
-        def directory(self) -> list[Any]: ...
+        def directory(self) -> list[Node]: ...
         def conflicts(self, context: Node, name: str, unit: Any) -> bool: ...
         def number(self) -> int: ...
         def log(self, text: str) -> None: ...
@@ -64,9 +67,14 @@ OWED = 1 << 30          # bytes of calls that are unanswered, and of what the pr
 EACH = 1 << 10          # bytes that a call counts for at least
 MOST_CHANNELS = 1 << 16     # that are open at a time
 MOST_CONTEXTS = 1 << 10     # that were started for a program, and live
+MOST_SHARED = 1 << 12   # that were started for all programs, those included that stay for a while without users
+LONGEST = 255           # characters of the name of a context
 MOST_FUNCTIONS = 16     # of ours, that run for a program at a time
+MOST_INTERRUPTS = 1 << 10   # of one call
 HANDLES = 16            # handles of channels that a program gets at a time
 KINDS = CALL, MODULE, INTERRUPT, RESULT, DATA, CLOSE, CREDIT
+# What a program was told of a context last.
+KNOWN, READY, LOST = range(3)
 
 
 class AttachedProgram:
@@ -76,6 +84,9 @@ class AttachedProgram:
     server: Server
     owed: int
     functions: int
+    waiting: int
+    unread: int
+    modules: int
 
     def __init__(self, broker: Owner, server: Server) -> None:
         self.broker, self.server = broker, server
@@ -84,14 +95,20 @@ class AttachedProgram:
         # Held while the two change.
         self.counting: threading.Lock = threading.Lock()
         self.owed = self.functions = 0
+        # Bytes of frames that were not taken yet; of what it may not have read yet, at most; of its modules.
+        self.waiting = self.unread = self.modules = 0
         #: The contexts that it has called, which may ask for its modules.
         self.contexts: set[int] = set()
-        #: The contexts that it knows of, and is told of.
-        self.told: set[int] = set()
+        #: The contexts that it knows of and is told of, with what it was told.
+        self.told: dict[int, int] = {}
+        # Held while it is told of a context.
+        self.telling: threading.Lock = threading.Lock()
         self.handles: set[int] = set()      # that are its own, and of no channel yet
         self.channels: dict[int, PassedChannel] = {}
         # What it was asked for, by our numbers: what takes the answer, nothing if the program is gone.
         self.wanted: dict[int, Callable[[bytes | None], None]] = {}
+        # The numbers of what nobody waits for any more.
+        self.late: set[int] = set()
         self.inbox: collections.deque[tuple[int, int, int, bytes]] = collections.deque()
         self.working: threading.Lock = threading.Lock()
         self.left: bool = False
@@ -103,7 +120,27 @@ class AttachedProgram:
         self.link.open(connection.detach(), out)
         self.link.send(HELLO, 0, 0, 0, encode((VERSION, os.getpid(), self.reserve())))
 
+    def send(self, kind: int, number: int, handle: int, body: bytes) -> None:
+        """Send the program a frame; let the program go if it does not read. Any thread."""
+        self.link.send(kind, 0, number, handle, body)
+        if not self.link.queue:
+            self.unread = 0
+            return
+        self.unread += len(body)
+        if self.unread > OWED:
+            self.unread = sum(len(part) for part in list(self.link.queue))
+            if self.unread > OWED:
+                self.broker.loop.call_soon(lambda: self.let_go(f'leaves more than {OWED >> 20} MiB unread'))
+
+    def let_go(self, why: str) -> None:
+        """End the link of a program that `why`."""
+        if not self.left:
+            self.server.log(f'an attached program {why}, and was let go')
+            self.leave()
+
     def reserve(self) -> list[int]:
+        if len(self.handles) >= MOST_CHANNELS:
+            raise BadFrame(f'more than {MOST_CHANNELS:,} handles of channels')
         found = self.broker.channels.reserve(HANDLES)
         self.handles.update(found)
         return found
@@ -112,29 +149,29 @@ class AttachedProgram:
         return kind in KINDS and size <= LARGEST
 
     def route(self, link: Any, kind: int, dst: int, src: int, handle: int, body: bytes) -> None:
+        with self.counting:
+            self.waiting += len(body)
+        if self.waiting > OWED + LARGEST:
+            raise BadFrame('more than can be taken in')
         self.inbox.append((kind, dst, handle, bytes(body)))
         self.broker.loop.call_soon(self.work)
 
     def work(self) -> None:
         """Take what has come, in order."""
         with self.working:
-            while self.inbox:
+            while self.inbox and not self.left:
                 kind, dst, handle, body = self.inbox.popleft()
+                with self.counting:
+                    self.waiting -= len(body)
                 try:
-                    self.check_unread()
                     self.take(kind, dst, handle, body)
                 except BadFrame as error:
                     self.inbox.clear()
-                    self.server.log(f'an attached program sent what makes no sense ({error}), and was let go')
-                    self.leave()
+                    self.let_go(f'sent what makes no sense ({error})')
                 except Exception as error:
                     found = self.broker.loop.fail('a frame of an attached program could not be taken in', error)
                     if kind in (CALL, MODULE) and handle not in self.calls:
-                        self.link.send(DEAD, 0, dst, handle, messages.reason(found))
-
-    def check_unread(self) -> None:
-        if sum(len(part) for part in list(self.link.queue)) > OWED:
-            raise BadFrame(f'more than {OWED >> 20} MiB unread')
+                        self.send(DEAD, dst, handle, messages.reason(found))
 
     def take(self, kind: int, dst: int, handle: int, body: bytes) -> None:
         context = self.broker.contexts.get(dst)
@@ -148,7 +185,9 @@ class AttachedProgram:
         elif context is None or context.error is not None:
             if kind != INTERRUPT:
                 reason = context.reason() if context else EcontextError('there is no such context any more')
-                self.link.send(DEAD, 0, dst, handle, messages.reason(reason))
+                if context is not None:
+                    self.tell(context)
+                self.send(DEAD, dst, handle, messages.reason(reason))
         elif kind == CALL:
             self.call(context, handle, body)
         elif kind == MODULE:
@@ -182,6 +221,12 @@ class AttachedProgram:
         self.sharing.used(self, call.context)
 
     def give_up(self, call: PassedCall, body: bytes) -> None:
+        call.interrupts += 1
+        if call.interrupts > MOST_INTERRUPTS or body not in (b'', WITHDRAW):
+            raise BadFrame('a call that is given up in another form, or without end')
+        self.interrupt(call, body)
+
+    def interrupt(self, call: PassedCall, body: bytes) -> None:
         context = call.context
         if body:
             context.push(*manifest.FOR_INTERRUPTIONS)
@@ -212,8 +257,9 @@ class AttachedProgram:
         if not context.within(channel._opener.id):
             raise BadFrame('a value for the channel of another context')
         channel.peer = dst
-        over = channel.take(kind, body)
-        self.broker.router.send(kind, dst, handle, body)
+        passes, over = channel.take(kind, body)
+        if passes:
+            self.broker.router.send(kind, dst, handle, body)
         if over or not (channel.ours or channel.theirs):
             self.forget(channel)
 
@@ -236,45 +282,60 @@ class AttachedProgram:
     def bring(self, context: Node, handle: int, body: bytes) -> None:
         """Hand on modules of the program, unless another one is known by such a name."""
         units = messages.brought(body)
+        self.modules += len(body)
+        if self.modules > OWED:
+            raise BadFrame(f'more than {OWED >> 20} MiB of modules')
         for name, unit in units:
             if self.server.conflicts(context, name, unit):
-                self.link.send(ERROR, 0, context.id, handle, messages.refusal(EcontextError(
+                self.send(ERROR, context.id, handle, messages.refusal(EcontextError(
                     f'{context.name} has another module {name} than this program: give the module another name, or '
                     'start a context of its own, by name=')))
                 return
-        context.keep(units)
-        self.link.send(RESULT, 0, context.id, handle, encode(None))
+        context.keep(units, foreign=True)
+        self.send(RESULT, context.id, handle, encode(None))
 
-    def ask(self, what: tuple[Any, ...], take: Callable[[bytes | None], None], number: int = 0) -> None:
-        """Ask the program for something; `take` gets the answer, None if the program is gone."""
+    def ask(self, what: tuple[Any, ...], take: Callable[[bytes | None], None], number: int = 0) -> int:
+        """Ask the program for something; `take` gets the answer, None if the program is gone. Return the number."""
         wanted = self.server.number()
         self.wanted[wanted] = take
-        self.link.send(WANT, 0, number, wanted, encode(what))
+        self.send(WANT, number, wanted, encode(what))
         if self.left:
             # It may have gone before the number was noted.
-            left = self.wanted.pop(wanted, None)
-            if left is not None:
-                left(None)
+            self.expire(wanted)
+        return wanted
+
+    def expire(self, number: int) -> None:
+        """Wait no more for the answer to what it was asked."""
+        take = self.wanted.pop(number, None)
+        if take is not None:
+            self.late.add(number)
+            take(None)
 
     def supplied(self, number: int, body: bytes) -> None:
+        if number in self.late:
+            self.late.discard(number)
+            return
         take = self.wanted.pop(number, None)
         if take is None:
             raise BadFrame('an answer to what it was not asked')
-        take(body)
+        try:
+            take(body)
+        except BadFrame:
+            # Whoever asked is not to wait for another one.
+            take(None)
+            raise
 
     # What it asks of the broker.
 
     def take_request(self, handle: int, body: bytes) -> None:
         if not body:
-            found = self.server.directory()
-            self.told.update(each[0] for each in found)
-            self.link.send(RESULT, 0, 0, handle, encode(found))
+            self.introduce(handle, self.server.directory(), encode)
             return
         word, values = messages.request(body)
         if word == messages.CHANNEL:
             self.open_channel(values)
         elif word == messages.HANDLES:
-            self.link.send(RESULT, 0, 0, handle, encode(self.reserve()))
+            self.send(RESULT, 0, handle, encode(self.reserve()))
         elif word == messages.CONNECT:
             self.connect(handle, messages.connect(values))
         elif word == messages.RUN:
@@ -286,7 +347,8 @@ class AttachedProgram:
                 self.sharing.use(self, context)
             elif context is not None:
                 left = self.sharing.release(self, context)
-            self.link.send(RESULT, 0, 0, handle, encode(left))
+                self.contexts.discard(number)
+            self.send(RESULT, 0, handle, encode(left))
         else:
             raise BadFrame('a request of another kind')
 
@@ -299,14 +361,20 @@ class AttachedProgram:
         except Exception as error:
             # Whatever a connector raises for options of another form.
             known = isinstance(error, (EcontextError, TypeError, ValueError))
-            self.link.send(ERROR, 0, 0, handle, messages.refusal(
+            self.send(ERROR, 0, handle, messages.refusal(
                 error if known else EcontextError(f'{seen(found.connector)} takes no such options')))
             return
-        self.told.add(context.id)
-        before = messages.told(context)
-        self.link.send(RESULT, 0, 0, handle, encode(before))
-        if context.error is not None or messages.told(context) != before:
-            # While it was told.
+        self.introduce(handle, [context], lambda told: encode(told[0]))
+
+    def introduce(self, handle: int, contexts: list[Node], body: Callable[[list[Any]], bytes]) -> None:
+        """Tell the program of `contexts`, in answer to a request, and then what becomes of them."""
+        with self.telling:
+            told = [messages.told(context) for context in contexts]
+            for context, each in zip(contexts, told, strict=True):
+                self.told[context.id] = max(self.told.get(context.id, KNOWN), READY if each[3] else KNOWN)
+            self.send(RESULT, 0, handle, body(told))
+        for context in contexts:
+            # What became of it meanwhile.
             self.tell(context)
 
     def start(self, found: messages.Connect) -> Node:
@@ -317,49 +385,43 @@ class AttachedProgram:
             raise via.reason()
         if not found.connector.isidentifier():
             raise ValueError('a connector is told by its name here')
-        if sum(each.context.error is None for each in list(self.sharing.shared.values())
-               if each.use_of(self)) >= MOST_CONTEXTS:
+        if found.name is not None and not (found.name.isprintable() and len(found.name) <= LONGEST):
+            raise ValueError('the name of a context must be printable text, and not longer than a name')
+        shared = [each for each in list(self.sharing.shared.values()) if each.context.error is None]
+        if sum(each.use_of(self) is not None for each in shared) >= MOST_CONTEXTS:
             raise EcontextError(f'more than {MOST_CONTEXTS:,} contexts for one attached program: close some')
-        idle = messages.idle_timeout(found.common)
-        answers: dict[str, Any] = {**found.secrets, **{key: self.asking(found.token, key) for key in found.asked}}
+        if len(shared) >= MOST_SHARED:
+            raise EcontextError(
+                f'more than {MOST_SHARED:,} contexts for attached programs: close some, or give less idle_timeout=')
+        idle = idle_timeout(found.common)
+        answers: dict[str, Any] = {**found.secrets, **{key: Asking(self, found.token, key) for key in found.asked}}
         request = ConnectRequest(
             found.connector, found.options, answers, messages.common_of(found), found.name)
         return self.sharing.take(self, via, request, idle)
 
-    def asking(self, token: int, key: str) -> Callable[[str], str | None]:
-        """Return a function that has the program answer what a connector is asked."""
-        def answer(question: str) -> str | None:
-            found: list[bytes | None] = []
-            wait = Wait(self.broker.loop, None)
-
-            def take(body: bytes | None) -> None:
-                found.append(body)
-                self.broker.loop.finish(wait)
-
-            self.ask((messages.ANSWER, token, key, question), take)
-            self.broker.loop.wait(wait)
-            told = decode(found[0]) if found[0] is not None else None
-            if type(told) is not tuple or len(told) != 2 or not (told[1] is None or type(told[1]) is str):
-                raise EcontextError('the program that was to answer is gone')
-            if not told[0]:
-                raise EcontextError(told[1] or '')
-            text: str | None = told[1]
-            return text
-
-        return answer
-
     def tell(self, context: Node) -> None:
-        """Tell the program what became of `context`."""
-        if context.id not in self.told:
-            return
-        if context.error is not None:
-            gone = messages.GONE if self.is_gone(context) else messages.LOST
+        """Tell the program what became of `context`, if it was not told. Any thread."""
+        with self.telling:
+            told = self.told.get(context.id)
+            if told is None:
+                return
+            if context.error is None:
+                if context.ready and told < READY:
+                    self.told[context.id] = READY
+                    self.report(context, messages.READY, messages.told(context))
+                return
             context.reported = True
-            self.link.send(REPORT, 0, 0, context.id, encode((gone, messages.reason(context.error()))))
-            if gone == messages.GONE:
-                self.told.discard(context.id)
-        elif context.ready:
-            self.link.send(REPORT, 0, 0, context.id, encode((messages.READY, messages.told(context))))
+            reason = messages.reason(context.error())
+            if told < LOST:
+                self.told[context.id] = LOST
+                self.report(context, messages.LOST, reason)
+            if self.is_gone(context):
+                del self.told[context.id]
+                self.contexts.discard(context.id)
+                self.report(context, messages.GONE, reason)
+
+    def report(self, context: Node, event: str, detail: Any) -> None:
+        self.send(REPORT, 0, context.id, encode((event, detail, context.exit_status)))
 
     def is_gone(self, context: Node) -> bool:
         return context.id not in self.broker.unreaped
@@ -372,7 +434,7 @@ class AttachedProgram:
                 and type(values[3]) is dict and all(type(key) is str for key in values[3])):
             raise BadFrame('a call of a function of another form')
         if self.functions >= MOST_FUNCTIONS:
-            self.link.send(ERROR, 0, 0, handle, encode(('refused', messages.refusal(EcontextError(
+            self.send(ERROR, 0, handle, encode(('refused', messages.refusal(EcontextError(
                 f'more than {MOST_FUNCTIONS} calls of the program at a time: wait for some of them')))))
             return
         with self.counting:
@@ -383,7 +445,7 @@ class AttachedProgram:
         except RuntimeError:
             with self.counting:
                 self.functions -= 1
-            self.link.send(ERROR, 0, 0, handle, encode(('refused', messages.refusal(EcontextError(
+            self.send(ERROR, 0, handle, encode(('refused', messages.refusal(EcontextError(
                 'the program has no thread for a call of it: have less run there at a time')))))
 
     def perform(self, handle: int, module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -405,7 +467,7 @@ class AttachedProgram:
         finally:
             with self.counting:
                 self.functions -= 1
-            self.link.send(kind, 0, 0, handle, answer)
+            self.send(kind, 0, handle, answer)
 
     # The end.
 
@@ -424,18 +486,54 @@ class AttachedProgram:
 
     def withdraw(self) -> None:
         """End what the program has begun."""
-        with self.working:
-            self.inbox.clear()
-            # The last first: what runs is interrupted once nothing is left behind it that would then begin.
-            for call in reversed(list(self.calls.values())):
-                if not call.over and not call.context.error:
-                    self.give_up(call, b'')
-            for channel in list(self.channels.values()):
-                if channel.ours or channel.theirs:
-                    self.broker.router.send(CLOSE, channel.peer, channel.handle, OVER)
-                self.forget(channel)
-            for number in list(self.wanted):
-                take = self.wanted.pop(number, None)
-                if take is not None:
-                    take(None)
-        self.sharing.leave(self)
+        try:
+            with self.working:
+                self.inbox.clear()
+                # The last first: what runs is interrupted once nothing is left behind it that would then begin.
+                for call in reversed(list(self.calls.values())):
+                    if not call.over and not call.context.error:
+                        self.attempt(self.interrupt, call, b'')
+                for channel in list(self.channels.values()):
+                    if channel.ours or channel.theirs:
+                        self.attempt(self.broker.router.send, CLOSE, channel.peer, channel.handle, OVER)
+                    self.forget(channel)
+                for number in list(self.wanted):
+                    self.attempt(self.expire, number)
+        finally:
+            self.sharing.leave(self)
+
+    def attempt(self, action: Callable[..., object], *details: Any) -> None:
+        """Do one of the things that are all to be done."""
+        try:
+            action(*details)
+        except Exception as error:
+            self.broker.loop.fail('what an attached program had begun was ended', error)
+
+
+class Asking:
+    """A function of an attached program, which is to answer what a connector is asked."""
+
+    def __init__(self, program: AttachedProgram, token: int, key: str) -> None:
+        self.program: AttachedProgram = program
+        self.token: int = token
+        self.key: str = key
+
+    def __call__(self, question: str) -> str | None:
+        raise EcontextError('this function is in another program, which answers later')
+
+    def later(self, question: str, take: Callable[[str | None, str], None]) -> None:
+        """Have the program asked; `take` gets the answer, or why there is none."""
+        def answered(body: bytes | None) -> None:
+            told = None if body is None else decode(body)
+            if told is None:
+                take(None, 'the program that was to answer is gone')
+                return
+            if type(told) is not tuple or len(told) != 2 or type(told[0]) is not bool or not (
+                    told[1] is None or type(told[1]) is str):
+                raise BadFrame('an answer of another form')
+            if told[0]:
+                take(told[1], '')
+            else:
+                take(None, told[1] or 'nothing')
+
+        self.program.ask((messages.ANSWER, self.token, self.key, question), answered)

@@ -5,6 +5,7 @@ Invariants:
 
 * Only processes of the same user get in: see ``sockets``.
 * A module of an attached program never takes the place of another one that a context knows by its name.
+* A context that wants a module waits for no program that does not answer, if others wait for the context.
 * Who cannot be let in, for want of descriptors say, costs nobody else anything: the socket is left alone for a while.
 * The socket is removed with the broker.
 
@@ -24,6 +25,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from econtext.controller.attach import messages
+from econtext.controller.attach.passed import PassedCall
 from econtext.controller.attach.programs import AttachedProgram
 from econtext.controller.attach.sharing import Sharing
 from econtext.controller.attach.sockets import folder, is_same_user, listen
@@ -35,12 +37,14 @@ from econtext.parent.values import decode
 
 if TYPE_CHECKING:
     from econtext.controller.node import Node, Owner
+    from econtext.controller.runtime.loop import Timer
 
 __all__ = ['AttachServer', 'AttachedProgram', 'folder']
 
 log: logging.Logger = logging.getLogger('econtext')
 
 MOST = 64       # programs at a time
+ANSWER = 10.0   # seconds that a program has to answer for a module, where others wait for that
 AGAIN = 1.0     # seconds until somebody is let in again, where that could not be done
 GONE = errno.EAGAIN, errno.EINTR, errno.ECONNABORTED    # who wanted in is there no more
 
@@ -55,8 +59,8 @@ class AttachServer:
         self.programs: list[AttachedProgram] = []
         self.closed: bool = False
         self.last: int = 0
-        # (context, name) -> a module that an attached program has brought there.
-        self.brought: dict[tuple[int, str], Any] = {}
+        # Context -> name -> the digest of the module that is known there by that name.
+        self.brought: dict[int, dict[str, int]] = {}
         self.sharing: Sharing = Sharing(broker, self.is_busy)
         self.socket: socket.socket = listen(path)
         self.inode: int = os.lstat(path).st_ino
@@ -115,9 +119,9 @@ class AttachServer:
     def log(self, text: str) -> None:
         self.broker.loop.call_in_order(lambda: say(log, logging.WARNING, '%s', harmless(text)))
 
-    def directory(self) -> list[Any]:
-        """Return what there is to be told of all contexts."""
-        return [messages.told(context) for context in list(self.broker.contexts.values()) if context.error is None]
+    def directory(self) -> list[Node]:
+        """Return all contexts that there are."""
+        return [context for context in list(self.broker.contexts.values()) if context.error is None]
 
     def gone(self, program: AttachedProgram) -> bool:
         """Note that `program` is gone; tell whether that was not known."""
@@ -134,6 +138,9 @@ class AttachServer:
         """`context` became ready, answers no more, or is gone: tell the programs. Any thread."""
         for program in list(self.programs):
             program.tell(context)
+        if context.error is not None:
+            self.brought.pop(context.id, None)
+            self.sharing.keys.pop(context.id, None)
         if context.error is not None and context.id in self.sharing.shared:
             self.broker.loop.call_soon(lambda: self.sharing.ended(context))
 
@@ -145,9 +152,13 @@ class AttachServer:
 
         In a context that was started for attached programs, the modules of the broker's own program have no say.
         """
-        ours = None if self.serves(context) else self.broker.modules.unit(name)
-        known = self.brought.setdefault((context.id, name), ours or unit)
-        return (known[0], known[2]) != (unit[0], unit[2]) or (ours is not None and ours[2] != unit[2])
+        brought = self.brought.setdefault(context.id, {})
+        ours = None
+        if not self.serves(context) or (name in context.sent and name not in brought):
+            ours = self.broker.modules.unit(name)
+        theirs = messages.digest(unit)
+        known = brought.setdefault(name, theirs if ours is None else messages.digest(ours))
+        return known != theirs or (ours is not None and ours[2] != unit[2])
 
     def serves(self, context: Node) -> bool:
         """Was `context` started for attached programs?"""
@@ -163,8 +174,21 @@ class AttachServer:
         programs = [program for program in list(self.programs) if context.id in program.contexts]
         if not programs:
             return False
+        running = self.calls(context)
+        if len(programs) > 1 and running:
+            # As a rule the call that is the oldest one runs.
+            programs.sort(key=lambda program: program is not running[0])
         self.ask(programs, context, handle, name, here, otherwise)
         return True
+
+    def calls(self, context: Node) -> list[AttachedProgram | None]:
+        """Return whose the calls are that `context` has not answered, the oldest first; None for the broker's own."""
+        found: list[AttachedProgram | None] = []
+        for who, answer in list(self.broker.router.asked.values()):
+            if who == context.id:
+                waits = getattr(answer, '__self__', None)
+                found.append(cast('AttachedProgram', waits.program) if isinstance(waits, PassedCall) else None)
+        return found
 
     def ask(
         self, programs: list[AttachedProgram], context: Node, handle: int, name: str, here: str | bool,
@@ -172,6 +196,8 @@ class AttachServer:
     ) -> None:
         """Ask the first of `programs`, and the others where it has nothing."""
         def take(body: bytes | None) -> None:
+            if timer is not None:
+                timer.action = None
             found = None if body is None else decode(body)
             if context.error is not None:
                 return
@@ -188,10 +214,31 @@ class AttachServer:
                 unit = messages.whole_unit(found)
                 self.conflicts(context, name, unit)
                 context.sent.add(name)
-                context.deliver([(name, unit)], handle)
+                context.deliver([(name, unit)], handle, foreign=True)
+
+        loop = self.broker.loop
+        timer: Timer | None = None
+
+        def look() -> None:
+            """Wait on for a program that holds up nobody but itself."""
+            if context.error is None and all(program is programs[0] for program in self.calls(context)):
+                watch()
+            else:
+                programs[0].expire(number)
+
+        def watch() -> None:
+            nonlocal timer
+            timer = loop.call_at(time.monotonic() + ANSWER, lambda: loop.call_soon(look))
 
         what = (messages.DATA if isinstance(here, str) else messages.MODULE), name, here
-        programs[0].ask(what, take, context.id)
+        watch()
+        number = programs[0].ask(what, take, context.id)
+
+    def disown(self) -> list[int]:
+        """This process was forked: let go of the socket; return what else is to be closed, the socket included."""
+        self.closed = True
+        links = [program.link for program in self.programs]
+        return [self.socket.detach(), *(link.out for link in links)]
 
     def close(self) -> None:
         """Let nobody in any more, and let go of who is in."""

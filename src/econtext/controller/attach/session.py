@@ -16,30 +16,26 @@ Any thread may enter.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
-import socket
 import threading
 import time
 import weakref
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from econtext.child import labels
-from econtext.child.channels import WINDOW
 from econtext.child.kinds import BEGUN
 from econtext.controller.attach import messages
 from econtext.controller.attach.sharing import ENDS, NOT_SHARED
-from econtext.controller.attach.sockets import VERSION, is_same_user
+from econtext.controller.attach.sockets import VERSION, connect
+from econtext.controller.attach.views import AttachedChannels, AttachedNode, Inlet, learn
 from econtext.controller.connect.options import ConnectRequest, plain
 from econtext.controller.context import Context
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.modules.repository import Modules
-from econtext.controller.modules.source import Unit
 from econtext.controller.node import Node
-from econtext.controller.protocol import values
 from econtext.controller.protocol.places import Places
 from econtext.controller.raised import call_error
 from econtext.controller.runtime import signals
@@ -47,22 +43,19 @@ from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.loop import ControllerLoop
 from econtext.controller.runtime.waiting import Wait
 from econtext.controller.secret import revealed
-from econtext.controller.session.channels import Channel, Channels
 from econtext.controller.session.results import description
-from econtext.controller.session.states import END, ENDED, FAILED, GONE, LAUNCH
+from econtext.controller.session.states import END, LAUNCH
 from econtext.core.codec import encode
 from econtext.core.loop import Link
-from econtext.core.router import Router
-from econtext.core.wire import CALL, DEAD, ERROR, HELLO, MODULE, REPORT, RESULT, UP, WANT, BadFrame
+from econtext.core.wire import CALL, DEAD, ERROR, HELLO, REPORT, RESULT, WANT, BadFrame
 from econtext.parent.values import decode
 
 if TYPE_CHECKING:
+    from econtext.controller.fleet.members import Pool
     from econtext.controller.node import Owner
 
 SECONDS = 10.0  # that the other program has to answer what it can answer at once
-OTHERS = 'belongs to the program whose broker it is'
 DISOWNED = 'this process was forked off the one that is attached: attach here, too'
-OVER_THERE = ENDED, FAILED
 
 
 class AttachedSession(Places):
@@ -72,6 +65,8 @@ class AttachedSession(Places):
     disowned: bool
 
     deferred = attach_server = None
+    #: Is another program asked for each context, so that starting one takes a round trip?
+    asks_to_start = True
     # Calls from here are never made by a function that a context has called.
     running: tuple[()] = ()
 
@@ -87,6 +82,7 @@ class AttachedSession(Places):
         self.answers: dict[int, Mapping[str, Any]] = {}
         # Held while a context is looked up, made, or moved on; was the link lost?
         self.viewing: threading.RLock = threading.RLock()
+        self.pools: weakref.WeakSet[Pool] = weakref.WeakSet()
         self.gone: bool = False
         self.closed = self.disowned = False
         self.callbacks = self
@@ -232,7 +228,7 @@ class AttachedSession(Places):
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context is ready, lost or gone."""
         report = decode(body)
-        if type(report) is not tuple or len(report) != 2:
+        if type(report) is not tuple or len(report) != 3:
             raise BadFrame('a report of another form')
         with self.viewing:
             context = self.contexts.get(handle)
@@ -241,15 +237,21 @@ class AttachedSession(Places):
             else:
                 self.take_report(context, *report)
 
-    def take_report(self, context: AttachedNode, event: str, detail: Any) -> None:
+    def take_report(self, context: AttachedNode, event: str, detail: Any, status: Any) -> None:
         if event == messages.READY:
             told = messages.Told(*detail)
             learn(context, told.version, told.executable, told.pid)
             return
         error = messages.reason_of(detail) or ContextLost(f'{context.name}: it has ended')
+        if type(status) is int:
+            # Before anybody wakes who looks at that.
+            context.exit_status = status
         self.end_view(context, lambda: error)
         if event == messages.GONE:
             context.depart()
+            if self.contexts.get(context.id) is context:
+                # Nothing more is said of it.
+                del self.contexts[context.id]
 
     def on_want(self, src: int, handle: int, body: bytes) -> None:
         what, *details = decode(body)
@@ -313,10 +315,18 @@ class AttachedSession(Places):
 
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `function` in the other program, which has allowed it."""
-        module, name = place(function)
         wait = Wait(self.loop, None)
-        self.router.ask(CALL, 0, encode((messages.RUN, module, name, args, kwargs)), wait.settle)
+        self.begin_run(function, args, kwargs, wait)
         self.loop.wait(wait)
+        return self.end_run(wait)
+
+    def begin_run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wait: Wait) -> None:
+        """Ask for the same; `wait` is done once the answer is here."""
+        module, name = place(function)
+        self.router.ask(CALL, 0, encode((messages.RUN, module, name, args, kwargs)), wait.settle)
+
+    def end_run(self, wait: Wait) -> Any:
+        """Return what the function has returned, or raise what it raised."""
         body = wait.body or b''
         if wait.kind == RESULT:
             return decode(body, self)
@@ -369,6 +379,8 @@ class AttachedSession(Places):
             return
         self.closed = True
         SESSIONS.discard(self)
+        for pool in list(self.pools):
+            pool.close()
         with self.link.lock:
             self.link.close()
         self.link.hang_up()
@@ -389,126 +401,6 @@ class AttachedSession(Places):
             context.lines.disown()
 
 
-class AttachedChannels(Channels):
-    """The channels of an attached program, under handles that the other program gives out."""
-
-    def __init__(self, session: AttachedSession) -> None:
-        super().__init__(cast('Any', session))
-        self.session = session
-        self.free: collections.deque[int] = collections.deque()
-
-    def receive(self, kind: int, src: int, handle: int, body: bytes) -> None:
-        if src in self.session.contexts:
-            super().receive(kind, src, handle, body)
-
-    def open(self, context: Any, window: int = WINDOW) -> Channel:
-        handle = self.handle()
-        channel = self.open_channels[handle] = Channel(self, context, handle, window)
-        self.session.link.send(CALL, 0, 0, 0, encode((messages.CHANNEL, context.id, handle, window)))
-        if context.error is not None:
-            # Nobody will tell it so any more.
-            self.drop(context)
-        return channel
-
-    def handle(self) -> int:
-        while True:
-            try:
-                return self.free.popleft()
-            except IndexError:
-                self.free.extend(decode(self.session.request(CALL, 0, encode((messages.HANDLES,)))))
-
-
-class Inlet(Router):
-    """The router of an attachment: all contexts are reached by one link."""
-
-    def __init__(self, session: AttachedSession) -> None:
-        super().__init__(0)
-        self.session = session
-
-    def accepts(self, link: Any, kind: int, dst: int, src: int, handle: int, size: int) -> bool:
-        return kind >= UP
-
-    def answer(self, src: int, handle: int, kind: int, body: bytes) -> None:
-        context = self.session.contexts.get(src)
-        if kind == DEAD and body and context is not None:
-            error = messages.reason_of(body)
-            if error is not None:
-                found = error
-                context.advance(END, lambda: found)
-        super().answer(src, handle, kind, body)
-        if context is not None and (context.backlog.sizes or context.backlog.waits):
-            context.backlog.remove(handle)
-
-
-class AttachedNode(Node):
-    """What this program keeps of a context of another program."""
-
-    above = 0   # the context that started it
-
-    def __init__(self, broker: Owner, number: int, name: str, via: Node | None) -> None:
-        super().__init__(broker, number, name, via)
-        self.allowed: dict[tuple[str, str], Callable[..., Any]] = Unallowed(name)
-        # Woken when the program of the context is gone.
-        self.departures: list[Wait] = []
-        # The keys of the answers to what its start asks.
-        self.tokens: list[int] = []
-        if via is not None:
-            via.children[number] = self
-
-    def is_over(self) -> bool:
-        return self._state in OVER_THERE
-
-    def depart(self) -> None:
-        """The program of the context is gone."""
-        self.advance(GONE)
-        departures, self.departures = self.departures, []
-        for wait in departures:
-            self.broker.loop.finish(wait)
-        while self.tokens:
-            cast('AttachedSession', self.broker).answers.pop(self.tokens.pop(), None)
-
-    def push(self, *modules: str) -> None:
-        # What is econtext's own is there, or comes from the other program.
-        super().push(*(name for name in modules if name.partition('.')[0] != 'econtext'))
-
-    def deliver(self, units: Sequence[tuple[str, Unit | None]], handle: int = 0) -> None:
-        units = [unit for unit in units if unit[0].partition('.')[0] != 'econtext']
-        if units:
-            body = zlib.compress(encode([(name, unit) for name, unit in units]))
-            try:
-                decode(cast('AttachedSession', self.broker).request(MODULE, self.id, body))
-            except EcontextError:
-                self.sent.difference_update(name for name, unit in units)
-                raise
-
-    def follow_level(self) -> None:
-        """Which records are wanted is the other program's to say."""
-
-    def close(self) -> None:
-        """Use it no more: a shared one ends with its last user, one of the other program goes on."""
-        cast('AttachedSession', self.broker).leave(self)
-
-
-def learn(context: AttachedNode, version: Any, executable: str, pid: int) -> None:
-    """The context is ready."""
-    context.python_version = tuple(version)
-    context.marshal_version = values.version_for(context.python_version)
-    context.executable, context.pid = executable, pid
-    if not context.ready:
-        context.became_ready()
-
-
-class Unallowed(dict[tuple[str, str], Callable[..., Any]]):
-    """Functions that a context may call here: none, for it calls those of the program that has it."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-
-    def __setitem__(self, key: tuple[str, str], function: Callable[..., Any]) -> None:
-        raise EcontextError(f'{self.name} {OTHERS}: allow functions there, with the allow() of its broker')
-
-
 def answer_to(answer: Any, question: str) -> tuple[bool, str | None]:
     """Return what a function of the program answers; why not, if it raises."""
     try:
@@ -526,22 +418,6 @@ def place(function: Any) -> tuple[str, str]:
     if not all(isinstance(part, str) and part for part in found):
         raise TypeError('a function of the other program is one of a module that both have, or its dotted name')
     return found
-
-
-def connect(path: str) -> socket.socket:
-    """Return a connection to a broker of the same user."""
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        made.connect(path)
-        if not is_same_user(made, path):
-            raise EcontextError(f'{path}: another user listens there')
-    except OSError as error:
-        made.close()
-        raise EcontextError(f'{path}: nobody listens there ({error.strerror}): call listen() of a broker') from None
-    except EcontextError:
-        made.close()
-        raise
-    return made
 
 
 def main_name(modules: Modules) -> str:

@@ -9,6 +9,7 @@ context ends with its last use. Contexts that the broker's own program started a
 Invariants:
 
 * Two who ask for the same at the same time get one context.
+* Nothing that fails as one context ends keeps another one from ending.
 * A context stays while somebody uses it, or one below it.
 * A program that is gone uses nothing any more, but for the idle time that it asked for.
 
@@ -49,6 +50,8 @@ class Shared:
     def __init__(self, context: Node) -> None:
         self.context = context
         self.uses: list[Use] = []
+        # The idle times that programs asked for: also of those whose use was over, and who come back.
+        self.idle: dict[object, float] = {}
         self.looks: bool = False     # is a timer to look for idle uses?
 
     def use_of(self, program: object) -> Use | None:
@@ -63,6 +66,8 @@ class Sharing:
         # Has the program a call or a channel there?
         self.is_busy = is_busy
         self.shared: dict[int, Shared] = {}
+        # What contexts were started by, of those that somebody has asked about.
+        self.keys: dict[int, bytes | None] = {}
         # Held while a context is looked up and started, and while uses begin and end.
         self.lock: threading.RLock = threading.RLock()
 
@@ -72,6 +77,8 @@ class Sharing:
             context = self.find(via, request)
             if context is None:
                 context = self.broker.start_context(via, request)
+                # Programs may have different modules of one name for the contexts below it.
+                context.keeps = False
                 self.shared[context.id] = Shared(context)
             self.use(program, context, idle)
             return context
@@ -84,11 +91,20 @@ class Sharing:
             return None
         for context in list(self.broker.contexts.values()):
             above = context.via.id if context.via else 0
-            asked = context.connect_request
-            if (above == number and context.error is None and asked is not None
-                    and messages.key(above, asked) == wanted):
+            if above == number and context.error is None and self.key(context, above) == wanted:
                 return context
         return None
+
+    def key(self, context: Node, above: int) -> bytes | None:
+        try:
+            return self.keys[context.id]
+        except KeyError:
+            asked = context.connect_request
+            found = self.keys[context.id] = None if asked is None else messages.key(above, asked)
+            if context.error is not None:
+                # Whoever forgets what was known of it may have done so before.
+                self.keys.pop(context.id, None)
+            return found
 
     def use(self, program: object, context: Node, idle: float | None = None) -> None:
         """From now on `program` uses `context`; without an idle time, an earlier one stays."""
@@ -97,8 +113,10 @@ class Sharing:
             if shared is None:
                 return
             use = shared.use_of(program)
+            if idle is not None:
+                shared.idle[program] = max(idle, shared.idle.get(program, 0.0))
             if use is None:
-                use = Use(program, idle)
+                use = Use(program, shared.idle.get(program))
                 shared.uses.append(use)
             elif idle is not None and use.idle is not None:
                 use.idle = max(use.idle, idle)
@@ -119,6 +137,7 @@ class Sharing:
             shared = self.shared.get(context.id)
             if shared is None:
                 return NOT_SHARED
+            shared.idle.pop(program, None)
             for use in list(shared.uses):
                 if use.program is program:
                     use.program = None
@@ -130,7 +149,11 @@ class Sharing:
         """`program` is gone."""
         with self.lock:
             for shared in list(self.shared.values()):
-                self.release(program, shared.context)
+                try:
+                    self.release(program, shared.context)
+                except Exception as error:
+                    # The others are to end all the same.
+                    self.broker.loop.fail(f'{shared.context.name}: its last user left it', error)
 
     def ended(self, context: Node) -> None:
         """`context` answers no more."""
@@ -146,7 +169,7 @@ class Sharing:
         for use in list(shared.uses):
             if use.program is None and (use.idle is None or now >= use.last + use.idle):
                 shared.uses.remove(use)
-            elif use.idle is not None and (not context.ready or self.is_busy(use.program, context)):
+            elif use.idle is not None and (self.starts(context) or self.is_busy(use.program, context)):
                 use.last = now
             elif use.idle is not None and now >= use.last + use.idle:
                 why = f'it was idle for {use.idle:g} s'
@@ -160,6 +183,11 @@ class Sharing:
                 self.settle(self.shared[context.via.id], 'its last user has left it')
         else:
             self.watch(shared)
+
+    @staticmethod
+    def starts(context: Node) -> bool:
+        """Is `context` on its way? One that waits for its first call is idle."""
+        return not context.ready and context.deferred is None
 
     def watch(self, shared: Shared) -> None:
         """Look again when the next use may be over. Whoever holds the lock."""

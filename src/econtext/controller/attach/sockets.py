@@ -6,6 +6,7 @@ Invariants:
 * Only processes of the same user get in: the kernel says whose a process is, or where it does not say, the folder of
   the socket is one that nobody else can enter.
 * A socket that nobody listens at is replaced; what is no socket never is.
+* Whoever listens and lets nobody in, such as a program that was stopped, holds up nobody for longer than PATIENCE.
 
 Any thread may enter.
 """
@@ -21,7 +22,8 @@ import sys
 
 from econtext.controller.errors import EcontextError
 
-VERSION = 2     # of what is said on the socket
+VERSION = 3     # of what is said on the socket
+PATIENCE = 10.0     # seconds that a program has to let another one in
 # Where the systems of BSD and Apple say whose a process is: in a `struct xucred`, a version, a user, and groups.
 LOCAL_PEERCRED, XUCRED = 1, '2Ih16I'
 
@@ -60,6 +62,10 @@ def listen(path: str) -> socket.socket:
     """Return a socket that listens at `path`, in the place of one where nobody does."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        with contextlib.suppress(OSError):
+            # Where the system takes the mode of what is bound from this, the name is not looked up once more below:
+            # others who may write to the folder could have put a link in its place.
+            os.fchmod(made.fileno(), 0o600)
         try:
             made.bind(path)
         except OSError:
@@ -67,7 +73,8 @@ def listen(path: str) -> socket.socket:
                 raise
             os.unlink(path)
             made.bind(path)
-        os.chmod(path, 0o600)
+        if os.lstat(path).st_mode & 0o177:
+            os.chmod(path, 0o600)
         made.listen(16)
     except OSError as error:
         made.close()
@@ -83,6 +90,8 @@ def abandoned(path: str) -> bool:
     except OSError:
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # One whose queue is full is there, and need not be waited for.
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
@@ -90,6 +99,29 @@ def abandoned(path: str) -> bool:
         except OSError:
             return False
     return False
+
+
+def connect(path: str) -> socket.socket:
+    """Return a connection to a broker of the same user."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # The system's own: a socket with a timeout of Python's does not wait where the queue is full.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', *divmod(round(PATIENCE * 1e6), 10**6)))
+        made.connect(path)
+        if not is_same_user(made, path):
+            raise EcontextError(f'{path}: another user listens there')
+    except (BlockingIOError, TimeoutError):
+        made.close()
+        raise EcontextError(
+            f'{path}: the program that listens there lets nobody in for {PATIENCE:g} s: see whether it was stopped, or '
+            'is too busy') from None
+    except OSError as error:
+        made.close()
+        raise EcontextError(f'{path}: nobody listens there ({error.strerror}): call listen() of a broker') from None
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def is_same_user(connection: socket.socket, path: str) -> bool:

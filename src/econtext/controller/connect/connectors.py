@@ -53,4 +53,6 @@ class Connectors(
         module = registry.find(connector)
         answers = {name: options.pop(name) for name in getattr(module, 'ANSWERS', ()) if name in options}
         common = {name: options.pop(name) for name in Common.__annotations__ if name in options}
-        return self._start(ConnectRequest(module, options, answers, cast('Common', common)))
+        # By its name where it has one: an attached program and its broker have modules of their own.
+        return self._start(ConnectRequest(
+            connector if isinstance(connector, str) else module, options, answers, cast('Common', common)))

@@ -153,6 +153,14 @@ def plain(value: Any) -> Any:
     return value
 
 
+def idle_timeout(common: dict[str, Any]) -> float | None:
+    """Take the option out of `common`; raise ValueError for what is no number of seconds."""
+    found = common.pop('idle_timeout', None)
+    if found is not None and not is_seconds(found):
+        raise ValueError('idle_timeout= must be a number of seconds')
+    return None if found is None else float(found)
+
+
 def check_window(option: str, window: int) -> None:
     """Raise ValueError for a window of bytes that is none, or out of bounds."""
     if type(window) is not int or not NARROWEST <= window <= WIDEST:

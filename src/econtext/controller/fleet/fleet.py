@@ -219,7 +219,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
     # What each starts.
 
     def _start(self, request: ConnectRequest) -> Fleet:
-        check(request)
+        check(request, self._pool.shared)
         members = [
             Member(member.host, functools.partial(start_below, request), member, request.common.get('threads', 1))
             for member in self._members.values()
@@ -466,25 +466,31 @@ def wait_for_work(pool: Pool, members: Iterable[Member]) -> None:
 def make(
     origin: Connectors[Context], hosts: Iterable[Host], check_function: Callable[[Any], object], connector: Connector,
     connect_limit: int, connect_retries: int, retry_delay: float, relays: Relays, options: Mapping[str, Any],
+    shared: bool = False,
 ) -> Fleet:
-    """Return the fleet of `hosts`, connected from `origin`: what ``broker.fleet()`` does."""
+    """
+    Return the fleet of `hosts`, connected from `origin`: what ``broker.fleet()`` does.
+
+    `shared` says that contexts of `origin` are shared with other programs.
+    """
     check_limit('connect_limit', connect_limit)
     if type(connect_retries) is not int or connect_retries < 0:
         raise ValueError(f'connect_retries= must be a number of attempts, not {seen(connect_retries)}')
     if not is_seconds(retry_delay):
         raise ValueError(f'retry_delay= must be a number of seconds, not {seen(retry_delay)}')
-    above = list(relays_of(relays, origin, connector, options))
-    pool = Pool(origin, connect_limit, connect_retries, retry_delay, above)
+    above = list(relays_of(relays, origin, connector, options, shared))
+    pool = Pool(origin, connect_limit, connect_retries, retry_delay, above, shared)
     # The way to a host that is a relay itself is that of the relay.
     direct = {member.host.name for member in above if member.owned}
     members = [
-        member_of(host, connector, options, relayed=bool(above) and host.name not in direct) for host in hosts]
+        member_of(host, connector, options, relayed=bool(above) and host.name not in direct, shared=shared)
+        for host in hosts]
     pool.relayed.update(member for member in members if member.relayed)
     return Fleet(pool, members, check_function, WorkOptions())
 
 
 def relays_of(
-    relays: Relays, origin: Connectors[Context], connector: Connector, options: Mapping[str, Any],
+    relays: Relays, origin: Connectors[Context], connector: Connector, options: Mapping[str, Any], shared: bool,
 ) -> Iterator[Member]:
     """Yield the members for `relays`, of which hosts are connected as those of the fleet are."""
     if isinstance(relays, Fleet):
@@ -495,7 +501,7 @@ def relays_of(
             yield Member(host, start, slow=True, owned=False)
     elif relays is not None:
         yield from members(relays, origin, lambda host, way: member_of(
-            host, way or connector, {} if way else options, f'relay.{host.name}'))
+            host, way or connector, {} if way else options, f'relay.{host.name}', shared=shared))
 
 
 def context_of(fleet: Fleet, name: str, _: Any) -> Context:
@@ -504,6 +510,7 @@ def context_of(fleet: Fleet, name: str, _: Any) -> Context:
 
 def member_of(
     host: Host, connector: Connector, options: Mapping[str, Any], name: str | None = None, relayed: bool = False,
+    shared: bool = False,
 ) -> Member:
     """Return the member for `host`; raise TypeError or ValueError for options that make no sense."""
     way = host.connector or connector
@@ -511,7 +518,7 @@ def member_of(
         if options:
             raise TypeError('a function as connector= gives the options itself')
         return Member(host, functools.partial(call_connector, way, host), slow=True, relayed=relayed)
-    request = request_for(host, way, {'name': name, **options} if name else options)
+    request = request_for(host, way, {'name': name, **options} if name else options, shared)
     start = functools.partial(start_from, request)
     return Member(host, start, None, request.common.get('threads', 1), relayed=relayed)
 

@@ -132,9 +132,11 @@ class Pool:
 
     def __init__(
         self, origin: Connectors[Context], connect_limit: int, connect_retries: int, retry_delay: float,
-        relays: Iterable[Member] = (),
+        relays: Iterable[Member] = (), shared: bool = False,
     ) -> None:
         self.origin = origin
+        #: Are its contexts shared with other programs?
+        self.shared = shared
         self.connect_limit = connect_limit
         self.connect_retries = connect_retries
         self.retry_delay = retry_delay

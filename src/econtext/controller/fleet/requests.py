@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from econtext.child.labels import seen
 from econtext.controller.connect import registry
 from econtext.controller.connect.connectors import Connectors
-from econtext.controller.connect.options import ConnectRequest, check_common, plain
+from econtext.controller.connect.options import ConnectRequest, check_common, idle_timeout, plain
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -38,26 +38,29 @@ class Asked(Connectors[ConnectRequest]):
         return ''
 
 
-def check(request: ConnectRequest) -> ConnectRequest:
-    """Return `request`; raise TypeError or ValueError if it makes no sense."""
+def check(request: ConnectRequest, shared: bool = False) -> ConnectRequest:
+    """Return `request`, for contexts that programs share or for our own; raise TypeError or ValueError for nonsense."""
     module = registry.find(request.connector)
-    check_common(request.common, getattr(Asked, module.__name__.rpartition('.')[2], None))
+    common: Any = dict(request.common)
+    if shared:
+        idle_timeout(common)
+    check_common(common, getattr(Asked, module.__name__.rpartition('.')[2], None))
     module.plan(plain(request.options))
     return request
 
 
-def request_for(host: Host, connector: str, options: Mapping[str, Any]) -> ConnectRequest:
+def request_for(host: Host, connector: str, options: Mapping[str, Any], shared: bool = False) -> ConnectRequest:
     """Return what is to be started for `host`; raise TypeError or ValueError for options that make no sense."""
     given = {'name': host.name, **options, **host.options}
     if not isinstance(connector, str):
         raise TypeError(f'connector= must be a name or a function, not {seen(connector)}')
     method = getattr(Asked(), connector, None) if connector in registry.ours() else None
     if method is None:
-        return check(Asked().connect(connector, **given))
+        return check(Asked().connect(connector, **given), shared)
     address = address_option(connector)
     # The host's own address: its name, unless its options say another.
     words = [given.pop(address, host.name)] if address else []
-    return check(method(*words, **given))
+    return check(method(*words, **given), shared)
 
 
 @functools.cache

@@ -6,6 +6,8 @@ Invariants:
 * A module is sent to a context once; behind a hop it comes from the hop, which gets it
   once too, for all contexts below it.
 * What a call needs is on its way before the call.
+* A hop keeps modules of one program.  Those of an attached program go past the hops, and so do all that are for a
+  context below one which attached programs have started: two programs have different modules of one name.
 
 Any thread may enter.
 """
@@ -45,6 +47,8 @@ class Delivery:
         self.sent: set[str] = set()
         #: The modules among these whose imports, and theirs, were sent too.
         self.complete: set[str] = set()
+        #: Does it keep modules for those below it? One that attached programs have started keeps econtext's alone.
+        self.keeps: bool = True
         self.sending: threading.Lock = threading.Lock()
 
     def may_have(self, module: str) -> None:
@@ -66,15 +70,15 @@ class Delivery:
             # A handler may call this context, and need the lock.
             say(self.lines.logger, logging.DEBUG, '> modules %s', ', '.join(name for name, unit in units))
 
-    def deliver(self, units: Sequence[tuple[str, Unit | None]], handle: int = 0) -> None:
+    def deliver(self, units: Sequence[tuple[str, Unit | None]], handle: int = 0, foreign: bool = False) -> None:
         """
-        Send `units`; with `handle` they are what the context asked for.
+        Send `units`, those of another program if they are `foreign`; with `handle` they are what the context asked for.
 
-        Behind a hop they come from the hop, which gets each but once.
+        Behind a hop they come from the hop, which gets each but once; not so if they are foreign.
         """
         router = self.broker.router
         self.send_code(tuple(name for name, unit in units))
-        if self.via is None or not all(unit for name, unit in units):
+        if self.via is None or foreign or not all(unit for name, unit in units) or not self.via.may_keep(units):
             kind = RESULT if handle else MODULE
             router.send(kind, self.id, handle, pack_units(units))
         else:
@@ -82,15 +86,19 @@ class Delivery:
             names = [name for name, unit in units]
             router.send(PASS, self.via.id, self.id, values.plainest((names, handle)))
 
+    def may_keep(self, units: Sequence[tuple[str, Unit | None]]) -> bool:
+        """May `units` be kept here for those below?"""
+        return self.keeps or all(name.partition('.')[0] == 'econtext' for name, unit in units)
+
     def send_code(self, names: tuple[str, ...]) -> None:
         """Send the code of those of `names` that are ours, ahead of their sources if it is likely to be taken."""
         if self.same_python and (code := bytecode.units(names)):
             self.broker.router.send(MODULE, self.id, 0, code)
 
-    def keep(self, units: Sequence[tuple[str, Unit | None]]) -> None:
-        """Have the context keep `units` for those below it."""
+    def keep(self, units: Sequence[tuple[str, Unit | None]], foreign: bool = False) -> None:
+        """Have the context keep `units`, for itself or for those below it."""
         with self.sending:
             lacking = [unit for unit in units if unit[0] not in self.sent]
             self.sent.update(name for name, unit in lacking)
             if lacking:
-                self.deliver(lacking)
+                self.deliver(lacking, foreign=foreign)
