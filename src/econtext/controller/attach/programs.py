@@ -38,7 +38,6 @@ from econtext.controller.attach.sockets import VERSION
 from econtext.controller.connect.options import NARROWEST, WIDEST, ConnectRequest, idle_timeout
 from econtext.controller.errors import EcontextError, NotAllowed
 from econtext.controller.modules import manifest
-from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.cancellation import send_interrupt
 from econtext.core.codec import encode
 from econtext.core.loop import Link

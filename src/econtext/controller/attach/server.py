@@ -37,7 +37,7 @@ from econtext.parent.values import decode
 
 if TYPE_CHECKING:
     from econtext.controller.node import Node, Owner
-    from econtext.controller.runtime.loop import Timer
+    from econtext.controller.runtime.timers import Timer
 
 __all__ = ['AttachServer', 'AttachedProgram', 'folder']
 

@@ -23,7 +23,7 @@ from econtext.controller.errors import EcontextError
 from econtext.controller.modules.source import Unit
 from econtext.controller.node import Node
 from econtext.controller.protocol import values
-from econtext.controller.runtime.loop import Wait
+from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.channels import Channel, Channels
 from econtext.controller.session.states import END, ENDED, FAILED, GONE
 from econtext.core.codec import encode
