@@ -35,7 +35,7 @@ from econtext.child.labels import seen
 from econtext.controller.modules import functions
 from econtext.controller.modules.functions import Missing, Source
 from econtext.controller.protocol import values
-from econtext.controller.protocol.names import NoName, is_typed, reach, refuse_later
+from econtext.controller.protocol.names import NoName, Served, is_typed, reach, refuse_later
 
 if TYPE_CHECKING:
     from econtext.controller.modules.repository import Modules
@@ -59,14 +59,8 @@ RECIPES.update({
     for name in ('itemgetter', 'attrgetter')})
 
 
-class Captured(tuple[str, str]):
+class Captured(Served):
     """Where a function without a module is found: ``run`` of the module that makes such again."""
-
-    #: What `run` is told; the units of the texts; the modules that are needed as well.
-    told: tuple[Any, ...]
-    modules: tuple[str, ...]
-    #: What errors call the function.
-    label: str
 
 
 def is_text(name: str) -> bool:
@@ -453,8 +447,8 @@ def label(function: Any) -> str:
     return name
 
 
-def check_time(function: Any, streamed: bool) -> None:
+def check_time(function: Any, streamed: bool, awaited: bool = False) -> None:
     """Refuse a function that would return before it has run, see ``refuse_later``, also below partials."""
     while isinstance(function, functools.partial):
         function = function.func
-    refuse_later(function, streamed)
+    refuse_later(function, streamed, awaited)
