@@ -130,7 +130,8 @@ OF_CONTROL = {
     'SystemExit': SystemExit, 'KeyboardInterrupt': KeyboardInterrupt, 'TimeoutError': TimeoutError,
     'socket': TimeoutError, 'Interrupted': KeyboardInterrupt, 'ContextLost': econtext.ContextLost,
     'asyncio TimeoutError': asyncio.TimeoutError, 'asyncio CancelledError': asyncio.CancelledError,
-    'futures TimeoutError': concurrent.futures.TimeoutError, 'futures CancelledError': concurrent.futures.CancelledError,
+    'futures TimeoutError': concurrent.futures.TimeoutError,
+    'futures CancelledError': concurrent.futures.CancelledError,
     'futures BrokenExecutor': concurrent.futures.BrokenExecutor,
 }  # fmt: skip
 OLD = {'GeneratorExit', 'KeyboardInterrupt', 'StopIteration', 'SystemExit', 'socket', 'Interrupted', 'ContextLost'}

@@ -103,7 +103,8 @@ web = alone.local(name='web')
 async def meet(number):
     await asyncio.sleep(0)
     return number * FACTOR, os.getpid()
-(await web.call(meet, 2))[0], await web.call(triple, 1), len(set(await asyncio.gather(*(web.call(meet, 1) for _ in range(5)))))
+several = await asyncio.gather(*(web.call(meet, 1) for _ in range(5)))
+(await web.call(meet, 2))[0], await web.call(triple, 1), len(set(several))
 ''',
     'awaited there': 'box.call(meet, 3)[0], [each[0] for each in fleet.call(meet, 4).values()]',
     'awaited shown': 'web',

@@ -35,7 +35,7 @@ def run(cells: Sequence[str], folder: Path, seconds: int = 100) -> list[Outputs]
         }  # fmt: skip
         done = subprocess.run(
             [sys.executable, __file__, str(folder)], input=json.dumps(list(cells)), env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds, check=False)
+            capture_output=True, timeout=seconds, check=False)
     assert done.returncode == 0, done.stderr
     found: list[Outputs] = json.loads(done.stdout)
     return found
@@ -78,6 +78,7 @@ def main(folder: str) -> None:
     config = Config()
     # No port, which another program may take meanwhile.
     config.KernelManager.transport = 'ipc'
+    config.KernelManager.ip = os.path.join(os.environ['JUPYTER_RUNTIME_DIR'], 'socket')
     notebook = form.new_notebook(cells=[form.new_code_cell(text) for text in json.load(sys.stdin)])
     client = Client(
         notebook, config=config, kernel_name='python3', allow_errors=True, timeout=60,

@@ -62,7 +62,9 @@ def test_there_are_so_many_rows() -> None:
 
 def test_values_are_cut() -> None:
     assert notebook.value({'a': [1, 'b']}) == "{'a': [1, 'b']}"
-    for long in 'x' * 10**6, list(range(10**6)), {number: 'x' * 1000 for number in range(1000)}, 10**1000, [[[[[[1]]]]]]:
+    for long in (
+            'x' * 10**6, list(range(10**6)), dict.fromkeys(range(1000), 'x' * 1000), 10**1000,
+            [[[[[[1]]]]]]):
         assert len(notebook.value(long)) <= notebook.LONGEST + 2
 
     class Fails:
@@ -82,7 +84,7 @@ def test_an_exception_is_its_first_line() -> None:
 def test_of_many_results_those_that_failed_come_first() -> None:
     hosts = [f'host{number}' for number in range(300)]
     failures = {host: ValueError('no') for host in hosts[250:]}
-    results: Any = econtext.Results(hosts, {host: 1 for host in hosts[:200]}, failures)
+    results: Any = econtext.Results(hosts, dict.fromkeys(hosts[:200], 1), failures)
     found = Reader(results._repr_html_())
     assert found.caption == 'econtext.Results: 200 succeeded, 50 failed, 50 skipped'
     states = [row[1] for row in found.rows[1:-1]]

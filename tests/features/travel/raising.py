@@ -348,8 +348,9 @@ def below(context, name, *args):
 
 def of_control(name):
     """Raise what a caller would take for something of its own."""
-    kinds = dict([(each, getattr(sys.modules[len.__module__], each, None)) for each in (
-        'StopIteration', 'StopAsyncIteration', 'GeneratorExit', 'SystemExit', 'KeyboardInterrupt', 'TimeoutError')])
+    kinds = {}
+    for each in 'StopIteration StopAsyncIteration GeneratorExit SystemExit KeyboardInterrupt TimeoutError'.split():
+        kinds[each] = getattr(sys.modules[len.__module__], each, None)
     kinds['socket'] = socket.timeout
     kinds['Interrupted'] = getattr(econtext, 'Interrupted', None)
     kinds['ContextLost'] = getattr(econtext, 'ContextLost', None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import importlib
+import math
 import os
 import struct
 import time
@@ -204,13 +205,11 @@ class Cell:
 
 def in_units(size: float) -> str:
     """Return a number of bytes as people read it."""
-    for unit in 'bytes', 'kB', 'MB', 'GB':
-        if size < 1000:
-            break
-        size /= 1000
-    else:
-        unit = 'TB'
-    return f'{size:.0f} {unit}' if unit == 'bytes' else f'{size:.1f} {unit}'
+    if size < 1000:
+        return f'{size:.0f} bytes'
+    units = ['kB', 'MB', 'GB', 'TB']
+    power = min(int(math.log10(size)) // 3, len(units))
+    return f'{size / 1000 ** power:.1f} {units[power - 1]}'
 
 
 def bar_for(title: str) -> Cell | Bar:
