@@ -472,7 +472,7 @@ def test_a_deadline_cancels_a_coroutine_function(
     future.interrupt(SOON)
     with pytest.raises(econtext.CallError) as caught:
         future.result(SOON)
-    assert caught.value.type_name == 'Interrupted'
+    assert caught.value.type_name == 'econtext.Interrupted'
     assert lines(tmp_path / 'log') == ['begun', 'cancelled']
     assert context.call(len, 'free again') == 10
 
@@ -757,6 +757,36 @@ async def main():
 if __name__ == '__main__':
     asyncio.run(main())
 '''
+
+
+def test_what_a_handler_leaves_for_the_event_loop_is_heard_at_once() -> None:
+    """The kernels of Jupyter cancel a cell so: by a callback that does not wake the loop."""
+
+    async def main(broker: aio.Broker) -> None:
+        loop, main_thread = asyncio.get_running_loop(), threading.get_ident()
+        heard = loop.create_future()
+        before = signal.signal(signal.SIGUSR1, lambda *_: loop.call_soon(heard.set_result, 'heard'))
+
+        def waits() -> bool:
+            frame = sys._current_frames()[main_thread]
+            return frame.f_code.co_name == 'select' and frame.f_globals['__name__'] == 'selectors'
+
+        def strike() -> None:
+            eventually(waits, what='the event loop waits')
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        try:
+            web = broker.local()
+            # From now on the signal is seen to.
+            assert await web.call(len, 'abc') == 3
+            thread = threading.Thread(target=strike)
+            thread.start()
+            assert await heard == 'heard'
+            thread.join()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+    run(main)
 
 
 def test_a_forked_process_gets_an_error_and_harms_nothing(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_a_traceback_shows_the_lines_of_the_cell(cells: dict[str, Outputs]) -> N
     there = text[text.rindex('In context box:'):]
     assert 'return 1 // number  # division of the cell' in there
     assert 'return divide(number)  # called by the cell' in there
-    assert re.search(r'line 4, in divide\n', there)
+    assert re.search(r'line 3, in divide\n', there)
     assert 'sourced' not in there
     assert text_of(cells['raised']).strip() == 'True box'
 
