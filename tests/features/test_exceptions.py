@@ -172,11 +172,10 @@ def test_no_error_of_a_function_is_taken_for_one_of_the_caller(
     check(fleet.call(raising.of_control, name).failures['one'])
 
     async def awaited() -> None:
-        async with econtext.aio.Broker(blocking=broker) as visitor:
-            context = visitor.local(python=python)
-            with pytest.raises(econtext.CallError) as caught:
-                await context.call(raising.of_control, name)
-            check(caught.value)
+        context = econtext.aio.Broker(blocking=broker).local(python=python)
+        with pytest.raises(econtext.CallError) as caught:
+            await context.call(raising.of_control, name)
+        check(caught.value)
 
     asyncio.run(awaited())
 
@@ -184,16 +183,15 @@ def test_no_error_of_a_function_is_taken_for_one_of_the_caller(
 @pytest.mark.parametrize('name', [name for name in OF_CONTROL if name not in ('StopIteration', 'ContextLost')])
 def test_no_error_of_a_coroutine_function_is_either(broker: econtext.Broker, name: str) -> None:
     async def main() -> None:
-        async with econtext.aio.Broker(blocking=broker) as visitor:
-            context = visitor.local()
-            beside = context.submit(coroutines.wait_for, 'the end')
-            with pytest.raises(econtext.CallError) as caught:
-                await context.call(coroutines.of_control, name)
-            assert type(caught.value) is econtext.CallError
-            assert not isinstance(caught.value, OF_CONTROL[name])
-            # The others on that event loop go on.
-            await context.call(coroutines.allow, 'the end')
-            assert await beside == 'the end'
+        context = econtext.aio.Broker(blocking=broker).local()
+        beside = context.submit(coroutines.wait_for, 'the end')
+        with pytest.raises(econtext.CallError) as caught:
+            await context.call(coroutines.of_control, name)
+        assert type(caught.value) is econtext.CallError
+        assert not isinstance(caught.value, OF_CONTROL[name])
+        # The others on that event loop go on.
+        await context.call(coroutines.allow, 'the end')
+        assert await beside == 'the end'
 
     asyncio.run(asyncio.wait_for(main(), 60))
     error = error_of(broker.local(), coroutines.of_control, name)
