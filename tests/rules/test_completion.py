@@ -142,14 +142,16 @@ def test_jedi_shows_what_is_public(tmp_path: Path) -> None:
 TYPE = f'''
 import json, sys
 sys.path.insert(0, {str(SRC)!r})
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
-shell, found = InteractiveShell.instance(), {{}}
+shell, found = InteractiveShell.instance(), {{{{}}}}
 assert shell.run_cell({{program!r}}).success
 for jedi in False, True:
     shell.Completer.use_jedi = jedi
     for name in {{names!r}}:
         text = name + '.'
-        names = [each.text for each in shell.Completer.completions(text, len(text))]
+        with provisionalcompleter():
+            names = [each.text for each in shell.Completer.completions(text, len(text))]
         found[name + ' jedi' * jedi] = [each.rpartition('.')[2] for each in names]
 shell.run_cell('fleet.close(); attachment.close(); broker.close()')
 print(json.dumps(found))

@@ -69,7 +69,7 @@ class Broker(Connectors[Context], Allows):
     def _repr_html_(self) -> str:
         rows = [(node.name, 'lost' if node.error else 'ready' if node.ready else 'starting',
                  notebook.version(node.python_version)) for node in list(self._tree.contexts.values())]
-        return notebook.table(repr(self)[1:-1], ('context', 'state', 'Python'), rows)
+        return notebook.table(self.__repr__()[1:-1], ('context', 'state', 'Python'), rows)
 
     def fleet(
         self, hosts: Hosts, *, connector: Connector = 'ssh', connect_limit: int = 64, connect_retries: int = 0,

@@ -83,7 +83,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
     def _repr_html_(self) -> str:
         rows = [(name, member.word(), ', '.join(member.host.groups)) for name, member in self._members.items()]
-        return notebook.table(repr(self)[1:-1], ('host', 'state', 'groups'), rows)
+        return notebook.table(self.__repr__()[1:-1], ('host', 'state', 'groups'), rows)
 
     # What it consists of.
 

@@ -193,7 +193,7 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
 
     def _repr_html_(self) -> str:
         rows = [(host, state_of(future)) for host, future in self._futures.items()]
-        return notebook.table(repr(self)[1:-1], ('host', 'state'), rows)
+        return notebook.table(self.__repr__()[1:-1], ('host', 'state'), rows)
 
     def __getitem__(self, host: str) -> HostFuture[T]:
         return self._futures[host]

@@ -101,7 +101,7 @@ class Results(Mapping[str, T], Generic[T]):
         # Where not all of them show, what went wrong is to.
         hosts = self.hosts if len(self.hosts) <= notebook.MOST else sorted(
             self.hosts, key=lambda host: host in self.successes)
-        return notebook.table(repr(self)[1:-1], ('host', 'state', 'result'), [self._row(host) for host in hosts])
+        return notebook.table(self.__repr__()[1:-1], ('host', 'state', 'result'), [self._row(host) for host in hosts])
 
     def _row(self, host: str) -> tuple[str, str, str]:
         if host in self.successes:
