@@ -324,6 +324,60 @@ def test_a_program_of_standard_input(python: str, tmp_path: Path) -> None:
         assert ran([], stdin=file) == SAID
 
 
+# What was made of a text at run time keeps no source; nor is anything else taken for it.
+MADE = '''
+import econtext
+def f():
+    return 'of the program'
+names = {}
+exec("def f(): return 'of a text'", names)
+exec(compile('def h(): pass', 'a name of my own', 'exec'), names)
+broker = econtext.Broker()
+child = broker.local()
+print(child.call(f))
+
+for function in eval('lambda: 1'), names['f'], names['h']:
+    try:
+        child.call(function)
+    except TypeError as error:
+        print(error)
+
+import linecache
+text = 'def g():\\n    return 1 // 0  # of a text that is kept\\n'
+linecache.cache['<kept>'] = len(text), None, text.splitlines(True), '<kept>'
+exec(compile(text, '<kept>', 'exec'), names)
+try:
+    child.call(names['g'])
+except ZeroDivisionError as error:
+    print('# of a text that is kept' in str(error))
+
+broker.close()
+'''
+
+
+@pytest.mark.parametrize('words', [['-c', MADE], [], ['-']], ids=['a command', 'standard input', 'a dash'])
+def test_what_a_program_makes_of_texts_is_refused_by_name(tmp_path: Path, words: list[str]) -> None:
+    script = tmp_path / 'script.py'
+    script.write_text(MADE)
+    with open(script) as file:
+        first, *refused, last = ran(words, stdin=file)
+    assert (first, last) == ('of the program', 'True')
+    for line, name in zip(refused, ['the lambda at <string>, line 1', 'f', 'h'], strict=True):
+        assert line.startswith(f'{name}, ' if 'lambda' in name else f'{name} has no module'), line
+        assert line.endswith('save it in a file, and run or import that')
+        assert 'Python does not keep' in line or 'a name of my own cannot be read' in line
+
+
+@pytest.mark.parametrize('read', [['-'], []])
+def test_a_program_of_a_pipe_is_refused_by_name(read: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, *read], input=PROGRAM.replace('PYTHON', 'None'), text=True, capture_output=True, timeout=60,
+        check=False)
+    assert done.returncode == 1
+    assert 'TypeError: twice has no module' in done.stderr
+    assert 'standard input, which keeps no source' in done.stderr
+
+
 DOCTEST = '''
 """
 >>> import econtext

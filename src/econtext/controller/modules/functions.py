@@ -19,6 +19,7 @@ import __future__
 
 import ast
 import functools
+import itertools
 import linecache
 import marshal
 import os
@@ -157,7 +158,7 @@ def listed(code: Code, namespace: dict[str, Any]) -> Iterator[Text]:
 
 def commands(words: list[str]) -> Iterator[str]:
     """Yield what may be the program of `python -c`."""
-    for word, following in zip(words[1:], [*words[2:], ''], strict=True):
+    for word, following in itertools.pairwise([*words[1:], '']):
         if re.fullmatch('-[A-Za-z]*c', word):
             yield following
         elif word.startswith('-') and not word.startswith('--') and 'c' in word:
