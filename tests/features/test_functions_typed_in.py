@@ -111,6 +111,8 @@ def test_partials_bound_methods_and_what_operator_makes(child: econtext.Context)
     assert child.call('a-b'.split, '-') == ['a', 'b']
     assert child.call({'a': 1}.get, 'a') == 1
     assert child.call(lambda: list(map(operator.itemgetter(1), ['ab', 'cd']))) == ['b', 'd']
+    assert child.call(operator.methodcaller('split', '-'), 'a-b') == ['a', 'b']
+    assert child.call(operator.methodcaller('format', 1, b=2), '{0}-{b}') == '1-2'
 
 
 def test_functions_share_their_variables_and_calls_share_nothing(child: econtext.Context) -> None:
@@ -288,6 +290,7 @@ def test_globals_are_copied_or_had_from_the_module(child: econtext.Context) -> N
 
 PROGRAM = '''
 import econtext
+import os.path as path, re
 FACTOR = 3
 def twice(number):
     return number * 2 * FACTOR
@@ -296,12 +299,13 @@ def fails():
 with econtext.Broker() as broker:
     child = broker.local(python=PYTHON)
     print(child.call(twice, 4), child.call(lambda number: twice(number) + 1, 5), list(child.stream(lambda: [FACTOR])))
+    print(child.call(lambda: re.findall('[a-z]', path.join('a', 'b'))))
     try:
         child.call(fails)
     except ZeroDivisionError as error:
         print('# in the program' in str(error))
 '''
-SAID = ['24 31 [3]', 'True']
+SAID = ['24 31 [3]', "['a', 'b']", 'True']
 
 
 def ran(words: list[str], **given: Any) -> list[str]:

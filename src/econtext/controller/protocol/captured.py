@@ -24,6 +24,7 @@ import functools
 import hashlib
 import logging
 import marshal
+import operator
 import re
 import sys
 import types
@@ -55,7 +56,7 @@ RECIPES: dict[type, tuple[str, str, Callable[[Any], tuple[Any, ...]]]] = {
 }
 # What `operator` makes, by the arguments.
 RECIPES.update({
-    getattr(__import__('operator'), name): ('operator', name, lambda value: value.__reduce__()[1])
+    getattr(operator, name): ('operator', name, lambda value: value.__reduce__()[1])
     for name in ('itemgetter', 'attrgetter')})
 
 
@@ -133,6 +134,10 @@ class Capture:
             given = [self.refer(each, owner, name) for each in value.args]
             named = [(key, self.refer(each, owner, name)) for key, each in value.keywords.items()]
             return 'partial', self.refer(value.func, owner, name), given, named
+        if kind is operator.methodcaller:
+            # The class with its arguments, or with keywords a partial of both.
+            made, given = value.__reduce__()
+            return 'called', self.refer(made, owner, name), [self.refer(each, owner, name) for each in given]
         if crosses(value):
             return self.value(value)
         if callable(value):
