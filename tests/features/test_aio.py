@@ -781,7 +781,9 @@ def test_what_a_handler_leaves_for_the_event_loop_is_heard_at_once() -> None:
             assert await web.call(len, 'abc') == 3
             thread = threading.Thread(target=strike)
             thread.start()
+            begun = time.monotonic()
             assert await heard == 'heard'
+            assert time.monotonic() - begun < SOON, 'not only as the time of the test is over'
             thread.join()
         finally:
             signal.signal(signal.SIGUSR1, before)
