@@ -12,6 +12,7 @@ import re
 import sys
 import textwrap
 import types
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -276,7 +277,8 @@ def entry(prefix: str, function: Callable[..., Any]) -> Iterator[str]:
 
 def signature(function: Callable[..., Any]) -> str:
     """Return what a call looks like, as a definition that Python can read."""
-    found = inspect.signature(function)
+    # The last overload is the plainest.
+    found = inspect.signature((typing.get_overloads(function) or [function])[-1])
     parameters = [p for p in found.parameters.values() if p.name != 'self']
     found = found.replace(parameters=parameters)
     if found.return_annotation == 'C':

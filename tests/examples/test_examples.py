@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import lab
-from lab import pythons
+from lab import kernel, pythons
 from lab.accounts import Accounts, home_of
 from lab.sshd import Sshd
 
@@ -299,3 +300,33 @@ def test_service(start: Start) -> None:
             assert client.recv(100) == b'5\n'
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
+
+
+NOTEBOOK = EXAMPLES / 'notebook.ipynb'
+
+
+def test_the_notebook(tmp_path: Path) -> None:
+    cells = [cell for cell in json.loads(NOTEBOOK.read_text())['cells'] if cell['cell_type'] == 'code']
+    shown = dict(zip(
+        [cell['id'] for cell in cells], kernel.run([''.join(cell['source']) for cell in cells], tmp_path), strict=True))
+    for cell in cells:
+        fails = 'raises-exception' in cell['metadata'].get('tags', ())
+        assert fails == any(each['output_type'] == 'error' for each in shown[cell['id']]), shown[cell['id']]
+    assert 'econtext.Context web: ready' in kernel.html_of(shown['begin'])
+    assert '[web] looking at ' in kernel.text_of(shown['call'])
+    assert 'FileNotFoundError' in kernel.text_of(shown['fail'])
+    html = kernel.html_of(shown['fleet'])
+    assert 'econtext.Results: 2 succeeded, 1 failed' in html
+    assert 'OSError: the disk is full' in html
+    assert '<progress value="3" max="3">' in html
+    assert kernel.text_of(shown['gather']) == str([2 * number for number in range(10)])
+
+
+def test_the_notebook_is_stored_without_what_it_showed() -> None:
+    text = NOTEBOOK.read_text()
+    notebook = json.loads(text)
+    for cell in notebook['cells']:
+        assert cell.get('outputs', []) == []
+        assert cell.get('execution_count') is None
+    # As Jupyter writes it, so that a change shows nothing else.
+    assert text == json.dumps(notebook, indent=1, ensure_ascii=False) + '\n'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import signal
@@ -408,9 +409,89 @@ def test_an_old_python_says_that_it_runs_no_coroutine_functions(python: pythons.
     run(main)
 
 
-def test_without_awaiting_a_coroutine_function_is_refused(broker: econtext.Broker) -> None:
+# -- coroutine functions that nobody awaits here ---------------------------------
+
+
+@pytest.mark.parametrize('python', MODERN, indirect=True)
+def test_a_blocking_call_runs_a_coroutine_function_to_its_end(
+    broker: econtext.Broker, python: pythons.Interpreter
+) -> None:
+    context = broker.local(python=python)
+    assert context.call(coroutines.add, 2, third=3) == 6
+    assert [future.result() for future in [context.submit(coroutines.add, number) for number in range(3)]] == [1, 2, 3]
+    assert context.call(functools.partial(coroutines.add, 1, third=5), 2) == 8
+    assert context.call(coroutines.Counter.name, 4) == ('Counter', 4)
+    assert context.call(coroutines.Counter.double, 4) == 8
+    assert list(context.map(coroutines.add, [1, 2])) == [2, 3]
+    step = 3
+
+    async def typed(number):  # type: ignore[no-untyped-def]
+        await asyncio.sleep(0)
+        return number + step
+
+    assert context.call(typed, 1) == 4
+    with pytest.raises(KeyError) as caught:
+        context.call(coroutines.fail, key='other')
+    assert caught.value.args == ('other',)
+    assert 'coroutines.py' in str(caught.value)
+    assert 'awaiting' not in str(caught.value)
+    with pytest.raises(TypeError, match=r'call\('):
+        context.stream(coroutines.add, 1)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match='async function'):
-        broker.local().call(coroutines.where)
+        context.allow(coroutines.add)
+    assert context.call(coroutines.add, 1) == 2
+
+
+@pytest.mark.parametrize('python', MODERN, indirect=True)
+def test_coroutine_functions_that_no_module_holds_are_awaited(python: pythons.Interpreter) -> None:
+    step = 3
+
+    async def typed(number):  # type: ignore[no-untyped-def]
+        await asyncio.sleep(0)
+        return number + step
+
+    async def main(broker: aio.Broker) -> None:
+        web = broker.local(python=python)
+        assert await asyncio.gather(*(web.call(typed, number) for number in range(5))) == [3, 4, 5, 6, 7]
+        assert await web.call(functools.partial(typed, 1)) == 4
+        assert await web.call(functools.partial(coroutines.add, 1), 5) == 6
+        async with broker.fleet(['a', 'b'], connector=lambda broker, host: broker.local(python=python)) as fleet:
+            assert dict((await fleet.call(typed, 1)).successes) == {'a': 4, 'b': 4}
+            assert await fleet.submit(coroutines.add, 1)['a'] == 2
+
+    run(main)
+
+
+@pytest.mark.parametrize('python', MODERN, indirect=True)
+def test_a_deadline_cancels_a_coroutine_function(
+    broker: econtext.Broker, python: pythons.Interpreter, tmp_path: Path
+) -> None:
+    context = broker.local(python=python)
+    future = context.submit(coroutines.nap_and_tell, str(tmp_path / 'log'))
+    eventually(lambda: lines(tmp_path / 'log') == ['begun'], what='it begins')
+    future.interrupt(SOON)
+    with pytest.raises(econtext.CallError) as caught:
+        future.result(SOON)
+    assert caught.value.type_name == 'econtext.Interrupted'
+    assert lines(tmp_path / 'log') == ['begun', 'cancelled']
+    assert context.call(len, 'free again') == 10
+
+
+def test_a_fleet_runs_coroutine_functions(broker: econtext.Broker) -> None:
+    with broker.fleet(['a', 'b'], connector=lambda broker, host: broker.local()) as fleet:
+        assert dict(fleet.call(coroutines.add, 1).successes) == {'a': 2, 'b': 2}
+        assert dict(fleet.map(coroutines.add, [1, 2]).successes) == {'a': 2, 'b': 3}
+        assert fleet.submit(functools.partial(coroutines.add, 1)).results()['b'] == 2
+        with fleet.executor() as executor:
+            assert list(executor.map(coroutines.add, range(4))) == [1, 2, 3, 4]
+        with pytest.raises(TypeError):
+            fleet.stream(coroutines.add, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize('python', [name for name in ('2.7', '3.6') if name in pythons.wanted()], indirect=True)
+def test_an_old_python_says_so_to_blocking_calls(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    with pytest.raises((econtext.EcontextError, SyntaxError), match=r'3\.7|async'):
+        broker.local(python=python).call(coroutines.where)
 
 
 # -- commands, files, fleets -------------------------------------------------
@@ -676,6 +757,38 @@ async def main():
 if __name__ == '__main__':
     asyncio.run(main())
 '''
+
+
+def test_what_a_handler_leaves_for_the_event_loop_is_heard_at_once() -> None:
+    """The kernels of Jupyter cancel a cell so: by a callback that does not wake the loop."""
+
+    async def main(broker: aio.Broker) -> None:
+        loop, main_thread = asyncio.get_running_loop(), threading.get_ident()
+        heard = loop.create_future()
+        before = signal.signal(signal.SIGUSR1, lambda *_: loop.call_soon(heard.set_result, 'heard'))
+
+        def waits() -> bool:
+            frame = sys._current_frames()[main_thread]
+            return frame.f_code.co_name == 'select' and frame.f_globals['__name__'] == 'selectors'
+
+        def strike() -> None:
+            eventually(waits, what='the event loop waits')
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        try:
+            web = broker.local()
+            # From now on the signal is seen to.
+            assert await web.call(len, 'abc') == 3
+            thread = threading.Thread(target=strike)
+            thread.start()
+            begun = time.monotonic()
+            assert await heard == 'heard'
+            assert time.monotonic() - begun < SOON, 'not only as the time of the test is over'
+            thread.join()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+    run(main)
 
 
 def test_a_forked_process_gets_an_error_and_harms_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import concurrent.futures.process
 import configparser
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from errands import coroutines
 from travel import calls, raising
 
 import econtext
@@ -121,6 +123,107 @@ def test_exceptions_arrive_with_what_python_gives_them(broker: econtext.Broker, 
         assert stopped.value == 5
     if python.version >= (3, 11):
         assert error_of(context, raising.noted).__notes__ == ['first', 'second']
+
+
+OF_CONTROL = {
+    'StopIteration': StopIteration, 'StopAsyncIteration': StopAsyncIteration, 'GeneratorExit': GeneratorExit,
+    'SystemExit': SystemExit, 'KeyboardInterrupt': KeyboardInterrupt, 'TimeoutError': TimeoutError,
+    'socket': TimeoutError, 'Interrupted': KeyboardInterrupt, 'ContextLost': econtext.ContextLost,
+    'asyncio TimeoutError': asyncio.TimeoutError, 'asyncio CancelledError': asyncio.CancelledError,
+    'futures TimeoutError': concurrent.futures.TimeoutError,
+    'futures CancelledError': concurrent.futures.CancelledError,
+    'futures BrokenExecutor': concurrent.futures.BrokenExecutor,
+}  # fmt: skip
+OLD = {'GeneratorExit', 'KeyboardInterrupt', 'StopIteration', 'SystemExit', 'socket', 'Interrupted', 'ContextLost'}
+
+
+@pytest.mark.parametrize('name', OF_CONTROL)
+@ENDS
+def test_no_error_of_a_function_is_taken_for_one_of_the_caller(
+    broker: econtext.Broker, python: pythons.Interpreter, name: str
+) -> None:
+    """Not for the end of its loop, its program, its time, its task, or its context; by no way of calling."""
+    if python.version < (3, 8) and name not in OLD:
+        pytest.skip('of Python 3')
+    kind = OF_CONTROL[name]
+    contexts = [broker.local(python=python), broker.local(python=python, threads=2)]
+    fleet = broker.fleet(['one'], connector=lambda broker, host: contexts[0])
+
+    def check(error: Any) -> None:
+        assert type(error) is econtext.CallError
+        assert not isinstance(error, kind)
+        names = ('timeout', 'TimeoutError') if name == 'socket' else (name.rpartition(' ')[2],)
+        assert error.type_name.rpartition('.')[2] in names
+        assert 'said so' in str(error)
+
+    for context in contexts:
+        check(error_of(context, raising.of_control, name))
+        check(context.submit(raising.of_control, name).exception(60))
+        assert context.options(timeout=60).call(len, 'goes on') == 7
+    stream = contexts[0].stream(raising.of_control_behind, name)
+    assert next(stream) == 1
+    if name == 'StopIteration' and python.version < (3, 7):
+        assert list(stream) == [], 'a generator of these ends by it'
+    elif name != 'StopIteration':
+        with pytest.raises(econtext.CallError) as caught:
+            next(stream)
+        check(caught.value)
+    stream.close()
+    check(fleet.call(raising.of_control, name).failures['one'])
+
+    async def awaited() -> None:
+        context = econtext.aio.Broker(blocking=broker).local(python=python)
+        with pytest.raises(econtext.CallError) as caught:
+            await context.call(raising.of_control, name)
+        check(caught.value)
+
+    asyncio.run(awaited())
+
+
+@pytest.mark.parametrize('name', [name for name in OF_CONTROL if name not in ('StopIteration', 'ContextLost')])
+def test_no_error_of_a_coroutine_function_is_either(broker: econtext.Broker, name: str) -> None:
+    async def main() -> None:
+        context = econtext.aio.Broker(blocking=broker).local()
+        beside = context.submit(coroutines.wait_for, 'the end')
+        with pytest.raises(econtext.CallError) as caught:
+            await context.call(coroutines.of_control, name)
+        assert type(caught.value) is econtext.CallError
+        assert not isinstance(caught.value, OF_CONTROL[name])
+        # The others on that event loop go on.
+        await context.call(coroutines.allow, 'the end')
+        assert await beside == 'the end'
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    error = error_of(broker.local(), coroutines.of_control, name)
+    assert type(error) is econtext.CallError
+
+
+@ENDS
+@pytest.mark.parametrize('name', ['ConnectionResetError', 'ConnectionRefusedError', 'BrokenPipeError', 'EOFError'])
+def test_what_sounds_like_the_link_is_of_the_function(
+    broker: econtext.Broker, python: pythons.Interpreter, name: str
+) -> None:
+    if python.version < (3, 3) and name != 'EOFError':
+        pytest.skip('of Python 3.3')
+    context = broker.local(python=python)
+    error = error_of(context, raising.of_the_net, name)
+    assert isinstance(error, getattr(builtins, name))
+    for kind in econtext.ContextLost, econtext.ConnectError:
+        assert not isinstance(error, kind)
+        assert not issubclass(kind, (OSError, EOFError))
+    assert context.call(len, 'abc') == 3
+
+
+@pytest.mark.parametrize('python', ['2.7', '3.13'], indirect=True)
+@pytest.mark.parametrize('name', ['StopIteration', 'StopAsyncIteration', 'TimeoutError', 'futures CancelledError'])
+def test_a_context_takes_none_of_the_program_for_its_own(
+    broker: econtext.Broker, python: pythons.Interpreter, name: str
+) -> None:
+    broker.allow(raising.of_control)
+    context = broker.local(python=python)
+    bases = context.call(raising.bases_of_control, name)
+    assert bases[0] == 'CallError'
+    assert not {'StopIteration', 'StopAsyncIteration', 'TimeoutError', 'CancelledError'}.intersection(bases)
 
 
 NEWER = pytest.mark.parametrize('python', ['3.11', '3.13', '3.15', 'pypy3.11'], indirect=True)

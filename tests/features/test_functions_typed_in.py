@@ -111,6 +111,8 @@ def test_partials_bound_methods_and_what_operator_makes(child: econtext.Context)
     assert child.call('a-b'.split, '-') == ['a', 'b']
     assert child.call({'a': 1}.get, 'a') == 1
     assert child.call(lambda: list(map(operator.itemgetter(1), ['ab', 'cd']))) == ['b', 'd']
+    assert child.call(operator.methodcaller('split', '-'), 'a-b') == ['a', 'b']
+    assert child.call(operator.methodcaller('format', 1, b=2), '{0}-{b}') == '1-2'
 
 
 def test_functions_share_their_variables_and_calls_share_nothing(child: econtext.Context) -> None:
@@ -288,6 +290,7 @@ def test_globals_are_copied_or_had_from_the_module(child: econtext.Context) -> N
 
 PROGRAM = '''
 import econtext
+import os.path as path, re
 FACTOR = 3
 def twice(number):
     return number * 2 * FACTOR
@@ -296,12 +299,13 @@ def fails():
 with econtext.Broker() as broker:
     child = broker.local(python=PYTHON)
     print(child.call(twice, 4), child.call(lambda number: twice(number) + 1, 5), list(child.stream(lambda: [FACTOR])))
+    print(child.call(lambda: re.findall('[a-z]', path.join('a', 'b'))))
     try:
         child.call(fails)
     except ZeroDivisionError as error:
         print('# in the program' in str(error))
 '''
-SAID = ['24 31 [3]', 'True']
+SAID = ['24 31 [3]', "['a', 'b']", 'True']
 
 
 def ran(words: list[str], **given: Any) -> list[str]:
@@ -322,6 +326,60 @@ def test_a_program_of_standard_input(python: str, tmp_path: Path) -> None:
     script.write_text(PROGRAM.replace('PYTHON', repr(str(python))))
     with open(script) as file:
         assert ran([], stdin=file) == SAID
+
+
+# What was made of a text at run time keeps no source; nor is anything else taken for it.
+MADE = '''
+import econtext
+def f():
+    return 'of the program'
+names = {}
+exec("def f(): return 'of a text'", names)
+exec(compile('def h(): pass', 'a name of my own', 'exec'), names)
+broker = econtext.Broker()
+child = broker.local()
+print(child.call(f))
+
+for function in eval('lambda: 1'), names['f'], names['h']:
+    try:
+        child.call(function)
+    except TypeError as error:
+        print(error)
+
+import linecache
+text = 'def g():\\n    return 1 // 0  # of a text that is kept\\n'
+linecache.cache['<kept>'] = len(text), None, text.splitlines(True), '<kept>'
+exec(compile(text, '<kept>', 'exec'), names)
+try:
+    child.call(names['g'])
+except ZeroDivisionError as error:
+    print('# of a text that is kept' in str(error))
+
+broker.close()
+'''
+
+
+@pytest.mark.parametrize('words', [['-c', MADE], [], ['-']], ids=['a command', 'standard input', 'a dash'])
+def test_what_a_program_makes_of_texts_is_refused_by_name(tmp_path: Path, words: list[str]) -> None:
+    script = tmp_path / 'script.py'
+    script.write_text(MADE)
+    with open(script) as file:
+        first, *refused, last = ran(words, stdin=file)
+    assert (first, last) == ('of the program', 'True')
+    for line, name in zip(refused, ['the lambda at <string>, line 1', 'f', 'h'], strict=True):
+        assert line.startswith(f'{name}, ' if 'lambda' in name else f'{name} has no module'), line
+        assert line.endswith('save it in a file, and run or import that')
+        assert 'Python does not keep' in line or 'a name of my own cannot be read' in line
+
+
+@pytest.mark.parametrize('read', [['-'], []])
+def test_a_program_of_a_pipe_is_refused_by_name(read: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, *read], input=PROGRAM.replace('PYTHON', 'None'), text=True, capture_output=True, timeout=60,
+        check=False)
+    assert done.returncode == 1
+    assert 'TypeError: twice has no module' in done.stderr
+    assert 'standard input, which keeps no source' in done.stderr
 
 
 DOCTEST = '''

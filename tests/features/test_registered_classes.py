@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -43,6 +44,27 @@ def test_there_and_back(broker: econtext.Broker, place: str, python: pythons.Int
     if python.version >= (3, 4):
         assert context.call(classes.colour) is classes.Colour.BLUE
         assert context.call(classes.echo, classes.Colour.RED) == (classes.Colour.RED,)
+
+
+@PYTHONS
+def test_their_methods_are_called_there(broker: econtext.Broker, python: pythons.Interpreter) -> None:
+    """The object is copied, as an argument is; its method runs there, whoever asks for it."""
+    context = start(broker, 'below us', python)
+    package = classes.Package('app', needs=['one', 'two'])
+    assert context.call(package.called, 'an ', after='!') == 'an app!'
+    assert context.call(functools.partial(package.called, after='?'), 'an ') == 'an app?'
+    assert context.call(package.decorated, 'an ') == ['an app']
+    assert context.call(package, 'an ') == 'an app'
+    assert list(context.stream(package.each)) == ['one', 'two']
+    assert context.call(classes.decorated, 1) == [(1, 2)]
+    assert context.call(classes.listed(lambda value: value), 3) == [3]
+    with broker.fleet(['a', 'b'], connector=lambda broker, host: broker.local(python=python)) as fleet:
+        assert dict(fleet.call(package.called, 'an ').successes) == {'a': 'an app', 'b': 'an app'}
+        assert dict(fleet.map(package, ['x ', 'y ']).successes) == {'a': 'x app', 'b': 'y app'}
+        assert sorted(fleet.stream(package.each)) == [('a', 'one'), ('a', 'two'), ('b', 'one'), ('b', 'two')]
+    nobody = classes.Nobody(1)
+    with pytest.raises(TypeError, match=r'bound to an object of this process: .*Nobody cannot cross'):
+        context.call(nobody.called)
 
 
 @PYTHONS

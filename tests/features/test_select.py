@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -167,10 +168,74 @@ def test_no_thread_is_started(child: econtext.Context) -> None:
         assert threading.active_count() <= before
 
 
+def test_futures_too(child: econtext.Context, beside: Any) -> None:
+    """Each once: what it returned, or why not."""
+    channel = child.channel()
+    counting = child.submit(streams.count_and_close, channel, 3)
+    failing = child.submit(int, 'no number')
+    selection = econtext.select([channel, counting, failing])
+    got: dict[Any, list[Any]] = {channel: [], counting: [], failing: []}
+    for source, value in selection:
+        got[source].append(value)
+    assert got[channel] == [0, 1, 2]
+    assert got[counting] == ['closed']
+    assert isinstance(got[failing][0], ValueError)
+    assert isinstance(got[failing][0], econtext.CallError)
+    # One that is done already, and one that is cancelled.
+    cancelled: concurrent.futures.Future[int] = concurrent.futures.Future()
+    cancelled.cancel()
+    found = dict(econtext.select([counting, cancelled], timeout=60))
+    assert found[counting] == 'closed'
+    assert isinstance(found[cancelled], concurrent.futures.CancelledError)
+
+
+def test_a_future_ends_a_wait_for_a_channel(child: econtext.Context, broker: econtext.Broker, beside: Any) -> None:
+    """Whoever ends it, and whoever is waited for beside it."""
+    idle = child.channel()
+    child.submit(streams.hold, idle)
+    assert next(idle) == 'here'
+    selection = econtext.select([idle], timeout=60)
+    future: concurrent.futures.Future[str] = concurrent.futures.Future()
+    selection.add(future)
+    waiting = threading.Event()
+    beside(lambda: (waiting.wait(60), future.set_result('done')))
+    waiting.set()
+    assert next(selection) == (future, 'done')
+    of_context = broker.local().submit(sorted, [2, 1])
+    selection.add(of_context)
+    assert next(selection) == (of_context, [1, 2])
+    with broker.fleet(['a'], connector=lambda broker, host: broker.local()) as fleet:
+        (of_fleet,) = fleet.submit(sorted, [2, 1]).values()
+        selection.add(of_fleet)
+        assert next(selection) == (of_fleet, [1, 2])
+    idle.close()
+    assert list(selection) == []
+
+
+def test_futures_alone_that_come_and_go(child: econtext.Context, beside: Any) -> None:
+    futures: list[concurrent.futures.Future[int]] = [concurrent.futures.Future() for _ in range(20)]
+    selection = econtext.select(futures[:10], timeout=60)
+    waiting = threading.Event()
+
+    def end() -> None:
+        waiting.wait(60)
+        for future in futures[10:]:
+            selection.add(future)
+        selection.remove(futures[0])
+        for number, future in enumerate(futures):
+            future.set_result(number)
+
+    beside(end)
+    got = begin(waiting, selection)
+    assert sorted(value for _, value in got) == list(range(1, 20))
+    with pytest.raises(TimeoutError):
+        next(econtext.select([concurrent.futures.Future()], timeout=0.01))
+
+
 def test_wrong_use_is_told(child: econtext.Context, broker: econtext.Broker) -> None:
     channel = child.channel()
     selection = econtext.select([channel])
-    with pytest.raises(TypeError, match='channels and streams, not a int'):
+    with pytest.raises(TypeError, match='channels, streams and futures, not a int'):
         selection.add(5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match='takes a list'):
         econtext.select(channel)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.util
 import os
 import shutil
 import sys
@@ -100,6 +101,13 @@ def require(*components: str) -> None:
         reason = missing(component)
         if reason is not None:
             unavailable(reason)
+
+
+def require_modules(*names: str) -> None:
+    """Go on if all modules are installed; else skip, or fail in CI."""
+    absent = [name for name in names if importlib.util.find_spec(name) is None]
+    if absent:
+        unavailable(f'not installed: {", ".join(absent)}')
 
 
 def open_to_all(folder: Path) -> None:

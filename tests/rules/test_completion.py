@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import econtext
+import lab
 from econtext.controller.connect import registry
 
 SRC = Path(__file__).parents[2] / 'src'
@@ -128,12 +129,54 @@ print(json.dumps(found))
 
 @pytest.mark.deadline(240)
 def test_jedi_shows_what_is_public(tmp_path: Path) -> None:
-    if importlib.util.find_spec('jedi') is None:
-        assert not os.environ.get('CI'), 'jedi is not installed'
-        pytest.skip('jedi is not installed')
+    lab.require_modules('jedi')
     environment = {**os.environ, 'XDG_CACHE_HOME': str(tmp_path)}
     done = subprocess.run([sys.executable, '-c', ASK], env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found = {name: shown(names) for name, names in json.loads(done.stdout).items()}
     for name, public in PUBLIC.items():
         assert public - found[name] == set(), name
         assert found[name] - public - (PARTS if name == 'econtext' else set()) == set(), name
+
+
+# IPython completes names of what is there: those that dir() shows, and with jedi what jedi makes of the objects.
+TYPE = f'''
+import json, sys
+sys.path.insert(0, {str(SRC)!r})
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+shell, found = InteractiveShell.instance(), {{{{}}}}
+assert shell.run_cell({{program!r}}).success
+for jedi in False, True:
+    shell.Completer.use_jedi = jedi
+    for name in {{names!r}}:
+        text = name + '.'
+        with provisionalcompleter():
+            names = [each.text for each in shell.Completer.completions(text, len(text))]
+        found[name + ' jedi' * jedi] = [each.rpartition('.')[2] for each in names]
+shell.run_cell('fleet.close(); attachment.close(); broker.close()')
+print(json.dumps(found))
+'''
+TYPED = '''
+import econtext
+broker = econtext.Broker()
+context = broker.local()
+channel, future, options = context.channel(), context.submit(int), context.options(timeout=5)
+stream, path = context.stream(list), context.path('/etc')
+fleet = broker.fleet(['web1'], connector=lambda broker, host: broker.local())
+host, results, futures = fleet.hosts[0], fleet.call(int), fleet.submit(int)
+attachment = econtext.attach(broker.listen())
+'''
+
+
+@pytest.mark.deadline(240)
+def test_ipython_shows_what_is_public(tmp_path: Path) -> None:
+    lab.require_modules('IPython')
+    names = sorted(name for name in PUBLIC if re.search(rf'\b{name}\b', TYPED))
+    assert len(names) > 10
+    environment = {**os.environ, 'XDG_CACHE_HOME': str(tmp_path), 'IPYTHONDIR': str(tmp_path), 'HOME': str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, '-c', TYPE.format(program=TYPED, names=names)], env=environment, stdout=subprocess.PIPE,
+        text=True, check=True)
+    for name, found in json.loads(done.stdout.splitlines()[-1]).items():
+        public = PUBLIC[name.partition(' ')[0]]
+        assert sorted(shown(found) ^ public) == [], name

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent / 'src'
 
 #: From the top down: each may import those above it, and what is of its own package.
 LAYERS = (
-    ('errors', 'raised', 'secret', 'failures', 'text'),
+    ('errors', 'raised', 'secret', 'failures', 'text', 'notebook'),
     ('runtime',),
     ('modules',),
     ('protocol',),

@@ -15,6 +15,10 @@ def add(a: int, b: int = 1) -> int:
     return a + b
 
 
+async def add_later(a: int, b: int = 0) -> int:
+    return a + b
+
+
 def lines(path: str) -> Iterator[str]:
     with open(path) as file:
         yield from file
@@ -29,6 +33,8 @@ def types(broker: econtext.Broker, context: econtext.Context) -> None:
     assert_type(future, econtext.Future[int])
     assert_type(context.options(timeout=5).submit(add, 1), econtext.Future[int])
     assert_type(future.result(timeout=1), int)
+    assert_type(context.call(add_later, 1), int)
+    assert_type(context.submit(add_later, 1).result(), int)
     assert_type(future.exception(), BaseException | None)
     for done in concurrent.futures.as_completed({future: 'web1'}):
         assert_type(done.result(), int)
@@ -55,10 +61,19 @@ def types(broker: econtext.Broker, context: econtext.Context) -> None:
     assert_type(econtext.program.call(add, 1), int)
 
 
+def many(fleet: econtext.Fleet) -> None:
+    assert_type(fleet.call(add, 1), econtext.Results[int])
+    assert_type(fleet.call(add_later, 1), econtext.Results[int])
+    assert_type(fleet.submit(add_later, 1), econtext.Futures[int])
+    assert_type(fleet.map(add_later, [1]), econtext.Results[int])
+    both: list[econtext.Channel[int] | econtext.HostFuture[int]] = []
+    assert_type(econtext.select(both), econtext.Selection[econtext.Channel[int] | econtext.HostFuture[int]])
+
+
 def slips(broker: econtext.Broker, context: econtext.Context) -> None:
     """Each is an error: with `warn_unused_ignores` an ignore that is not needed is one."""
-    context.call(add, 'x')  # type: ignore[arg-type]
-    context.submit(add, 1, c=3)  # type: ignore[call-arg]
+    context.call(add, 'x')  # type: ignore[call-overload]
+    context.submit(add, 1, c=3)  # type: ignore[arg-type, call-arg]
     context.options(timeout='5')  # type: ignore[arg-type]
     context.stream(add, 1)  # type: ignore[arg-type]
     broker.ssh('web1', usrname='me')  # type: ignore[call-arg]

@@ -23,7 +23,7 @@ from econtext.child.kinds import GRANT
 from econtext.controller.errors import ContextLost, CorruptStream, EcontextError, InternalError, internal_error
 from econtext.controller.modules.repository import Modules
 from econtext.controller.protocol import values
-from econtext.controller.protocol.names import name_of
+from econtext.controller.protocol.names import Served, name_of
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.timers import Timer
 from econtext.controller.runtime.waiting import Wait
@@ -141,6 +141,12 @@ class FakeSession:
 
     def place_of(self, function: Callable[..., Any], streamed: bool = False) -> tuple[str, str]:
         return self.name_of(function, streamed)
+
+    def coroutine_of(self, function: Callable[..., Any]) -> Served:
+        place = self.name_of(function, awaited=True)
+        served = Served(place)
+        served.told, served.modules, served.label = place, (place[0],), place[1]
+        return served
 
     def name_of(
         self, function: Callable[..., Any], streamed: bool = False, awaited: bool = False

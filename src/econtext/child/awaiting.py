@@ -1,9 +1,10 @@
 """
-Run coroutine functions: several at once, on one event loop of this context.
+Run coroutine functions: several at once, on one event loop of this context; or one to its end, as any call.
 
 The strategy: `begin` starts a thread that runs an event loop of asyncio, and takes over the handlers of calls and of
 their interruptions.  From then on each call of `run` is a task of that loop, and its answer is sent as the task
-ends; all other calls are carried out as ever, and neither waits for the other.
+ends; all other calls are carried out as ever, and neither waits for the other.  A program that does not await its
+calls calls `alone`, which has an event loop of its own.
 
 Invariants:
 
@@ -11,6 +12,7 @@ Invariants:
 * An interruption cancels the task; one that does not end then is told of by nobody: the program ends the context.
 * What was printed before is sent before the answer.
 * At the end of the context the tasks are cancelled, and their cleanup has the time of that of all functions.
+* No task ends the thread of the event loop, whatever it raises.
 * The thread that leads decodes no more than it takes to see whom a call is for, and imports nothing.
 
 Sent with the first call of a coroutine function.  ``receive`` and ``interrupt`` are entered by the thread that leads,
@@ -42,10 +44,7 @@ PATIENCE = 0.9  # seconds that tasks have at the end, of those of the whole cont
 def begin():
     # type: () -> None
     """Have coroutine functions run here from now on."""
-    if sys.version_info < OLDEST:
-        raise sys.modules['econtext'].EcontextError(
-            'coroutine functions run on Python %d.%d and later, and this context has Python %d.%d: call a plain '
-            'function, or start the context with python= of a later one' % (OLDEST + sys.version_info[:2]))
+    check()
     home = sys.modules['econtext'].program.home
     # Not while the lock is held: what this imports may have to be fetched.
     made = Coroutines(home)
@@ -64,8 +63,36 @@ def begin():
         made.loop.close()
 
 
-def run(module, name, args, kwargs):
-    # type: (str, str, Any, dict[str, Any]) -> None
+def check():
+    # type: () -> None
+    """Raise an error if this Python runs no coroutine functions."""
+    if sys.version_info < OLDEST:
+        raise sys.modules['econtext'].EcontextError(
+            'coroutine functions run on Python %d.%d and later, and this context has Python %d.%d: call a plain '
+            'function, or start the context with python= of a later one' % (OLDEST + sys.version_info[:2]))
+
+
+def alone(told, args, kwargs):
+    # type: (Any, Any, dict[str, Any]) -> Any
+    """Run the coroutine function that `told` leads to, to its end."""
+    check()
+    return __import__('asyncio').run(coroutine(told, args, kwargs))
+
+
+def coroutine(told, args, kwargs):
+    # type: (Any, Any, dict[str, Any]) -> Any
+    """Call the function that `told` leads to: its module and name, or what ``sourced`` makes it of."""
+    if len(told) == 2:
+        function = find(native(told[0]), native(told[1]))
+    else:
+        # Sent with the call.
+        from econtext.child import sourced
+        function = sourced.Builder(*told).whole()
+    return function(*args, **dict([(native(key), kwargs[key]) for key in kwargs]))
+
+
+def run(told, args, kwargs):
+    # type: (Any, Any, dict[str, Any]) -> None
     """Run a coroutine function; what carries it out knows this call by its name."""
     raise sys.modules['econtext'].EcontextError('the event loop of this context has not begun')
 
@@ -98,7 +125,12 @@ class Coroutines(object):
     def work(self):
         # type: () -> None
         self.asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self.loop.is_closed():
+            try:
+                self.loop.run_forever()
+            except:
+                # SystemExit or KeyboardInterrupt of a task, which its caller is told of.
+                pass
 
     def receive(self, src, handle, body):
         # type: (int, int, bytes) -> None
@@ -128,9 +160,7 @@ class Coroutines(object):
             # Given up.
             return
         try:
-            module, name, args, kwargs = self.home.restore(value)[2]
-            function = find(native(module), native(name))
-            made = function(*args, **dict([(native(key), kwargs[key]) for key in kwargs]))
+            made = coroutine(*self.home.restore(value)[2])
             task = self.tasks[call] = self.asyncio.ensure_future(made, loop=self.loop)
         except:
             self.answer(call, ERROR, failure.describe(*sys.exc_info()))

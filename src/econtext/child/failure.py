@@ -20,7 +20,8 @@ import traceback
 
 from econtext.core.codec import encode
 
-OWN = 'econtext.child.s'  # of the supervisor, and of what it calls functions by
+# Of the supervisor, of what it calls functions by, and of `awaiting`.
+OWN = 'econtext.child.s', 'econtext.child.a'
 TRACE = 1 << 18     # characters of a traceback
 
 
@@ -62,7 +63,7 @@ def trace_text(kind, error, trace):
 def entries(kind, error, trace):
     # type: (Any, Any, Any) -> list[Any]
     # What lies between us and the function called tells the caller nothing.
-    while trace and trace.tb_next and trace.tb_frame.f_globals.get('__name__')[:16] == OWN:
+    while trace and trace.tb_next and trace.tb_frame.f_globals.get('__name__')[:16] in OWN:
         trace = trace.tb_next
     for shown in trace, None:
         try:

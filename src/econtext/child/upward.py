@@ -32,6 +32,9 @@ HEAP = 1 << 9   # in the flags of a class: a `class` statement made it
 STORED = 'member_descriptor', 'getset_descriptor'
 CALL_IT = '__call__'    # Python 3.0 and 3.1 have no callable()
 MADE = {}       # type: dict[Any, Any]
+# What would be taken for something of this process: the end of its loop, a time or a future of its own.
+NEVER = ['StopIteration', 'StopAsyncIteration', 'TimeoutError', ('asyncio.exceptions', 'TimeoutError')]  # type: list[Any]
+NEVER.extend([('concurrent.futures._base', name) for name in ('TimeoutError', 'CancelledError', 'BrokenExecutor')])
 
 
 def call(home, function, args, kwargs):
@@ -109,7 +112,7 @@ def made(kind, types, text, arguments, attributes, find, inner=()):
     both = None
     for name in types:
         base = find(name)
-        if base in (Exception, StopIteration):
+        if base is Exception or name in NEVER:
             break
         if isinstance(base, type) and (issubclass(base, Exception) or is_group(base)):
             if not is_group(base) or isinstance(members, tuple):

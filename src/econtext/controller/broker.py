@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from econtext.controller import notebook
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import ConnectRequest
 from econtext.controller.context import Context
@@ -64,6 +65,11 @@ class Broker(Connectors[Context], Allows):
         tree = self._tree
         state = 'closed' if tree.closed else f'{len(tree.contexts)} contexts'
         return f'<econtext.Broker {state}>'
+
+    def _repr_html_(self) -> str:
+        rows = [(node.name, 'lost' if node.error else 'ready' if node.ready else 'starting',
+                 notebook.version(node.python_version)) for node in list(self._tree.contexts.values())]
+        return notebook.table(self.__repr__()[1:-1], ('context', 'state', 'Python'), rows)
 
     def fleet(
         self, hosts: Hosts, *, connector: Connector = 'ssh', connect_limit: int = 64, connect_retries: int = 0,

@@ -12,8 +12,8 @@ Any thread may enter.
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from econtext.child.channels import WINDOW
 from econtext.child.labels import seen
@@ -60,6 +60,9 @@ class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures
     def __repr__(self) -> str:
         return self._node.__repr__()
 
+    def _repr_html_(self) -> str:
+        return self._node.as_table('econtext.Context')
+
     @property
     def name(self) -> str:
         """The name in logs and errors."""
@@ -87,15 +90,23 @@ class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures
         """The number of the process there; 0 until it is ready."""
         return self._node.pid
 
+    @overload
+    def call(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
     @interruptible
-    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """
         Run ``function(*args, **kwargs)`` there and return its result.
 
         `function` is a function of a module, a class, a static or class method,
         or a built-in.  Its module, and what that imports, is sent along; `args`
         and `kwargs` are values that cross.  Of any other function, such as a lambda or
-        one that was typed in, the source is sent, with copies of what it uses.
+        one that was typed in, the source is sent, with copies of what it uses.  A
+        coroutine function is run there by ``asyncio.run``, on Python 3.7 and later.
 
         Raises CallError (also of the built-in type that was raised there),
         ConnectError, ContextLost.  Before anything is sent: TypeError or ValueError
@@ -109,12 +120,16 @@ class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures
 
             load = web.call(os.getloadavg)
         """
-        result: T = self._plainly.run(function, args, kwargs)
-        return result
+        return self._plainly.run(function, args, kwargs)
 
+    @overload
     def submit(
-        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T]:
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]: ...
+    @overload
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """
         Send the call and return a Future at once.
 

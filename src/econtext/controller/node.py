@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from econtext.child import flow
 from econtext.child.channels import WINDOW
 from econtext.child.kinds import GRANT
+from econtext.controller import notebook
 from econtext.controller.connect.options import Common, ConnectRequest, Secret
 from econtext.controller.errors import (
     CallTimeout,
@@ -160,6 +161,16 @@ class Node(Delivery):
         state = 'lost' if self.error else 'ready' if self.ready else 'starting'
         return f'<econtext.Context {self.name} {state}>'
 
+    def as_table(self, kind: str) -> str:
+        """Return what a notebook shows of it, as a `kind` of context."""
+        state = 'ready' if self.ready else 'starting'
+        rows = [('Python', notebook.version(self.python_version)), ('interpreter', self.executable),
+                ('process', str(self.pid or '')), ('started from', self.via.name if self.via else '')]
+        if self.error:
+            state = 'lost'
+            rows.append(('why', notebook.failure(self.reason())))
+        return notebook.table(f'{kind} {self.name}: {state}', (), [row for row in rows if row[1]])
+
     def route(self) -> list[Node]:
         """Return the contexts between the controller and this one, this one last."""
         before = self.via.route() if self.via else []
@@ -193,7 +204,7 @@ class Node(Delivery):
             self.broker.callbacks.check(self)
         place = self.broker.place_of(function)
         if type(place) is not tuple:
-            return self.request_captured(place, args, kwargs)
+            return self.request_served(place, args, kwargs)
         module, name = place
         known = module in self.complete
         if not known:
@@ -206,8 +217,8 @@ class Node(Delivery):
             say(self.lines.logger, logging.DEBUG, '> call %s.%s', module, name)
         return body
 
-    def request_captured(self, place: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """Return the body of a call of a function that no module holds."""
+    def request_served(self, place: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Return the body of a call of a function that no module holds, or of a coroutine function."""
         module, name = place
         body = values.encode_call(module, name, (place.told, args, kwargs), {}, self, place.label)
         self.push(*(each for each in place.modules if each not in self.complete), *classes.carriers())

@@ -3,6 +3,8 @@
 import asyncio
 import os
 
+from travel import raising
+
 from .awaited import note
 
 EVENTS = {}
@@ -35,3 +37,33 @@ async def nap(path):
 
 async def fail(key='k'):
     raise KeyError(key)
+
+
+async def of_control(name):
+    await asyncio.sleep(0)
+    raising.of_control(name)
+
+
+async def add(first, second=1, *, third=0):
+    await asyncio.sleep(0)
+    return first + second + third
+
+
+class Counter:
+    @classmethod
+    async def name(cls, number):
+        return cls.__name__, number
+
+    @staticmethod
+    async def double(number):
+        return 2 * number
+
+
+async def nap_and_tell(path):
+    """Say how it is left, and in what thread it ran."""
+    note(path, 'begun')
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        note(path, 'cancelled')
+        raise

@@ -9,6 +9,18 @@ try:
     import enum
 except ImportError:
     enum = None
+try:
+    from functools import wraps
+except ImportError:
+    def wraps(function):
+        return lambda wrapper: wrapper
+
+
+def listed(function):
+    """Decorate `function`: what it returns is in a list."""
+    def wrapper(*args, **kwargs):
+        return [function(*args, **kwargs)]
+    return wraps(function)(wrapper)
 
 
 @econtext.register
@@ -30,6 +42,25 @@ class Package(object):
 
     def __hash__(self):
         return hash(self.name)
+
+    def called(self, before, after=''):
+        return before + self.name + after
+
+    @listed
+    def decorated(self, before):
+        return before + self.name
+
+    def each(self):
+        for need in self.needs:
+            yield need
+
+    def __call__(self, before):
+        return before + self.name
+
+
+@listed
+def decorated(first, second=2):
+    return first, second
 
 
 @econtext.register
@@ -65,6 +96,9 @@ class Derived(Package):
 class Nobody(object):
     def __init__(self, value):
         self.value = value
+
+    def called(self):
+        return self.value
 
 
 class Job(object):

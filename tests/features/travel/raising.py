@@ -344,3 +344,41 @@ def below(context, name, *args):
     except econtext.CallError:
         error = sys.exc_info()[1]
         return [kind.__name__ for kind in type(error).__mro__], str(error), error.__dict__.get('code')
+
+
+def of_control(name):
+    """Raise what a caller would take for something of its own."""
+    kinds = {}
+    for each in 'StopIteration StopAsyncIteration GeneratorExit SystemExit KeyboardInterrupt TimeoutError'.split():
+        kinds[each] = getattr(sys.modules[len.__module__], each, None)
+    kinds['socket'] = socket.timeout
+    kinds['Interrupted'] = getattr(econtext, 'Interrupted', None)
+    kinds['ContextLost'] = getattr(econtext, 'ContextLost', None)
+    kind = kinds.get(name)
+    if kind is None:
+        module = __import__({'asyncio': 'asyncio'}.get(name.split(' ')[0], 'concurrent.futures'), {}, {}, ['x'])
+        kind = getattr(module, name.split(' ')[-1])
+    raise kind('said so')
+
+
+def of_control_behind(name):
+    """Yield something, and then raise that; what a generator cannot raise it raises otherwise."""
+    yield 1
+    of_control(name)
+
+
+def of_the_net(name):
+    """Raise what sounds like the link, and is the function's own."""
+    raise getattr(sys.modules[len.__module__], name)(5, 'said so')
+
+
+def bases_of_control(name):
+    """Return the names of the types of what the program raised."""
+    try:
+        __import__('concurrent.futures')
+    except ImportError:
+        pass
+    try:
+        econtext.program.call(of_control, name)
+    except econtext.CallError:
+        return [each.__name__ for each in type(sys.exc_info()[1]).__mro__]

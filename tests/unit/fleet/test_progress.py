@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import econtext
+from econtext.controller import notebook
 from econtext.controller.fleet import progress
 from econtext.controller.fleet.schedule import CONNECTING, DONE, FAILED, RUNNING, STATES, WAITING
 
@@ -167,9 +168,9 @@ def test_one_bar_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown[1]['text/html'].startswith('<progress value="4" max="4">')
     # IPython in a terminal is no notebook.
     ipython.get_ipython = lambda: types.SimpleNamespace()
-    assert not progress.is_notebook()
+    assert not notebook.is_notebook()
     ipython.get_ipython = lambda: None
-    assert not progress.is_notebook()
+    assert not notebook.is_notebook()
 
 
 def test_the_time_left() -> None:

@@ -39,6 +39,7 @@ from threading import get_ident
 from typing import Any
 
 from econtext.controller.errors import EcontextError
+from econtext.controller.runtime import signals
 from econtext.controller.runtime.loop import ControllerLoop
 from econtext.controller.runtime.waiting import Told, Wait
 from econtext.core.loop import Link
@@ -222,6 +223,8 @@ def build(controller: ControllerLoop, loop: asyncio.AbstractEventLoop) -> Bridge
     if controller.disowned:
         raise EcontextError(controller.disowned)
     bridge = Bridge(controller, loop)
+    if bridge.thread == signals.MAIN:
+        signals.EVENT_LOOPS.add(loop)
     gone: list[Any] = []
     if not bridge.ended:
         with controller.lock:

@@ -60,6 +60,9 @@ class Broker(Connectors[Context]):
         state = 'closed' if self.blocking._tree.closed else f'{len(self.blocking._tree.contexts)} contexts'
         return f'<econtext.aio.Broker {state}>'
 
+    def _repr_html_(self) -> str:
+        return self.blocking._repr_html_()
+
     def _start(self, request: ConnectRequest) -> Context:
         return Context(self.blocking._start(request))
 

@@ -22,6 +22,7 @@ from econtext.child.labels import seen
 from econtext.controller.aio.bridge import Bridge, bridge_of, hold
 from econtext.controller.aio.futures import Answer, Future
 from econtext.controller.aio.streams import Stream
+from econtext.controller.protocol.names import COROUTINE, is_coroutine_function
 from econtext.controller.session import calls, streams
 from econtext.controller.session.calls import GRACE
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec('P')
 T = TypeVar('T')
-# A flag of code, as `inspect` has it, which takes long to import.
-COROUTINE = 0x80
 
 Launch = Callable[[], 'CallFuture[Any]']
 
@@ -55,7 +54,7 @@ class Launcher(calls.Caller):
     ) -> Future[Any]:
         """Send a call, now or as soon as it may be sent; one that is `called` may come behind a shutdown()."""
         code = getattr(function, '__code__', None)
-        if code is not None and getattr(code, 'co_flags', 0) & COROUTINE:
+        if (code is None or code.co_flags & COROUTINE) and is_coroutine_function(function):
             return self.begin_coroutine(function, args, kwargs)
         visited = self.visited
         if visited.crowd or self.context.backlog.is_full():
@@ -73,12 +72,11 @@ class Launcher(calls.Caller):
 
     def begin_coroutine(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         context, visited = self.context, self.visited
-        module, name = context.broker.name_of(function, awaited=True)
-        context.broker.modules.policy.check(module)
-        context.push(module)
+        served = context.broker.coroutine_of(function)
+        context.push(*served.modules)
 
         def launch() -> CallFuture[Any]:
-            return self.launch(awaiting.run, (module, name, list(args), dict(kwargs)), {}, function)
+            return self.launch(awaiting.run, (served.told, list(args), dict(kwargs)), {}, function)
 
         if visited.runs_coroutines:
             return visited.send(self.grace, launch)

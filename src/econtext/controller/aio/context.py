@@ -62,6 +62,9 @@ class Context(Connectors['Context'], Commands, Files):
         state = 'lost' if self.blocking._node.error else 'ready' if self.blocking._node.ready else 'starting'
         return f'<econtext.aio.Context {self.name} {state}>'
 
+    def _repr_html_(self) -> str:
+        return self.blocking._node.as_table('econtext.aio.Context')
+
     def __eq__(self, other: object) -> bool:
         return self.blocking is other.blocking if isinstance(other, Context) else NotImplemented
 

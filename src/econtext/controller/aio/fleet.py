@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from econtext.child.labels import seen
@@ -56,6 +56,9 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
 
     def __repr__(self) -> str:
         return f'<econtext.aio.Fleet of {len(self)} hosts>'
+
+    def _repr_html_(self) -> str:
+        return self.blocking._repr_html_()
 
     # What it consists of.
 
@@ -138,7 +141,16 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
 
     # Work.
 
-    async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Results[T]:
+    @overload
+    async def call(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Results[T]: ...
+    @overload
+    async def call(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Results[T]: ...
+
+    async def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Results[Any]:
         """
         Run ``function(*args, **kwargs)`` on each host, and return the Results once all have ended.
 
@@ -153,9 +165,16 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
         """
         return await results_of(self.blocking.submit(function, *args, **kwargs))
 
+    @overload
+    def submit(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> dict[str, asyncio.Future[T]]: ...
+    @overload
     def submit(
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> dict[str, asyncio.Future[T]]:
+    ) -> dict[str, asyncio.Future[T]]: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> dict[str, asyncio.Future[Any]]:
         """
         Begin to run ``function(*args, **kwargs)`` on each host, and return futures by the names of the hosts.
 
@@ -170,9 +189,16 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
         begun = self.blocking.submit(function, *args, **kwargs)
         return {host: HostResult(future, self.blocking._work_options.grace) for host, future in begun.items()}
 
+    @overload
+    async def map(
+        self, function: Callable[[A], Coroutine[Any, Any, T]], arguments: Mapping[str, A] | Iterable[A]
+    ) -> Results[T]: ...
+    @overload
     async def map(
         self, function: Callable[[A], T], arguments: Mapping[str, A] | Iterable[A]
-    ) -> Results[T]:
+    ) -> Results[T]: ...
+
+    async def map(self, function: Callable[[Any], Any], arguments: Mapping[str, Any] | Iterable[Any]) -> Results[Any]:
         """
         Run `function` with one argument each: ``function(argument)``; return the Results once all have ended.
 

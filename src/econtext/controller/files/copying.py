@@ -28,7 +28,7 @@ from econtext.child.labels import seen
 from econtext.child.transfer import LITTLE, Broken, Nonsense, Watch, as_bytes
 from econtext.controller.errors import ContextLost, EcontextError
 from econtext.controller.files.answers import here, nonsense, taken
-from econtext.controller.files.progress import Bar, Callback, Listener, Reporter
+from econtext.controller.files.progress import Callback, Listener, Reporter, bar_for
 from econtext.controller.session.contract import Answer, Home, Port
 
 WINDOW = 1 << 23    # bytes on their way: what 80 MB/s need over a link of 100 ms
@@ -109,7 +109,7 @@ class Options:
         if not self.progress:
             return None, nothing
         if self.progress is True:
-            bar = Bar(title)
+            bar = bar_for(title)
             return Reporter(bar, size, title), bar.stop
         return Reporter(self.progress, size, title), nothing
 

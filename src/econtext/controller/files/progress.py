@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import importlib
+import math
 import os
 import struct
 import time
@@ -20,6 +21,7 @@ from typing import Any
 
 from econtext.child import transfer
 from econtext.child.transfer import Watch, as_bytes
+from econtext.controller import notebook
 from econtext.controller.errors import EcontextError
 
 EVERY = 0.1     # seconds
@@ -182,6 +184,37 @@ class Listener:
         if len(batch) < transfer.BATCH:
             found.append((lambda _: self.watch.listed(), 0))
         return found
+
+
+class Cell:
+    """A bar in the output of a notebook's cell, a callback."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.bar: notebook.Bar = notebook.Bar()
+
+    def __call__(self, progress: Progress) -> None:
+        of = f' of {in_units(progress.total)}' if progress.complete else ''
+        self.bar.show(
+            progress.bytes, progress.total if progress.complete else None,
+            f'{self.title}: {in_units(progress.bytes)}{of}, {in_units(progress.rate)}/s')
+
+    def stop(self) -> None:
+        """Nothing: what it showed last stays."""
+
+
+def in_units(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    if size < 1000:
+        return f'{size:.0f} bytes'
+    units = ['kB', 'MB', 'GB', 'TB']
+    power = min(int(math.log10(size)) // 3, len(units))
+    return f'{size / 1000 ** power:.1f} {units[power - 1]}'
+
+
+def bar_for(title: str) -> Cell | Bar:
+    """Return what draws a bar where this program runs."""
+    return Cell(title) if notebook.is_notebook() else Bar(title)
 
 
 class Bar:

@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from econtext.child.labels import seen
+from econtext.controller import notebook
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.errors import stays
 from econtext.controller.fleet.executor import FleetExecutor
@@ -79,6 +80,10 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
     def __repr__(self) -> str:
         return f'<econtext.Fleet of {len(self)} hosts>'
+
+    def _repr_html_(self) -> str:
+        rows = [(name, member.word(), ', '.join(member.host.groups)) for name, member in self._members.items()]
+        return notebook.table(self.__repr__()[1:-1], ('host', 'state', 'groups'), rows)
 
     # What it consists of.
 
@@ -252,7 +257,14 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
 
         return operation
 
-    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Results[T]:
+    @overload
+    def call(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Results[T]: ...
+    @overload
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Results[T]: ...
+
+    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Results[Any]:
         """
         Run ``function(*args, **kwargs)`` on each host, and return the Results once all have ended.
 
@@ -268,7 +280,14 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         """
         return carry_out(lambda: self._launch(self._calling(function, args, kwargs)))
 
-    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Futures[T]:
+    @overload
+    def submit(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Futures[T]: ...
+    @overload
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Futures[T]: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Futures[Any]:
         """
         Begin to run ``function(*args, **kwargs)`` on each host, and return Futures at once.
 
@@ -301,7 +320,14 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         """
         return FleetStream(self, function, args, kwargs)
 
-    def map(self, function: Callable[[A], T], arguments: Mapping[str, A] | Iterable[A]) -> Results[T]:
+    @overload
+    def map(
+        self, function: Callable[[A], Coroutine[Any, Any, T]], arguments: Mapping[str, A] | Iterable[A]
+    ) -> Results[T]: ...
+    @overload
+    def map(self, function: Callable[[A], T], arguments: Mapping[str, A] | Iterable[A]) -> Results[T]: ...
+
+    def map(self, function: Callable[[Any], Any], arguments: Mapping[str, Any] | Iterable[Any]) -> Results[Any]:
         """
         Run `function` with one argument each: ``function(argument)``; return the Results once all have ended.
 

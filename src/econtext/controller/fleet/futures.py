@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures._base import CANCELLED, PENDING, RUNNING
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from econtext.controller import notebook
 from econtext.controller.errors import CallTimeout, stays
 from econtext.controller.fleet.results import Results
 from econtext.controller.runtime.signals import interruptible
@@ -160,6 +161,15 @@ def outcome_of(done: concurrent.futures.Future[Any]) -> tuple[Any, BaseException
         return None, cancelled
 
 
+def state_of(future: HostFuture[Any]) -> str:
+    """Return the word for where the work on a host is."""
+    if future.cancelled():
+        return 'skipped'
+    if future.done():
+        return 'failed' if future.exception() else 'succeeded'
+    return 'running' if future.running() else 'waiting'
+
+
 class Futures(Mapping[str, HostFuture[T]], Generic[T]):
     """
     Work on each host of a fleet, under way: a mapping from names of hosts to futures.
@@ -180,6 +190,10 @@ class Futures(Mapping[str, HostFuture[T]], Generic[T]):
     def __repr__(self) -> str:
         done = sum(future.done() for future in self._futures.values())
         return f'<econtext.Futures: {done} of {len(self._futures)} done>'
+
+    def _repr_html_(self) -> str:
+        rows = [(host, state_of(future)) for host, future in self._futures.items()]
+        return notebook.table(self.__repr__()[1:-1], ('host', 'state'), rows)
 
     def __getitem__(self, host: str) -> HostFuture[T]:
         return self._futures[host]

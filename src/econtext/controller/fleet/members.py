@@ -118,6 +118,10 @@ class Member:
         """Is it connected, as far as is known here?"""
         return self.state == CONNECTED and self.context is not None and self.context._node.error is None
 
+    def word(self) -> str:
+        """Return the word for where it is, as far as is known here. Any thread."""
+        return CONNECTED if self.is_alive() else CONNECTING if self.state == CONNECTING else 'not connected'
+
     def is_closed(self) -> bool:
         """Is it closed, or one above it?"""
         return self.closed or (self.parent is not None and self.parent.is_closed())

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 from econtext.child.labels import seen
+from econtext.controller import notebook
 from econtext.controller.errors import EcontextError
 from econtext.controller.fleet.schedule import CONNECTING, DONE, FAILED, READY, RUNNING, SKIPPED, TURN, WAITING
 
@@ -184,22 +185,16 @@ class Lines(Shown):
 
 
 class Cell(Shown):
-    """Shows one bar in the output of a notebook's cell, by what the notebook has for that."""
+    """Shows one bar in the output of a notebook's cell."""
 
     least: float = CELL
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         super().__init__(counts)
-        self.display: Any = importlib.import_module('IPython.display').display
-        self.handle: Any = None
+        self.bar: notebook.Bar = notebook.Bar()
 
     def draw(self, progress: Progress) -> None:
-        html = f'<progress value="{progress.ended}" max="{progress.total}"></progress> {progress}'
-        data = {'text/plain': str(progress), 'text/html': html}
-        if self.handle is None:
-            self.handle = self.display(data, raw=True, display_id=True)
-        else:
-            self.handle.update(data, raw=True)
+        self.bar.show(progress.ended, progress.total, str(progress))
 
 
 class Bar(Shown):
@@ -277,13 +272,6 @@ def rich(module: str) -> Any:
             "pip install 'econtext[progress]', or give a function as progress=") from None
 
 
-def is_notebook() -> bool:
-    """Does this program run in a notebook, whose cells show more than text?"""
-    ipython = sys.modules.get('IPython')
-    shell = ipython.get_ipython() if ipython else None
-    return getattr(shell, 'kernel', None) is not None
-
-
 def is_terminal() -> bool:
     """Is the standard error a terminal? It may be closed, or missing."""
     try:
@@ -295,7 +283,7 @@ def is_terminal() -> bool:
 def check_wanted(wanted: Wanted) -> None:
     """Raise TypeError for what is no progress=; EcontextError if it needs rich, and that is missing."""
     if isinstance(wanted, bool):
-        if wanted and not is_notebook() and is_terminal():
+        if wanted and not notebook.is_notebook() and is_terminal():
             rich('rich.progress')
     elif not callable(wanted):
         raise TypeError(f'progress= must be True, False or a function, not {seen(wanted)}')
@@ -307,7 +295,7 @@ def display_of(wanted: Wanted, counts: Mapping[str, int]) -> Display | None:
         return Told(counts, wanted)
     if not wanted:
         return None
-    if is_notebook():
+    if notebook.is_notebook():
         return Cell(counts)
     if is_terminal():
         return Bar(counts, sys.stderr)

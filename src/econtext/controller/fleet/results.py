@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from econtext.controller import notebook
 from econtext.controller.errors import EcontextError
 
 T = TypeVar('T')
@@ -95,6 +96,19 @@ class Results(Mapping[str, T], Generic[T]):
     def __repr__(self) -> str:
         skipped = f', {len(self.skipped)} skipped' if self.skipped else ''
         return f'<econtext.Results: {len(self.successes)} succeeded, {len(self.failures)} failed{skipped}>'
+
+    def _repr_html_(self) -> str:
+        # Where not all of them show, what went wrong is to.
+        hosts = self.hosts if len(self.hosts) <= notebook.MOST else sorted(
+            self.hosts, key=lambda host: host in self.successes)
+        return notebook.table(self.__repr__()[1:-1], ('host', 'state', 'result'), [self._row(host) for host in hosts])
+
+    def _row(self, host: str) -> tuple[str, str, str]:
+        if host in self.successes:
+            return host, 'succeeded', notebook.value(self.successes[host])
+        if host in self.failures:
+            return host, 'failed', notebook.failure(self.failures[host])
+        return host, 'skipped', ''
 
     def __getitem__(self, host: str) -> T:
         if host in self.successes:

@@ -19,6 +19,7 @@ import __future__
 
 import ast
 import functools
+import itertools
 import linecache
 import marshal
 import os
@@ -157,7 +158,7 @@ def listed(code: Code, namespace: dict[str, Any]) -> Iterator[Text]:
 
 def commands(words: list[str]) -> Iterator[str]:
     """Yield what may be the program of `python -c`."""
-    for word, following in zip(words[1:], [*words[2:], ''], strict=True):
+    for word, following in itertools.pairwise([*words[1:], '']):
         if re.fullmatch('-[A-Za-z]*c', word):
             yield following
         elif word.startswith('-') and not word.startswith('--') and 'c' in word:
@@ -200,6 +201,20 @@ def parsed(text: str) -> Any:
     return parse(text.encode('utf-8', 'surrogatepass'))
 
 
+@functools.lru_cache(maxsize=64)
+def imported(text: str) -> frozenset[str]:
+    """Return the names that a text imports outside of functions and classes."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [parsed(text)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found.update((alias.asname or alias.name).partition('.')[0] for alias in node.names)
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.expr)):
+            waiting.extend(ast.iter_child_nodes(node))
+    return frozenset(found - {'*'})
+
+
 def best(text: Text, code: Code) -> Source | None:
     """Return the source in `text` that makes `code`; None if there is none."""
     tree = parsed(text.text)
@@ -208,7 +223,7 @@ def best(text: Text, code: Code) -> Source | None:
     loose = []
     for node, around in candidates(tree, code):
         source = extract(text.text, node, around, code)
-        made = None if source is None else compiled(source)
+        made = None if source is None else compiled(source, imported(text.text))
         if source is None or made is None:
             continue
         if same(made, code):
@@ -355,12 +370,17 @@ def bound_in(around: tuple[Defined, ...]) -> frozenset[str]:
 # -- is it the one? --------------------------------------------------------------
 
 
-def compiled(source: Source) -> Code | None:
-    """Return the code that another Python would find in `source`; None if it is none that compiles."""
+def compiled(source: Source, names: frozenset[str] = frozenset()) -> Code | None:
+    """
+    Return the code that another Python would find in `source`; None if it is none that compiles.
+
+    Where the text around it imports `names`, the compiler of some versions calls their attributes otherwise.
+    """
     flags = sum(FUTURES[name] for name in source.futures)
+    text = source.text + ''.join(f'\nimport {name}' for name in sorted(names) if name in source.text)
     with quiet():
         try:
-            code: Code | None = compile(source.text, source.path, 'exec', flags, True)
+            code: Code | None = compile(text, source.path, 'exec', flags, True)
         except (SyntaxError, ValueError, RecursionError):
             return None
     for name in source.names:

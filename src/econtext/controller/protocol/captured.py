@@ -24,6 +24,7 @@ import functools
 import hashlib
 import logging
 import marshal
+import operator
 import re
 import sys
 import types
@@ -35,7 +36,7 @@ from econtext.child.labels import seen
 from econtext.controller.modules import functions
 from econtext.controller.modules.functions import Missing, Source
 from econtext.controller.protocol import values
-from econtext.controller.protocol.names import NoName, is_typed, reach, refuse_later
+from econtext.controller.protocol.names import NoName, Served, is_typed, reach, refuse_later
 
 if TYPE_CHECKING:
     from econtext.controller.modules.repository import Modules
@@ -55,18 +56,12 @@ RECIPES: dict[type, tuple[str, str, Callable[[Any], tuple[Any, ...]]]] = {
 }
 # What `operator` makes, by the arguments.
 RECIPES.update({
-    getattr(__import__('operator'), name): ('operator', name, lambda value: value.__reduce__()[1])
+    getattr(operator, name): ('operator', name, lambda value: value.__reduce__()[1])
     for name in ('itemgetter', 'attrgetter')})
 
 
-class Captured(tuple[str, str]):
+class Captured(Served):
     """Where a function without a module is found: ``run`` of the module that makes such again."""
-
-    #: What `run` is told; the units of the texts; the modules that are needed as well.
-    told: tuple[Any, ...]
-    modules: tuple[str, ...]
-    #: What errors call the function.
-    label: str
 
 
 def is_text(name: str) -> bool:
@@ -139,6 +134,10 @@ class Capture:
             given = [self.refer(each, owner, name) for each in value.args]
             named = [(key, self.refer(each, owner, name)) for key, each in value.keywords.items()]
             return 'partial', self.refer(value.func, owner, name), given, named
+        if kind is operator.methodcaller:
+            # The class with its arguments, or with keywords a partial of both.
+            made, given = value.__reduce__()
+            return 'called', self.refer(made, owner, name), [self.refer(each, owner, name) for each in given]
         if crosses(value):
             return self.value(value)
         if callable(value):
@@ -453,8 +452,8 @@ def label(function: Any) -> str:
     return name
 
 
-def check_time(function: Any, streamed: bool) -> None:
+def check_time(function: Any, streamed: bool, awaited: bool = False) -> None:
     """Refuse a function that would return before it has run, see ``refuse_later``, also below partials."""
     while isinstance(function, functools.partial):
         function = function.func
-    refuse_later(function, streamed)
+    refuse_later(function, streamed, awaited)

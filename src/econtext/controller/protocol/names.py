@@ -38,6 +38,16 @@ class NoName(TypeError):
     """Raised for what can be called, but by no name."""
 
 
+class Served(tuple[str, str]):
+    """Where a function of ours is found that calls another one there: the one that was asked for."""
+
+    #: What the function of ours is told; the units that it needs.
+    told: tuple[Any, ...]
+    modules: tuple[str, ...]
+    #: What errors call the function that was asked for.
+    label: str
+
+
 def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
     """
     Return where another interpreter finds `function`.
@@ -97,14 +107,26 @@ def refuse(function: Any) -> None:
         )
 
 
+def flags_of(function: Any) -> int:
+    """Return the flags of the code of a function or a method; 0 of anything else."""
+    code = getattr(getattr(function, '__func__', function), '__code__', None)
+    return code.co_flags if isinstance(code, types.CodeType) else 0
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Is `function` one that an event loop runs, or a partial of such a function?"""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return bool(flags_of(function) & COROUTINE)
+
+
 def refuse_later(function: Any, streamed: bool, awaited: bool = False) -> bool:
     """
     Raise TypeError for a function that would return before it has run; tell whether it generates, or is `awaited`.
 
     One that generates is for `streamed` calls.
     """
-    code = getattr(getattr(function, '__func__', function), '__code__', None)
-    flags = code.co_flags if isinstance(code, types.CodeType) else 0
+    flags = flags_of(function)
     label = getattr(function, '__qualname__', 'it')
     if flags & ASYNC_GENERATOR:
         raise TypeError(
@@ -114,8 +136,9 @@ def refuse_later(function: Any, streamed: bool, awaited: bool = False) -> bool:
         return True
     if flags & COROUTINE:
         raise TypeError(
-            f'{label} is an async function, which nobody would await there: write a plain function that '
-            f'returns asyncio.run({label}(...)), and call that')
+            f'{label} is an async function, which nobody would await '
+            + (f'value by value: run it by call({label}, ...)' if streamed else
+               f'here: write a plain function that returns asyncio.run({label}(...)), and take that'))
     if flags & GENERATOR and not streamed:
         raise TypeError(
             f'{label} is a generator function, and what it returns cannot cross: iterate over it by '

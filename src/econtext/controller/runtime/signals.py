@@ -12,6 +12,8 @@ Invariants:
 * A handler is called once for each time that it would have been without us; before
   econtext returns from where its signal came, or a moment later.
 * What a handler raises reaches the program, also from within a handler of `logging`.
+* An event loop of the main thread that awaits something here looks once more behind a handler, whatever that did: the
+  kernels of Jupyter leave word for the loop, which the loop does not see before it wakes.
 
 A handler that the program installs while the broker is open is seen at the next call,
 value sent, or wait of the main thread.
@@ -26,10 +28,18 @@ import sys
 import threading
 import time
 import types
+import weakref
 from _signal import getsignal  # type: ignore[import-not-found]  # makes no enumeration of it
 from _thread import interrupt_main, start_new_thread
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
+
+
+class EventLoop(Protocol):
+    """What is used here of an event loop of asyncio."""
+
+    def call_soon_threadsafe(self, callback: Callable[[], object]) -> object: ...
+
 
 F = TypeVar('F', bound=Callable[..., Any])
 AGAIN = 0.001   # seconds until the signal comes again; they grow
@@ -47,6 +57,8 @@ OPEN: set[int] = set()
 # Signals that were put off, each with what tells this time from others.
 PENDING: dict[int, object] = {}
 SAFE: set[types.CodeType] = set()
+# Event loops of the main thread that have to do with a broker.
+EVENT_LOOPS: weakref.WeakSet[EventLoop] = weakref.WeakSet()
 MAIN = threading.main_thread().ident
 
 
@@ -56,6 +68,7 @@ def after_fork() -> None:
     MAIN = threading.get_ident()
     PENDING.clear()
     OPEN.clear()
+    EVENT_LOOPS.clear()
     restore(None)
 
 
@@ -103,6 +116,15 @@ class Deferred:
             with contextlib.suppress(AttributeError):
                 error.econtext_by_signal = True  # type: ignore[attr-defined]
             raise
+        finally:
+            for loop in list(EVENT_LOOPS):
+                # One that has ended needs to be told nothing.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(nothing)
+
+
+def nothing() -> None:
+    """What an event loop runs that is only to wake."""
 
 
 # What needs no stand-in: nothing, the system's own handling, and a stand-in.

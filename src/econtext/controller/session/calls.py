@@ -16,8 +16,8 @@ Any thread may enter.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from econtext.child.labels import seen
 from econtext.controller.errors import CallTimeout, EcontextError
@@ -208,8 +208,15 @@ class Options:
         caller = self._caller
         return f'{caller.context!r}.options(timeout={seen(caller.timeout)}, grace={seen(caller.grace)})'
 
+    @overload
+    def call(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
     @interruptible
-    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """
         Call as Context.call does.
 
@@ -220,12 +227,16 @@ class Options:
 
             web.options(timeout=5).call(install_app)
         """
-        result: T = self._caller.run(function, args, kwargs)
-        return result
+        return self._caller.run(function, args, kwargs)
 
+    @overload
     def submit(
-        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[T]:
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]: ...
+    @overload
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """
         Submit as Context.submit does.
 

@@ -1,10 +1,11 @@
 """
-Waiting on several channels and streams in one thread.
+Waiting on several channels, streams and futures in one thread.
 
 Invariants:
 
 * Each source has its turn, for one value: a source that sends without end keeps no other from being read.
 * Nobody polls, and no thread is started: the reader waits as it does on one channel, and what changes wakes it.
+* A future is a source of one value.  What ends it rings for the reader: its callback waits for nothing.
 * Sources come and go while the reader waits, by any thread.  A value is taken only to be yielded, so what is left in a
   source that was removed, or when the loop was left, is read there next.
 
@@ -27,29 +28,33 @@ from econtext.controller.runtime.waiting import Wait
 from econtext.controller.session.channels import Channel, check_timeout, forget
 from econtext.controller.session.streams import Stream
 
-S = TypeVar('S', bound=Channel | Stream[Any])
+#: What gives values one after the other, by a channel.
+Flowing = Channel | Stream[Any]
+F = TypeVar('F', bound=Flowing)
+S = TypeVar('S', bound=Flowing | concurrent.futures.Future[Any])
 
 
 def select(sources: Iterable[S] = (), timeout: float | None = None, *, keep: bool = False) -> Selection[S]:
     """
-    Wait on many channels and streams in one thread; iterate over it for (source, value) as values come.
+    Wait on many channels, streams and futures in one thread; iterate over it for (source, value) as values come.
 
     Each source in turn gives one value, so none that sends much keeps others waiting.  It ends
-    when all of `sources` are closed; ``add()`` and ``remove()`` change them meanwhile, from any
+    when all of `sources` have ended; ``add()`` and ``remove()`` change them meanwhile, from any
     thread, and with `keep` it waits for more until ``close()``.  One whose context is gone
     yields its ContextLost or ConnectError in place of a value, once; and a stream what its
-    function raised, or CallTimeout at its deadline.  Raises TimeoutError if nothing comes for
+    function raised, or CallTimeout at its deadline.  A future yields its result, or what its
+    result() raises in place of that, once.  Raises TimeoutError if nothing comes for
     `timeout` seconds, and ValueError for a value that cannot be taken: after either you may go on.
-    Raises TypeError for what is neither a channel nor a stream, ValueError for sources of several
-    brokers.
+    Raises TypeError for what is no channel, stream or future, ValueError for channels and streams of
+    several brokers.
 
     Example::
 
         for channel, line in econtext.select(channels):
             print(channel.context.name, line)
     """
-    if isinstance(sources, (Channel, Stream)):
-        raise TypeError('select() takes a list of channels or streams: for a single one iterate over it')
+    if isinstance(sources, (Channel, Stream, concurrent.futures.Future)):
+        raise TypeError('select() takes a list: for a single channel or stream iterate over it')
     if timeout is not None:
         check_timeout(timeout)
     selection: Selection[S] = Selection(timeout, keep)
@@ -60,21 +65,29 @@ def select(sources: Iterable[S] = (), timeout: float | None = None, *, keep: boo
 
 def check_source(source: object) -> None:
     """Raise TypeError for what select() cannot wait on."""
-    if isinstance(source, (Channel, Stream)):
-        return
-    remedy = 'open a channel by channel() of a context, or make a stream by its stream()'
-    if isinstance(source, concurrent.futures.Future):
-        remedy = 'for futures there is concurrent.futures.as_completed()'
-    raise TypeError(f'select() takes channels and streams, not a {type(source).__name__}: {remedy}')
+    if not isinstance(source, (Channel, Stream, concurrent.futures.Future)):
+        raise TypeError(
+            f'select() takes channels, streams and futures, not a {type(source).__name__}: open a channel by '
+            'channel() of a context, make a stream by its stream(), or a future by its submit()')
 
 
-def ways(source: Channel | Stream[Any]) -> Channel:
+def flowing(sources: Iterable[object]) -> list[Flowing]:
+    """Return those of `sources` whose values come by a channel."""
+    return [source for source in sources if isinstance(source, (Channel, Stream))]
+
+
+def ways(source: Flowing) -> Channel:
     """Return the channel by which the values of `source` come."""
     return source if isinstance(source, Channel) else source._channel
 
 
 def looked_at(source: S, sources: Sources[S]) -> Iterator[tuple[S, Any]]:
     """Yield what there is of `source`, one value at most; take it out of `sources` if it has ended."""
+    if isinstance(source, concurrent.futures.Future):
+        if source.done():
+            sources.drop(source)
+            yield source, outcome_of(source)
+        return
     channel = ways(source)
     # One at a time: what was taken and not looked at would be lost with the loop of the reader.
     body = channel._end.take()
@@ -92,11 +105,21 @@ def looked_at(source: S, sources: Sources[S]) -> Iterator[tuple[S, Any]]:
         yield source, error
 
 
+def outcome_of(future: concurrent.futures.Future[Any]) -> Any:
+    """Return the result of a future that is done, or what it raises."""
+    try:
+        error = future.exception()
+    except concurrent.futures.CancelledError as cancelled:
+        return cancelled
+    return future.result() if error is None else error
+
+
 class Sources(Generic[S]):
     """
     What one thread waits on, and any thread may change meanwhile.
 
-    Invariants: who changes them wakes the reader, wherever it stands: it looks once more before it waits.
+    Invariants: who changes them, or ends a future of theirs, wakes the reader, wherever it stands: it looks once
+    more before it waits.
     """
 
     def __init__(self) -> None:
@@ -118,6 +141,10 @@ class Sources(Generic[S]):
         self.drop(source)
         self.wake()
 
+    def ended(self, future: object) -> None:
+        """A future is done, which may be a source no more. Any thread."""
+        self.wake()
+
     def drop(self, source: S) -> None:
         with self.lock:
             self.waiting.pop(source, None)
@@ -137,7 +164,8 @@ class Sources(Generic[S]):
     @interruptible
     def wait(self, timeout: float | None) -> bool:
         """Wait until something has happened, or wake(); False if nothing did for `timeout` seconds."""
-        sources = self.all()
+        # Only these lead to a loop; a future may be of anything.
+        sources = flowing(self.all())
         if self.bell.acquire(blocking=not sources, timeout=None if sources else timeout):
             return True
         if not sources:
@@ -157,7 +185,7 @@ class Sources(Generic[S]):
         return True
 
 
-class Turns(Sources[S]):
+class Turns(Sources[F]):
     """
     Sources of a fleet: what has come is read in rounds.
 
@@ -165,7 +193,7 @@ class Turns(Sources[S]):
     Any thread may add; one at a time may read.
     """
 
-    def look(self, timeout: float | None = None) -> Iterator[tuple[S, Any]]:
+    def look(self, timeout: float | None = None) -> Iterator[tuple[F, Any]]:
         """Yield what has come, as select() does; if nothing has, nor ended, wait: until wake(), or `timeout`."""
         came = False
         before = self.all()
@@ -176,7 +204,7 @@ class Turns(Sources[S]):
         if not came and self.all() == before:
             self.wait(timeout)
 
-    def events_of(self, source: S) -> list[tuple[S, Any]]:
+    def events_of(self, source: F) -> list[tuple[F, Any]]:
         """Return what there is of `source`, one value at most."""
         try:
             return list(looked_at(source, self))
@@ -191,7 +219,7 @@ class Turns(Sources[S]):
 
 class Selection(Iterator[tuple[S, Any]], Generic[S]):
     """
-    Channels and streams that one thread waits on; made by ``econtext.select()``.
+    Channels, streams and futures that one thread waits on; made by ``econtext.select()``.
 
     Iterate over it, in one thread at a time.  Any thread may add and remove.
     """
@@ -213,24 +241,28 @@ class Selection(Iterator[tuple[S, Any]], Generic[S]):
 
     def add(self, source: S) -> None:
         """
-        Wait on `source`, too: a channel or a stream. Any thread may call it.
+        Wait on `source`, too: a channel, a stream or a future. Any thread may call it.
 
-        Raises TypeError for anything else, ValueError for one of another broker, EcontextError after close().
+        Raises TypeError for anything else, ValueError for a channel or a stream of another broker, EcontextError
+        after close().
 
         Example::
 
             selection.add(web2.stream(follow, '/var/log/syslog'))
         """
         check_source(source)
-        channels = ways(source)._channels
-        with self._sources.lock:
-            if self._home is None:
-                self._home = channels
-        if self._home is not channels:
-            raise ValueError('select() takes channels of one broker only')
+        if isinstance(source, (Channel, Stream)):
+            channels = ways(source)._channels
+            with self._sources.lock:
+                if self._home is None:
+                    self._home = channels
+            if self._home is not channels:
+                raise ValueError('select() takes channels of one broker only')
         if self._closed:
             raise EcontextError('the selection is closed: make another one by econtext.select()')
         self._sources.add(source)
+        if isinstance(source, concurrent.futures.Future):
+            source.add_done_callback(self._sources.ended)
 
     def remove(self, source: S) -> None:
         """
@@ -247,7 +279,7 @@ class Selection(Iterator[tuple[S, Any]], Generic[S]):
 
     def close(self) -> None:
         """
-        End the iteration, at once; channels and streams stay as they are. Any thread may call it. Raises nothing.
+        End the iteration, at once; its sources stay as they are. Any thread may call it. Raises nothing.
 
         Example::
 
@@ -281,7 +313,7 @@ class Selection(Iterator[tuple[S, Any]], Generic[S]):
         raise StopIteration
 
 
-def pause(sources: Sequence[Channel | Stream[Any]], timeout: float | None, waiter: Wait | None = None) -> None:
+def pause(sources: Sequence[Flowing], timeout: float | None, waiter: Wait | None = None) -> None:
     """Return once something has happened on one of `sources`, or `waiter` is done."""
     channels = [ways(source) for source in sources]
     loop = channels[0]._channels.loop
