@@ -294,6 +294,35 @@ def test_modules_of_the_owner_for_a_context_below_the_hop_of_another_program(
         each.end()
 
 
+@pytest.mark.parametrize('base', ['of the owner', 'of a program'])
+def test_a_copy_has_the_modules_of_what_it_is_a_copy_of(
+    broker: econtext.Broker, start: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    """They are imported there: a program with others of the name is told so, and runs no code that is not its own."""
+    (tmp_path / 'app_of_copy.py').write_text('def tell():\n    return "owner"\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    if base == 'of the owner':
+        import app_of_copy  # type: ignore[import-not-found]
+        assert broker.local(name='base').call(app_of_copy.tell) == 'owner'
+    else:
+        first = start("import app_of_copy\nprint(other.local(name='base').call(app_of_copy.tell))\n"
+                      "sys.stdout.flush()\nsys.stdin.readline()", app_of_copy='def tell():\n    return "first"\n')
+        assert first.line() == 'first'
+    code = """
+        import app_of_copy
+        copy = other.{}(name='base').fork()
+        try:
+            print(copy.call(app_of_copy.tell))
+        except econtext.EcontextError as error:
+            print(error)
+        print(copy.call(os.getppid) == other.context('base').call(os.getpid))
+    """.format('local' if base == 'of a program' else 'context')
+    second = start(code, app_of_copy='def tell():\n    return "second"\n')
+    assert 'has another module app_of_copy than this program' in second.line()
+    assert second.line() == 'True'
+    second.end()
+
+
 # -- Until when a context stays ------------------------------------------------------------
 
 

@@ -160,6 +160,18 @@ class AttachServer:
         known = brought.setdefault(name, theirs if ours is None else messages.digest(ours))
         return known != theirs or (ours is not None and ours[2] != unit[2])
 
+    def copied(self, context: Node, copy: Node) -> None:
+        """`copy` is a copy of the process of `context`, with the modules that are imported there."""
+        known = dict(self.brought.get(context.id, {}))
+        for name in list(context.sent):
+            if name not in known and name.partition('.')[0] != 'econtext':
+                ours = self.broker.modules.unit(name)
+                if ours is not None:
+                    known[name] = messages.digest(ours)
+        brought = self.brought.setdefault(copy.id, {})
+        for name, digest in known.items():
+            brought.setdefault(name, digest)
+
     def serves(self, context: Node) -> bool:
         """Was `context` started for attached programs?"""
         return context.id in self.sharing.shared
