@@ -191,6 +191,24 @@ def test_a_name_that_would_forge_lines_is_refused(broker: econtext.Broker, path:
     assert not broker._tree.contexts
 
 
+def test_a_call_that_cannot_be_passed_on_is_answered(
+    broker: econtext.Broker, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a fault of ours: whoever made the call does not wait for ever, and the program stays."""
+    broker.local(name='box').wait_ready()
+
+    def fails(*details: Any) -> int:
+        raise RuntimeError('by the test')
+
+    with econtext.attach(path) as other:
+        box = other.context('box')
+        with monkeypatch.context() as patched:
+            patched.setattr(broker._tree.router, 'ask', fails)
+            with pytest.raises(econtext.EcontextError, match='RuntimeError'):
+                box.options(timeout=LONG).call(os.getpid)
+        assert other.context('box').call(os.getppid) == os.getpid()
+
+
 # -- Who does not answer ---------------------------------------------------------------
 
 

@@ -294,6 +294,23 @@ def test_modules_of_the_owner_for_a_context_below_the_hop_of_another_program(
         each.end()
 
 
+def test_modules_that_were_refused_are_known_to_nobody(start: Any) -> None:
+    """One that came with another, which is in the way of that, was not sent: other programs may bring theirs."""
+    code = "import {0}\nprint(other.local(name='box').call({0}.tell))\nsys.stdout.flush()\nsys.stdin.readline()"
+    first = start(code.format('app'), app='def tell():\n    return "first"\n')
+    assert first.line() == 'first'
+    second = start('import tool_of_test\nother.local(name="box").call(tool_of_test.tell)',
+                   tool_of_test='import app, part\ndef tell():\n    return part\n', part='VALUE = 1\n',
+                   app='OTHER = 1\n')
+    second.process.wait(LONG)
+    assert 'box has another module app' in second.process.communicate()[1]
+    third = start(code.format('part'), part='def tell():\n    return "third"\n')
+    assert third.line() == 'third'
+    for each in first, third:
+        each.go_on()
+        each.end()
+
+
 @pytest.mark.parametrize('base', ['of the owner', 'of a program'])
 def test_a_copy_has_the_modules_of_what_it_is_a_copy_of(
     broker: econtext.Broker, start: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, base: str
