@@ -135,6 +135,8 @@ def test_the_end_of_a_context_is_told_in_one_order(
             pid = box.call(os.getpid)
             beside = second.context(name)
             futures = [box.submit(time.sleep, 600) for _ in range(3)]
+            # Answered behind the calls: they are passed on by now, and not on their way to the broker.
+            assert name in [each.name for each in other.contexts]
             os.kill(pid, signal.SIGKILL)
             for future in futures:
                 with pytest.raises(econtext.ContextLost, match='ended by SIGKILL'):
