@@ -14,6 +14,7 @@ import econtext
 from econtext.core.wire import pack
 from econtext.parent.values import decode
 from lab import eventually
+from lab.leaks import alive
 
 SRC = str(pathlib.Path(econtext.__file__).parents[1])
 HERE = str(pathlib.Path(__file__).parent)
@@ -21,11 +22,8 @@ LONG = 60.0     # seconds for what normally takes none
 
 
 def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Does the process run? One that only waits for who is to reap it has ended."""
+    return alive(pid)
 
 
 def ends(pid: int) -> None:

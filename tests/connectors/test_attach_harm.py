@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 import shares
-from attaching import HERE, LONG, SRC, Program, connect, frame
+from attaching import HERE, LONG, SRC, Program, connect, ends, frame
 
 import econtext
-from econtext.controller.attach import messages, passed, programs, server, sockets
+from econtext.controller.attach import messages, passed, programs, server, session, sockets
 from econtext.core.codec import encode
 from econtext.core.wire import CALL, CLOSE, DATA, WANT, BadFrame
 from lab import eventually
@@ -191,6 +191,24 @@ def test_a_name_that_would_forge_lines_is_refused(broker: econtext.Broker, path:
     assert not broker._tree.contexts
 
 
+def test_a_call_that_cannot_be_passed_on_is_answered(
+    broker: econtext.Broker, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a fault of ours: whoever made the call does not wait for ever, and the program stays."""
+    broker.local(name='box').wait_ready()
+
+    def fails(*details: Any) -> int:
+        raise RuntimeError('by the test')
+
+    with econtext.attach(path) as other:
+        box = other.context('box')
+        with monkeypatch.context() as patched:
+            patched.setattr(broker._tree.router, 'ask', fails)
+            with pytest.raises(econtext.EcontextError, match='RuntimeError'):
+                box.options(timeout=LONG).call(os.getpid)
+        assert other.context('box').call(os.getppid) == os.getpid()
+
+
 # -- Who does not answer ---------------------------------------------------------------
 
 
@@ -333,6 +351,73 @@ def test_a_program_that_lets_nobody_in(tmp_path: pathlib.Path, monkeypatch: pyte
             econtext.attach()
         with econtext.Broker() as broker, pytest.raises(econtext.EcontextError, match='no socket can be made there'):
             broker.listen(path)
+
+
+OWNER = """
+import sys, time, econtext
+if __name__ == '__main__' and not econtext.slave:
+    with econtext.Broker() as broker:
+        broker.local(name='box').wait_ready()
+        print(broker.listen(sys.argv[1]))
+        sys.stdout.flush()
+        sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def owner(tmp_path: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
+    """A program of its own that listens at ``sock``."""
+    tool = tmp_path / 'owner.py'
+    tool.write_text(OWNER)
+    process = subprocess.Popen(
+        [sys.executable, str(tool), str(tmp_path / 'sock')], env={**os.environ, 'PYTHONPATH': SRC},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().rstrip() == str(tmp_path / 'sock')
+    yield process
+    process.send_signal(signal.SIGCONT)
+    process.communicate('\n', timeout=LONG)
+
+
+def test_an_owner_that_is_killed_holds_up_nobody(owner: subprocess.Popen[str], tmp_path: pathlib.Path) -> None:
+    with econtext.attach(tmp_path / 'sock') as other:
+        box, own = other.context('box'), other.local(name='own')
+        pids = box.call(os.getpid), own.call(os.getpid)
+        futures = [each.submit(time.sleep, 600) for each in (box, own)]
+        channel = own.channel()
+        owner.kill()
+        for future in futures:
+            with pytest.raises(econtext.ContextLost, match='the program that has it is gone'):
+                future.result(LONG)
+        with pytest.raises(econtext.ContextLost):
+            channel.get(LONG)
+        with pytest.raises(econtext.EcontextError):
+            other.local()
+        own.close()
+    for pid in pids:
+        ends(pid)
+
+
+def test_an_owner_that_is_stopped_is_told_of(
+    owner: subprocess.Popen[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with econtext.attach(tmp_path / 'sock') as other, monkeypatch.context() as patched:
+        box = other.context('box')
+        box.call(os.getpid)
+        patched.setattr(session, 'SECONDS', 0.3)
+        owner.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, owner.pid, os.WSTOPPED | os.WNOWAIT)
+        with pytest.raises(econtext.EcontextError, match='does not answer'):
+            econtext.attach(tmp_path / 'sock')
+        with pytest.raises(econtext.EcontextError, match='does not answer'):
+            other.local()
+        with pytest.raises(econtext.CallTimeout):
+            box.options(timeout=0.2).call(os.getpid)
+        owner.send_signal(signal.SIGCONT)
+        patched.undo()
+        # A context for which nobody waits any more is left as the answer comes.
+        eventually(lambda: [each.name for each in other.contexts] == ['box'], LONG)
+        assert box.call(os.getppid) == owner.pid
 
 
 # -- At any line ---------------------------------------------------------------------------

@@ -135,6 +135,8 @@ def test_the_end_of_a_context_is_told_in_one_order(
             pid = box.call(os.getpid)
             beside = second.context(name)
             futures = [box.submit(time.sleep, 600) for _ in range(3)]
+            # Answered behind the calls: they are passed on by now, and not on their way to the broker.
+            assert name in [each.name for each in other.contexts]
             os.kill(pid, signal.SIGKILL)
             for future in futures:
                 with pytest.raises(econtext.ContextLost, match='ended by SIGKILL'):
@@ -292,6 +294,52 @@ def test_modules_of_the_owner_for_a_context_below_the_hop_of_another_program(
     for each in first, second:
         each.go_on()
         each.end()
+
+
+def test_modules_that_were_refused_are_known_to_nobody(start: Any) -> None:
+    """One that came with another, which is in the way of that, was not sent: other programs may bring theirs."""
+    code = "import {0}\nprint(other.local(name='box').call({0}.tell))\nsys.stdout.flush()\nsys.stdin.readline()"
+    first = start(code.format('app'), app='def tell():\n    return "first"\n')
+    assert first.line() == 'first'
+    second = start('import tool_of_test\nother.local(name="box").call(tool_of_test.tell)',
+                   tool_of_test='import app, part\ndef tell():\n    return part\n', part='VALUE = 1\n',
+                   app='OTHER = 1\n')
+    second.process.wait(LONG)
+    assert 'box has another module app' in second.process.communicate()[1]
+    third = start(code.format('part'), part='def tell():\n    return "third"\n')
+    assert third.line() == 'third'
+    for each in first, third:
+        each.go_on()
+        each.end()
+
+
+@pytest.mark.parametrize('base', ['of the owner', 'of a program'])
+def test_a_copy_has_the_modules_of_what_it_is_a_copy_of(
+    broker: econtext.Broker, start: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    """They are imported there: a program with others of the name is told so, and runs no code that is not its own."""
+    (tmp_path / 'app_of_copy.py').write_text('def tell():\n    return "owner"\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    if base == 'of the owner':
+        import app_of_copy  # type: ignore[import-not-found]
+        assert broker.local(name='base').call(app_of_copy.tell) == 'owner'
+    else:
+        first = start("import app_of_copy\nprint(other.local(name='base').call(app_of_copy.tell))\n"
+                      "sys.stdout.flush()\nsys.stdin.readline()", app_of_copy='def tell():\n    return "first"\n')
+        assert first.line() == 'first'
+    code = """
+        import app_of_copy
+        copy = other.{}(name='base').fork()
+        try:
+            print(copy.call(app_of_copy.tell))
+        except econtext.EcontextError as error:
+            print(error)
+        print(copy.call(os.getppid) == other.context('base').call(os.getpid))
+    """.format('local' if base == 'of a program' else 'context')
+    second = start(code, app_of_copy='def tell():\n    return "second"\n')
+    assert 'has another module app_of_copy than this program' in second.line()
+    assert second.line() == 'True'
+    second.end()
 
 
 # -- Until when a context stays ------------------------------------------------------------

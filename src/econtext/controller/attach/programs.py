@@ -55,7 +55,8 @@ if TYPE_CHECKING:
         @property
         def sharing(self) -> Sharing: ...
         def directory(self) -> list[Node]: ...
-        def conflicts(self, context: Node, name: str, unit: Any) -> bool: ...
+        def conflict(self, context: Node, units: list[tuple[str, Any]]) -> str | None: ...
+        def copied(self, context: Node, copy: Node) -> None: ...
         def number(self) -> int: ...
         def log(self, text: str) -> None: ...
         def gone(self, program: AttachedProgram) -> bool: ...
@@ -169,7 +170,9 @@ class AttachedProgram:
                     self.let_go(f'sent what makes no sense ({error})')
                 except Exception as error:
                     found = self.broker.loop.fail('a frame of an attached program could not be taken in', error)
-                    if kind in (CALL, MODULE) and handle not in self.calls:
+                    call = self.calls.get(handle)
+                    if kind in (CALL, MODULE) and (call is None or not call.ours):
+                        self.calls.pop(handle, None)
                         self.send(DEAD, dst, handle, messages.reason(found))
 
     def take(self, kind: int, dst: int, handle: int, body: bytes) -> None:
@@ -191,8 +194,10 @@ class AttachedProgram:
             self.call(context, handle, body)
         elif kind == MODULE:
             self.bring(context, handle, body)
-        elif handle in self.calls:
-            self.give_up(self.calls[handle], body)
+        else:
+            call = self.calls.get(handle)
+            if call is not None:
+                self.give_up(call, body)
 
     # Calls.
 
@@ -284,12 +289,12 @@ class AttachedProgram:
         self.modules += len(body)
         if self.modules > OWED:
             raise BadFrame(f'more than {OWED >> 20} MiB of modules')
-        for name, unit in units:
-            if self.server.conflicts(context, name, unit):
-                self.send(ERROR, context.id, handle, messages.refusal(EcontextError(
-                    f'{context.name} has another module {name} than this program: give the module another name, or '
-                    'start a context of its own, by name=')))
-                return
+        other = self.server.conflict(context, units)
+        if other is not None:
+            self.send(ERROR, context.id, handle, messages.refusal(EcontextError(
+                f'{context.name} has another module {other} than this program: give the module another name, or '
+                'start a context of its own, by name=')))
+            return
         context.keep(units, foreign=True)
         self.send(RESULT, context.id, handle, encode(None))
 
@@ -396,7 +401,10 @@ class AttachedProgram:
         answers: dict[str, Any] = {**found.secrets, **{key: Asking(self, found.token, key) for key in found.asked}}
         request = ConnectRequest(
             found.connector, found.options, answers, messages.common_of(found), found.name)
-        return self.sharing.take(self, via, request, idle)
+        context = self.sharing.take(self, via, request, idle)
+        if via is not None and found.connector == 'fork':
+            self.server.copied(via, context)
+        return context
 
     def tell(self, context: Node) -> None:
         """Tell the program what became of `context`, if it was not told. Any thread."""

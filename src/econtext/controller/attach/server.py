@@ -20,6 +20,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -61,6 +62,8 @@ class AttachServer:
         self.last: int = 0
         # Context -> name -> the digest of the module that is known there by that name.
         self.brought: dict[int, dict[str, int]] = {}
+        # Held while it is looked up and changed.
+        self.bringing: threading.Lock = threading.Lock()
         self.sharing: Sharing = Sharing(broker, self.is_busy)
         self.socket: socket.socket = listen(path)
         self.inode: int = os.lstat(path).st_ino
@@ -146,19 +149,36 @@ class AttachServer:
 
     # Modules.
 
-    def conflicts(self, context: Node, name: str, unit: Any) -> bool:
+    def conflict(self, context: Node, units: list[tuple[str, Any]]) -> str | None:
         """
-        Is something else known to `context` by `name`? If not, this is from now on.
+        Return the name of the first of `units` by which `context` knows another module.
 
-        In a context that was started for attached programs, the modules of the broker's own program have no say.
+        If there is none, these are known from now on. In a context that was started for attached programs, the modules
+        of the broker's own program have no say, but for those that were sent there.
         """
-        brought = self.brought.setdefault(context.id, {})
-        ours = None
-        if not self.serves(context) or (name in context.sent and name not in brought):
-            ours = self.broker.modules.unit(name)
-        theirs = messages.digest(unit)
-        known = brought.setdefault(name, theirs if ours is None else messages.digest(ours))
-        return known != theirs or (ours is not None and ours[2] != unit[2])
+        with self.bringing:
+            brought = self.brought.setdefault(context.id, {})
+            known = {}
+            for name, unit in units:
+                ours = None
+                if not self.serves(context) or (name in context.sent and name not in brought):
+                    ours = self.broker.modules.unit(name)
+                theirs = known[name] = messages.digest(unit)
+                if (ours is not None and messages.digest(ours) != theirs) or brought.get(name, theirs) != theirs:
+                    return name
+            brought.update(known)
+            return None
+
+    def copied(self, context: Node, copy: Node) -> None:
+        """`copy` is a copy of the process of `context`, with the modules that are imported there."""
+        known = dict(self.brought.get(context.id, {}))
+        for name in list(context.sent):
+            if name not in known and name.partition('.')[0] != 'econtext':
+                ours = self.broker.modules.unit(name)
+                if ours is not None:
+                    known[name] = messages.digest(ours)
+        with self.bringing:
+            self.brought[copy.id] = {**known, **self.brought.get(copy.id, {})}
 
     def serves(self, context: Node) -> bool:
         """Was `context` started for attached programs?"""
@@ -212,7 +232,7 @@ class AttachServer:
                 self.broker.router.send(RESULT, context.id, handle, b'+' + found)
             else:
                 unit = messages.whole_unit(found)
-                self.conflicts(context, name, unit)
+                self.conflict(context, [(name, unit)])
                 context.sent.add(name)
                 context.deliver([(name, unit)], handle, foreign=True)
 

@@ -160,7 +160,7 @@ class AttachedSession(Places):
         if asked:
             self.answers[token] = {key: answers[key] for key in asked}
         try:
-            node = self.view(*decode(self.request(CALL, 0, encode((messages.CONNECT, *wish)))))
+            node = self.view(*decode(self.request(CALL, 0, encode((messages.CONNECT, *wish)), self.decline)))
         except BaseException:
             self.answers.pop(token, None)
             raise
@@ -169,6 +169,11 @@ class AttachedSession(Places):
             if node.is_over():
                 self.answers.pop(token, None)
         return node
+
+    def decline(self, kind: int, body: bytes) -> None:
+        """Take the answer to a request for a context for which nobody has waited so long. Leading."""
+        if kind == RESULT:
+            self.link.send(CALL, 0, 0, self.token(), encode((messages.RELEASE, decode(body)[0])))
 
     def use(self, node: Node) -> None:
         """Have a shared context stay until this program leaves it."""
@@ -296,11 +301,21 @@ class AttachedSession(Places):
 
     # Requests.
 
-    def request(self, kind: int, number: int, body: bytes) -> bytes:
-        """Ask the broker for what it can answer at once."""
+    def request(
+        self, kind: int, number: int, body: bytes, late: Callable[[int, bytes], object] | None = None
+    ) -> bytes:
+        """Ask the broker for what it can answer at once; `late` gets an answer for which nobody waits any more."""
         wait = Wait(self.loop, time.monotonic() + SECONDS)
-        self.router.ask(kind, number, body, wait.settle)
-        self.wait(wait)
+        handle = self.router.ask(kind, number, body, wait.settle)
+        try:
+            self.wait(wait)
+        except EcontextError:
+            if late is not None:
+                self.router.asked[handle] = number, late
+            if wait.kind is None:
+                raise
+            # It came at the last moment.
+            self.router.asked.pop(handle, None)
         if wait.kind == ERROR:
             raise messages.refused(wait.body or b'')
         if wait.kind != RESULT:
