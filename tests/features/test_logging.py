@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import os
 import re
+import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -339,3 +342,26 @@ def test_a_record_that_no_encoding_has_is_not_lost(broker: econtext.Broker, tmp_
         logger.removeHandler(handler)
         handler.close()
     assert (tmp_path / 'log').read_text() == 'errands.shop: cannot open \\udce9t\\ud800\n'
+
+
+def test_in_a_notebook_handlers_know_the_cell_that_called(
+    broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel of Jupyter tells by a variable of the thread, or task, which cell what is written there belongs to."""
+    monkeypatch.setitem(sys.modules, 'ipykernel', types.ModuleType('ipykernel'))
+    cell: contextvars.ContextVar[str] = contextvars.ContextVar('cell', default='none')
+    seen: list[tuple[str, str]] = []
+
+    class Cells(Records):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append((cell.get(), record.getMessage()))
+
+    one, two = broker.local(name='one'), broker.local(name='two')
+    with hearing(Cells()):
+        for name, context in ('first', one), ('second', two), ('third', one):
+            done = threading.Event()
+            # Nobody waits for it in econtext, so a thread of econtext handles the line.
+            contextvars.copy_context().run(lambda: (
+                cell.set(name), context.submit(output.say, name).add_done_callback(lambda _: done.set())))  # noqa: B023
+            assert done.wait(60)
+    assert seen == [(name, f'stdout: {name}') for name in ('first', 'second', 'third')]

@@ -66,6 +66,7 @@ def many(fleet: econtext.Fleet) -> None:
     assert_type(fleet.call(add_later, 1), econtext.Results[int])
     assert_type(fleet.submit(add_later, 1), econtext.Futures[int])
     assert_type(fleet.map(add_later, [1]), econtext.Results[int])
+    assert_type(fleet.executor().submit(add_later, 1), econtext.HostFuture[int])
     both: list[econtext.Channel[int] | econtext.HostFuture[int]] = []
     assert_type(econtext.select(both), econtext.Selection[econtext.Channel[int] | econtext.HostFuture[int]])
 

@@ -13,6 +13,7 @@ Any thread may enter.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
@@ -200,6 +201,8 @@ class Node(Delivery):
             wrap_handlers()
         if self.error:
             raise self.reason()
+        if self.lines.cell is not None:
+            self.lines.cell = contextvars.copy_context()
         if self.broker.callbacks.running:
             self.broker.callbacks.check(self)
         place = self.broker.place_of(function)

@@ -19,8 +19,8 @@ import concurrent.futures
 import functools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from econtext.controller.errors import ContextLost, stays
 from econtext.controller.fleet.futures import GRACE, HostFuture, outcome_of
@@ -245,7 +245,14 @@ class FleetExecutor(concurrent.futures.Executor):
         self._grace = grace
         self._check_function = check_function
 
-    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> HostFuture[T]:
+    @overload
+    def submit(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> HostFuture[T]: ...
+    @overload
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> HostFuture[T]: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> HostFuture[Any]:
         """
         Have ``function(*args, **kwargs)`` run on whichever host is free first; return its future at once.
 
@@ -258,7 +265,7 @@ class FleetExecutor(concurrent.futures.Executor):
                 futures = [executor.submit(convert, path) for path in paths]
         """
         self._check_function(function)
-        future: HostFuture[T] = HostFuture('', self._callbacks)
+        future: HostFuture[Any] = HostFuture('', self._callbacks)
 
         def begin(context: Context) -> concurrent.futures.Future[Any]:
             return context.options(timeout=self._timeout, grace=self._grace).submit(function, *args, **kwargs)

@@ -15,6 +15,8 @@ A piece counts by its bytes and by its lines, for each line is a record.
 
 Invariants:
 
+* In a notebook lines show below the cell that called the context last, whatever thread handles them: a kernel of
+  Jupyter tells the cell by a variable of the thread or task, which is taken along.
 * No line is lost, torn or out of order within its stream; one longer than
   LONGEST comes in pieces.  At the end of a context there is a time by which handlers
   must have taken its lines; how many were dropped then is told.
@@ -34,7 +36,9 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import contextvars
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -119,6 +123,8 @@ class Lines:
         self.loop = loop
         self.grant = grant
         self.allowance: Allowance = Allowance(window)
+        #: The variables of the task, or thread, that called last; None where this is no notebook.
+        self.cell: contextvars.Context | None = contextvars.copy_context() if 'ipykernel' in sys.modules else None
         self.partial: dict[int, bytes] = {}
         # What has come: how to handle it, what it cost, and how many lines it has.
         self.queue: collections.deque[tuple[Callable[[], object], int, int]] = collections.deque()
@@ -327,10 +333,11 @@ class Lines:
                 break
             self.running += 1
             try:
-                if self.lines:
-                    self.emit_lines(until, polite)
+                if self.cell is not None:
+                    # A copy: another thread may be within this one.
+                    self.cell.copy().run(self.handle_next, until, polite)
                 else:
-                    self.take_up()
+                    self.handle_next(until, polite)
             except Exception as error:
                 if by_signal(error):
                     raise
@@ -339,6 +346,12 @@ class Lines:
                 self.running -= 1
             if self.watchers:
                 self.tell()
+
+    def handle_next(self, until: float | None, polite: bool) -> None:
+        if self.lines:
+            self.emit_lines(until, polite)
+        else:
+            self.take_up()
 
     def take_up(self) -> None:
         # Before it leaves the queue: a mark that is made between the two is behind it, and never before it.
