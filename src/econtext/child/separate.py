@@ -84,7 +84,7 @@ def after_fork():
 
 
 class Answer(object):
-    """What ``run`` returns: how it ended, a status or None, output, errors, and the body of what came of the function."""
+    """What ``run`` returns: how it ended, a status or None, output, errors, the body of what came of the function."""
 
     def __init__(self, how, status, *parts):
         # type: (str, Any, bytes) -> None

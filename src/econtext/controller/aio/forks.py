@@ -18,7 +18,7 @@ from econtext.child import separate
 from econtext.child.labels import seen
 from econtext.controller.aio.calls import Launcher, Visited, Visits
 from econtext.controller.aio.futures import Answer, Future
-from econtext.controller.session.forks import ForkResult, Isolated, Isolation, named
+from econtext.controller.session.forks import ForkFuture, ForkResult, Isolation, named
 
 if TYPE_CHECKING:
     from econtext.controller.session.interfaces import Peer
@@ -27,11 +27,11 @@ P = ParamSpec('P')
 T = TypeVar('T')
 
 
-class ForkAnswer(Isolated, Answer):
+class ForkAnswer(ForkFuture, Answer):
     """The answer to an isolated call."""
 
     def __init__(self, context: Peer, visited: Visited, isolation: Isolation) -> None:
-        super().__init__(context, visited.bridge)
+        Answer.__init__(self, context, visited.bridge)
         self._isolation = isolation
         self._wrap = visited.wrap
 

@@ -136,7 +136,6 @@ class Caller:
     ) -> Future[Any]:
         """Send a call, which errors name `called` if that is not the `function` itself."""
         context = self.context
-        broker = context.broker
         if called is None:
             self.check_open()
         future = self.new_future()

@@ -133,23 +133,25 @@ class ForkCaller(Caller):
         return ForkFuture(self.context, self.isolation)
 
 
-class Isolated:
-    """The part of a future that takes the answer of an isolated call; it goes before a class of futures."""
+class ForkFuture(Future[Any]):
+    """The answer to an isolated call."""
 
-    _isolation: Isolation
+    def __init__(self, context: Peer, isolation: Isolation) -> None:
+        super().__init__(context)
+        self._isolation = isolation
 
     def _set_outcome(
-        self: Any, compute: Callable[..., Any], tell: Callable[[Callable[[], object]], None] | None = None
+        self, compute: Callable[..., Any], tell: Callable[[Callable[[], object]], None] | None = None
     ) -> None:
         def whole(*deadline: float) -> Any:
             return self._finished(opened(self._context, self._function, compute(*deadline), *deadline))
 
-        super(Isolated, self)._set_outcome(whole, tell)
+        super()._set_outcome(whole, tell)
 
     def _finished(self, result: ForkResult[Any]) -> ForkResult[Any]:
         return result
 
-    def interrupt(self: Any, grace: float = 1.0) -> bool:
+    def interrupt(self, grace: float = 1.0) -> bool:
         """
         Stop the call: its process is ended, with its whole process group.
 
@@ -163,15 +165,7 @@ class Isolated:
             if not wanted():
                 future.interrupt()
         """
-        return bool(super(Isolated, self).interrupt(max(grace + PATIENCE, self._isolation.patience())))
-
-
-class ForkFuture(Isolated, Future[Any]):
-    """The answer to an isolated call."""
-
-    def __init__(self, context: Peer, isolation: Isolation) -> None:
-        super().__init__(context)
-        self._isolation = isolation
+        return super().interrupt(max(grace + PATIENCE, self._isolation.patience()))
 
 
 class ForkOptions:
