@@ -14,6 +14,7 @@ Invariants:
   too, and then ends silently.  No exception leaves the forked process for the code that has forked it.
 * Output is taken as it is, and no more of it is kept than the call allows.  A process that writes more is ended.
 * A call that is given up ends the whole process group: SIGTERM, the grace, SIGKILL.  Its answer comes behind the end.
+  So does a signal that has killed the process.  What a process that ends by itself leaves running goes on.
 * The process works only while this context lives.  It begins once ``groups`` knows its group, and waits for that word
   in a pipe that ends with this context: whoever kills this context leaves it to the guard, before that to that pipe.
   So it needs no thread that could stand still, nor a signal that its function could ignore.
@@ -250,6 +251,9 @@ class Fork(object):
                 # It is about to end, or executes a program.
                 self.step(self.stand, pause)
                 pause = min(2 * pause, TICK)
+        if self.status is not None and os.WIFSIGNALED(self.status):
+            # Nothing of its own could end what it has started.
+            self.end()
 
     def stand(self, pause):
         # type: (float) -> Any
@@ -333,7 +337,7 @@ class Fork(object):
             groups.tell(self.pid, signal.SIGCONT)
         deadline = now() + self.grace
         pause = 0.001
-        while not (self.reap() and not groups.runs(self.pid)):
+        while not self.is_gone():
             if self.home.supervisor.ended:
                 deadline = min(deadline, now() + groups.LAST)
             if now() >= deadline:
@@ -344,8 +348,13 @@ class Fork(object):
             pause = min(pause * 2, 0.05)
         # One that another user has become may stay.
         deadline = now() + STUCK
-        while not self.reap() and now() < deadline:
-            time.sleep(pause)
+        while not self.is_gone() and now() < deadline:
+            time.sleep(0.001)
+
+    def is_gone(self):
+        # type: () -> bool
+        """Tell whether the process has ended, and all of its group."""
+        return self.reap() and not groups.runs(self.pid)
 
     def close(self):
         # type: () -> None

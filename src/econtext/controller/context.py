@@ -25,7 +25,7 @@ from econtext.controller.files.methods import Files
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import interruptible
 from econtext.controller.session.callbacks import Allows
-from econtext.controller.session.calls import GRACE, Caller, Options
+from econtext.controller.session.calls import GRACE, Caller, Options, check_isolation
 from econtext.controller.session.futures import Future
 from econtext.controller.session.streams import Stream
 
@@ -175,8 +175,7 @@ class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures
         if fork:
             from econtext.controller.session import forks
             return forks.ForkOptions(self._node, timeout, grace, max_output, capture)
-        if max_output is not None or not capture:
-            raise ValueError('max_output= and capture= are for isolated calls: give fork=True as well')
+        check_isolation(fork, max_output, capture)
         return Options(self._node, timeout, grace)
 
     def wait_ready(self, timeout: float | None = None) -> Context:

@@ -138,10 +138,9 @@ def stubborn(path):
 
 def blocked(path):
     """The same in C code that holds the lock of the interpreter."""
-    import ctypes
     signal.signal(signal.SIGTERM, lambda *args: None)
     tell(path, os.getpid())
-    ctypes.PyDLL(None).sleep(900)
+    all(iter(object, 0))
 
 
 def with_programs(path):
@@ -165,6 +164,122 @@ def cleans_up(path, done):
         os._exit(5)
     signal.signal(signal.SIGTERM, stop)
     say_and_wait(path)
+
+
+def programs_fail():
+    subprocess.check_call(['sh', '-c', 'echo of the program; exit 3'])
+
+
+def failing_program():
+    error = subprocess.CalledProcessError(3, 'cmd')
+    error.stderr = 'its own'
+    raise error
+
+
+def late_words():
+    """Leave words to a thread, and to the end of the process."""
+    import atexit
+    import threading
+
+    def wait_and_write():
+        time.sleep(0.05)
+        sys.stdout.write('thread\n')
+    atexit.register(sys.stdout.write, 'atexit\n')
+    threading.Thread(target=wait_and_write).start()
+    sys.stdout.write('function\n')
+
+
+def hold_back(text):
+    """Leave the beginning of a line, and something to the end of this process."""
+    import atexit
+    atexit.register(sys.stdout.write, 'end of the context\n')
+    sys.stdout.write(text)
+
+
+def kept_stream(text):
+    """Write by a stream that was taken before."""
+    KEPT[0].write(text)
+
+
+def keep_stream():
+    KEPT.append(sys.stdout)
+
+
+KEPT = []
+
+
+def chatter(path):
+    """Print without end, until there is a file at `path`."""
+    while not os.path.exists(path):
+        sys.stdout.write('chatter ' * 100 + '\n')
+
+
+def threads_of():
+    import threading
+    return threading.active_count()
+
+
+def disposition():
+    """Return what signals do here, and what is open."""
+    found = [signal.getsignal(getattr(signal, name)) == signal.SIG_DFL for name in ('SIGTERM', 'SIGHUP', 'SIGURG')]
+    fds = [fd for fd in range(3, 64) if is_open(fd)]
+    return found, fds
+
+
+def is_open(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def without_shell():
+    """From now on this context finds no shell for its guard."""
+    from econtext.child import groups
+    groups.SHELL = '/no/shell'
+
+
+def die_on_enter():
+    """Have this context be killed as soon as it knows of a group."""
+    from econtext.child import groups
+
+    def die(group):
+        os.kill(os.getpid(), signal.SIGKILL)
+    groups.enter = die
+
+
+def guards():
+    from econtext.child import groups
+    return [guard and guard[0].pid for guard in groups.GUARDS]
+
+
+def steal():
+    """Wait for whatever child there is, again and again, in a thread: as careless programs do."""
+    import threading
+
+    def wait():
+        while 1:
+            try:
+                os.wait()
+            except OSError:
+                time.sleep(0.0005)
+    thread = threading.Thread(target=wait)
+    thread.setDaemon(True)
+    thread.start()
+
+
+def below_limit(count):
+    """Return whether so many forks left a descriptor here."""
+    return len([fd for fd in range(3, 256) if is_open(fd)])
+
+
+def use_channel(channel):
+    channel.send('never')
+
+
+def ask(program):
+    return program.call(os.getpid)
 
 
 def tell(path, *words):

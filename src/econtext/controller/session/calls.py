@@ -263,5 +263,13 @@ class Options:
         return Stream(self._caller, function, args, kwargs)
 
 
+def check_isolation(fork: bool, max_output: int | None, capture: bool) -> None:
+    """Raise ValueError for options that make no sense together."""
+    if not fork and (max_output is not None or not capture):
+        raise ValueError('max_output= and capture= are for isolated calls: give fork=True as well')
+    if max_output is not None and (type(max_output) is not int or max_output < 0):
+        raise ValueError(f'max_output= must be a number of bytes, not {seen(max_output)}')
+
+
 def raise_(error: BaseException) -> Any:
     raise error

@@ -30,7 +30,7 @@ from econtext.controller.protocol import values
 from econtext.controller.raised import CallError
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.signals import interruptible
-from econtext.controller.session.calls import Caller
+from econtext.controller.session.calls import Caller, check_isolation
 from econtext.controller.session.cancellation import label
 from econtext.controller.session.futures import Future
 from econtext.controller.session.results import outcome
@@ -69,13 +69,11 @@ class Isolation:
     """How the calls of one set of options are isolated."""
 
     def __init__(self, grace: float, max_output: int | None, capture: bool) -> None:
-        if max_output is None:
-            max_output = MOST
-        if type(max_output) is not int or max_output < 0:
-            raise ValueError(f'max_output= must be a number of bytes, not {seen(max_output)}')
+        check_isolation(True, max_output, capture)
         self.grace: float = grace
         self.settings: dict[str, Any] = {
-            'grace': min(float(grace), MOST_GRACE), 'most': max_output, 'capture': bool(capture)}
+            'grace': min(float(grace), MOST_GRACE), 'most': MOST if max_output is None else max_output,
+            'capture': bool(capture)}
 
     def patience(self) -> float:
         """Return for how many seconds to wait for a call that was given up."""
