@@ -22,7 +22,7 @@ Invariants:
 * In the process none of our threads runs, all signals of ours have the system's own effect, functions of ``atexit``
   are those that the function itself has registered, and nobody can be asked for anything: see ``forks``.
 * What the streams of this context hold back is written before the fork; in the process their places have new ones,
-  whose locks no other thread holds.
+  whose locks no other thread holds.  What other threads have put into the old ones meanwhile is not of the call.
 * Between the fork and the word of the process, and while it is ended, no signal of ours leaves this code: in ``stand``
   alone it may, see ``ending.WAITING``.
 
@@ -68,7 +68,7 @@ FULL = 32           # reads that a pipe is left with at most, once nobody is the
 TICK = 0.1          # seconds between two looks at what no descriptor tells
 SHORT = 0.0002      # the same where the process is about to end; it grows
 STUCK = 2.0         # seconds from SIGKILL until nobody waits any more
-LAST_WORDS = 0.5    # seconds for streams that the function may have taken before
+LOCKED = 0.2        # seconds after which a stream is locked for ever
 WARNS = sys.version_info >= (3, 12)     # of a fork where there are threads, which here is in order
 # The ends of pipes that are this process's own, in no forked one.
 OPEN = {}  # type: dict[int, bool]
@@ -197,11 +197,11 @@ class Fork(object):
                     ours, end = self.pipe(theirs, False)
                     self.listen(ours, self.output[fd])
                     outputs.append((fd, end))
-            me = os.getpid()
+            me, crowded = os.getpid(), crowd()
             try:
                 self.pid = quiet_fork()
                 if not self.pid:
-                    Inside(self.work, said, outputs).live(word)
+                    Inside(self.work, said, outputs, crowded).live(word)
             finally:
                 if os.getpid() != me:
                     os._exit(1)
@@ -397,14 +397,16 @@ class Fork(object):
 class Inside(object):
     """The forked process, as it has to do with itself."""
 
-    def __init__(self, work, said, outputs):
-        # type: (Callable[[], Any], int, list[tuple[int, int]]) -> None
+    def __init__(self, work, said, outputs, crowded):
+        # type: (Callable[[], Any], int, list[tuple[int, int]], bool) -> None
         self.pid = os.getpid()
         self.work = work
         self.said = said
         # The function may close this descriptor, and open another one of its number.
         self.pipe = identity(said)
         self.outputs = outputs
+        self.crowded = crowded
+        # Those whose locks are free.
         self.streams = []   # type: list[Any]
 
     def live(self, word):
@@ -415,6 +417,7 @@ class Inside(object):
             os.setsid()
             for number in signal.SIGURG, signal.SIGPROF:
                 signal.signal(number, signal.SIG_DFL)
+            self.take_streams()
             for fd, end in self.outputs:
                 os.dup2(end, fd)
                 os.close(end)
@@ -426,19 +429,41 @@ class Inside(object):
         finally:
             os._exit(status)
 
-    def furnish(self):
+    def take_streams(self):
         # type: () -> None
-        """Have streams, functions of ``atexit`` and random numbers of our own."""
+        """Put streams of our own into the places of those of the context, and empty these."""
         for fd, name, errors in (1, 'stdout', 'surrogateescape'), (2, 'stderr', 'backslashreplace'):
             stream = getattr(sys, name)
             KEPT.append(stream)
             try:
-                if stream.fileno() == fd:
-                    setattr(sys, name, printer(fd, errors))
-                    self.streams.append(getattr(sys, name))
+                if stream.fileno() != fd:
+                    # The application's own, which leads elsewhere.
+                    continue
+                if not self.crowded or self.is_emptied(fd, stream):
+                    # The application may have kept it.
+                    self.streams.append(stream)
+                setattr(sys, name, printer(fd, errors))
+                self.streams.append(getattr(sys, name))
             except (AttributeError, IOError, OSError, ValueError):
-                # The application's own, which leads elsewhere.
+                # Closed, or no stream that writes to a descriptor.
                 pass
+
+    def is_emptied(self, fd, stream):
+        # type: (int, Any) -> bool
+        """Throw away what is in `stream`, which writes to `fd`; return False if it is locked."""
+        own = fcntl.fcntl(fd, fcntl.F_DUPFD, 3)
+        null = os.open('/dev/null', os.O_WRONLY)
+        try:
+            os.dup2(null, fd)
+            return flush_in_time(stream)
+        finally:
+            os.dup2(own, fd)
+            os.close(own)
+            os.close(null)
+
+    def furnish(self):
+        # type: () -> None
+        """Have functions of ``atexit`` and random numbers of our own."""
         if hasattr(atexit, '_clear'):
             atexit._clear()
         else:
@@ -477,25 +502,35 @@ class Inside(object):
         """Write what streams hold back."""
         for stream in [sys.stdout, sys.stderr] + self.streams:
             flush(stream)
-        # Those of before, which the application may have kept: another thread of the context may have locked one.
-        done = allocate_lock()
-        done.acquire()
 
-        def flush_kept():
-            # type: () -> None
-            for stream in KEPT:
-                flush(stream)
-            done.release()
-        try:
-            start_new_thread(flush_kept, ())
-        except Exception:
-            # There is no thread to be had.
-            return
-        deadline = now() + LAST_WORDS
-        pause = 0.00005
-        while not done.acquire(False) and now() < deadline:
-            time.sleep(pause)
-            pause = min(2 * pause, 0.01)
+
+def flush_in_time(stream):
+    # type: (Any) -> bool
+    """Flush `stream`; return False if a thread that is not here has locked it."""
+    done = allocate_lock()
+    done.acquire()
+
+    def act():
+        # type: () -> None
+        flush(stream)
+        done.release()
+    try:
+        start_new_thread(act, ())
+    except Exception:
+        # There is no thread to be had.
+        return False
+    deadline = now() + LOCKED
+    while not done.acquire(False):
+        if now() > deadline:
+            return False
+        time.sleep(0.0001)
+    return True
+
+
+def crowd():
+    # type: () -> bool
+    """Are there threads here that may write, beside this one and the one that leads?"""
+    return len(getattr(sys, '_current_frames', lambda: range(9))()) > 2
 
 
 def quiet_fork():
