@@ -54,7 +54,7 @@ from econtext.child.groups import now
 from econtext.core.calls import find
 from econtext.core.codec import ENCODERS, encode, native, tagged
 from econtext.core.logs import printer
-from econtext.core.loop import CHUNK, allocate_lock, start_new_thread
+from econtext.core.loop import CHUNK, start_new_thread
 from econtext.core.wire import EMPTY
 if sys.version_info < (3, 2):
     from econtext.child import fixed  # noqa: F401
@@ -507,20 +507,19 @@ class Inside(object):
 def flush_in_time(stream):
     # type: (Any) -> bool
     """Flush `stream`; return False if a thread that is not here has locked it."""
-    done = allocate_lock()
-    done.acquire()
+    done = []   # type: list[bool]
 
     def act():
         # type: () -> None
         flush(stream)
-        done.release()
+        done.append(True)
     try:
         start_new_thread(act, ())
     except Exception:
         # There is no thread to be had.
         return False
     deadline = now() + LOCKED
-    while not done.acquire(False):
+    while not done:
         if now() > deadline:
             return False
         time.sleep(0.0001)
