@@ -132,7 +132,7 @@ MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
 )
 ERRORS = tuple(
     (
-        'EcontextError ConnectError ContextLost CorruptStream CallError CallTimeout Interrupted '
+        'EcontextError ConnectError ContextLost CorruptStream CallError ForkExited CallTimeout Interrupted '
         'NotAllowed FleetError InternalError'
     ).split()
 )

@@ -19,8 +19,9 @@ from econtext.core.loop import CHUNK
 from econtext.child.registry import register
 from econtext.core.wire import EMPTY
 
-ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
-          'NotAllowed', 'ForkExited', 'CorruptStream', 'InternalError', 'FleetError')
+ERRORS = (
+    'ConnectError ContextLost CallError CallTimeout NotAllowed ForkExited CorruptStream InternalError FleetError'
+).split()
 # Written by scripts/public_names.py, up to END.
 ELSEWHERE = (
     'Attachment Broker BytesLine Fleet FleetExecutor FleetStream ForkResult Future Futures Host '

@@ -138,21 +138,23 @@ class Fork(object):
         self.grace = settings['grace']  # type: float
         self.most = settings['most']  # type: int
         self.captures = settings['capture']  # type: bool
-        self.pid = 0
+        self.pid = 0  # type: int
         # Whether it has ended, and its status, if nobody else was told that.
-        self.ended = False
+        self.ended = False  # type: bool
         self.status = None  # type: int | None
-        self.said = self.word = -1
+        self.said = -1  # type: int
+        self.word = -1  # type: int
         # What comes in: by descriptor, the pieces; and all descriptors of ours.
         self.poller = select.poll()  # type: select.poll
         self.coming = {}  # type: dict[int, list[bytes]]
         self.ours = {}  # type: dict[int, bool]
         # What it says: so many bytes of how many, which is 0 until it is known.
         self.heard = []  # type: list[bytes]
-        self.arrived = self.due = 0
+        self.arrived = 0  # type: int
+        self.due = 0  # type: int
         self.output = {1: [], 2: []}  # type: dict[int, list[bytes]]
-        self.size = 0
-        self.exceeded = False
+        self.size = 0  # type: int
+        self.exceeded = False  # type: bool
         # The described exception by which the thread that waited was called away.
         self.called_away = None  # type: bytes | None
 
@@ -399,11 +401,11 @@ class Inside(object):
 
     def __init__(self, work, said, outputs, crowded):
         # type: (Callable[[], Any], int, list[tuple[int, int]], bool) -> None
-        self.pid = os.getpid()
+        self.pid = os.getpid()  # type: int
         self.work = work
         self.said = said
         # The function may close this descriptor, and open another one of its number.
-        self.pipe = identity(said)
+        self.pipe = identity(said)  # type: Any
         self.outputs = outputs
         self.crowded = crowded
         # Those whose locks are free.
@@ -415,8 +417,8 @@ class Inside(object):
         status = 1
         try:
             os.setsid()
-            for number in signal.SIGURG, signal.SIGPROF:
-                signal.signal(number, signal.SIG_DFL)
+            for name in 'SIGURG', 'SIGPROF':
+                signal.signal(getattr(signal, name), signal.SIG_DFL)
             self.take_streams()
             for fd, end in self.outputs:
                 os.dup2(end, fd)

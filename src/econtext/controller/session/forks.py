@@ -177,8 +177,8 @@ class ForkOptions:
 
     def __repr__(self) -> str:
         caller = self._caller
-        return (f'{caller.context!r}.options(fork=True, timeout={seen(caller.timeout)}, '
-                f'grace={seen(caller.isolation.grace)})')
+        return (f'<econtext.ForkOptions of {caller.context.name} timeout={seen(caller.timeout)} '
+                f'grace={seen(caller.isolation.grace)}>')
 
     @interruptible
     def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> ForkResult[T]:
