@@ -20,7 +20,7 @@ from stops import isolated, work
 import econtext
 from econtext import aio
 from econtext.controller.session import forks
-from lab import eventually, leaks, pythons
+from lab import eventually, leaks, olden, pythons
 from lab.accounts import Accounts
 from lab.sshd import Sshd
 
@@ -500,6 +500,45 @@ def test_by_ssh_and_sudo(broker: econtext.Broker, sshd: Sshd, accounts: Accounts
     for pid in clients:
         os.kill(pid, signal.SIGKILL)
     assert isinstance(future.exception(60), econtext.ContextLost)
+    eventually(lambda: gone(*pids))
+
+
+def test_on_what_lacks_all_that_came_after_2_4(broker: econtext.Broker, tmp_path: Path) -> None:
+    web = broker.local(python=olden.write(tmp_path), name='web')
+    assert web.options(fork=True).call(isolated.speak, 5).stdout == b'printed\nwritten\nechoed\nunfinished'
+    with pytest.raises(econtext.ForkExited):
+        web.options(fork=True).call(isolated.end_itself, 3)
+    future = web.options(fork=True, grace=0.1).submit(isolated.stubborn, str(tmp_path / 'pid'))
+    pids = told(tmp_path / 'pid')
+    os.kill(web.pid, signal.SIGKILL)
+    assert isinstance(future.exception(60), econtext.ContextLost)
+    eventually(lambda: gone(*pids))
+
+
+ATTACHED = """
+import sys
+import econtext
+from stops import isolated
+
+with econtext.attach(sys.argv[1]) as attached:
+    web = attached.local(name='web')
+    assert web.options(fork=True).call(isolated.speak, 5).stderr == b'warned\\ncomplained\\n'
+    try:
+        web.options(fork=True).call(isolated.end_itself, 5)
+    except econtext.ForkExited as error:
+        assert error.returncode == 5
+    web.options(fork=True, grace=60).call(isolated.stubborn, sys.argv[2])
+"""
+
+
+def test_of_an_attached_program(broker: econtext.Broker, tmp_path: Path) -> None:
+    source = Path(econtext.__file__).resolve().parent.parent
+    program = subprocess.Popen(
+        [sys.executable, '-c', ATTACHED, broker.listen(), str(tmp_path / 'pid')],
+        env={**os.environ, 'PYTHONPATH': f'{source}:{Path(__file__).parent}'})
+    pids = told(tmp_path / 'pid')
+    program.kill()
+    program.wait(60)
     eventually(lambda: gone(*pids))
 
 
