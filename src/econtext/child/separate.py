@@ -428,8 +428,15 @@ class Inside(object):
                 os.close(word)
                 self.furnish()
                 status = self.carry_out()
-        finally:
-            os._exit(status)
+        except:
+            # Of ours, or memory is out: nobody else tells.
+            attempt(self.complain, *sys.exc_info())
+        os._exit(status)
+
+    def complain(self, *error):
+        # type: (Any) -> None
+        sys.stderr.write(failure.trace_text(*error))
+        sys.stderr.flush()
 
     def take_streams(self):
         # type: () -> None

@@ -201,7 +201,8 @@ class ForkOptions:
         """
         Submit as Context.submit does; the result of the future is a ForkResult.
 
-        `function`, `args` and `kwargs` are the same.  The future also raises what call() does.
+        `function`, `args` and `kwargs` are the same.  The future also raises what call() does; its interrupt() ends
+        the process with its process group.
 
         Example::
 
