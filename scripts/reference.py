@@ -25,6 +25,7 @@ from econtext import aio, testing  # noqa: E402
 from econtext.controller import failures  # noqa: E402
 from econtext.controller.aio import commands as aio_commands  # noqa: E402
 from econtext.controller.aio import files as aio_files  # noqa: E402
+from econtext.controller.aio import forks as aio_forks  # noqa: E402
 from econtext.controller.commands.methods import Commands  # noqa: E402
 from econtext.controller.connect import (  # noqa: E402
     connectors,
@@ -37,7 +38,7 @@ from econtext.controller.connect import (  # noqa: E402
 )
 from econtext.controller.files.methods import Files  # noqa: E402
 from econtext.controller.fleet.work import FleetWork  # noqa: E402
-from econtext.controller.session import callbacks, calls  # noqa: E402
+from econtext.controller.session import callbacks, calls, forks  # noqa: E402
 
 PAGE = ROOT / 'docs' / 'reference.md'
 WIDTH = 100
@@ -78,6 +79,8 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (econtext.BytesLine, 'econtext.BytesLine', ()),
     (Files, 'Files: methods of Context', ('put', 'get', 'open', 'path')),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
+    (forks.ForkOptions, 'econtext.Context.options(fork=True, …)', ('call', 'submit')),
+    (econtext.ForkResult, 'econtext.ForkResult', ()),
     (econtext.Attachment, 'econtext.Attachment', ('context', 'call', 'fleet', 'close')),
     (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'keep', 'close')),
     (econtext.Stream, 'econtext.Stream', ('close',)),
@@ -112,6 +115,7 @@ CLASSES += (
     (aio_commands.Commands, 'Commands: methods of aio.Context', ('run', 'run_lines')),
     (aio_files.Files, 'Files: methods of aio.Context', ('put', 'get', 'open')),
     (aio.Options, 'econtext.aio.Context.options(…)', ('call', 'submit', 'stream')),
+    (aio_forks.ForkOptions, 'econtext.aio.Context.options(fork=True, …)', ('call', 'submit')),
     (aio.Future, 'econtext.aio.Future', ('cancel', 'interrupt')),
     (aio.Channel, 'econtext.aio.Channel', ('send', 'get', 'open', 'keep', 'close')),
     (aio.Stream, 'econtext.aio.Stream', ('aclose',)),
@@ -135,7 +139,7 @@ MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
 )
 ERRORS = tuple(
     (
-        'EcontextError ConnectError ContextLost CorruptStream CallError CallTimeout Interrupted '
+        'EcontextError ConnectError ContextLost CorruptStream CallError ForkExited CallTimeout Interrupted '
         'NotAllowed FleetError InternalError'
     ).split()
 )

@@ -22,6 +22,7 @@ from econtext.controller.errors import ConnectError as ConnectError
 from econtext.controller.errors import ContextLost as ContextLost
 from econtext.controller.errors import CorruptStream as CorruptStream
 from econtext.controller.errors import EcontextError as EcontextError
+from econtext.controller.errors import ForkExited as ForkExited
 from econtext.controller.errors import InternalError as InternalError
 from econtext.controller.errors import Interrupted as Interrupted
 from econtext.controller.errors import NotAllowed as NotAllowed
@@ -39,6 +40,7 @@ from econtext.controller.raised import CallError as CallError
 from econtext.controller.secret import Secret as Secret
 from econtext.controller.session.callbacks import program as program
 from econtext.controller.session.channels import Channel as Channel
+from econtext.controller.session.forks import ForkResult as ForkResult
 from econtext.controller.session.futures import Future as Future
 from econtext.controller.session.selection import Selection as Selection
 from econtext.controller.session.selection import select as select

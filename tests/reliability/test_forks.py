@@ -227,7 +227,7 @@ def test_a_signal_within_the_hooks_of_a_fork_ends_it(broker: econtext.Broker, ve
 
 
 # The locks at the top level of what travels: tests/rules/test_renewal.py finds them in the sources.
-OURS = {'child.channels.BEGINNING', 'child.ending.TELLING', 'child.running.STARTING', 'parent.process.HIDING'}
+OURS = {'child.channels.BEGINNING', 'child.ending.TELLING', 'child.groups.STARTING', 'parent.process.HIDING'}
 
 
 def use_all(context: econtext.Context, folder: pathlib.Path) -> None:

@@ -59,6 +59,9 @@ def types(broker: econtext.Broker, context: econtext.Context) -> None:
     assert_type(econtext.docker.connect(broker, 'web'), econtext.Context)
     assert_type(econtext.utils.run_with_broker(lambda broker: 3), int)
     assert_type(econtext.program.call(add, 1), int)
+    assert_type(context.options(timeout=5).call(add, 1), int)
+    assert_type(context.options(fork=True).call(add, 1), econtext.ForkResult[int])
+    assert_type(context.options(fork=True, capture=False).submit(add, 1).result().value, int)
 
 
 def many(fleet: econtext.Fleet) -> None:
@@ -75,7 +78,10 @@ def slips(broker: econtext.Broker, context: econtext.Context) -> None:
     """Each is an error: with `warn_unused_ignores` an ignore that is not needed is one."""
     context.call(add, 'x')  # type: ignore[call-overload]
     context.submit(add, 1, c=3)  # type: ignore[arg-type, call-arg]
-    context.options(timeout='5')  # type: ignore[arg-type]
+    context.options(timeout='5')  # type: ignore[call-overload]
+    context.options(max_output=5)  # type: ignore[call-overload]
+    context.options(fork=True).stream(add, 1)  # type: ignore[attr-defined]
+    context.options(fork=True).call(add, 'x')  # type: ignore[arg-type]
     context.stream(add, 1)  # type: ignore[arg-type]
     broker.ssh('web1', usrname='me')  # type: ignore[call-arg]
     broker.local(timeout=5)  # type: ignore[call-arg]

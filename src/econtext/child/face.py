@@ -19,14 +19,15 @@ from econtext.core.loop import CHUNK
 from econtext.child.registry import register
 from econtext.core.wire import EMPTY
 
-ERRORS = ('ConnectError', 'ContextLost', 'CallError', 'CallTimeout',
-          'NotAllowed', 'CorruptStream', 'InternalError', 'FleetError')
+ERRORS = (
+    'ConnectError ContextLost CallError CallTimeout NotAllowed ForkExited CorruptStream InternalError FleetError'
+).split()
 # Written by scripts/public_names.py, up to END.
 ELSEWHERE = (
-    'Attachment Broker BytesLine Fleet FleetExecutor FleetStream Future Futures Host HostFuture Line '
-    'Progress Report Results RunLines Selection Step Stream aio attach bubblewrap chroot command doas '
-    'docker doctor fork incus inventory jail kubectl local lxc lxd machinectl nsenter podman select ssh '
-    'su sudo systemd_nspawn testing unshare'
+    'Attachment Broker BytesLine Fleet FleetExecutor FleetStream ForkResult Future Futures Host '
+    'HostFuture Line Progress Report Results RunLines Selection Step Stream aio attach bubblewrap chroot '
+    'command doas docker doctor fork incus inventory jail kubectl local lxc lxd machinectl nsenter podman '
+    'select ssh su sudo systemd_nspawn testing unshare'
 ).split()
 # END
 

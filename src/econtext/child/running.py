@@ -11,10 +11,7 @@ Invariants:
 * The command is the leader of a session of its own.  However the call ends, but by the command's own end,
   its whole process group is told to end (SIGTERM) and, after GRACE, killed.  So it is at its timeout, also
   while nobody reads what it prints.
-* A guard, a process of a session of its own, does the same to the groups of all commands, if this process
-  is killed.  It cannot where there is no /bin/sh, for a command of another user (sudo), for a process that
-  has made a group of its own, and in the moment between the start of a command and the line to the guard.
-* A process that is forked off this one has nothing to do with the commands of this one.
+* If this process is killed, the guard does the same: see ``groups``.
 * A reader that does not read stops the command where it writes; a command that does not read stops
   who sends input.
 * Once the command itself has ended, what others leave in its pipes is read, and nobody waits for more
@@ -26,10 +23,8 @@ so has a timeout.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _thread import LockType
-    from collections.abc import Callable
     from typing import Any
 
-import atexit
 import errno
 import fcntl
 import os
@@ -39,7 +34,8 @@ import subprocess
 import sys
 import time
 
-from econtext.child import ending
+from econtext.child import ending, groups
+from econtext.child.groups import now
 from econtext.child.transfer import as_bytes
 from econtext.core.loop import allocate_lock, start_new_thread
 
@@ -47,41 +43,8 @@ OUT, ERR, STARTED, INPUT, NO_MORE = [letter.encode('ascii') for letter in 'O E S
 BLOCK = (1 << 16) - 64      # bytes of output in one message
 FULL = 32           # blocks that the pipes hold at most
 GRACE = 2.0         # seconds from SIGTERM to SIGKILL
-LAST = 0.5          # the same where this process ends, and has little time itself
 LINGER = 0.2        # seconds without output, after which the pipes of a command that has ended are left
 TICK = 0.1          # seconds between two looks at what no descriptor tells
-
-now = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
-# How a command gets a session of its own.
-APART = {'start_new_session': True}  # type: dict[str, Any]
-if sys.version_info < (3, 2):
-    APART = {'preexec_fn': lambda: apart()}
-# Two threads that start programs at once break each other before Python 3.2.
-STARTING = allocate_lock()  # type: LockType
-GROUPS = {}  # type: dict[int, bool]
-HOOKED = []  # type: list[bool]
-# Reads lines, "+ GROUP" and "- GROUP", until this process has ended, and ends the groups that are left then.
-GUARD = """trap '' HUP INT TERM
-groups=' '
-while read -r word group
-do
-    case $word in
-        +) groups="$groups$group ";;
-        -) case $groups in *" $group "*) groups="${groups%% $group *} ${groups#* $group }";; esac;;
-    esac
-done
-for name in TERM CONT; do for group in $groups; do kill -$name -$group; done; done
-for second in 1 2
-do
-    left=
-    for group in $groups; do kill -0 -$group && left=$group; done
-    [ "$left" ] || exit 0
-    sleep 1
-done
-for group in $groups; do kill -KILL -$group; done
-"""
-# The one that runs and the pipe to it; or None, where there can be none.
-GUARDS = []  # type: list[tuple[Any, int] | None]
 
 
 class Gone(Exception):
@@ -129,138 +92,22 @@ def environment(variables, extend):
 
 def start(words, folder, env, has_input):
     # type: (list[bytes], Any, Any, bool) -> Any
-    how = dict(APART, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True, bufsize=0)
+    how = dict(groups.APART, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True, bufsize=0)
     nothing = None
     if has_input:
         how['stdin'] = subprocess.PIPE
     else:
         nothing = how['stdin'] = os.open('/dev/null', os.O_RDONLY)
-    STARTING.acquire()
+    groups.STARTING.acquire()
     try:
-        if not HOOKED:
-            HOOKED.append(True)
-            atexit.register(end_all)
-        if not GUARDS:
-            GUARDS.append(guard())
+        groups.prepare()
         process = ending.apart(subprocess.Popen, words, cwd=folder, env=env, **how)
-        GROUPS[process.pid] = True
-        tell_guard('+', process.pid)
+        groups.enter(process.pid)
         return process
     finally:
-        STARTING.release()
+        groups.STARTING.release()
         if nothing is not None:
             os.close(nothing)
-
-
-def guard():
-    # type: () -> Any
-    """Start the process that ends the commands, if this one cannot."""
-    read, write = os.pipe()
-    # Before Python 3.4 whoever starts programs here would hand it on.
-    fcntl.fcntl(write, fcntl.F_SETFD, fcntl.fcntl(write, fcntl.F_GETFD) | fcntl.FD_CLOEXEC)
-    nothing = os.open('/dev/null', os.O_WRONLY)
-    try:
-        try:
-            return ending.apart(
-                subprocess.Popen, ['/bin/sh', '-c', GUARD, 'econtext-guard'], stdin=read, stdout=nothing,
-                stderr=nothing, close_fds=True, cwd='/', **APART), write
-        except OSError:
-            os.close(write)
-            return None
-    finally:
-        os.close(read)
-        os.close(nothing)
-
-
-def tell_guard(word, group):
-    # type: (str, int) -> None
-    """Tell the guard of a group; start another guard if somebody has ended it."""
-    if not GUARDS or not GUARDS[0]:
-        return
-    process, pipe = GUARDS[0]
-    try:
-        os.write(pipe, line_of(word, group))
-    except OSError:
-        os.close(pipe)
-        process.poll()
-        del GUARDS[:]
-        another = guard()
-        GUARDS.append(another)
-        if another:
-            for each in list(GROUPS):
-                os.write(another[1], line_of('+', each))
-
-
-def line_of(word, group):
-    # type: (str, int) -> bytes
-    return ('%s %d\n' % (word, group)).encode('ascii')
-
-
-def after_fork():
-    # type: () -> None
-    """The commands are not those of this process; functions of ``atexit`` may have been forgotten."""
-    global STARTING
-    STARTING = allocate_lock()
-    del HOOKED[:]
-    GROUPS.clear()
-    for each in GUARDS:
-        if each:
-            os.close(each[1])
-    del GUARDS[:]
-
-
-def apart():
-    # type: () -> None
-    os.setsid()
-    for name in 'SIGPIPE', 'SIGXFSZ':
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-
-
-def tell(group, number):
-    # type: (int, int) -> bool
-    """Send a signal to a process group; tell whether there is one."""
-    try:
-        os.killpg(group, number)
-        return True
-    except OSError:
-        # Of another user, or gone.
-        return sys.exc_info()[1].errno == errno.EPERM  # type: ignore[union-attr]
-
-
-def runs(group):
-    # type: (int) -> bool
-    """Tell whether a process of the group runs; one that has ended may wait long for its parent to see so."""
-    if not tell(group, 0):
-        return False
-    seen = False
-    for name in listed('/proc'):
-        try:
-            if os.getpgid(int(name)) == group and ending.runs(name):
-                return True
-        except (ValueError, OSError):
-            # No process, or not any more.
-            pass
-        seen = seen or name == str(os.getpid())
-    return not seen
-
-
-def listed(folder):
-    # type: (str) -> list[str]
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
-
-
-def end_all():
-    # type: () -> None
-    """This process ends: no command of it stays."""
-    for number in signal.SIGTERM, signal.SIGKILL:
-        groups = [group for group in list(GROUPS) if tell(group, number)]
-        deadline = now() + LAST
-        while number == signal.SIGTERM and now() < deadline and [each for each in groups if runs(each)]:
-            time.sleep(0.02)
 
 
 class Running(object):
@@ -314,12 +161,7 @@ class Running(object):
             self.signal_group()
         while self.late and not self.given_up:
             time.sleep(0.01)
-        STARTING.acquire()
-        try:
-            GROUPS.pop(self.process.pid, None)
-            tell_guard('-', self.process.pid)
-        finally:
-            STARTING.release()
+        groups.leave(self.process.pid)
         for fd in list(self.files):
             self.forget(fd)
 
@@ -409,17 +251,17 @@ class Running(object):
         """End the process group: gently, then not."""
         self.told = True
         group = self.process.pid
-        if tell(group, signal.SIGTERM):
+        if groups.tell(group, signal.SIGTERM):
             # One that was stopped hears nothing.
-            tell(group, signal.SIGCONT)
+            groups.tell(group, signal.SIGCONT)
         deadline = now() + GRACE
         pause = 0.001
-        while now() < deadline and not (self.reap() and not runs(group)):
+        while now() < deadline and not (self.reap() and not groups.runs(group)):
             if self.ends_here():
-                deadline = min(deadline, now() + LAST)
+                deadline = min(deadline, now() + groups.LAST)
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
-        tell(group, signal.SIGKILL)
+        groups.tell(group, signal.SIGKILL)
         # One of another user may stay.
         deadline = now() + GRACE
         while not self.reap() and now() < deadline:

@@ -34,8 +34,9 @@ try:
 except ImportError:
     termios = None  # type: ignore[assignment]
 
-from econtext.child import ending, running
-from econtext.child.running import BLOCK, ERR, LINGER, OUT, TICK, now
+from econtext.child import ending, groups, running
+from econtext.child.groups import now
+from econtext.child.running import BLOCK, ERR, LINGER, OUT, TICK
 from econtext.child.transfer import as_bytes
 from econtext.core.loop import allocate_lock, start_new_thread
 
@@ -211,31 +212,30 @@ class Session(object):
 
         def begin():
             # type: () -> None
-            running.apart()
+            groups.apart()
             if self.master >= 0:
                 control_terminal(0)
-        running.STARTING.acquire()
+        groups.STARTING.acquire()
         try:
-            if not running.GUARDS:
-                running.GUARDS.append(running.guard())
+            if not groups.GUARDS:
+                groups.GUARDS.append(groups.guard())
             self.process = ending.apart(
                 subprocess.Popen, words, stdin=streams[0], stdout=streams[1], stderr=streams[2], cwd=folder, env=env,
                 preexec_fn=begin, close_fds=True)
             self.pid = self.process.pid
-            running.GROUPS[self.pid] = True
-            running.tell_guard('+', self.pid)
+            groups.enter(self.pid)
         finally:
-            running.STARTING.release()
+            groups.STARTING.release()
 
     def end_command(self):
         # type: () -> None
         """Nobody follows the command any more: end its process group."""
-        running.tell(self.pid, signal.SIGHUP)
+        groups.tell(self.pid, signal.SIGHUP)
         for number in signal.SIGTERM, signal.SIGKILL:
-            if running.tell(self.pid, number):
-                running.tell(self.pid, signal.SIGCONT)
+            if groups.tell(self.pid, number):
+                groups.tell(self.pid, signal.SIGCONT)
             deadline = now() + running.GRACE
-            while now() < deadline and not (self.process.poll() is not None and not running.runs(self.pid)):
+            while now() < deadline and not (self.process.poll() is not None and not groups.runs(self.pid)):
                 select.select([], [], [], 0.01)
 
     # What passes.
@@ -402,12 +402,7 @@ class Session(object):
         if self.process is not None:
             if self.process.poll() is None:
                 self.end_command()
-            running.STARTING.acquire()
-            try:
-                running.GROUPS.pop(self.pid, None)
-                running.tell_guard('-', self.pid)
-            finally:
-                running.STARTING.release()
+            groups.leave(self.pid)
         self.release()
         self.remove_folder()
         for fd in list(self.tags):

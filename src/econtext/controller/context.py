@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from econtext.child.channels import WINDOW
 from econtext.child.labels import seen
@@ -25,7 +25,7 @@ from econtext.controller.files.methods import Files
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import interruptible
 from econtext.controller.session.callbacks import Allows
-from econtext.controller.session.calls import GRACE, Caller, Options
+from econtext.controller.session.calls import GRACE, Caller, Options, check_isolation
 from econtext.controller.session.futures import Future
 from econtext.controller.session.streams import Stream
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from econtext.controller.node import Node
     from econtext.controller.session.callbacks import Allowed
     from econtext.controller.session.channels import Channel
+    from econtext.controller.session.forks import ForkOptions
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -144,7 +145,20 @@ class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures
         """
         return self._plainly.launch(function, args, kwargs)
 
-    def options(self, *, timeout: float | None = None, grace: float = GRACE) -> Options:
+    @overload
+    def options(
+        self, *, timeout: float | None = None, grace: float = GRACE, fork: Literal[False] = False
+    ) -> Options: ...
+    @overload
+    def options(
+        self, *, timeout: float | None = None, grace: float = GRACE, fork: Literal[True],
+        max_output: int | None = None, capture: bool = True,
+    ) -> ForkOptions: ...
+
+    def options(
+        self, *, timeout: float | None = None, grace: float = GRACE, fork: bool = False,
+        max_output: int | None = None, capture: bool = True,
+    ) -> Options | ForkOptions:
         """
         Return what has ``call``, ``submit`` and ``stream`` with these options.
 
@@ -153,17 +167,30 @@ class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures
         to end, then ``econtext.Interrupted`` is raised there.  If it has not stopped
         after `grace` seconds, 1 unless given, the context is ended, and further calls
         raise ContextLost.  A call that has not begun is dropped.  The same happens to a
-        blocking call that Ctrl-C leaves, with a `timeout` or without.  Raises ValueError
-        for what is no number of seconds.
+        blocking call that Ctrl-C leaves, with a `timeout` or without.
+
+        With `fork` each call runs in a fork of the context, a process of its own, and returns a ForkResult:
+        the value, and what the process wrote to standard output and error.  What the function changes, it changes
+        in that process.  A call that is given up has its process ended, with its process group: SIGTERM, and
+        SIGKILL after `grace` seconds; the context goes on.  `max_output` is how many bytes the process may write,
+        16 MiB unless given; a process that writes more is ended, and the call raises ForkExited.  Without
+        `capture` the output is that of the context, and goes to its logger.  Such options have no ``stream``.
+
+        Raises ValueError for what is no number of seconds or bytes, and for `max_output` or `capture` without `fork`.
 
         Example::
 
             web.options(timeout=5).call(install_app)
+            print(web.options(fork=True).call(install_app).stdout)
         """
         if timeout is not None and not is_seconds(timeout):
             raise ValueError(f'timeout= must be a number of seconds, not {seen(timeout)}')
         if not is_seconds(grace):
             raise ValueError(f'grace= must be a number of seconds, not {seen(grace)}')
+        if fork:
+            from econtext.controller.session import forks
+            return forks.ForkOptions(self._node, timeout, grace, max_output, capture)
+        check_isolation(fork, max_output, capture)
         return Options(self._node, timeout, grace)
 
     def wait_ready(self, timeout: float | None = None) -> Context:

@@ -73,6 +73,30 @@ class CallTimeout(EcontextError, TimeoutError):
     """
 
 
+class ForkExited(EcontextError):
+    """
+    The process of an isolated call ended before its function returned or raised.
+
+    The function has ended the process (``os._exit``, another program by ``os.exec…``), somebody has killed it, or it
+    wrote more than ``max_output=``.  `context` is the name of the context, `returncode` the status as `subprocess`
+    has it, below 0 for a signal, None if somebody else in the context was told the status.  `stdout` and `stderr`
+    are the bytes that the process has written.
+    """
+
+    def __init__(
+        self, context: str, what: str, returncode: int | None, stdout: bytes = b'', stderr: bytes = b''
+    ) -> None:
+        super().__init__(context, what, returncode, stdout, stderr)
+        self.context = context
+        self.what = what
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        return f'{self.context}: {self.what}'
+
+
 class Interrupted(KeyboardInterrupt):
     """
     Raised in a context, where the function stands whose call was given up.

@@ -57,7 +57,14 @@ class CallError(EcontextError):
 
     For an ``ExceptionGroup`` it is an ``ExceptionGroup`` of CallErrors, from Python 3.11
     on: ``except*`` works.  Before 3.11 `exceptions` is the tuple of these.
+
+    Of an isolated call, see ``Context.options()``, `fork` is its ForkResult without a value; `stdout` and `stderr` are
+    what its process has written, unless the exception itself has attributes of these names.
     """
+
+    fork: Any
+    stdout: Any
+    stderr: Any
 
     def __init__(
         self, context: str, type_name: str, message: str, remote_traceback: str, hint: str = ''

@@ -447,8 +447,8 @@ def draft_left(folder):
 
 def begin(folder):
     """Leave a draft and a command to the end of this process; return the path of one and the number of the other."""
-    from econtext.child import drafts, folders, running
+    from econtext.child import drafts, folders, groups, running
     # The guard of commands would end it too.
-    running.GUARDS[:] = [None]
+    groups.GUARDS[:] = [None]
     command = running.start(['sleep'.encode('ascii'), '900'.encode('ascii')], None, None, False)
     return drafts.new_draft(folders.open_folder(folder), 'name'.encode('ascii')).path, command.pid

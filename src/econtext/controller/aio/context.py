@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
 from econtext.child.channels import WINDOW
 from econtext.controller import context as blocking
@@ -33,6 +33,7 @@ from econtext.controller.session import channels
 from econtext.controller.session.calls import GRACE
 
 if TYPE_CHECKING:
+    from econtext.controller.aio.forks import ForkOptions
     from econtext.controller.aio.futures import Future
     from econtext.controller.aio.streams import Stream
     from econtext.controller.connect.options import ConnectRequest
@@ -170,18 +171,36 @@ class Context(Connectors['Context'], Commands, Files):
         """
         return self._visits.here().plainly.begin(function, args, kwargs)
 
-    def options(self, *, timeout: float | None = None, grace: float = GRACE) -> Options:
+    @overload
+    def options(
+        self, *, timeout: float | None = None, grace: float = GRACE, fork: Literal[False] = False
+    ) -> Options: ...
+    @overload
+    def options(
+        self, *, timeout: float | None = None, grace: float = GRACE, fork: Literal[True],
+        max_output: int | None = None, capture: bool = True,
+    ) -> ForkOptions: ...
+
+    def options(
+        self, *, timeout: float | None = None, grace: float = GRACE, fork: bool = False,
+        max_output: int | None = None, capture: bool = True,
+    ) -> Options | ForkOptions:
         """
         Return what has ``call``, ``submit`` and ``stream`` with these options.
 
-        `timeout` and `grace` are as for the options() of econtext.Context; the grace is also that of a task that is
-        cancelled.  Raises ValueError for what is no number of seconds.
+        `timeout`, `grace`, `fork`, `max_output` and `capture` are as for the options() of econtext.Context; the grace
+        is also that of a task that is cancelled.  Raises what that does.
 
         Example::
 
             await web.options(timeout=5).call(install_app)
         """
-        self.blocking.options(timeout=timeout, grace=grace)
+        # Checked there.
+        choose: Any = self.blocking.options
+        chosen = choose(timeout=timeout, grace=grace, fork=fork, max_output=max_output, capture=capture)
+        if fork:
+            from econtext.controller.aio import forks
+            return forks.ForkOptions(self._visits, timeout, chosen._caller.isolation)
         return Options(self._visits, timeout, grace)
 
     def stream(

@@ -117,13 +117,14 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
     def options(
         self, *, timeout: float | None = None, grace: float | None = None, limit: int | None = None,
         batch: Amount | Sequence[Amount] | None = None, stop_after: Amount | None = None,
-        progress: Wanted = None,
+        progress: Wanted = None, fork: bool | None = None, max_output: int | None = None,
+        capture: bool | None = None,
     ) -> Fleet:
         """
         Return the same fleet with these options for what it does.
 
-        `timeout`, `grace`, `limit`, `batch`, `stop_after`, `progress` are those of the options() of econtext.Fleet.
-        Raises what that does.
+        `timeout`, `grace`, `limit`, `batch`, `stop_after`, `progress`, `fork`, `max_output` and `capture` are those of
+        the options() of econtext.Fleet.  Raises what that does.
 
         Example::
 
@@ -131,7 +132,8 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
             (await rolling.call(deploy, '2.1')).raise_for_failures()
         """
         return Fleet(self.blocking.options(
-            timeout=timeout, grace=grace, limit=limit, batch=batch, stop_after=stop_after, progress=progress))
+            timeout=timeout, grace=grace, limit=limit, batch=batch, stop_after=stop_after, progress=progress,
+            fork=fork, max_output=max_output, capture=capture))
 
     def _start(self, request: ConnectRequest) -> Fleet:
         return Fleet(self.blocking._start(request))

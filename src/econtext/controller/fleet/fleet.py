@@ -42,6 +42,7 @@ from econtext.controller.fleet.streams import FleetStream
 from econtext.controller.fleet.work import FleetWork, carry_out
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import interruptible
+from econtext.controller.session.calls import check_isolation
 
 if TYPE_CHECKING:
     from econtext.controller.connect.options import ConnectRequest
@@ -173,7 +174,8 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
     def options(
         self, *, timeout: float | None = None, grace: float | None = None, limit: int | None = None,
         batch: Amount | Sequence[Amount] | None = None, stop_after: Amount | None = None,
-        progress: Wanted = None,
+        progress: Wanted = None, fork: bool | None = None, max_output: int | None = None,
+        capture: bool | None = None,
     ) -> Fleet:
         """
         Return the same fleet with these options for what it does; those that are None stay as they are.
@@ -189,6 +191,9 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         and how long the rest will take, while somebody waits for them: True on the standard error, as a bar by
         the package rich on a terminal, as plain lines elsewhere, or in the cell of a notebook; a function by
         being called with each Progress; False nothing.
+
+        With `fork`, call(), submit() and map() make isolated calls, whose results are ForkResults; `max_output` and
+        `capture` are those of Context.options().
 
         Raises ValueError or TypeError for what makes no sense, EcontextError if rich is wanted and missing.
 
@@ -219,7 +224,11 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         if progress is not None:
             check_wanted(progress)
             changes['progress'] = progress
-        return Fleet(self._pool, self._members.values(), self._check_function, replace(self._work_options, **changes))
+        isolation = {'fork': fork, 'max_output': max_output, 'capture': capture}
+        changes.update((option, value) for option, value in isolation.items() if value is not None)
+        options = replace(self._work_options, **changes)
+        check_isolation(options.fork, options.max_output, options.capture)
+        return Fleet(self._pool, self._members.values(), self._check_function, options)
 
     # What each starts.
 
@@ -249,11 +258,13 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
     def _calling(self, function: Any, args: Any, kwargs: dict[str, Any]) -> Operation:
         """Return what calls `function` at each; `args` is a list, or a function that returns one for a host."""
         self._check_function(function)
-        timeout, grace = self._work_options.timeout, self._work_options.grace
+        options = self._work_options.for_calls()
 
         def operation(context: Context, host: str) -> concurrent.futures.Future[Any]:
             given = args(host) if callable(args) else args
-            return context.options(timeout=timeout, grace=grace).submit(function, *given, **kwargs)
+            chosen: Any = context.options
+            future: concurrent.futures.Future[Any] = chosen(**options).submit(function, *given, **kwargs)
+            return future
 
         return operation
 
@@ -373,6 +384,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         """
         if type(retries) is not int or retries < 0:
             raise ValueError(f'retries= must be a number of attempts, not {seen(retries)}')
+        self._work_options.refuse_fork('executor()')
         return FleetExecutor(
             self._pool, self._members.values(), retries, self._work_options.timeout, self._work_options.grace,
             self._check_function)

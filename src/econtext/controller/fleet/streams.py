@@ -119,6 +119,7 @@ class FleetStream(Iterator[tuple[str, Any]], Generic[T]):
         self.failures: dict[str, BaseException] = {}
         fleet._check_function(function, streamed=True)
         options = fleet._work_options
+        options.refuse_fork('stream()')
         self._reader = reader = Reader()
 
         def operation(context: Context, host: str) -> End:

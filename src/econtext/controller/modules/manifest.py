@@ -124,11 +124,13 @@ WITH_CALLS = full("""
     child.drafts
     child.files
     child.folders
+    child.groups
     child.listings
     child.receiving
     child.running
     child.scripts
     child.sending
+    child.separate
     child.sessions
     child.sourced
     child.streams

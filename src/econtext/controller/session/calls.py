@@ -88,14 +88,16 @@ class Caller:
         self.grace = grace
 
     def run(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], called: object = None,
     ) -> Any:
+        """Carry out a call, which errors name `called` if that is not the `function` itself."""
         context = self.context
         body = context.request(function, args, kwargs)
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
         if context.backlog.is_full():
             self.wait_for_room(deadline)
-        call = Call(context, deadline, function)
+        called = called or function
+        call = Call(context, deadline, called)
         if context.broker.callbacks.running:
             context.broker.callbacks.enter(context, call)
         set_answer = call._set_answer if type(body) is bytes else Holding(context, call._set_answer, body)._set_answer
@@ -108,9 +110,9 @@ class Caller:
             answered, call.done = call.done, True
             context.lines.pass_on()
             if isinstance(error, Expired):
-                raise self.late(call, handle, function) from None
+                raise self.late(call, handle, called) from None
             if not answered:
-                left = f'{label(function)} was left by {type(error).__name__} in the program'
+                left = f'{label(called)} was left by {type(error).__name__} in the program'
                 give_up(context, call, handle, self.grace, left)
             raise
         try:
@@ -124,7 +126,7 @@ class Caller:
             if settled:
                 what = f'its result of {len(call.body or b""):,} bytes is not decoded'
             raise CallTimeout(
-                f'{context.name}: {label(function)} ended in time, but {what} within {self.timeout:g} s: '
+                f'{context.name}: {label(called)} ended in time, but {what} within {self.timeout:g} s: '
                 'give it more time with timeout=, or have less sent') from None
         finally:
             if PENDING:
@@ -136,9 +138,8 @@ class Caller:
     ) -> Future[Any]:
         """Send a call, which errors name `called` if that is not the `function` itself."""
         context = self.context
-        broker = context.broker
-        if called is None and (context.shut or (broker.closed and not broker.disowned)):
-            raise RuntimeError(f'{context.name}: it was shut down, and takes no more calls: start another context')
+        if called is None:
+            self.check_open()
         future = self.new_future()
         future._function = called = called or function
         try:
@@ -168,6 +169,12 @@ class Caller:
             if future.done():
                 future._timer.action = None
         return future
+
+    def check_open(self) -> None:
+        """Raise RuntimeError if the context takes no more calls."""
+        context, broker = self.context, self.context.broker
+        if context.shut or (broker.closed and not broker.disowned):
+            raise RuntimeError(f'{context.name}: it was shut down, and takes no more calls: start another context')
 
     def new_future(self) -> Future[Any]:
         """Return what is to take the answer of a call."""
@@ -267,6 +274,14 @@ class Options:
                 print(line)
         """
         return Stream(self._caller, function, args, kwargs)
+
+
+def check_isolation(fork: bool, max_output: int | None, capture: bool) -> None:
+    """Raise ValueError for options that make no sense together."""
+    if not fork and (max_output is not None or not capture):
+        raise ValueError('max_output= and capture= are for isolated calls: give fork=True as well')
+    if max_output is not None and (type(max_output) is not int or max_output < 0):
+        raise ValueError(f'max_output= must be a number of bytes, not {seen(max_output)}')
 
 
 def raise_(error: BaseException) -> Any:

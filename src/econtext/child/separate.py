@@ -1,0 +1,625 @@
+"""
+Carry out a call in a fork of this context: a process of its own, which is heard to its end.
+
+The strategy: ``run`` finds the function, forks, and waits.  The forked process leads a session of its own, takes pipes
+for its descriptors 1 and 2, calls the function, and says last of all what came of that: the encoded value, or the
+described exception.  What it wrote, how it ended and what it said are the answer of the call.
+
+Invariants:
+
+* One answer, whatever the process does: it returns, raises, ends itself, is killed, executes a program, forks, closes
+  all descriptors, or leaves them to others.  Its end is what ``waitpid`` tells, and never the end of a pipe: others may
+  hold that open.  Once the process has ended, its pipes are read for what is in them, and not waited for.
+* The process that was forked here speaks, and no other: a process that it forks itself may return from the function
+  too, and then ends silently.  No exception leaves the forked process for the code that has forked it.
+* Output is taken as it is, and no more of it is kept than the call allows.  A process that writes more is ended.
+* A call that is given up ends the whole process group: SIGTERM, the grace, SIGKILL.  Its answer comes behind the end.
+  So does a signal that has killed the process.  What a process that ends by itself leaves running goes on.
+* The process works only while this context lives.  It begins once ``groups`` knows its group, and waits for that word
+  in a pipe that ends with this context: whoever kills this context leaves it to the guard, before that to that pipe.
+  So it needs no thread that could stand still, nor a signal that its function could ignore.
+* The function changes nothing here.  Its module is imported here, before the fork, as for any call.
+* In the process none of our threads runs, all signals of ours have the system's own effect, functions of ``atexit``
+  are those that the function itself has registered, and nobody can be asked for anything: see ``forks``.
+* What the streams of this context hold back is written before the fork; in the process their places have new ones,
+  whose locks no other thread holds.  What other threads have put into the old ones meanwhile is not of the call.
+* Between the fork and the word of the process, and while it is ended, no signal of ours leaves this code: in ``stand``
+  alone it may, see ``ending.WAITING``.
+
+Sent with the first isolated call.  Entered by whoever carries out calls, several at a time with ``threads=``.
+"""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from econtext.child.interfaces import Home
+
+import atexit
+import errno
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+try:
+    from warnings import catch_warnings, simplefilter  # novm
+except ImportError:
+    pass
+
+# The forked process can fetch none of these, and would compile each anew.
+from econtext.child import ending, failure, groups, nested, particulars, rich  # noqa: F401
+from econtext.child.groups import now
+from econtext.core.calls import find
+from econtext.core.codec import ENCODERS, encode, native, tagged
+from econtext.core.logs import printer
+from econtext.core.loop import CHUNK, start_new_thread
+from econtext.core.wire import EMPTY
+if sys.version_info < (3, 2):
+    from econtext.child import fixed  # noqa: F401
+
+# How a call ended.
+RETURNED, RAISED, EXITED, EXCEEDED = 'returned', 'raised', 'exited', 'exceeded'
+READY, GO = [letter.encode('ascii') for letter in 'R G'.split()]
+ENDS = {'v': RETURNED, 'e': RAISED}     # what the process says of its function, by the first letter of that
+HEAD = 17           # bytes before what it says: the letter, and the length in hexadecimal digits
+FULL = 32           # reads that a pipe is left with at most, once nobody is there who would have to fill it
+TICK = 0.1          # seconds between two looks at what no descriptor tells
+SHORT = 0.0002      # the same where the process is about to end; it grows
+STUCK = 2.0         # seconds from SIGKILL until nobody waits any more
+LOCKED = 0.2        # seconds after which a stream is locked for ever
+WARNS = sys.version_info >= (3, 12)     # of a fork where there are threads, which here is in order
+# The ends of pipes that are this process's own, in no forked one.
+OPEN = {}  # type: dict[int, bool]
+# What nobody refers to any more in a forked process, and yet is not to be closed.
+KEPT = []  # type: list[Any]
+
+
+def after_fork():
+    # type: () -> None
+    """The forks are those of the other process."""
+    for fd in list(OPEN):
+        os.close(fd)
+    OPEN.clear()
+
+
+class Answer(object):
+    """What ``run`` returns: how it ended, a status or None, output, errors, the body of what came of the function."""
+
+    def __init__(self, how, status, *parts):
+        # type: (str, Any, bytes) -> None
+        self.how = how
+        self.status = status
+        self.parts = parts
+
+    def encoded(self):
+        # type: () -> bytes
+        """Return this as a tuple on its way up: bytes are bytes, also where they are the text of Python 2."""
+        pieces = [tagged('t', 2 + len(self.parts)), encode(self.how), encode(self.status)]
+        for part in self.parts:
+            pieces.append(tagged('b', len(part)))
+            pieces.append(part)
+        return EMPTY.join(pieces)
+
+
+ENCODERS[Answer] = Answer.encoded
+
+
+def run(module, name, args, kwargs, settings):
+    # type: (Any, Any, Any, dict[str, Any], dict[str, Any]) -> Answer
+    """Call function `name` of `module` in a fork."""
+    function = find(native(module), native(name))
+    kwargs = dict([(native(key), kwargs[key]) for key in kwargs])
+    home = sys.modules['econtext'].program.home  # type: ignore[attr-defined]
+    fork = Fork(home, lambda: function(*args, **kwargs), settings)
+    fork.start()
+    try:
+        try:
+            fork.follow()
+        except:
+            # The call was given up, or this context ends.
+            fork.end()
+            if home.supervisor.ended:
+                raise
+            fork.called_away = failure.describe(*sys.exc_info())
+    finally:
+        fork.close()
+    return fork.answer()
+
+
+class Fork(object):
+    """A process that carries out a call, as this process has to do with it."""
+
+    def __init__(self, home, work, settings):
+        # type: (Home, Callable[[], Any], dict[str, Any]) -> None
+        self.home = home
+        self.work = work
+        self.grace = settings['grace']  # type: float
+        self.most = settings['most']  # type: int
+        self.captures = settings['capture']  # type: bool
+        self.pid = 0  # type: int
+        # Whether it has ended, and its status, if nobody else was told that.
+        self.ended = False  # type: bool
+        self.status = None  # type: int | None
+        self.said = -1  # type: int
+        self.word = -1  # type: int
+        # What comes in: by descriptor, the pieces; and all descriptors of ours.
+        self.poller = select.poll()  # type: select.poll
+        self.coming = {}  # type: dict[int, list[bytes]]
+        self.ours = {}  # type: dict[int, bool]
+        # What it says: so many bytes of how many, which is 0 until it is known.
+        self.heard = []  # type: list[bytes]
+        self.arrived = 0  # type: int
+        self.due = 0  # type: int
+        self.output = {1: [], 2: []}  # type: dict[int, list[bytes]]
+        self.size = 0  # type: int
+        self.exceeded = False  # type: bool
+        # The described exception by which the thread that waited was called away.
+        self.called_away = None  # type: bytes | None
+
+    # Its beginning.
+
+    def start(self):
+        # type: () -> None
+        """Fork; return once the process is at work."""
+        for stream in sys.stdout, sys.stderr:
+            flush(stream)
+        groups.STARTING.acquire()
+        try:
+            try:
+                groups.prepare()
+                ending.apart(self.fork)
+                groups.enter(self.pid)
+                # If it has ended by now, that is told in its turn.
+                attempt(os.write, self.word, GO)
+                self.forget(self.word)
+            except:
+                # Also the exception of a signal handler of the application's own.
+                if self.pid:
+                    groups.tell(self.pid, signal.SIGKILL)
+                    attempt(os.kill, self.pid, signal.SIGKILL)
+                    attempt(os.waitpid, self.pid, 0)
+                self.forget_all()
+                raise
+        finally:
+            groups.STARTING.release()
+
+    def fork(self):
+        # type: () -> None
+        """Fork; return, in this process alone, once the other one has left our group."""
+        theirs = []     # type: list[int]
+        outputs = []    # type: list[tuple[int, int]]
+        try:
+            self.said, said = self.pipe(theirs, False)
+            word, self.word = self.pipe(theirs, True)
+            self.listen(self.said, self.heard)
+            if self.captures:
+                for fd in 1, 2:
+                    ours, end = self.pipe(theirs, False)
+                    self.listen(ours, self.output[fd])
+                    outputs.append((fd, end))
+            me, crowded = os.getpid(), crowd()
+            try:
+                self.pid = quiet_fork()
+                if not self.pid:
+                    Inside(self.work, said, outputs, crowded).live(word)
+            finally:
+                if os.getpid() != me:
+                    os._exit(1)
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        # A byte, not the end of file: a process that another thread forks may hold the other end as well.
+        read(self.said, 1)
+
+    def pipe(self, theirs, down):
+        # type: (list[int], bool) -> tuple[int, int]
+        """Return a new pipe, which no program inherits; note which end is that of the other process."""
+        ends = list(os.pipe())
+        try:
+            for at in 0, 1:
+                if ends[at] < 3:
+                    # The application has closed one of the first three, which is to stay free.
+                    low, ends[at] = ends[at], fcntl.fcntl(ends[at], fcntl.F_DUPFD, 3)
+                    os.close(low)
+                fcntl.fcntl(ends[at], fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        except:
+            for end in ends:
+                os.close(end)
+            raise
+        theirs.append(ends[not down])
+        self.ours[ends[down]] = OPEN[ends[down]] = True
+        return ends[0], ends[1]
+
+    def listen(self, fd, pieces):
+        # type: (int, list[bytes]) -> None
+        self.coming[fd] = pieces
+        self.poller.register(fd, select.POLLIN)
+
+    # What comes.
+
+    def follow(self):
+        # type: () -> None
+        """Take what comes until the process has ended; end it if it writes too much, or if this context ends."""
+        pause = SHORT
+        while not self.reap():
+            if self.exceeded or self.home.supervisor.ended:
+                self.end()
+                return
+            if self.said in self.coming and not self.has_said_all():
+                self.step(self.stand, TICK)
+            else:
+                # It is about to end, or executes a program.
+                self.step(self.stand, pause)
+                pause = min(2 * pause, TICK)
+        if self.status is not None and os.WIFSIGNALED(self.status):
+            # Nothing of its own could end what it has started.
+            self.end()
+
+    def stand(self, pause):
+        # type: (float) -> Any
+        """Wait for what comes, and take nothing: see ``ending.WAITING``, which has this name."""
+        if self.coming:
+            return self.poller.poll(max(int(pause * 1000), 1))
+        time.sleep(pause)
+        return ()
+
+    def look(self, pause):
+        # type: (float) -> Any
+        """The same where nothing may be raised."""
+        if self.coming:
+            return self.poller.poll(int(pause * 1000))
+        time.sleep(pause)
+        return ()
+
+    def step(self, wait, pause):
+        # type: (Callable[[float], Any], float) -> bool
+        """Take what comes within about `pause` seconds; tell whether there was anything."""
+        try:
+            found = wait(pause)
+        except select.error:
+            if sys.exc_info()[1].args[0] != errno.EINTR:  # type: ignore[union-attr]
+                raise
+            return False
+        for fd, _ in found:
+            self.take(fd)
+        return bool(found)
+
+    def take(self, fd):
+        # type: (int) -> None
+        data = read(fd, CHUNK)
+        if not data:
+            self.forget(fd)
+        elif fd == self.said:
+            self.hear(data)
+        else:
+            self.size += len(data)
+            excess = self.size - self.most
+            if excess > 0:
+                self.exceeded = True
+                data = data[:max(len(data) - excess, 0)]
+            if data:
+                self.coming[fd].append(data)
+
+    def hear(self, data):
+        # type: (bytes) -> None
+        """Take a piece of what it says."""
+        self.heard.append(data)
+        self.arrived += len(data)
+        if not self.due and self.arrived >= HEAD:
+            self.heard[:] = [EMPTY.join(self.heard)]
+            self.due = HEAD + int(self.heard[0][1:HEAD], 16)
+
+    def has_said_all(self):
+        # type: () -> bool
+        return 0 < self.due <= self.arrived
+
+    # Its end.
+
+    def reap(self):
+        # type: () -> bool
+        """Tell whether the process has ended."""
+        if not self.ended:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid:
+                    self.status = status
+                    self.ended = True
+            except OSError:
+                # Somebody else has waited for it.
+                self.ended = sys.exc_info()[1].errno == errno.ECHILD  # type: ignore[union-attr]
+        return self.ended
+
+    def end(self):
+        # type: () -> None
+        """End its process group: gently, then not."""
+        if groups.tell(self.pid, signal.SIGTERM):
+            # One that was stopped hears nothing.
+            groups.tell(self.pid, signal.SIGCONT)
+        deadline = now() + self.grace
+        pause = 0.001
+        while not self.is_gone():
+            if self.home.supervisor.ended:
+                deadline = min(deadline, now() + groups.LAST)
+            if now() >= deadline:
+                groups.tell(self.pid, signal.SIGKILL)
+                break
+            # Its cleanup may write.
+            self.step(self.look, pause)
+            pause = min(pause * 2, 0.05)
+        # One that another user has become may stay.
+        deadline = now() + STUCK
+        while not self.is_gone() and now() < deadline:
+            time.sleep(0.001)
+
+    def is_gone(self):
+        # type: () -> bool
+        """Tell whether the process has ended, and all of its group."""
+        return self.reap() and not groups.runs(self.pid)
+
+    def close(self):
+        # type: () -> None
+        """Take what is left, and let go of all."""
+        if self.ended:
+            groups.leave(self.pid)
+        for _ in range(FULL):
+            if not self.coming or not self.step(self.look, 0):
+                break
+        self.forget_all()
+
+    def forget(self, fd):
+        # type: (int) -> None
+        if self.coming.pop(fd, None) is not None:
+            self.poller.unregister(fd)
+        if self.ours.pop(fd, None):
+            OPEN.pop(fd, None)
+            os.close(fd)
+
+    def forget_all(self):
+        # type: () -> None
+        for fd in list(self.ours):
+            self.forget(fd)
+
+    def answer(self):
+        # type: () -> Answer
+        """Return what is to be told."""
+        how, body = EXITED, EMPTY
+        if self.called_away is not None:
+            how, body = RAISED, self.called_away
+        elif self.exceeded:
+            how = EXCEEDED
+        elif self.has_said_all():
+            said = EMPTY.join(self.heard)
+            how, body = ENDS[said[:1].decode('ascii')], said[HEAD:]
+        return Answer(
+            how, returncode(self.status), EMPTY.join(self.output[1]), EMPTY.join(self.output[2]), body)
+
+
+class Inside(object):
+    """The forked process, as it has to do with itself."""
+
+    def __init__(self, work, said, outputs, crowded):
+        # type: (Callable[[], Any], int, list[tuple[int, int]], bool) -> None
+        self.pid = os.getpid()  # type: int
+        self.work = work
+        self.said = said
+        # The function may close this descriptor, and open another one of its number.
+        self.pipe = identity(said)  # type: Any
+        self.outputs = outputs
+        self.crowded = crowded
+        # Those whose locks are free.
+        self.streams = []   # type: list[Any]
+
+    def live(self, word):
+        # type: (int) -> None
+        """Carry out the work; does not return."""
+        status = 1
+        try:
+            os.setsid()
+            for name in 'SIGURG', 'SIGPROF':
+                signal.signal(getattr(signal, name), signal.SIG_DFL)
+            self.take_streams()
+            for fd, end in self.outputs:
+                os.dup2(end, fd)
+                os.close(end)
+            write(self.said, READY)
+            if read(word, 1) == GO:
+                os.close(word)
+                self.furnish()
+                status = self.carry_out()
+        except:
+            # Of ours, or memory is out: nobody else tells.
+            attempt(self.complain, *sys.exc_info())
+        os._exit(status)
+
+    def complain(self, *error):
+        # type: (Any) -> None
+        sys.stderr.write(failure.trace_text(*error))
+        sys.stderr.flush()
+
+    def take_streams(self):
+        # type: () -> None
+        """Put streams of our own into the places of those of the context, and empty these."""
+        for fd, name, errors in (1, 'stdout', 'surrogateescape'), (2, 'stderr', 'backslashreplace'):
+            stream = getattr(sys, name)
+            KEPT.append(stream)
+            try:
+                if stream.fileno() != fd:
+                    # The application's own, which leads elsewhere.
+                    continue
+                if not self.crowded or self.is_emptied(fd, stream):
+                    # The application may have kept it.
+                    self.streams.append(stream)
+                setattr(sys, name, printer(fd, errors))
+                self.streams.append(getattr(sys, name))
+            except (AttributeError, IOError, OSError, ValueError):
+                # Closed, or no stream that writes to a descriptor.
+                pass
+
+    def is_emptied(self, fd, stream):
+        # type: (int, Any) -> bool
+        """Throw away what is in `stream`, which writes to `fd`; return False if it is locked."""
+        own = fcntl.fcntl(fd, fcntl.F_DUPFD, 3)
+        null = os.open('/dev/null', os.O_WRONLY)
+        try:
+            os.dup2(null, fd)
+            return flush_in_time(stream)
+        finally:
+            os.dup2(own, fd)
+            os.close(own)
+            os.close(null)
+
+    def furnish(self):
+        # type: () -> None
+        """Have functions of ``atexit`` and random numbers of our own."""
+        if hasattr(atexit, '_clear'):
+            atexit._clear()
+        else:
+            del atexit._exithandlers[:]  # type: ignore[attr-defined]
+        if not hasattr(os, 'register_at_fork') and 'random' in sys.modules:
+            # Before Python 3.7 each fork would have the same.
+            sys.modules['random'].seed()
+
+    def carry_out(self):
+        # type: () -> int
+        """Return the status with which to end, having told what came of the work."""
+        letter, status = 'v', 0
+        try:
+            body = encode(self.work())
+        except:
+            letter, status = 'e', 1
+            if isinstance(sys.exc_info()[1], SystemExit):
+                status = status_of(sys.exc_info()[1])
+            body = failure.describe(*sys.exc_info())
+        if os.getpid() == self.pid:
+            # As Python ends: threads, then functions of `atexit`.
+            ending.wait_for_threads()
+            try:
+                atexit._run_exitfuncs()
+            except:
+                # It was shown.
+                pass
+        self.flush()
+        if os.getpid() == self.pid and identity(self.said) == self.pipe:
+            write(self.said, ('%s%016x' % (letter, len(body))).encode('ascii'))
+            write(self.said, body)
+        return status
+
+    def flush(self):
+        # type: () -> None
+        """Write what streams hold back."""
+        for stream in [sys.stdout, sys.stderr] + self.streams:
+            flush(stream)
+
+
+def flush_in_time(stream):
+    # type: (Any) -> bool
+    """Flush `stream`; return False if a thread that is not here has locked it."""
+    done = []   # type: list[bool]
+
+    def act():
+        # type: () -> None
+        flush(stream)
+        done.append(True)
+    try:
+        start_new_thread(act, ())
+    except Exception:
+        # There is no thread to be had.
+        return False
+    deadline = now() + LOCKED
+    while not done:
+        if now() > deadline:
+            return False
+        time.sleep(0.0001)
+    return True
+
+
+def crowd():
+    # type: () -> bool
+    """Are there threads here that may write, beside this one and the one that leads?"""
+    return len(getattr(sys, '_current_frames', lambda: range(9))()) > 2
+
+
+def quiet_fork():
+    # type: () -> int
+    if not WARNS:
+        return os.fork()
+    guard = catch_warnings()
+    guard.__enter__()
+    try:
+        simplefilter('ignore', DeprecationWarning)
+        return os.fork()
+    finally:
+        guard.__exit__(None, None, None)
+
+
+def returncode(status):
+    # type: (int | None) -> int | None
+    """Return a status as ``subprocess`` has it: below 0 for a signal."""
+    if status is None:
+        return None
+    if os.WIFSIGNALED(status):
+        return -os.WTERMSIG(status)
+    return os.WEXITSTATUS(status)
+
+
+def status_of(error):
+    # type: (Any) -> int
+    """Return the status with which Python ends for a SystemExit."""
+    code = getattr(error, 'code', None)
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xff
+    return 1
+
+
+def flush(stream):
+    # type: (Any) -> None
+    try:
+        stream.flush()
+    except Exception:
+        # Closed, None, or its reader is gone.
+        pass
+
+
+def attempt(function, *args):
+    # type: (Callable[..., Any], Any) -> None
+    try:
+        function(*args)
+    except Exception:
+        pass
+
+
+def read(fd, size):
+    # type: (int, int) -> bytes
+    """Read once, and go on behind a signal."""
+    while 1:
+        try:
+            return os.read(fd, size)
+        except OSError:
+            if sys.exc_info()[1].errno != errno.EINTR:  # type: ignore[union-attr]
+                raise
+    return EMPTY
+
+
+def write(fd, data):
+    # type: (int, bytes) -> None
+    """Write all of `data`."""
+    at = 0
+    while at < len(data):
+        try:
+            at += os.write(fd, data[at:at + CHUNK])
+        except OSError:
+            if sys.exc_info()[1].errno != errno.EINTR:  # type: ignore[union-attr]
+                raise
+
+
+def identity(fd):
+    # type: (int) -> Any
+    """Return what tells a pipe from all others; None if there is none of that number."""
+    try:
+        return os.fstat(fd)[:3]
+    except OSError:
+        return None
