@@ -120,10 +120,13 @@ FOR_INTERRUPTIONS = full("""
 WITH_CALLS = full("""
     child.awaiting
     child.checkup
+    child.daskcomm
+    child.daskserver
     child.drafts
     child.files
     child.folders
     child.listings
+    child.pickled
     child.receiving
     child.running
     child.scripts
@@ -132,6 +135,7 @@ WITH_CALLS = full("""
     child.sourced
     child.streams
     child.transfer
+    child.tunnels
     child.within
 """)
 
