@@ -20,7 +20,7 @@ from lab.pythons import interpreter
 from lab.sshd import Sshd
 
 pytest.importorskip('distributed')
-import distributed  # type: ignore[import-untyped]  # noqa: E402
+import distributed  # noqa: E402
 
 from econtext import dask  # noqa: E402
 
