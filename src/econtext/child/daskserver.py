@@ -45,7 +45,7 @@ def serve(control, kind, options, place, expected):
     if not folder:
         return
     try:
-        logs_as_records()
+        output_as_records()
         Server(control, kind, options, place, folder).run()
     finally:
         shutil.rmtree(folder, True)
@@ -68,10 +68,13 @@ def clear(folder):
     shutil.rmtree(folder, True)
 
 
-def logs_as_records():
+def output_as_records():
     # type: () -> None
-    """Have what distributed logs go to the root logger, and so to the program, at the levels of that."""
+    """Have lines leave as they are printed, and what distributed logs go the way of other records, at their levels."""
     import logging
+    for stream in sys.stdout, sys.stderr:
+        # The call does not end, and until then they would stay in the buffer.
+        getattr(stream, 'reconfigure')(line_buffering=True)  # noqa: B009 -- of Python 3.7
     for name in list(logging.Logger.manager.loggerDict):
         logger = logging.getLogger(name)
         if name.split('.')[0] in LOGGERS and logger.handlers:

@@ -12,15 +12,19 @@ if TYPE_CHECKING:
 import sys
 
 
-def run(data, python):
-    # type: (bytes, tuple[int, ...]) -> tuple[bool, bytes, str]
-    """Return whether the pickled function has returned, what it did or raised, and where it raised."""
+def run(data, python, pickler):
+    # type: (bytes, tuple[int, ...], str) -> tuple[bool, bytes, str]
+    """
+    Return whether the pickled function has returned, what it did or raised, and where it raised.
+
+    `pickler` is the module that has pickled it; what comes of it is pickled by that, too.
+    """
     if tuple(sys.version_info[:2]) != tuple(python[:2]):
         raise sys.modules['econtext'].EcontextError(
             '%s is Python %d.%d, and the program runs Python %d.%d: joblib sends code, which needs the same version; '
             'name such a Python with python=' % ((sys.executable,) + sys.version_info[:2] + tuple(python[:2])))
-    from joblib.externals import cloudpickle  # type: ignore[import-untyped]
-
+    __import__(pickler)
+    cloudpickle = sys.modules[pickler]  # type: Any
     function = cloudpickle.loads(data)
     try:
         return True, cloudpickle.dumps(function()), ''

@@ -109,36 +109,35 @@ class Cluster(SpecCluster):
         if security is True:
             security = distributed.Security.temporary()
         self._broker: Broker | None = None
-        self._fleet: Fleet | None = None
-        self._hosts: dict[str, Site] = self._sites(hosts, connector, options)
-        names = [f'{host}-{slot}' if slot else host for slot in range(workers_per_host) for host in self._hosts]
-        #: The places of workers: which host each has.
-        self._places: dict[str, Site] = dict(zip(names, itertools.cycle(self._hosts.values()), strict=False))
-        wanted = len(names) if workers is None else workers
-        self._check_room(wanted)
-        self._scheduler_site = self._site_of(scheduler)
-        self._protocol = protocol
-        self._server_security = security and {
-            key: getattr(security, key) for key in SECRETS if getattr(security, key, None) is not None}
-        self._worker_options: dict[str, Any] = {
-            'nthreads': nthreads, 'memory_limit': memory_limit, 'dashboard': False, 'dashboard_address': '127.0.0.1:0',
-            **(worker_options or {})}
-        self._context_options: dict[str, Any] = dict(context_options or {})
-        self._start_timeout = start_timeout
+        self._dashboard: Dashboard | None = None
         self._hub: Hub = Hub()
         self._threads: concurrent.futures.ThreadPoolExecutor = concurrent.futures.ThreadPoolExecutor(
             STARTS, 'econtext dask')
-        self._dashboard: Dashboard | None = None
-        self._running = False
-        #: How often each worker was started again, and when it was last.
-        self._attempts: dict[str, tuple[int, float]] = {}
-        self._renewals: set[asyncio.Task[None]] = set()
-        daskcomm.register(dial)
         try:
+            self._hosts: dict[str, Site] = self._sites(hosts, connector, options)
+            names = [f'{host}-{slot}' if slot else host for slot in range(workers_per_host) for host in self._hosts]
+            #: The places of workers: which host each has.
+            self._places: dict[str, Site] = dict(zip(names, itertools.cycle(self._hosts.values()), strict=False))
+            wanted = len(names) if workers is None else workers
+            self._check_room(wanted)
+            self._scheduler_site = self._site_of(scheduler)
+            self._protocol = protocol
+            self._server_security = security and {
+                key: getattr(security, key) for key in SECRETS if getattr(security, key, None) is not None}
+            self._worker_options: dict[str, Any] = {
+                'nthreads': nthreads, 'memory_limit': memory_limit, 'dashboard': False,
+                'dashboard_address': '127.0.0.1:0', **(worker_options or {})}
+            self._context_options: dict[str, Any] = dict(context_options or {})
+            self._start_timeout = start_timeout
+            self._running = False
+            #: How often each worker was started again, and when it was last.
+            self._attempts: dict[str, tuple[int, float]] = {}
+            self._renewals: set[asyncio.Task[None]] = set()
+            daskcomm.register(dial)
             super().__init__(
-                {name: self._worker_spec(name) for name in names[:wanted]}, self._scheduler_spec(scheduler_options or {}),
-                self._worker_spec(None), asynchronous=asynchronous, loop=loop, security=security, name=name,
-                shutdown_on_close=shutdown_on_close)
+                {name: self._worker_spec(name) for name in names[:wanted]},
+                self._scheduler_spec(scheduler_options or {}), self._worker_spec(None), asynchronous=asynchronous,
+                loop=loop, security=security, name=name, shutdown_on_close=shutdown_on_close)
         except BaseException:
             self._let_go()
             raise
@@ -164,12 +163,7 @@ class Cluster(SpecCluster):
         else:
             if not isinstance(hosts, Fleet):
                 self._broker = Broker()
-                try:
-                    hosts = self._broker.fleet(hosts, connector=connector, **options)
-                except BaseException:
-                    self._broker.close()
-                    raise
-            self._fleet = hosts
+                hosts = self._broker.fleet(hosts, connector=connector, **options)
             found = {name: Site(name, functools.partial(hosts.context, name)) for name in hosts}
         if not found:
             raise ValueError('a cluster needs a host')

@@ -50,7 +50,11 @@ else:
             f"econtext.joblib needs the package joblib: run pip install 'econtext[joblib]' ({error})") from None
     backends = importlib.import_module('joblib._parallel_backends')
     Base, Batching = backends.ParallelBackendBase, backends.AutoBatchingMixin
-    cloudpickle = importlib.import_module('joblib.externals.cloudpickle')
+    try:
+        # Until joblib 1.5 a part of joblib.
+        cloudpickle = importlib.import_module('joblib.externals.cloudpickle')
+    except ImportError:
+        cloudpickle = importlib.import_module('cloudpickle')
 
 NAME = 'econtext'
 #: Seconds that a batch has to stop that nobody waits for.
@@ -105,12 +109,14 @@ class FleetBackend(Batching, Base):
             room += member.threads
         self.hosts = self.fleet & names
         self.executor = self.hosts.executor(retries=self.retries)
-        return wanted
+        # Told of one, joblib would carry out all of it here.
+        return wanted if n_jobs == 1 else max(wanted, 2)
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], Any] | None = None) -> HostFuture[Any]:
         """Have a batch carried out by a host that is free."""
         assert self.executor is not None, 'configure() comes first'
-        future: HostFuture[Any] = self.executor.submit(pickled.run, cloudpickle.dumps(func), sys.version_info[:2])
+        future: HostFuture[Any] = self.executor.submit(
+            pickled.run, cloudpickle.dumps(func), sys.version_info[:2], cloudpickle.__name__)
         self.running.add(future)
         future.add_done_callback(self.running.discard)
         if callback is not None:
