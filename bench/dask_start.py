@@ -1,9 +1,9 @@
-"""The start of a cluster of Dask over ssh, beside distributed's own SSHCluster: the time until its workers answer.
+"""The start of a cluster of Dask over ssh, beside the SSHCluster of distributed: the time until all workers answer.
 
     python -m bench.dask_start [--workers 3] [--rounds 3]
 
-Both take turns, each turn in a process of its own; a server of the laboratory is the host of all.  Needs distributed and
-asyncssh here: the group `test`.  Prints the median of each, and the ratio that is asked to be 0.5 at most.
+Both take turns, each turn in a process of its own; a server of the laboratory is the host of all.  Needs distributed
+and asyncssh here: the group `test`.  Prints the median of each, and the ratio that is asked to be 0.5 at most.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ def turn(name: str, ground: dict[str, Any], workers: int) -> dict[str, float]:
     words = ['-m', 'bench.dask_start', '--turn', name, json.dumps(ground), '--workers', str(workers)]
     paths = os.pathsep.join([str(ROOT), str(ROOT / 'src'), *filter(None, [os.environ.get('PYTHONPATH')])])
     done = subprocess.run(
-        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ground['folder'],
-        timeout=2 * PATIENCE, env={**os.environ, 'PYTHONPATH': paths})
+        [sys.executable, *words], capture_output=True, text=True, cwd=ground['folder'], timeout=2 * PATIENCE, env={**os.environ, 'PYTHONPATH': paths})
     if done.returncode:
         raise SystemExit(f'{name} failed:\n{done.stderr}')
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

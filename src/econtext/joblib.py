@@ -1,5 +1,7 @@
 """
-A backend of joblib over a fleet: ``econtext.joblib.register()``, then ``joblib.parallel_config('econtext', fleet=fleet)``.
+A backend of joblib over a fleet.
+
+``econtext.joblib.register()`` once, then ``joblib.parallel_config('econtext', fleet=fleet)``.
 
 Needs the package joblib here: ``pip install 'econtext[joblib]'``; hosts without it get it over the link.
 """

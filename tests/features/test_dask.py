@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,11 @@ FILES = {'jobs.py': MODULE, 'parts/__init__.py': '', 'parts/inner.py': 'def time
 
 
 @pytest.fixture(autouse=True, scope='module')
-def threads_of_dask() -> Iterator[None]:
+def threads_of_dask() -> None:
     """Start what distributed starts once for a process, and leaves."""
-    with distributed.LocalCluster(1, processes=False, threads_per_worker=1, dashboard_address=':0') as cluster:
-        with distributed.Client(cluster) as client:
-            assert client.submit(len, b'x' * (1 << 21)).result() == 1 << 21
-    yield
+    with distributed.LocalCluster(
+        1, processes=False, threads_per_worker=1, dashboard_address=':0') as cluster, distributed.Client(cluster) as client:
+        assert client.submit(len, b'x' * (1 << 21)).result() == 1 << 21
 
 
 @pytest.fixture
@@ -117,17 +116,18 @@ def test_over_ssh_with_the_scheduler_on_a_host(broker: econtext.Broker, jobs: An
 
 
 def test_hosts_by_name_are_of_the_cluster_alone(jobs: Any) -> None:
-    with start(['a', 'b'], connector='local', python=sys.executable) as cluster:
-        with distributed.Client(cluster) as client:
-            assert client.submit(jobs.double, 4).result(WAIT) == 8
+    names = ['a', 'b']
+    with start(names, connector='local', python=sys.executable) as cluster, distributed.Client(cluster) as client:
+        assert client.submit(jobs.double, 4).result(WAIT) == 8
 
 
 def test_ports_where_hosts_reach_each_other(broker: econtext.Broker, jobs: Any) -> None:
     options = {'dashboard_address': '127.0.0.1:0', 'host': '127.0.0.1'}
-    with dask.Cluster(hosts(broker, 1), protocol='tls', security=True, scheduler_options=options) as cluster:
-        with distributed.Client(cluster) as client:
-            assert all(address.startswith('tls://') for address in workers(client))
-            assert client.submit(jobs.double, 4).result(WAIT) == 8
+    with dask.Cluster(
+        hosts(broker, 1), protocol='tls', security=True, scheduler_options=options,
+    ) as cluster, distributed.Client(cluster) as client:
+        assert all(address.startswith('tls://') for address in workers(client))
+        assert client.submit(jobs.double, 4).result(WAIT) == 8
 
 
 def test_output_comes_as_records(
@@ -159,6 +159,7 @@ def test_scale_up_and_down_and_adapt(broker: econtext.Broker, jobs: Any) -> None
         cluster.scale(1)
         eventually(lambda: len(workers(client)) == 1)
         assert kept.result(WAIT) == 42
+        del kept
         cluster.scale(0)
         eventually(lambda: len(workers(client)) == 0)
         adaptive = cluster.adapt(minimum=0, interval='50ms', wait_count=2)
@@ -170,13 +171,13 @@ def test_scale_up_and_down_and_adapt(broker: econtext.Broker, jobs: Any) -> None
 def test_a_worker_that_is_killed(broker: econtext.Broker, jobs: Any, tmp_path: Path) -> None:
     with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
         before = client.run(os.getpid)
-        [left] = [worker['local_directory'] for worker in workers(client).values() if worker['name'] == 'host0']
-        lost = client.submit(jobs.once, str(tmp_path / 'once'), 7, workers='host0', allow_other_workers=False)
-        assert lost.result(WAIT) == 7
-        client.wait_for_workers(2, timeout=WAIT)
+        left = dict(zip(workers(client), folders(client), strict=True))
+        assert client.submit(jobs.once, str(tmp_path / 'once'), 7).result(WAIT) == 7
+        eventually(lambda: len(workers(client)) == 2 and set(workers(client)) != set(before))
         after = client.run(os.getpid)
         assert len(set(before.values()) & set(after.values())) == 1
-        eventually(lambda: not os.path.exists(left))
+        [lost] = set(before) - set(after)
+        eventually(lambda: not os.path.exists(left[lost]))
 
 
 def test_restart(broker: econtext.Broker, jobs: Any) -> None:
@@ -252,7 +253,7 @@ def test_a_python_that_does_not_fit(broker: econtext.Broker) -> None:
 
 def test_a_python_without_distributed(broker: econtext.Broker, tmp_path: Path) -> None:
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'bare'], check=True)
-    with pytest.raises(econtext.EcontextError, match='distributed is not installed for .*bare/bin/python: run there'):
+    with pytest.raises(econtext.EcontextError, match=r'distributed is not installed for .*bare/bin/python: run there'):
         start([broker.local(python=str(tmp_path / 'bare' / 'bin' / 'python'), name='bare')])
 
 

@@ -101,10 +101,10 @@ def test_a_host_that_is_lost(fleet: econtext.Fleet, jobs: Any, tmp_path: Path) -
 
 def test_another_python(broker: econtext.Broker, jobs: Any) -> None:
     econtext.joblib.register()
-    with broker.fleet(['old'], connector='local', python=interpreter('2.7')) as old:
-        with joblib.parallel_config('econtext', fleet=old), pytest.raises(
-                econtext.EcontextError, match=r'is Python 2.7, and the program runs Python \d.*the same version'):
-            joblib.Parallel()([joblib.delayed(jobs.double)(1)])
+    old = broker.fleet(['old'], connector='local', python=interpreter('2.7'))
+    with joblib.parallel_config('econtext', fleet=old), pytest.raises(
+            econtext.EcontextError, match=r'is Python 2.7, and the program runs Python \d.*the same version'):
+        joblib.Parallel()([joblib.delayed(jobs.double)(1)])
 
 
 def test_without_a_fleet() -> None:

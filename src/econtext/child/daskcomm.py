@@ -47,8 +47,8 @@ def register(dial):
     """
     Have distributed know these addresses in this process.
 
-    ``dial(place, done)`` begins a connection; ``done(socket, '')`` or ``done(None, why)`` says, in any thread, what came
-    of it.
+    ``dial(place, done)`` begins a connection; ``done(socket, '')`` or ``done(None, why)`` says, in any thread, what
+    came of it.
     """
     import asyncio
 
@@ -156,9 +156,9 @@ def register(dial):
             # type: () -> Any
             return LinkConnector()
 
-        def get_listener(self, place, handler, deserialize, **options):
-            # type: (str, Any, bool, Any) -> Any
-            return LinkListener(place, handler, deserialize)
+        def get_listener(self, loc, handle_comm, deserialize, **options):
+            # type: (Any, Any, Any, Any) -> Any
+            return LinkListener(loc, handle_comm, deserialize)
 
         def get_address_host(self, place):
             # type: (str) -> str

@@ -37,8 +37,7 @@ def serve(control, kind, options, place, expected):
     installed = is_installed()
     version = folder = ''
     if installed and sys.version_info >= (3, 9):
-        import distributed
-        version = str(distributed.__version__)
+        version = str(getattr(__import__('distributed'), '__version__'))  # noqa: B009 -- not exported, for checkers
     if version == expected:
         folder = tempfile.mkdtemp('', 'econtext-dask-', options.pop('local_directory', None))
     control.send(('begun', version, python, sys.executable, folder))
@@ -136,8 +135,7 @@ class Server(object):
     def make(self):
         # type: () -> Any
         """Return the server, which has not begun."""
-        import distributed
-
+        distributed = __import__('distributed')  # type: Any
         options = dict(self.options)
         security = options.pop('security', None)
         if security:

@@ -48,6 +48,8 @@ ENTRIES = WAITING + [('econtext.core.importer', name) for name in ('exec_module'
 ENTRIES.extend([('econtext.child.pull', name) for name in ('exec_module', 'load_module')])
 ENTRIES.append(('econtext.core.calls', 'find'))
 ENTRIES.extend([('econtext.child.scripts', name) for name in ('execute', 'call', 'interact')])
+# The event loop of a server of Dask.
+ENTRIES.append(('econtext.child.daskserver', 'run'))
 OPEN = 'econtext.child.named', 'econtext.child.fields', 'econtext.child.models', 'econtext.child.sourced'
 # What this function calls cleans up already.
 CLEANUP = 'econtext.child.streams', 'clean_up'

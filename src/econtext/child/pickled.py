@@ -22,7 +22,8 @@ def run(data, python, pickler):
     if tuple(sys.version_info[:2]) != tuple(python[:2]):
         raise sys.modules['econtext'].EcontextError(
             '%s is Python %d.%d, and the program runs Python %d.%d: joblib sends code, which needs the same version; '
-            'name such a Python with python=' % ((sys.executable,) + sys.version_info[:2] + tuple(python[:2])))
+            'name such a Python with python=' % (
+                sys.executable, sys.version_info[0], sys.version_info[1], python[0], python[1]))
     __import__(pickler)
     cloudpickle = sys.modules[pickler]  # type: Any
     function = cloudpickle.loads(data)

@@ -70,8 +70,8 @@ class Cluster(SpecCluster):
     processors, unless given.  `scheduler` is None for this program, a name among the `hosts`, or a Context.
 
     `protocol` is ``'econtext'``: all connections go through the links of econtext, no process listens at a port, and
-    hosts need not reach each other.  With ``'tcp'`` or ``'tls'`` they connect directly, at ports that anybody who reaches
-    them can use, unless `security`, a Security of distributed or True for a temporary one, keeps others out.
+    hosts need not reach each other.  With ``'tcp'`` or ``'tls'`` they connect directly, at ports that anybody can use
+    who reaches them, unless `security`, a Security of distributed or True for a temporary one, keeps others out.
 
     `worker_options` and `scheduler_options` go to the Worker and Scheduler of distributed, `context_options` to the
     connector ``local`` that starts the contexts of workers.  `start_timeout` is how many seconds a server may take to
@@ -136,8 +136,8 @@ class Cluster(SpecCluster):
             daskcomm.register(dial)
             super().__init__(
                 {name: self._worker_spec(name) for name in names[:wanted]},
-                self._scheduler_spec(scheduler_options or {}), self._worker_spec(None), asynchronous=asynchronous,
-                loop=loop, security=security, name=name, shutdown_on_close=shutdown_on_close)
+                self._scheduler_spec(scheduler_options or {}, security), self._worker_spec(None),
+                asynchronous=asynchronous, loop=loop, security=security, name=name, shutdown_on_close=shutdown_on_close)
         except BaseException:
             self._let_go()
             raise
@@ -180,22 +180,21 @@ class Cluster(SpecCluster):
 
     # What is to be started.
 
-    def _scheduler_spec(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _scheduler_spec(self, options: Mapping[str, Any], security: Any) -> dict[str, Any]:
         """Return what the scheduler is started by."""
         options = {'dashboard_address': '127.0.0.1:8787', **options}
         if self._scheduler_site is None:
             if self._protocol == daskcomm.SCHEME:
                 options = {'host': self._hub.place('127.0.0.1'), 'port': 0, **options}
             return {'cls': distributed.Scheduler, 'options': {
-                'protocol': self._protocol, 'security': self._given_security(), **options}}
+                'protocol': self._protocol, 'security': security, **options}}
         order = Order('Scheduler', self._with_security(options), {}, distributed.__version__, self._start_timeout)
-        make = functools.partial(self._make, self._scheduler_site, f'{self._scheduler_site.name}.scheduler', order)
+        make = functools.partial(self._make_scheduler, self._scheduler_site, order)
         return {'cls': Process, 'options': {
             'make': make, 'threads': self._threads, 'lost': self._scheduler_lost, 'at_once': bool}}
 
-    def _given_security(self) -> Any:
-        return distributed.Security() if self._server_security is None else distributed.Security(
-            **self._server_security)
+    def _make_scheduler(self, site: Site, order: Order, _: str | None) -> Server:
+        return Server(self._hub, site, f'{site.name}.scheduler', order)
 
     def _with_security(self, options: Mapping[str, Any]) -> dict[str, Any]:
         made = {'protocol': self._protocol, **options}
@@ -206,7 +205,7 @@ class Cluster(SpecCluster):
     def _worker_spec(self, name: str | None) -> dict[str, Any]:
         """Return what worker `name` is started by; without one what is known of all."""
         options = {
-            'make': functools.partial(self._make_worker, name), 'threads': self._threads, 'lost': self._lost,
+            'make': functools.partial(self._make_worker, name or ''), 'threads': self._threads, 'lost': self._lost,
             'at_once': lambda: self._running}
         known = {key: self._worker_options[key] for key in ('nthreads', 'memory_limit')}
         known = {key: value for key, value in known.items() if value not in (None, 'auto', 0)}
@@ -216,10 +215,7 @@ class Cluster(SpecCluster):
         place = self._places[name]
         options = self._with_security({'scheduler': scheduler, 'name': name, **self._worker_options})
         order = Order('Worker', options, self._context_options, distributed.__version__, self._start_timeout)
-        return self._make(place, f'{name}.dask', order, scheduler)
-
-    def _make(self, place: Site, name: str, order: Order, scheduler: str | None) -> Server:
-        return Server(self._hub, place, name, order)
+        return Server(self._hub, place, f'{name}.dask', order)
 
     # Which workers there are to be.
 

@@ -95,7 +95,8 @@ class Server:
         self.check(*word[1:])
         ready: concurrent.futures.Future[str] = concurrent.futures.Future()
         self.hub.join(self.place, self.context, self.control, ready.set_result)
-        concurrent.futures.wait([ready, self.call], self.order.timeout, concurrent.futures.FIRST_COMPLETED)
+        either: list[concurrent.futures.Future[Any]] = [ready, self.call]
+        concurrent.futures.wait(either, self.order.timeout, concurrent.futures.FIRST_COMPLETED)
         if not ready.done():
             raise self.why(TimeoutError())
         return ready.result()
