@@ -59,7 +59,8 @@ def turn(name: str, ground: dict[str, Any], workers: int) -> dict[str, float]:
     words = ['-m', 'bench.dask_start', '--turn', name, json.dumps(ground), '--workers', str(workers)]
     paths = os.pathsep.join([str(ROOT), str(ROOT / 'src'), *filter(None, [os.environ.get('PYTHONPATH')])])
     done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, cwd=ground['folder'], timeout=2 * PATIENCE, env={**os.environ, 'PYTHONPATH': paths})
+        [sys.executable, *words], capture_output=True, text=True, cwd=ground['folder'], timeout=2 * PATIENCE,
+        env={**os.environ, 'PYTHONPATH': paths})
     if done.returncode:
         raise SystemExit(f'{name} failed:\n{done.stderr}')
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

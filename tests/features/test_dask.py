@@ -58,8 +58,8 @@ FILES = {'jobs.py': MODULE, 'parts/__init__.py': '', 'parts/inner.py': 'def time
 @pytest.fixture(autouse=True, scope='module')
 def threads_of_dask() -> None:
     """Start what distributed starts once for a process, and leaves."""
-    with distributed.LocalCluster(
-        1, processes=False, threads_per_worker=1, dashboard_address=':0') as cluster, distributed.Client(cluster) as client:
+    options = {'processes': False, 'threads_per_worker': 1, 'dashboard_address': ':0'}
+    with distributed.LocalCluster(1, **options) as cluster, distributed.Client(cluster) as client:
         assert client.submit(len, b'x' * (1 << 21)).result() == 1 << 21
 
 

@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from econtext.child import daskcomm
+from econtext.child import dask
 from econtext.child.labels import seen
 from econtext.controller.broker import Broker
 from econtext.controller.context import Context
@@ -93,7 +93,7 @@ class Cluster(SpecCluster):
     def __init__(
         self, hosts: Fleet | Iterable[Context] | Hosts, *, workers: int | None = None, workers_per_host: int = 1,
         nthreads: int | None = None, memory_limit: str | int | float | None = 'auto',
-        scheduler: str | Context | None = None, protocol: str = daskcomm.SCHEME, security: Any = None,
+        scheduler: str | Context | None = None, protocol: str = dask.SCHEME, security: Any = None,
         worker_options: Mapping[str, Any] | None = None, scheduler_options: Mapping[str, Any] | None = None,
         context_options: Mapping[str, Any] | None = None, start_timeout: float = START_TIMEOUT,
         connector: Connector = 'ssh', asynchronous: bool = False, loop: Any = None, name: str | None = None,
@@ -104,7 +104,7 @@ class Cluster(SpecCluster):
             check_count('workers', workers, 0)
         if not is_seconds(start_timeout):
             raise ValueError(f'start_timeout= must be a number of seconds, not {seen(start_timeout)}')
-        if protocol not in (daskcomm.SCHEME, 'tcp', 'tls'):
+        if protocol not in (dask.SCHEME, 'tcp', 'tls'):
             raise ValueError(f"protocol= must be 'econtext', 'tcp' or 'tls', not {seen(protocol)}")
         if security is True:
             security = distributed.Security.temporary()
@@ -133,7 +133,7 @@ class Cluster(SpecCluster):
             #: How often each worker was started again, and when it was last.
             self._attempts: dict[str, tuple[int, float]] = {}
             self._renewals: set[asyncio.Task[None]] = set()
-            daskcomm.register(dial)
+            dask.register(dial)
             super().__init__(
                 {name: self._worker_spec(name) for name in names[:wanted]},
                 self._scheduler_spec(scheduler_options or {}, security), self._worker_spec(None),
@@ -184,7 +184,7 @@ class Cluster(SpecCluster):
         """Return what the scheduler is started by."""
         options = {'dashboard_address': '127.0.0.1:8787', **options}
         if self._scheduler_site is None:
-            if self._protocol == daskcomm.SCHEME:
+            if self._protocol == dask.SCHEME:
                 options = {'host': self._hub.place('127.0.0.1'), 'port': 0, **options}
             return {'cls': distributed.Scheduler, 'options': {
                 'protocol': self._protocol, 'security': security, **options}}
@@ -303,7 +303,7 @@ class Cluster(SpecCluster):
 
     async def _start(self) -> None:
         await super()._start()
-        if self._scheduler_site is not None and self._protocol == daskcomm.SCHEME:
+        if self._scheduler_site is not None and self._protocol == dask.SCHEME:
             self._dashboard = Dashboard(self._hub, self.scheduler.server.place)
             self._dashboard.begin((self.scheduler_info.get('services') or {}).get('dashboard'))
 
@@ -317,7 +317,7 @@ class Cluster(SpecCluster):
         except KeyError:
             return ''
         host = self.scheduler_address.split('://')[1].split('/')[0].rpartition(':')[0] or '127.0.0.1'
-        return f'http://{host if self._protocol != daskcomm.SCHEME else "127.0.0.1"}:{port}/status'
+        return f'http://{host if self._protocol != dask.SCHEME else "127.0.0.1"}:{port}/status'
 
     async def _close(self) -> None:
         try:

@@ -15,7 +15,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from econtext.child import tunnels
+from econtext.child import dask
 
 if TYPE_CHECKING:
     from econtext.controller.dask.hub import Hub
@@ -27,7 +27,7 @@ class Dashboard:
     def __init__(self, hub: Hub, place: str) -> None:
         self.hub = hub
         self.place = place
-        self.link = ''
+        self.link: str = ''
         self.listener: socket.socket | None = None
         self.thread: threading.Thread | None = None
 
@@ -37,7 +37,7 @@ class Dashboard:
             return
         self.listener = socket.create_server(('127.0.0.1', 0))
         self.link = f'http://127.0.0.1:{self.listener.getsockname()[1]}/status'
-        self.thread = tunnels.begin('econtext dashboard', self.take, self.listener, port)
+        self.thread = dask.begin('econtext dashboard', self.take, self.listener, port)
 
     def take(self, listener: socket.socket, port: int) -> None:
         """Carry connections to `port`, until the listener is shut."""
@@ -50,7 +50,7 @@ class Dashboard:
             try:
                 if member is None:
                     raise EOFError
-                tunnels.join(end, member.forward(port))
+                dask.join(end, member.forward(port))
             except Exception:
                 # The scheduler is gone.
                 end.close()
@@ -58,7 +58,7 @@ class Dashboard:
     def close(self) -> None:
         """Take no more connections. May be called again."""
         if self.listener is not None:
-            tunnels.shut(self.listener)
+            dask.shut(self.listener)
             if self.thread is not None:
                 self.thread.join()
             self.listener.close()

@@ -2,7 +2,7 @@
 The ways between the servers of one cluster: each goes through the links of their contexts, and through this program.
 
 A server has a place, the part of its address behind the scheme.  It asks for a connection to another place by its
-control channel, see ``child.daskserver``; the hub opens a channel to each of both ends and carries the bytes.
+control channel, see ``child.dask``; the hub opens a channel to each of both ends and carries the bytes.
 
 Invariants:
 
@@ -10,7 +10,7 @@ Invariants:
 * The end of one side of a connection is that of the other; what was sent before is carried first.
 * Nothing here holds up the event loop of the program: each server has a thread, and each way has two.
 
-Knows nothing of distributed, but by ``child.daskcomm``.  Any thread may enter.
+Knows nothing of distributed, but by ``child.dask``.  Any thread may enter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from econtext.child import daskcomm, tunnels
+from econtext.child import dask
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -57,7 +57,7 @@ class Hub:
     """The servers of one cluster."""
 
     def __init__(self) -> None:
-        self.name = f'cluster-{next(NUMBERS)}'
+        self.name: str = f'cluster-{next(NUMBERS)}'
         self.numbers: itertools.count[int] = itertools.count()
         self.members: dict[str, Member] = {}
         HUBS[self.name] = self
@@ -74,7 +74,7 @@ class Hub:
     def join(self, place: str, context: Context, control: Channel[Any], ready: Callable[[str], None]) -> None:
         """Take in the server at `place`; ``ready(address)`` is called once it serves."""
         member = self.members[place] = Member(context, control)
-        tunnels.begin('econtext dask server', self.listen, place, member, ready)
+        dask.begin('econtext dask server', self.listen, place, member, ready)
 
     def leave(self, place: str) -> None:
         """The server at `place` has ended."""
@@ -96,10 +96,10 @@ class Hub:
     def dialled(self, member: Member, number: int, place: str) -> None:
         """Connect the server `member` to `place`."""
         try:
-            if place in daskcomm.LISTENERS and place.split('/')[1] == self.name:
+            if place in dask.LISTENERS and place.split('/')[1] == self.name:
                 channel: Channel[Any] = member.context.channel()
                 member.control.send(('way', number, channel))
-                daskcomm.accept(place, tunnels.pair(channel))
+                dask.accept(place, dask.pair(channel))
                 return
             other = self.members.get(place)
             if other is None:
@@ -111,8 +111,8 @@ class Hub:
             return
         here: Channel[Any] = member.context.channel()
         member.control.send(('way', number, here))
-        tunnels.begin('econtext way up', carry, here, there)
-        tunnels.begin('econtext way down', carry, there, here)
+        dask.begin('econtext way up', carry, here, there)
+        dask.begin('econtext way down', carry, there, here)
 
 
 def carry(source: Channel[Any], target: Channel[Any]) -> None:
@@ -136,7 +136,7 @@ def dial(place: str, done: Done) -> None:
         done(None, f'no server of a cluster of this program is at {place}')
         return
     try:
-        end = tunnels.pair(member.connect(place))
+        end = dask.pair(member.connect(place))
     except Exception as error:
         done(None, f'{place} was not reached: {type(error).__name__}')
         return

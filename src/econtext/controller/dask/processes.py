@@ -27,6 +27,8 @@ T = TypeVar('T')
 class Process(ProcessInterface):
     """A server in a context."""
 
+    address: str | None
+    status: Any
     #: Called with the process and why it has ended, by the event loop.
     lost: Callable[[Process, BaseException | None], object]
 
@@ -53,7 +55,8 @@ class Process(ProcessInterface):
         await super().start()
 
     async def begin(self) -> None:
-        self.address = await self.waited(self.server.start, self.ended)
+        address: str = await self.waited(self.server.start, self.ended)
+        self.address = address
 
     async def begin_again(self) -> None:
         try:

@@ -2,7 +2,7 @@
 One server of a cluster, a worker or the scheduler, in a context of its own.
 
 The strategy: the context is started from that of the host, so that the host is connected once, and is there to clean
-up behind a server that was killed.  In it runs one call, ``daskserver.serve``, as long as the server does.
+up behind a server that was killed.  In it runs one call, ``dask.serve``, as long as the server does.
 
 Invariants:
 
@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from econtext.child import daskserver
+from econtext.child import dask
 from econtext.controller.errors import CallTimeout, ContextLost, EcontextError
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ class Server:
         self.site = site
         self.name = name
         self.order = order
-        self.place = hub.place(site.name)
+        self.place: str = hub.place(site.name)
         self.host: Context | None = None
         self.context: Context | None = None
         self.control: Channel[Any] | None = None
         self.call: concurrent.futures.Future[None] | None = None
-        self.folder = ''
-        self.stopped = False
+        self.folder: str = ''
+        self.stopped: bool = False
 
     def start(self, ended: Callable[[BaseException | None], None]) -> str:
         """Start the server, and return its address; ``ended(error)`` is called once it has ended."""
@@ -87,7 +87,7 @@ class Server:
         self.context = self.host.local(**{'name': self.name, **self.order.context_options})
         self.control = self.context.channel()
         self.call = self.context.submit(
-            daskserver.serve, self.control, self.order.kind, self.order.options, self.place, self.order.version)
+            dask.serve, self.control, self.order.kind, self.order.options, self.place, self.order.version)
         try:
             word = self.control.get(self.order.timeout)
         except (EOFError, TimeoutError) as error:
@@ -142,7 +142,7 @@ class Server:
         if self.folder and self.host is not None and (self.call is None or failure_of(self.call) is not None):
             # What has ended well has removed it.
             with contextlib.suppress(Exception):
-                self.host.options(timeout=GRACE).call(daskserver.clear, self.folder)
+                self.host.options(timeout=GRACE).call(dask.clear, self.folder)
 
 
 def failure_of(call: concurrent.futures.Future[Any]) -> BaseException | None:

@@ -120,8 +120,7 @@ FOR_INTERRUPTIONS = full("""
 WITH_CALLS = full("""
     child.awaiting
     child.checkup
-    child.daskcomm
-    child.daskserver
+    child.dask
     child.drafts
     child.files
     child.folders
@@ -135,7 +134,6 @@ WITH_CALLS = full("""
     child.sourced
     child.streams
     child.transfer
-    child.tunnels
     child.within
 """)
 
