@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lab.sshd import Sshd
 
 pytest.importorskip('distributed')
 import distributed  # noqa: E402
+from dask import config as configuration  # noqa: E402
 
 from econtext import dask  # noqa: E402
 
@@ -111,6 +113,8 @@ def test_over_ssh_with_the_scheduler_on_a_host(broker: econtext.Broker, jobs: An
     with start(fleet, scheduler='lab', workers_per_host=2) as cluster, distributed.Client(cluster) as client:
         assert sorted(worker['name'] for worker in workers(client).values()) == ['lab', 'lab-1', 'lab2', 'lab2-1']
         assert client.run_on_scheduler(os.getpid) != os.getpid()
+        with urllib.request.urlopen(cluster.dashboard_link.replace('/status', '/health'), timeout=WAIT) as answer:
+            assert answer.read() == b'ok'
         assert client.submit(sum, client.map(jobs.double, range(20))).result(WAIT) == 2 * sum(range(20))
     assert fleet.call(os.getpid).failures == {}
 
@@ -143,6 +147,12 @@ def test_output_comes_as_records(
 
         eventually(lambda: {('stdout: printed by a task', 'INFO'), ('app: logged by a task', 'WARNING')} <= said())
         assert any(text.startswith('distributed.worker: ') for text, _ in said())
+
+
+def test_configuration_is_that_of_the_program(broker: econtext.Broker) -> None:
+    name = 'distributed.worker.memory.target'
+    with configuration.set({name: 0.125}), start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
+        assert list(client.run(configuration.get, name).values()) == [0.125]
 
 
 # -- How many workers there are ---------------------------------------------------

@@ -381,6 +381,8 @@ class Server(object):
         """Return the server, which has not begun."""
         distributed = loaded('distributed')
         options = dict(self.options)
+        config = loaded('dask.config')
+        config.update(config.global_config, options.pop('config'))
         security = options.pop('security', None)
         if security:
             options['security'] = distributed.Security(**security)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Generator
 
     class ProcessInterface:
         """A server of a cluster, as far as it is needed here: distributed leaves most of it untyped."""
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         workers: dict[Any, Any]
 
         def __init__(self, workers: Any = None, scheduler: Any = None, worker: Any = None, **options: Any) -> None: ...
+        def __await__(self) -> Generator[Any, Any, Any]: ...
         async def _start(self) -> None: ...
         async def _close(self) -> None: ...
         def _correct_state(self) -> Awaitable[None]: ...
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         def sync(self, function: Any, *args: Any, **options: Any) -> Any: ...
 
     distributed: Any
+    configuration: Any
     Status: Any
 else:
     try:
@@ -63,6 +65,8 @@ else:
         raise ImportError(
             f"econtext.dask needs the package distributed: run pip install 'econtext[dask]' ({error})"
         ) from None
+    #: The module, as distributed has a name that is its table.
+    configuration = importlib.import_module('dask.config')
     Cluster = importlib.import_module('distributed.deploy.cluster').Cluster
     ProcessInterface, SpecCluster = spec.ProcessInterface, spec.SpecCluster
     Status = importlib.import_module('distributed.core').Status

@@ -23,7 +23,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from econtext.child import dask
@@ -31,7 +31,7 @@ from econtext.child.labels import seen
 from econtext.controller.broker import Broker
 from econtext.controller.context import Context
 from econtext.controller.dask.bases import Cluster as AnyCluster
-from econtext.controller.dask.bases import SpecCluster, Status, distributed
+from econtext.controller.dask.bases import SpecCluster, Status, configuration, distributed
 from econtext.controller.dask.dashboard import Dashboard
 from econtext.controller.dask.hub import Hub, dial
 from econtext.controller.dask.processes import Process
@@ -141,7 +141,8 @@ class Cluster(SpecCluster):
         except BaseException:
             self._let_go()
             raise
-        self._running = True
+        # Asynchronously nothing has started: see __await__.
+        self._running = not asynchronous
 
     # Where servers run.
 
@@ -197,7 +198,7 @@ class Cluster(SpecCluster):
         return Server(self._hub, site, f'{site.name}.scheduler', order)
 
     def _with_security(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        made = {'protocol': self._protocol, **options}
+        made = {'protocol': self._protocol, 'config': plain(configuration.config), **options}
         if self._server_security:
             made['security'] = self._server_security
         return made
@@ -301,6 +302,16 @@ class Cluster(SpecCluster):
 
     # Start and end.
 
+    def __await__(self) -> Generator[Any, Any, Any]:
+        try:
+            made = yield from super().__await__()
+        except BaseException:
+            if not self._running:
+                yield from self._close().__await__()
+            raise
+        self._running = True
+        return made
+
     async def _start(self) -> None:
         await super()._start()
         if self._scheduler_site is not None and self._protocol == dask.SCHEME:
@@ -340,6 +351,15 @@ class Cluster(SpecCluster):
 def site(context: Context) -> Site:
     """Return the host that `context` is."""
     return Site(context.name, context.wait_ready)
+
+
+def plain(value: Any) -> Any:
+    """Return what of a configuration are plain values."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
 
 def check_count(option: str, count: int, least: int) -> None:

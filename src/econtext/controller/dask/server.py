@@ -85,6 +85,9 @@ class Server:
         if self.stopped:
             raise ContextLost(f'{self.name}: the cluster was closed')
         self.context = self.host.local(**{'name': self.name, **self.order.context_options})
+        if self.stopped:
+            # stop() may have come before there was a context; start() calls it again.
+            raise ContextLost(f'{self.name}: the cluster was closed')
         self.control = self.context.channel()
         self.call = self.context.submit(
             dask.serve, self.control, self.order.kind, self.order.options, self.place, self.order.version)
