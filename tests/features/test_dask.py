@@ -166,6 +166,8 @@ def test_scale_up_and_down_and_adapt(broker: econtext.Broker, jobs: Any) -> None
         client.wait_for_workers(2, timeout=WAIT)
         with pytest.raises(ValueError, match='3 workers are wanted, and there are places for 2'):
             cluster.scale(3)
+        with pytest.raises(ValueError, match='3 workers are wanted'):
+            cluster.scale(cores=3)
         cluster.scale(1)
         eventually(lambda: len(workers(client)) == 1)
         assert kept.result(WAIT) == 42

@@ -232,6 +232,12 @@ class Cluster(SpecCluster):
         name = next(name for name in self._places if name not in self.worker_spec)
         return {name: self._worker_spec(name)}
 
+    def _threads_per_worker(self) -> int:
+        threads: int | None = self._worker_options['nthreads']
+        if not threads:
+            raise ValueError('to count cores a cluster needs nthreads=, the threads of each worker')
+        return threads
+
     def scale(self, n: int = 0, memory: Any = None, cores: Any = None) -> Any:
         """
         Have `n` workers, or as many as have `memory` or `cores` together, in the places that the hosts have.
@@ -249,8 +255,6 @@ class Cluster(SpecCluster):
             n = max(n, math.ceil(cores / self._threads_per_worker()))
         self._check_room(n)
         return super().scale(n)
-
-    scale_up = scale
 
     def adapt(self, *args: Any, maximum: float = math.inf, **options: Any) -> Any:
         """

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from econtext.child import dask
 from econtext.controller.errors import CallTimeout, ContextLost, EcontextError
+from econtext.controller.text import harmless
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
@@ -118,6 +119,7 @@ class Server:
     def check(self, version: str, python: tuple[int, ...], executable: str, folder: str) -> None:
         """Raise EcontextError if Dask there and here do not fit."""
         self.folder = folder
+        version, executable = harmless(str(version)), harmless(str(executable))
         mine = sys.version_info[:2]
         if python[:2] != mine:
             raise EcontextError(
