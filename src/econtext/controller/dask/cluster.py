@@ -75,7 +75,8 @@ class Cluster(SpecCluster):
 
     `worker_options` and `scheduler_options` go to the Worker and Scheduler of distributed, `context_options` to the
     connector ``local`` that starts the contexts of workers.  `start_timeout` is how many seconds a server may take to
-    start.  `asynchronous`, `loop`, `name` and `shutdown_on_close` are as for SpecCluster.
+    start.  `silence_logs` is the level below which distributed shows nothing of its scheduler here.  `asynchronous`,
+    `loop`, `name` and `shutdown_on_close` are as for SpecCluster.
 
     A worker that is lost is started again.  Of what it prints and logs each line is a record, as of any context.
 
@@ -97,7 +98,7 @@ class Cluster(SpecCluster):
         worker_options: Mapping[str, Any] | None = None, scheduler_options: Mapping[str, Any] | None = None,
         context_options: Mapping[str, Any] | None = None, start_timeout: float = START_TIMEOUT,
         connector: Connector = 'ssh', asynchronous: bool = False, loop: Any = None, name: str | None = None,
-        shutdown_on_close: bool = True, **options: Any,
+        shutdown_on_close: bool = True, silence_logs: int | bool = logging.WARNING, **options: Any,
     ) -> None:
         check_count('workers_per_host', workers_per_host, 1)
         if workers is not None:
@@ -137,7 +138,8 @@ class Cluster(SpecCluster):
             super().__init__(
                 {name: self._worker_spec(name) for name in names[:wanted]},
                 self._scheduler_spec(scheduler_options or {}, security), self._worker_spec(None),
-                asynchronous=asynchronous, loop=loop, security=security, name=name, shutdown_on_close=shutdown_on_close)
+                asynchronous=asynchronous, loop=loop, security=security, name=name, shutdown_on_close=shutdown_on_close,
+                silence_logs=silence_logs)
         except BaseException:
             self._let_go()
             raise
