@@ -99,8 +99,8 @@ def test_functions_of_the_program_with_their_imports(broker: econtext.Broker, jo
         assert os.getpid() not in client.gather(client.map(jobs.where, range(4)))
         # Between workers, and large.
         addresses = list(workers(client))
-        far = client.submit(bytes, 5 << 20, workers=addresses[0])
-        assert client.submit(len, far, workers=addresses[1]).result(WAIT) == 5 << 20
+        far = client.submit(bytes, 105 << 20, workers=addresses[0])
+        assert client.submit(len, far, workers=addresses[1]).result(WAIT) == 105 << 20
         assert client.run(os.getpid).keys() == set(addresses)
         gone = folders(client)
         assert all(map(os.path.isdir, gone))

@@ -156,12 +156,14 @@ def register(dial):
     aio = loaded('asyncio')
     registry, core = loaded('distributed.comm.registry'), loaded('distributed.comm.core')
     connector, listener, backend = core.Connector, core.BaseListener, registry.Backend  # type: Any, Any, Any
-    stream, tcp = loaded('tornado.iostream').IOStream, loaded('distributed.comm.tcp').TCP
+    stream, tcp = loaded('tornado.iostream').IOStream, loaded('distributed.comm.tcp')
 
     def made(end, local, peer, deserialize):
         # type: (Any, str, str, bool) -> Any
         end.setblocking(False)
-        return tcp(stream(end), SCHEME + '://' + local, SCHEME + '://' + peer, deserialize)
+        # Tornado itself takes no value that is larger than 100 MiB.
+        end = stream(end, max_buffer_size=tcp.MAX_BUFFER_SIZE)
+        return tcp.TCP(end, SCHEME + '://' + local, SCHEME + '://' + peer, deserialize)
 
     class LinkConnector(connector):  # type: ignore[misc]
         def connect(self, address, deserialize=True, **options):
@@ -400,7 +402,11 @@ class Server(object):
         if self.error is not None:
             self.loop.stop()
             return
-        self.control.send(('ready', self.server.address))
+        try:
+            self.control.send(('ready', self.server.address))
+        except Exception:
+            # The program has no more use of it: close() is about to be called.
+            return
         finished = self.asyncio.ensure_future(self.server.finished())
         finished.add_done_callback(lambda finished: self.loop.stop())
 

@@ -186,6 +186,7 @@ class Cluster(SpecCluster):
     def _scheduler_spec(self, options: Mapping[str, Any], security: Any) -> dict[str, Any]:
         """Return what the scheduler is started by."""
         options = {'dashboard_address': '127.0.0.1:8787', **options}
+        self._dashboard_address = str(options['dashboard_address'])
         if self._scheduler_site is None:
             if self._protocol == dask.SCHEME:
                 options = {'host': self._hub.place('127.0.0.1'), 'port': 0, **options}
@@ -320,21 +321,19 @@ class Cluster(SpecCluster):
 
     async def _start(self) -> None:
         await super()._start()
-        if self._scheduler_site is not None and self._protocol == dask.SCHEME:
+        if self._scheduler_site is not None:
             self._dashboard = Dashboard(self._hub, self.scheduler.server.place)
             self._dashboard.begin((self.scheduler_info.get('services') or {}).get('dashboard'))
 
     @property
     def dashboard_link(self) -> str:
-        """The address of the dashboard, at a port of this machine where its own cannot be reached."""
+        """The address of the dashboard, at a port of this machine where the scheduler is on a host."""
+        host, port = '127.0.0.1', (self.scheduler_info.get('services') or {}).get('dashboard')
         if self._dashboard is not None:
-            return self._dashboard.link
-        try:
-            port = self.scheduler_info['services']['dashboard']
-        except KeyError:
-            return ''
-        host = self.scheduler_address.split('://')[1].split('/')[0].rpartition(':')[0] or '127.0.0.1'
-        return f'http://{host if self._protocol != dask.SCHEME else "127.0.0.1"}:{port}/status'
+            port = self._dashboard.port
+        elif self._dashboard_address.rpartition(':')[0]:
+            host = self._dashboard_address.rpartition(':')[0]
+        return str(distributed.utils.format_dashboard_link(host, port)) if port else ''
 
     async def _close(self) -> None:
         try:

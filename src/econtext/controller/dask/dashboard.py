@@ -27,7 +27,8 @@ class Dashboard:
     def __init__(self, hub: Hub, place: str) -> None:
         self.hub = hub
         self.place = place
-        self.link: str = ''
+        #: Of this machine; 0 if there is none.
+        self.port: int = 0
         self.listener: socket.socket | None = None
         self.thread: threading.Thread | None = None
 
@@ -36,7 +37,7 @@ class Dashboard:
         if port is None:
             return
         self.listener = socket.create_server(('127.0.0.1', 0))
-        self.link = f'http://127.0.0.1:{self.listener.getsockname()[1]}/status'
+        self.port = int(self.listener.getsockname()[1])
         self.thread = dask.begin('econtext dashboard', self.take, self.listener, port)
 
     def take(self, listener: socket.socket, port: int) -> None:
