@@ -40,7 +40,8 @@ PROMISES = {
     'dask': """
 import distributed, econtext.dask
 if __name__ == '__main__':
-    with econtext.dask.Cluster(['here'], connector='local', scheduler_options={'dashboard_address': '127.0.0.1:0'}) as made:
+    options = {'dashboard_address': '127.0.0.1:0'}
+    with econtext.dask.Cluster(['here'], connector='local', scheduler_options=options) as made:
         with distributed.Client(made) as client:
             assert client.submit(abs, -1).result() == 1
 """,
