@@ -259,17 +259,18 @@ class Cluster(SpecCluster):
         self._check_room(n)
         return super().scale(n)
 
-    def adapt(self, *args: Any, maximum: float = math.inf, **options: Any) -> Any:
+    def adapt(self, *, maximum: float = math.inf, **options: Any) -> Any:
         """
         Have as many workers as there is work for, up to `maximum` and to the places that the hosts have.
 
-        `options` are those of SpecCluster.adapt(), such as `minimum` and `interval`; returns its Adaptive.
+        `options` are those of SpecCluster.adapt(), such as `minimum` and `interval`.  Returns its Adaptive; raises
+        ValueError for options that make no sense.
 
         Example::
 
             cluster.adapt(minimum=1, maximum=8)
         """
-        return super().adapt(*args, maximum=min(maximum, len(self._places)), **options)
+        return super().adapt(maximum=min(maximum, len(self._places)), **options)
 
     # Workers that end.
 
