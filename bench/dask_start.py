@@ -1,9 +1,10 @@
-"""The start of a cluster of Dask over ssh, beside the SSHCluster of distributed: the time until all workers answer.
+"""A cluster of Dask over ssh, beside the SSHCluster of distributed: its start, its end, its memory on each host.
 
     python -m bench.dask_start [--workers 3] [--rounds 3]
 
 Both take turns, each turn in a process of its own; a server of the laboratory is the host of all.  Needs distributed
-and asyncssh here: the group `test`.  Prints the median of each, and the ratio that is asked to be 0.5 at most.
+and asyncssh here: the group `test`.  The start is over once all workers answer; the
+memory is that of a worker and of the process that keeps it there.  Prints medians, and the ratio of the starts.
 """
 
 from __future__ import annotations
@@ -34,7 +35,17 @@ def measure(name: str, ground: dict[str, Any], workers: int) -> dict[str, float]
         client.wait_for_workers(workers, timeout=PATIENCE)
         assert len(client.run(os.getpid)) == workers
         ready = time.perf_counter()
-    return {'start': ready - began, 'end': time.perf_counter() - ready}
+        memory = statistics.median(client.run(resident).values())
+        ending = time.perf_counter()
+    return {'start': ready - began, 'end': time.perf_counter() - ending, 'memory': memory / 1e6}
+
+
+def resident() -> int:
+    """Return the bytes of a worker and of its parent: a Nanny, or the context of its host."""
+    import psutil
+
+    own = psutil.Process()
+    return sum(int(each.memory_info().rss) for each in (own, own.parent()))
 
 
 def started(name: str, ground: dict[str, Any], workers: int) -> Any:
@@ -86,11 +97,13 @@ def main() -> int:
         for _ in range(options.rounds):
             for name in NAMES:
                 found[name].append(turn(name, ground, options.workers))
-    medians = {name: {what: statistics.median(each[what] for each in found[name]) for what in ('start', 'end')}
-               for name in NAMES}
-    print(f'| {options.workers} workers over ssh | start | end |\n|---|---|---|')
+    medians = {
+        name: {what: statistics.median(each[what] for each in found[name]) for what in ('start', 'end', 'memory')}
+        for name in NAMES}
+    print(f'| {options.workers} workers over ssh | start | end | memory for each |\n|---|--:|--:|--:|')
     for name in NAMES:
-        print(f'| {name} | {medians[name]["start"]:.1f} s | {medians[name]["end"]:.1f} s |')
+        numbers = medians[name]
+        print(f'| {name} | {numbers["start"]:.1f} s | {numbers["end"]:.1f} s | {numbers["memory"]:.0f} MB |')
     ratio = medians['econtext']['start'] / medians['SSHCluster']['start']
     print(f'start, econtext / SSHCluster: {ratio:.2f} x (asked: <= {ASKED})')
     return 0 if ratio <= ASKED else 1
