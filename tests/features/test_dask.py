@@ -111,7 +111,7 @@ def test_over_ssh_with_the_scheduler_on_a_host(broker: econtext.Broker, jobs: An
     fleet = broker.fleet(['lab', 'lab2'], ssh_args=['-F', str(sshd.config), '-o', f'HostName={sshd.address}'],
                          python=sys.executable)
     with start(fleet, scheduler='lab', workers_per_host=2) as cluster, distributed.Client(cluster) as client:
-        assert sorted(worker['name'] for worker in workers(client).values()) == ['lab', 'lab-1', 'lab2', 'lab2-1']
+        assert sorted(worker['name'] for worker in workers(client).values()) == ['lab', 'lab#2', 'lab2', 'lab2#2']
         assert client.run_on_scheduler(os.getpid) != os.getpid()
         with urllib.request.urlopen(cluster.dashboard_link.replace('/status', '/health'), timeout=WAIT) as answer:
             assert answer.read() == b'ok'
@@ -121,8 +121,14 @@ def test_over_ssh_with_the_scheduler_on_a_host(broker: econtext.Broker, jobs: An
 
 def test_hosts_by_name_are_of_the_cluster_alone(jobs: Any) -> None:
     names = ['a', 'b']
-    with start(names, connector='local', python=sys.executable) as cluster, distributed.Client(cluster) as client:
+    options = {'dashboard_address': '127.0.0.1:0'}
+    with dask.Cluster(
+        names, connector='local', python=sys.executable, workers_per_host=2, workers=3, scheduler_options=options,
+    ) as cluster, distributed.Client(cluster) as client:
         assert client.submit(jobs.double, 4).result(WAIT) == 8
+        assert sorted(worker['name'] for worker in workers(client).values()) == ['a', 'a#2', 'b']
+        share = max(1, distributed.system.CPU_COUNT // 2)
+        assert {worker['nthreads'] for worker in workers(client).values()} == {share}
 
 
 def test_ports_where_hosts_reach_each_other(broker: econtext.Broker, jobs: Any) -> None:

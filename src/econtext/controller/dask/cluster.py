@@ -23,7 +23,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from econtext.child import dask
@@ -66,8 +66,8 @@ class Cluster(SpecCluster):
     host, whose Python needs the same minor version and the same version of distributed as this program's.
 
     `workers` is how many to start, one for each place unless given; `workers_per_host` how many places a host has.
-    `nthreads` and `memory_limit` are those of each worker; a Dask worker has as many threads as its host has
-    processors, unless given.  `scheduler` is None for this program, a name among the `hosts`, or a Context.
+    `nthreads` and `memory_limit` are those of each worker, unless given its share of the processors and of the memory of
+    its host.  `scheduler` is None for this program, a name among the `hosts`, or a Context.
 
     `protocol` is ``'econtext'``: all connections go through the links of econtext, no process listens at a port, and
     hosts need not reach each other.  With ``'tcp'`` or ``'tls'`` they connect directly, at ports that anybody can use
@@ -92,7 +92,7 @@ class Cluster(SpecCluster):
     """
 
     def __init__(
-        self, hosts: Fleet | Iterable[Context] | Hosts, *, workers: int | None = None, workers_per_host: int = 1,
+        self, hosts: Fleet | Sequence[Context] | Hosts, *, workers: int | None = None, workers_per_host: int = 1,
         nthreads: int | None = None, memory_limit: str | int | float | None = 'auto',
         scheduler: str | Context | None = None, protocol: str = dask.SCHEME, security: Any = None,
         worker_options: Mapping[str, Any] | None = None, scheduler_options: Mapping[str, Any] | None = None,
@@ -116,7 +116,8 @@ class Cluster(SpecCluster):
             STARTS, 'econtext dask')
         try:
             self._hosts: dict[str, Site] = self._sites(hosts, connector, options)
-            names = [f'{host}-{slot}' if slot else host for slot in range(workers_per_host) for host in self._hosts]
+            # The second of a host is called as econtext calls a second context of one name.
+            names = [f'{host}#{slot + 1}' if slot else host for slot in range(workers_per_host) for host in self._hosts]
             #: The places of workers: which host each has.
             self._places: dict[str, Site] = dict(zip(names, itertools.cycle(self._hosts.values()), strict=False))
             wanted = len(names) if workers is None else workers
@@ -126,7 +127,7 @@ class Cluster(SpecCluster):
             self._server_security = security and {
                 key: getattr(security, key) for key in SECRETS if getattr(security, key, None) is not None}
             self._worker_options: dict[str, Any] = {
-                'nthreads': nthreads, 'memory_limit': memory_limit, 'dashboard': False,
+                'nthreads': nthreads, 'memory_limit': memory_limit, 'share': workers_per_host, 'dashboard': False,
                 'dashboard_address': '127.0.0.1:0', **(worker_options or {})}
             self._context_options: dict[str, Any] = dict(context_options or {})
             self._start_timeout = start_timeout
@@ -150,9 +151,7 @@ class Cluster(SpecCluster):
 
     def _sites(self, hosts: Any, connector: Connector, options: dict[str, Any]) -> dict[str, Site]:
         """Return the hosts by name."""
-        if not isinstance(hosts, (Fleet, str)) and isinstance(hosts, Iterable):
-            hosts = list(hosts)
-        given = isinstance(hosts, list) and any(isinstance(host, Context) for host in hosts)
+        given = isinstance(hosts, (list, tuple)) and any(isinstance(host, Context) for host in hosts)
         if (given or isinstance(hosts, Fleet)) and (options or connector != 'ssh'):
             raise TypeError('the options of connectors are for hosts by name: a fleet and contexts have theirs')
         if given:
@@ -195,7 +194,7 @@ class Cluster(SpecCluster):
         order = Order('Scheduler', self._with_security(options), {}, distributed.__version__, self._start_timeout)
         make = functools.partial(self._make_scheduler, self._scheduler_site, order)
         return {'cls': Process, 'options': {
-            'make': make, 'threads': self._threads, 'lost': self._scheduler_lost, 'at_once': bool}}
+            'make': make, 'threads': self._threads, 'lost': self._scheduler_lost, 'at_once': lambda: False}}
 
     def _make_scheduler(self, site: Site, order: Order, _: str | None) -> Server:
         return Server(self._hub, site, f'{site.name}.scheduler', order)
