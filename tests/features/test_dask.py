@@ -23,6 +23,7 @@ from lab.sshd import Sshd
 pytest.importorskip('distributed')
 import distributed  # noqa: E402
 from dask import config as configuration  # noqa: E402
+from dask import system  # noqa: E402
 
 from econtext import dask  # noqa: E402
 
@@ -127,7 +128,7 @@ def test_hosts_by_name_are_of_the_cluster_alone(jobs: Any) -> None:
     ) as cluster, distributed.Client(cluster) as client:
         assert client.submit(jobs.double, 4).result(WAIT) == 8
         assert sorted(worker['name'] for worker in workers(client).values()) == ['a', 'a#2', 'b']
-        share = max(1, distributed.system.CPU_COUNT // 2)
+        share = max(1, system.CPU_COUNT // 2)
         assert {worker['nthreads'] for worker in workers(client).values()} == {share}
 
 

@@ -391,7 +391,7 @@ class Server(object):
         if self.kind == 'Worker':
             share = options.pop('share')
             if not options['nthreads']:
-                options['nthreads'] = max(1, loaded('distributed.system').CPU_COUNT // share)
+                options['nthreads'] = max(1, loaded('dask.system').CPU_COUNT // share)
             return distributed.Worker(options.pop('scheduler'), local_directory=self.folder, **options)
         return distributed.Scheduler(**options)
 
