@@ -66,7 +66,8 @@ class Cluster(SpecCluster):
     host, whose Python needs the same minor version and the same version of distributed as this program's.
 
     `workers` is how many to start, one for each place unless given; `workers_per_host` how many places a host has.
-    `nthreads` and `memory_limit` are those of each worker, unless given its share of what its host has.  `scheduler` is None for this program, a name among the `hosts`, or a Context.
+    `nthreads` and `memory_limit` are those of each worker, unless given its share of what its host has.
+    `scheduler` is None for this program, a name among the `hosts`, or a Context.
 
     `protocol` is ``'econtext'``: all connections go through the links of econtext, no process listens at a port, and
     hosts need not reach each other.  With ``'tcp'`` or ``'tls'`` they connect directly, at ports that anybody can use
