@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'src'))
 
 import econtext  # noqa: E402 -- found through the line above
-from econtext import aio, testing  # noqa: E402
+import econtext.joblib  # noqa: E402
+from econtext import aio, dask, testing  # noqa: E402
 from econtext.controller import failures  # noqa: E402
 from econtext.controller.aio import commands as aio_commands  # noqa: E402
 from econtext.controller.aio import files as aio_files  # noqa: E402
@@ -46,8 +47,9 @@ WIDTH = 100
 INTRODUCTION = """\
 # Reference
 
-All names are available after `import econtext`. Anything not listed here is private, and may change. Every error of
-econtext is one of these [exceptions](#exceptions). `scripts/reference.py` writes the reference from the docstrings.
+All names are available after `import econtext`, but those of `econtext.dask` and `econtext.joblib`, which are to be
+imported. Anything not listed here is private, and may change. Every error of econtext is one of these
+[exceptions](#exceptions). `scripts/reference.py` writes the reference from the docstrings.
 
 CONTENTS
 
@@ -127,6 +129,8 @@ CLASSES += (
     (aio.HostResult, 'econtext.aio.HostResult', ('cancel',)),
     (aio.HostStream, 'econtext.aio.HostStream', ('aclose',)),
 )
+# Behind an extra.
+CLASSES += ((dask.Cluster, 'econtext.dask.Cluster', ('scale', 'adapt')),)
 MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
     (econtext, ('register', 'select', 'attach', 'doctor')),
     (aio, ('attach',)),
@@ -134,6 +138,7 @@ MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
     (econtext.ssh, ('connect',)),
     (econtext.sudo, ('connect',)),
     (testing, ('check_connector',)),
+    (econtext.joblib, ('register',)),
     (econtext.inventory, ('ssh_config', 'ansible', 'toml')),
     (econtext.utils, ('run_with_broker', 'log_to_stderr')),
 )

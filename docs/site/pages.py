@@ -36,6 +36,7 @@ REFERENCE = 'docs/reference.md'
 TOPICS = (
     ('asyncio', 'asyncio', r'\baio\b'),
     ('connectors', 'Connectors', r'^Connectors'),
+    ('engines', 'joblib and Dask', r'\b(dask|joblib)\b'),
     ('fleets', 'Fleets', r'Fleet|\.(Results|Futures|Host\w*|Progress)$'),
     ('commands', 'Commands and files', r'^(Commands|Files)\b|Lines?$'),
     ('broker', 'Broker', r'\.(Broker|Attachment|program|Secret)$|^Calls from contexts'),
@@ -43,7 +44,7 @@ TOPICS = (
     ('exceptions', 'Exceptions', r'^Exceptions|^Kinds of'),
     ('more', 'Functions and modules', r''),
 )
-SHOWN = 'broker', 'connectors', 'context', 'commands', 'fleets', 'asyncio', 'exceptions', 'more'
+SHOWN = 'broker', 'connectors', 'context', 'commands', 'fleets', 'asyncio', 'engines', 'exceptions', 'more'
 # The pages of the side bar, in order; each other page of the folder `design` follows by name.
 SIDE = (
     ('Start', ('tutorial', 'how-it-works', 'examples')),

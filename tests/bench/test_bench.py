@@ -94,3 +94,17 @@ def test_a_lower_throughput_is_a_higher_cost() -> None:
 
     slower = {'p50': 12.0, 'rate': 50.0}, {'p50': 10.0, 'rate': 100.0}
     assert costs('calls', [slower, slower]) == {'p50': (1.2, 1.2, 1.2), 'rate': (2.0, 2.0, 2.0)}
+
+
+@pytest.mark.deadline(180)
+def test_a_cluster_of_dask_starts_beside_another(repository: Path) -> None:
+    pytest.importorskip('distributed')
+    pytest.importorskip('asyncssh')
+    lab.require('sshd')
+    done = subprocess.run(
+        [sys.executable, '-m', 'bench.dask_start', '--workers', '1', '--rounds', '1'], cwd=repository,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    # Which of both is sooner is no matter of this test.
+    assert done.returncode in (0, 1), done.stderr
+    assert 'start, econtext / SSHCluster: ' in done.stdout, done.stderr + done.stdout

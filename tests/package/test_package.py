@@ -37,6 +37,21 @@ GIT = ('git', '-c', 'user.name=Tester', '-c', 'user.email=tester@localhost', '-c
 EXTRAS = sorted(tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['optional-dependencies'])
 # What an extra promises, as a program that ends well. Of each other extra the requirements are installed.
 PROMISES = {
+    'dask': """
+import distributed, econtext.dask
+if __name__ == '__main__':
+    options = {'dashboard_address': '127.0.0.1:0'}
+    with econtext.dask.Cluster(['here'], connector='local', scheduler_options=options) as made:
+        with distributed.Client(made) as client:
+            assert client.submit(abs, -1).result() == 1
+""",
+    'joblib': """
+import econtext, econtext.joblib, joblib
+econtext.joblib.register()
+with econtext.Broker() as broker:
+    with joblib.parallel_config('econtext', fleet=broker.fleet(['here'], connector='local')):
+        assert joblib.Parallel()([joblib.delayed(abs)(-1)]) == [1]
+""",
     'fsspec': """
 import fsspec
 with fsspec.open('econtext://./proc/self/comm') as file:

@@ -24,7 +24,7 @@ KNOWN = """
     grp: getgrgid getgrnam
     itertools: count chain
     linecache: cache
-    logging: Handler getLogger
+    logging: Handler Logger NOTSET WARNING getLogger
     marshal: dumps loads
     os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WCOREDUMP WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG
         WTERMSIG X_OK R_OK W_OK F_OK _exit access chdir chmod chown close defpath dup dup2 environ execv execve execvp
@@ -40,7 +40,8 @@ KNOWN = """
     select: POLLERR POLLHUP POLLIN POLLOUT error poll select
     signal: SIGALRM SIGCHLD SIGCONT SIGHUP SIGINT SIGKILL SIGPIPE SIGTERM SIGURG SIG_DFL SIG_IGN alarm getsignal pause
         signal
-    shutil: copyfile copymode
+    shutil: copyfile copymode rmtree
+    socket: SHUT_RDWR socket socketpair
     stat: S_IFDIR S_IFLNK S_IFMT S_IFREG S_IMODE S_ISDIR S_ISLNK S_ISREG S_IWOTH
     struct: calcsize error pack unpack
     subprocess: PIPE Popen

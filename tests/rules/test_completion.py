@@ -40,8 +40,11 @@ fleet_stream = fleet.stream(list)
 executor = fleet.executor()
 attachment = econtext.attach('/run/socket')
 '''
-# The rings, and the modules behind the entry points of the package: files that have no underscore.
-PARTS = {'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'command_line', 'filesystem', 'ways'}
+# The rings, the modules behind the entry points of the package, those behind extras: files that have no underscore.
+PARTS = {
+    'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'command_line', 'dask', 'filesystem', 'joblib',
+    'ways',
+}
 STARTS = {*registry.ours(), 'connect', 'allow'}
 FUTURE = {name for name in dir(StandardFuture) if name[:1] != '_'}
 PATH = {

@@ -32,6 +32,7 @@ LAYERS = (
     ('broker',),
     ('doctor',),
     ('aio',),
+    ('dask', 'joblib'),
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

@@ -50,6 +50,8 @@ ENTRIES.extend([('econtext.child.pull', name) for name in ('exec_module', 'load_
 ENTRIES.append(('econtext.core.calls', 'find'))
 ENTRIES.extend([('econtext.child.scripts', name) for name in ('execute', 'call', 'interact')])
 ENTRIES.append(('econtext.child.awaiting', 'alone'))
+# The event loop of a server of Dask.
+ENTRIES.append(('econtext.child.dask', 'run'))
 OPEN = 'econtext.child.named', 'econtext.child.fields', 'econtext.child.models', 'econtext.child.sourced'
 # What this function calls cleans up already.
 CLEANUP = 'econtext.child.streams', 'clean_up'

@@ -121,11 +121,13 @@ WITH_CALLS = full("""
     child.awaiting
     child.checkup
     child.copies
+    child.dask
     child.drafts
     child.files
     child.folders
     child.groups
     child.listings
+    child.pickled
     child.receiving
     child.running
     child.scripts

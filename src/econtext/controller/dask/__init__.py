@@ -1,0 +1,1 @@
+"""A cluster of Dask whose workers are contexts. Public as ``econtext.dask``."""

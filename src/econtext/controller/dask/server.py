@@ -1,0 +1,157 @@
+"""
+One server of a cluster, a worker or the scheduler, in a context of its own.
+
+The strategy: the context is started from that of the host, so that the host is connected once, and is there to clean
+up behind a server that was killed.  In it runs one call, ``dask.serve``, as long as the server does.
+
+Invariants:
+
+* A host with another minor version of Python, or without this version of distributed, is refused with an error that
+  says so: what Dask sends holds code, which crashes other Pythons.
+* After `stop` the context of the server has ended, and its folder is gone if the host is still there.
+* `ended` is told once, whatever a server that had started ended by.
+
+`start` and `stop` wait, and are called by threads that may; knows nothing of distributed.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from econtext.child import dask
+from econtext.controller.errors import CallTimeout, ContextLost, EcontextError
+from econtext.controller.text import harmless
+
+if TYPE_CHECKING:
+    from econtext.controller.context import Context
+    from econtext.controller.dask.hub import Hub
+    from econtext.controller.session.channels import Channel
+
+GRACE = 5.0     # seconds that a server has to end by itself, and a host to clean up
+
+
+class Site(NamedTuple):
+    """Where a server can run."""
+
+    name: str
+    #: Returns the context of the host, connected.
+    context: Callable[[], Context]
+
+
+class Order(NamedTuple):
+    """What is to be started."""
+
+    kind: str
+    options: dict[str, Any]
+    #: Of the connector `local`, by which the context of the server is started.
+    context_options: Mapping[str, Any]
+    #: The version of distributed that the program has.
+    version: str
+    timeout: float
+
+
+class Server:
+    """One server, from its start to its end."""
+
+    def __init__(self, hub: Hub, site: Site, name: str, order: Order) -> None:
+        self.hub = hub
+        self.site = site
+        self.name = name
+        self.order = order
+        self.place: str = hub.place(site.name)
+        self.host: Context | None = None
+        self.context: Context | None = None
+        self.control: Channel[Any] | None = None
+        self.call: concurrent.futures.Future[None] | None = None
+        self.folder: str = ''
+        self.stopped: bool = False
+
+    def start(self, ended: Callable[[BaseException | None], None]) -> str:
+        """Start the server, and return its address; ``ended(error)`` is called once it has ended."""
+        try:
+            address = self.begin()
+        except BaseException:
+            self.stop()
+            raise
+        assert self.call is not None
+        self.call.add_done_callback(lambda call: ended(failure_of(call)))
+        return address
+
+    def begin(self) -> str:
+        self.host = self.site.context()
+        if self.stopped:
+            raise ContextLost(f'{self.name}: the cluster was closed')
+        self.context = self.host.local(**{'name': self.name, **self.order.context_options})
+        if self.stopped:
+            # stop() may have come before there was a context; start() calls it again.
+            raise ContextLost(f'{self.name}: the cluster was closed')
+        self.control = self.context.channel()
+        self.call = self.context.submit(
+            dask.serve, self.control, self.order.kind, self.order.options, self.place, self.order.version)
+        try:
+            word = self.control.get(self.order.timeout)
+        except (EOFError, TimeoutError) as error:
+            raise self.why(error) from None
+        self.check(*word[1:])
+        ready: concurrent.futures.Future[str] = concurrent.futures.Future()
+        self.hub.join(self.place, self.context, self.control, ready.set_result)
+        either: list[concurrent.futures.Future[Any]] = [ready, self.call]
+        concurrent.futures.wait(either, self.order.timeout, concurrent.futures.FIRST_COMPLETED)
+        if not ready.done():
+            raise self.why(TimeoutError())
+        return ready.result()
+
+    def why(self, error: Exception) -> BaseException:
+        """Return why the server did not start."""
+        assert self.call is not None
+        if isinstance(error, EOFError):
+            concurrent.futures.wait([self.call], GRACE)
+        if not self.call.done():
+            return CallTimeout(
+                f'{self.name}: the {self.order.kind.lower()} did not start within {self.order.timeout:g} s: '
+                'give start_timeout= a larger number, or see what the host is busy with')
+        return failure_of(self.call) or EcontextError(f'{self.name}: the {self.order.kind.lower()} ended at once')
+
+    def check(self, version: str, python: tuple[int, ...], executable: str, folder: str) -> None:
+        """Raise EcontextError if Dask there and here do not fit."""
+        self.folder = folder
+        version, executable = harmless(str(version)), harmless(str(executable))
+        mine = sys.version_info[:2]
+        if python[:2] != mine:
+            raise EcontextError(
+                f'{self.name}: the host runs {executable}, Python {python[0]}.{python[1]}, and this program Python '
+                f'{mine[0]}.{mine[1]}: Dask sends code, which needs the same version; name such a Python with python=')
+        if not version:
+            raise EcontextError(
+                f'{self.name}: distributed is not installed for {executable}: run there '
+                f'`{executable} -m pip install distributed=={self.order.version}`, or name another Python with python=')
+        if version != self.order.version:
+            raise EcontextError(
+                f'{self.name}: {executable} has distributed {version}, and this program {self.order.version}: '
+                'install the same version on both')
+
+    def stop(self) -> None:
+        """End the server and its context; raises nothing."""
+        self.stopped = True
+        self.hub.leave(self.place)
+        if self.control is not None:
+            self.control.close()
+        if self.call is not None:
+            concurrent.futures.wait([self.call], GRACE)
+        if self.context is not None:
+            self.context.close()
+        if self.folder and self.host is not None and (self.call is None or failure_of(self.call) is not None):
+            # What has ended well has removed it.
+            with contextlib.suppress(Exception):
+                self.host.options(timeout=GRACE).call(dask.clear, self.folder)
+
+
+def failure_of(call: concurrent.futures.Future[Any]) -> BaseException | None:
+    """Return what a call has failed by, None if it has not."""
+    if not call.done():
+        return None
+    return concurrent.futures.CancelledError() if call.cancelled() else call.exception()

@@ -1,0 +1,312 @@
+"""A cluster of Dask whose workers are contexts: `econtext.dask.Cluster`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import econtext
+from lab import eventually, leaks
+from lab.pythons import interpreter
+from lab.sshd import Sshd
+
+pytest.importorskip('distributed')
+import distributed  # noqa: E402
+from dask import config as configuration  # noqa: E402
+from dask import system  # noqa: E402
+
+from econtext import dask  # noqa: E402
+
+WAIT = 60
+MODULE = '''
+    import logging, os, time
+    from parts import inner
+
+    def double(x):
+        return inner.times(x, 2)
+
+    def where(x):
+        return os.getpid()
+
+    def say(x):
+        print('printed by a task')
+        logging.getLogger('app').warning('logged by a task')
+        return x
+
+    def once(path, x):
+        """End the worker at the first call, with its process."""
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return x
+        os.kill(os.getpid(), 9)
+
+    def slowly(x, seconds):
+        time.sleep(seconds)
+        return x
+'''
+FILES = {'jobs.py': MODULE, 'parts/__init__.py': '', 'parts/inner.py': 'def times(x, n):\n    return x * n\n'}
+
+
+@pytest.fixture(autouse=True, scope='module')
+def threads_of_dask() -> None:
+    """Start what distributed starts once for a process, and leaves."""
+    options = {'processes': False, 'threads_per_worker': 1, 'dashboard_address': ':0'}
+    with distributed.LocalCluster(1, **options) as cluster, distributed.Client(cluster) as client:
+        assert client.submit(len, b'x' * (1 << 21)).result() == 1 << 21
+
+
+@pytest.fixture
+def jobs(program: Callable[..., Any]) -> Any:
+    return program(FILES, 'jobs')
+
+
+def hosts(broker: econtext.Broker, count: int) -> list[econtext.Context]:
+    return [broker.local(python=sys.executable, name=f'host{number}') for number in range(count)]
+
+
+def start(where: Any, **options: Any) -> Any:
+    return dask.Cluster(where, scheduler_options={'dashboard_address': '127.0.0.1:0'}, nthreads=1, **options)
+
+
+def workers(client: Any) -> dict[str, Any]:
+    found: dict[str, Any] = client.scheduler_info(n_workers=-1)['workers']
+    return found
+
+
+def folders(client: Any) -> list[str]:
+    return [worker['local_directory'] for worker in workers(client).values()]
+
+
+# -- What it computes -------------------------------------------------------------
+
+
+def test_functions_of_the_program_with_their_imports(broker: econtext.Broker, jobs: Any) -> None:
+    with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
+        assert sorted(worker['name'] for worker in workers(client).values()) == ['host0', 'host1']
+        assert all(address.startswith('econtext://') for address in workers(client))
+        doubled = client.map(jobs.double, range(20))
+        assert client.submit(sum, doubled).result(WAIT) == 2 * sum(range(20))
+        assert os.getpid() not in client.gather(client.map(jobs.where, range(4)))
+        # Between workers, and large.
+        addresses = list(workers(client))
+        far = client.submit(bytes, 105 << 20, workers=addresses[0])
+        assert client.submit(len, far, workers=addresses[1]).result(WAIT) == 105 << 20
+        assert client.run(os.getpid).keys() == set(addresses)
+        gone = folders(client)
+        assert all(map(os.path.isdir, gone))
+    assert not any(map(os.path.exists, gone))
+
+
+def test_over_ssh_with_the_scheduler_on_a_host(broker: econtext.Broker, jobs: Any, sshd: Sshd) -> None:
+    fleet = broker.fleet(['lab', 'lab2'], ssh_args=['-F', str(sshd.config), '-o', f'HostName={sshd.address}'],
+                         python=sys.executable)
+    with start(fleet, scheduler='lab', workers_per_host=2) as cluster, distributed.Client(cluster) as client:
+        assert sorted(worker['name'] for worker in workers(client).values()) == ['lab', 'lab#2', 'lab2', 'lab2#2']
+        assert client.run_on_scheduler(os.getpid) != os.getpid()
+        with urllib.request.urlopen(cluster.dashboard_link.replace('/status', '/health'), timeout=WAIT) as answer:
+            assert answer.read() == b'ok'
+        assert client.submit(sum, client.map(jobs.double, range(20))).result(WAIT) == 2 * sum(range(20))
+    assert fleet.call(os.getpid).failures == {}
+
+
+def test_hosts_by_name_are_of_the_cluster_alone(jobs: Any) -> None:
+    names = ['a', 'b']
+    options = {'dashboard_address': '127.0.0.1:0'}
+    with dask.Cluster(
+        names, connector='local', python=sys.executable, workers_per_host=2, workers=3, scheduler_options=options,
+    ) as cluster, distributed.Client(cluster) as client:
+        assert client.submit(jobs.double, 4).result(WAIT) == 8
+        assert sorted(worker['name'] for worker in workers(client).values()) == ['a', 'a#2', 'b']
+        share = max(1, system.CPU_COUNT // 2)
+        assert {worker['nthreads'] for worker in workers(client).values()} == {share}
+
+
+def test_ports_where_hosts_reach_each_other(broker: econtext.Broker, jobs: Any) -> None:
+    options = {'dashboard_address': '127.0.0.1:0', 'host': '127.0.0.1'}
+    with dask.Cluster(
+        hosts(broker, 1), protocol='tls', security=True, scheduler_options=options,
+    ) as cluster, distributed.Client(cluster) as client:
+        assert all(address.startswith('tls://') for address in workers(client))
+        assert client.submit(jobs.double, 4).result(WAIT) == 8
+
+
+def test_output_comes_as_records(
+    broker: econtext.Broker, jobs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
+        assert client.submit(jobs.say, 1).result(WAIT) == 1
+
+        def said() -> set[tuple[str, str]]:
+            return {(record.getMessage(), record.levelname) for record in caplog.records
+                    if record.name == 'econtext.ctx.host0.dask'}
+
+        eventually(lambda: {('stdout: printed by a task', 'INFO'), ('app: logged by a task', 'WARNING')} <= said())
+        assert any(text.startswith('distributed.worker: ') for text, _ in said())
+
+
+def test_configuration_is_that_of_the_program(broker: econtext.Broker) -> None:
+    name = 'distributed.worker.memory.target'
+    with configuration.set({name: 0.125}), start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
+        assert list(client.run(configuration.get, name).values()) == [0.125]
+
+
+# -- How many workers there are ---------------------------------------------------
+
+
+def test_scale_up_and_down_and_adapt(broker: econtext.Broker, jobs: Any) -> None:
+    with start(hosts(broker, 2), workers=1) as cluster, distributed.Client(cluster) as client:
+        kept = client.submit(jobs.double, 21)
+        assert kept.result(WAIT) == 42
+        cluster.scale(2)
+        client.wait_for_workers(2, timeout=WAIT)
+        with pytest.raises(ValueError, match='3 workers are wanted, and there are places for 2'):
+            cluster.scale(3)
+        with pytest.raises(ValueError, match='3 workers are wanted'):
+            cluster.scale(cores=3)
+        cluster.scale(1)
+        eventually(lambda: len(workers(client)) == 1)
+        assert kept.result(WAIT) == 42
+        del kept
+        cluster.scale(0)
+        eventually(lambda: len(workers(client)) == 0)
+        adaptive = cluster.adapt(minimum=0, interval='50ms', wait_count=2)
+        assert adaptive.maximum == 2
+        assert client.submit(jobs.double, 4).result(WAIT) == 8
+        eventually(lambda: len(workers(client)) == 0)
+
+
+def test_a_worker_that_is_killed(broker: econtext.Broker, jobs: Any, tmp_path: Path) -> None:
+    with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
+        before = client.run(os.getpid)
+        left = dict(zip(workers(client), folders(client), strict=True))
+        assert client.submit(jobs.once, str(tmp_path / 'once'), 7).result(WAIT) == 7
+        eventually(lambda: len(workers(client)) == 2 and set(workers(client)) != set(before))
+        after = client.run(os.getpid)
+        assert len(set(before.values()) & set(after.values())) == 1
+        [lost] = set(before) - set(after)
+        eventually(lambda: not os.path.exists(left[lost]))
+
+
+def test_restart(broker: econtext.Broker, jobs: Any) -> None:
+    with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
+        before = set(client.run(os.getpid).values())
+        client.restart(timeout=WAIT)
+        client.wait_for_workers(2, timeout=WAIT)
+        assert not before & set(client.run(os.getpid).values())
+        assert client.submit(jobs.double, 4).result(WAIT) == 8
+
+
+def test_a_host_that_is_lost_is_connected_again(broker: econtext.Broker, jobs: Any) -> None:
+    fleet = broker.fleet(['a', 'b'], connector='local', python=sys.executable)
+    with start(fleet) as cluster, distributed.Client(cluster) as client:
+        before = client.run(os.getpid)
+        os.kill(fleet.context('a').pid, signal.SIGKILL)
+        eventually(lambda: len(set(client.run(os.getpid, on_error='ignore').values()) - set(before.values())) == 1)
+        assert client.submit(jobs.double, 4, workers='a').result(WAIT) == 8
+
+
+# -- How it ends ------------------------------------------------------------------
+
+
+def test_close_ends_a_task_that_runs(broker: econtext.Broker, jobs: Any) -> None:
+    with start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
+        [pid] = client.run(os.getpid).values()
+        future = client.submit(jobs.slowly, 1, 600)
+        eventually(lambda: client.processing() and any(client.processing().values()))
+        del future
+    assert not leaks.alive(pid)
+
+
+PROGRAM = '''
+import sys, time
+import distributed, econtext, econtext.dask, jobs
+
+with econtext.Broker() as broker:
+    fleet = broker.fleet(['a', 'b'], connector='local', python=sys.executable)
+    with econtext.dask.Cluster(fleet, scheduler_options={'dashboard_address': '127.0.0.1:0'}) as cluster:
+        with distributed.Client(cluster) as client:
+            folders = [worker['local_directory'] for worker in client.scheduler_info(n_workers=-1)['workers'].values()]
+            task = client.submit(jobs.slowly, 1, 600)
+            print(*folders, flush=True)
+            time.sleep(600)
+'''
+
+
+def test_nothing_is_left_after_the_program_was_killed(jobs: Any, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, '-c', PROGRAM], cwd=tmp_path / 'application', stdout=subprocess.PIPE, text=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(tmp_path / 'application'), *sys.path])})
+    assert process.stdout is not None
+    left = process.stdout.readline().split()
+    below = leaks.descendants(process.pid)
+    # Two hosts, and two workers.
+    assert len(below) >= 4
+    assert len(left) == 2
+    assert all(map(os.path.isdir, left))
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    eventually(lambda: not any(leaks.alive(each.pid) for each in below), 10, 'all processes have ended')
+    assert not any(map(os.path.exists, left))
+
+
+# -- What is refused --------------------------------------------------------------
+
+
+def test_a_python_that_does_not_fit(broker: econtext.Broker) -> None:
+    with pytest.raises(econtext.EcontextError, match='needs the same version; name such a Python with python='):
+        start([broker.local(python=interpreter('2.7'), name='old')])
+
+
+def test_a_python_without_distributed(broker: econtext.Broker, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'bare'], check=True)
+    with pytest.raises(econtext.EcontextError, match=r'distributed is not installed for .*bare/bin/python: run there'):
+        start([broker.local(python=str(tmp_path / 'bare' / 'bin' / 'python'), name='bare')])
+
+
+def test_wrong_use(broker: econtext.Broker) -> None:
+    [context] = hosts(broker, 1)
+    for error, options in (
+        (ValueError, {'workers': 2}), (ValueError, {'workers_per_host': 0}), (ValueError, {'protocol': 'ucx'}),
+        (ValueError, {'start_timeout': 'soon'}), (ValueError, {'scheduler': 'elsewhere'}),
+        (TypeError, {'username': 'me'}),
+    ):
+        with pytest.raises(error):
+            dask.Cluster([context], **options)
+    with pytest.raises(ValueError, match='needs a host'):
+        dask.Cluster([])
+    with pytest.raises(TypeError):
+        dask.Cluster([context, 'web1'])
+    with pytest.raises(econtext.ConnectError):
+        dask.Cluster(['a'], connector='local', python='/nothing/python')
+
+
+def test_without_distributed(tmp_path: Path) -> None:
+    code = (
+        'import sys\nsys.modules["distributed"] = None\n'
+        'try:\n    import econtext.dask\nexcept ImportError as error:\n    print(error)\n')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
+                          env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
+    assert "run pip install 'econtext[dask]'" in done.stdout
+
+
+def test_econtext_imports_no_distributed() -> None:
+    code = 'import sys, econtext; econtext.Broker, econtext.Fleet; sys.exit("distributed" in sys.modules)'
+    subprocess.run([sys.executable, '-c', code], check=True,
+                   env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
+
+
+def test_threads_end() -> None:
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith('econtext way')]
