@@ -230,8 +230,9 @@ class FakePeer:
     def deliver(self, units: Sequence[tuple[str, Any]], handle: int = 0) -> None:
         self.delivered += units
 
-    def keep(self, units: Sequence[tuple[str, Any]]) -> None:
+    def keep(self, units: Sequence[tuple[str, Any]]) -> bool:
         self.delivered += units
+        return True
 
     def request(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         module, name = self.broker.name_of(function)

@@ -33,6 +33,7 @@ COMMANDS = {
     'sync': ('sync', 'Make a folder on a host like one here, or the reverse.'),
     'ls': ('ls', 'List files of a host.'),
     'fleet': ('fleet', 'Show which hosts answer, with their Pythons and times.'),
+    'serve': ('serve', 'Keep connections warm between commands.'),
     'doctor': ('doctor', 'Tell step by step what works on the way to a host.'),
     'completion': ('completion', 'Print the completion script for a shell.'),
 }

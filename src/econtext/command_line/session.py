@@ -34,6 +34,7 @@ from econtext.child import running as tags
 from econtext.child import scripts, sessions
 from econtext.child.transfer import as_bytes
 from econtext.command_line import output
+from econtext.command_line.connecting import end_beside, start_beside
 from econtext.controller.commands.running import STREAMS, Command
 
 BLOCK = 1 << 15
@@ -168,7 +169,7 @@ def run_program(
 
     A program that ended without an answer, by a signal or by ``os._exit()``, raises Ended.
     """
-    beside = context.local(name=f'{context.name}.script')
+    beside = start_beside(context)
     try:
         data, control = context.channel(), context.channel()
         served = context.submit(
@@ -190,7 +191,7 @@ def run_program(
                 raise
             raise Ended(status) from None
     finally:
-        beside.close()
+        end_beside(beside)
 
 
 class Ended(Exception):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         @property
         def calls(self) -> dict[int, PassedCall]: ...
         def ended(self, call: PassedCall) -> None: ...
+        def tell(self, context: Node) -> None: ...
 
 
 class PassedCall:
@@ -57,6 +58,8 @@ class PassedCall:
             if context.talked:
                 context.end_of_call()
         if kind == DEAD:
+            # First, so that whoever waits for the answer knows how the program of the context ended.
+            self.program.tell(context)
             body = messages.reason(context.reason() if context.error else None)
         self.program.link.send(kind, 0, context.id, self.theirs, body)
 

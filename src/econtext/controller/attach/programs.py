@@ -355,11 +355,12 @@ class AttachedProgram:
         if context.error is not None:
             gone = messages.GONE if self.is_gone(context) else messages.LOST
             context.reported = True
-            self.link.send(REPORT, 0, 0, context.id, encode((gone, messages.reason(context.error()))))
+            self.link.send(REPORT, 0, 0, context.id, encode(
+                (gone, messages.reason(context.error()), context.exit_status)))
             if gone == messages.GONE:
                 self.told.discard(context.id)
         elif context.ready:
-            self.link.send(REPORT, 0, 0, context.id, encode((messages.READY, messages.told(context))))
+            self.link.send(REPORT, 0, 0, context.id, encode((messages.READY, messages.told(context), None)))
 
     def is_gone(self, context: Node) -> bool:
         return context.id not in self.broker.unreaped

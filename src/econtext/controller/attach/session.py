@@ -231,7 +231,7 @@ class AttachedSession(Places):
     def on_report(self, src: int, handle: int, body: bytes) -> None:
         """A context is ready, lost or gone."""
         report = decode(body)
-        if type(report) is not tuple or len(report) != 2:
+        if type(report) is not tuple or len(report) != 3:
             raise BadFrame('a report of another form')
         with self.viewing:
             context = self.contexts.get(handle)
@@ -240,11 +240,13 @@ class AttachedSession(Places):
             else:
                 self.take_report(context, *report)
 
-    def take_report(self, context: AttachedNode, event: str, detail: Any) -> None:
+    def take_report(self, context: AttachedNode, event: str, detail: Any, status: Any) -> None:
         if event == messages.READY:
             told = messages.Told(*detail)
             learn(context, told.version, told.executable, told.pid)
             return
+        if type(status) is int:
+            context.exit_status = status
         error = messages.reason_of(detail) or ContextLost(f'{context.name}: it has ended')
         self.end_view(context, lambda: error)
         if event == messages.GONE:

@@ -21,7 +21,7 @@ import sys
 
 from econtext.controller.errors import EcontextError
 
-VERSION = 2     # of what is said on the socket
+VERSION = 3     # of what is said on the socket
 # Where the systems of BSD and Apple say whose a process is: in a `struct xucred`, a version, a user, and groups.
 LOCAL_PEERCRED, XUCRED = 1, '2Ih16I'
 

@@ -4,7 +4,8 @@ The modules that a context was sent, and sending it more.
 Invariants:
 
 * A module is sent to a context once; behind a hop it comes from the hop, which gets it
-  once too, for all contexts below it.
+  once too, for all contexts below it.  A module of another program that has the name of one
+  that the hop keeps goes past the hop.
 * What a call needs is on its way before the call.
 
 Any thread may enter.
@@ -45,6 +46,8 @@ class Delivery:
         self.sent: set[str] = set()
         #: The modules among these whose imports, and theirs, were sent too.
         self.complete: set[str] = set()
+        #: What the modules that were sent are, by their names.
+        self.known: dict[str, int] = {}
         self.sending: threading.Lock = threading.Lock()
 
     def may_have(self, module: str) -> None:
@@ -70,15 +73,15 @@ class Delivery:
         """
         Send `units`; with `handle` they are what the context asked for.
 
-        Behind a hop they come from the hop, which gets each but once.
+        Behind a hop they come from the hop, which gets each but once, unless it has others of these names.
         """
         router = self.broker.router
         self.send_code(tuple(name for name, unit in units))
-        if self.via is None or not all(unit for name, unit in units):
+        self.known.update((name, identity(unit)) for name, unit in units if unit)
+        if self.via is None or not all(unit for name, unit in units) or not self.via.keep(units):
             kind = RESULT if handle else MODULE
             router.send(kind, self.id, handle, pack_units(units))
         else:
-            self.via.keep(units)
             names = [name for name, unit in units]
             router.send(PASS, self.via.id, self.id, values.plainest((names, handle)))
 
@@ -87,10 +90,19 @@ class Delivery:
         if self.same_python and (code := bytecode.units(names)):
             self.broker.router.send(MODULE, self.id, 0, code)
 
-    def keep(self, units: Sequence[tuple[str, Unit | None]]) -> None:
-        """Have the context keep `units` for those below it."""
+    def keep(self, units: Sequence[tuple[str, Unit | None]]) -> bool:
+        """Have the context keep `units` for those below it; return False if it keeps others of these names."""
+        told = {name: identity(unit) for name, unit in units if unit}
         with self.sending:
+            if any(self.known.get(name, number) != number for name, number in told.items()):
+                return False
             lacking = [unit for unit in units if unit[0] not in self.sent]
             self.sent.update(name for name, unit in lacking)
             if lacking:
                 self.deliver(lacking)
+            return True
+
+
+def identity(unit: Unit) -> int:
+    """Return a number that tells a module from another one of its name."""
+    return hash((str(unit[0]), unit[1], unit[2]))
