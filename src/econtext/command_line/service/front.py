@@ -17,7 +17,7 @@ Entered by the main thread.
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import _socket
 import os
 import sys

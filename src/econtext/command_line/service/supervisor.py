@@ -147,7 +147,8 @@ class Supervisor:
         """Import what commands need, so that each finds it."""
         from econtext.command_line import execute, run, shell
         from econtext.controller.attach import client
-        assert (execute.command, run.command, shell.command, client.Attachment)
+        for each in execute.command, run.command, shell.command, client.Attachment:
+            assert each
         self.files = seen_files()
         gc.collect()
         gc.freeze()
