@@ -46,7 +46,10 @@ def open_streams(names, terminal):
         flags = (os.O_RDWR,) * 3
         os.environ['TERM'] = native(terminal)
     for name, flag in zip(names, flags):
-        OPENED.append(keep(fcntl.fcntl(os.open(native(name), flag), fcntl.F_DUPFD, 10)))
+        fd = os.open(native(name), flag)
+        OPENED.append(keep(fcntl.fcntl(fd, fcntl.F_DUPFD, 10)))
+        # Or the session would wait for output once the program has ended.
+        os.close(fd)
     if terminal is not None:
         control_terminal(OPENED[0])
     return os.getpid()

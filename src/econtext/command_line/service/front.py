@@ -21,11 +21,14 @@ import _signal  # type: ignore[import-not-found]
 import _socket
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 from econtext.command_line.service import requests
 from econtext.command_line.service.requests import ACCEPTED, DECLINED, ENDED, STATUS_BYTES, Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 #: The commands that gain from a server.
 SERVED = 'run', 'exec', 'shell'
@@ -195,7 +198,8 @@ class Front:
         if number in ENDING:
             _signal.signal(number, _signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        return said(f'the process of the session server that ran this command was ended by signal {number}', 128 + number)
+        return said(
+            f'the process of the session server that ran this command was ended by signal {number}', 128 + number)
 
     def pass_on(self, number: int, frame: object) -> None:
         """Pass a signal on to the process there; stop with it."""

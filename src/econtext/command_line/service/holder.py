@@ -27,8 +27,8 @@ from econtext.command_line.service.requests import Request
 
 # What differs from one terminal or shell to the next, and makes no difference to a connection.
 OF_A_TERMINAL = frozenset(
-    b'_ COLUMNS ITERM_SESSION_ID KITTY_WINDOW_ID LINES OLDPWD PWD SHLVL TERM_SESSION_ID TMUX_PANE WEZTERM_PANE WINDOWID '
-    b'ECONTEXT_SERVER'.split())
+    b'_ COLUMNS ECONTEXT_SERVER ITERM_SESSION_ID KITTY_WINDOW_ID LINES OLDPWD PWD SHLVL TERM_SESSION_ID TMUX_PANE '
+    b'WEZTERM_PANE WINDOWID'.split())
 TICK = 0.02     # seconds between two looks at a process that ends
 
 

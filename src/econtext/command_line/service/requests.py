@@ -6,8 +6,8 @@ A command sends one request, of fields without NUL::
     LENGTH newline FIELD NUL FIELD ...
 
 and its descriptors 0, 1 and 2 along with it.  Then it sends one byte for each signal, which is the number.  The server
-answers ACCEPTED once the command has begun to run there, then ENDED and the status as `os.waitpid` tells it; or DECLINED
-at any time, if the command is to run in its own process: it has read and printed nothing then.
+answers ACCEPTED once the command has begun to run there, then ENDED and the status as `os.waitpid` tells it; or
+DECLINED at any time, if the command is to run in its own process: it has read and printed nothing then.
 
 Invariants:
 
@@ -24,11 +24,11 @@ import binascii
 import os
 import stat
 import sys
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Iterable, Mapping
 
 RUN, STATUS, STOP = b'run', b'status', b'stop'
 ACCEPTED, DECLINED, ENDED = b'a', b'd', b'e'

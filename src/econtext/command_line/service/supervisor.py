@@ -31,7 +31,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import econtext
 from econtext.command_line.service import requests
@@ -46,7 +45,8 @@ WAITING = 64    # commands that the system keeps for us
 BLOCK = 1 << 16
 # Such a message to the process of a command counts as this signal, which nothing can hold up.
 AS_STOP = {signal.SIGTSTP: signal.SIGSTOP}
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP}
+SIGNALS = {
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP}
 ENDING = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 

@@ -41,7 +41,9 @@ class Declined(BaseException):
 class Keeper:
     """What gets the contexts of one command from a holder."""
 
-    def __init__(self, attach: Callable[[], Any], known: dict[str, str], note: Callable[[str, str], object], idle: float) -> None:
+    def __init__(
+        self, attach: Callable[[], Any], known: dict[str, str], note: Callable[[str, str], object], idle: float
+    ) -> None:
         #: Returns an attachment to the holder.
         self.attach = attach
         #: What earlier commands found out about hosts.

@@ -141,7 +141,7 @@ def stream(fd: int, mode: str) -> io.TextIOWrapper:
     before = (sys.__stdin__, sys.__stdout__, sys.__stderr__)[fd]
     encoding = before.encoding if before is not None else None
     errors = 'backslashreplace' if fd == 2 else before.errors if before is not None else None
-    buffer: Any = open(fd, mode + 'b', closefd=False)
+    buffer: Any = open(fd, mode + 'b', closefd=False)  # noqa: SIM115 -- for the life of the process
     return io.TextIOWrapper(buffer, encoding, errors, '\n', fd == 2 or os.isatty(fd))
 
 
