@@ -8,6 +8,7 @@ import pty
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -59,7 +60,7 @@ class Lab:
     def serve(self, *words: str) -> None:
         """Start a server, and wait until it listens."""
         self.server = self.start('serve', *words, stdin=subprocess.DEVNULL, stdout=None, stderr=None)
-        eventually(lambda: self.sockets(), what='the server does not listen')
+        eventually(lambda: any(map(listens, self.sockets())), what='the server does not listen')
 
     def sockets(self) -> list[Path]:
         return list(self.folder.glob('econtext-serve/serve-*'))
@@ -92,6 +93,15 @@ class Lab:
         if server is not None:
             server.terminate()
             server.wait(SECONDS)
+
+
+def listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 @pytest.fixture
@@ -143,7 +153,8 @@ def test_later_commands_make_no_connection(served: Lab, script: Any) -> None:
 def test_a_script_sees_nothing_of_an_earlier_one(served: Lab, script: Any) -> None:
     """Neither its state, nor a module of the same name."""
     path = script(
-        'import os, sys, beside\nprint(beside.NAME, os.getcwd() == sys.argv[1], hasattr(os, "mark"), "MARK" in os.environ)\n'
+        'import os, sys, beside\n'
+        'print(beside.NAME, os.getcwd() == sys.argv[1], hasattr(os, "mark"), "MARK" in os.environ)\n'
         'os.mark = os.environ["MARK"] = "1"\nos.chdir("/")\n')
     home = served.run('exec', *served.way, '--', 'pwd').stdout.decode().strip()
     for name in 'abcb':
@@ -169,7 +180,8 @@ def test_two_commands_at_once(served: Lab, script: Any) -> None:
 
 def test_streams_are_exact(served: Lab, script: Any) -> None:
     path = script(
-        'import sys\ndata = sys.stdin.buffer.read()\nsys.stdout.buffer.write(data)\nsys.stderr.buffer.write(data[::-1])\n')
+        'import sys\ndata = sys.stdin.buffer.read()\nsys.stdout.buffer.write(data)\n'
+        'sys.stderr.buffer.write(data[::-1])\n')
     data = os.urandom(1_000_000)
     for _ in range(2):
         done = served.run('run', *served.way, path, input=data)
@@ -333,7 +345,9 @@ class Typing:
         self.pid, self.master = pty.fork()
         if not self.pid:
             try:
-                os.execve(sys.executable, [sys.executable, '-m', 'econtext', *words], {**lab.env, 'TERM': 'xterm', **(env or {})})
+                os.execve(
+                    sys.executable, [sys.executable, '-m', 'econtext', *words],
+                    {**lab.env, 'TERM': 'xterm', **(env or {})})
             finally:
                 os._exit(127)
         self.text = b''
@@ -375,7 +389,7 @@ class Typing:
 SIZES = """\
 import os, signal, sys
 def show(*_):
-    print('size', *os.get_terminal_size(), flush=True)
+    os.write(1, b'size %d %d\\n' % os.get_terminal_size())
 signal.signal(signal.SIGWINCH, show)
 show()
 print(os.isatty(0), sys.stdin.readline().strip(), flush=True)

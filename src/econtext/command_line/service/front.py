@@ -133,7 +133,9 @@ class Connection:
         numbers = b''.join(fd.to_bytes(4, sys.byteorder) for fd in fds)
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)] if fds else []
         sent = self.socket.sendmsg([data], rights)
-        self.socket.sendall(data[sent:])
+        if sent < len(data):
+            # Not for nothing: the answer may be here, and the other end closed.
+            self.socket.sendall(data[sent:])
 
     def receive(self, size: int) -> bytes:
         """Return `size` bytes; fewer at the end."""
