@@ -38,6 +38,12 @@ INTERRUPTED = 130
 OPENED = []  # type: list[int]
 
 
+def system():
+    # type: () -> str
+    """Return the name of the system.  What is forked from this context has all loaded that a session needs."""
+    return os.uname()[0]
+
+
 def open_streams(names, terminal):
     # type: (Any, Any) -> int
     """Open the streams of a session; `terminal` is the kind of terminal, None for none. Return our process."""

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import econtext
+from econtext.child import scripts
 from econtext.command_line.connecting import Asker, Way, options_of
 from econtext.command_line.targets import BadTarget, Target, parse
 
@@ -86,7 +87,7 @@ class Keeper:
         self.base = above
         self.forks = self.known.get(key) == FORKS
         if not self.forks and above.python_version >= FORKED_SAFELY:
-            above.submit(os.uname).add_done_callback(lambda done: self.learn(key, done))
+            above.submit(scripts.system).add_done_callback(lambda done: self.learn(key, done))
 
     def reach(self, above: Any, place: Target, way: Way) -> Any:
         # Nobody can be asked here: this process has no terminal of its own.
@@ -97,7 +98,7 @@ class Keeper:
     def learn(self, key: str, done: Any) -> None:
         """Note that later commands may have copies of this context."""
         with contextlib.suppress(Exception):
-            if done.result()[0] == 'Linux':
+            if done.result() == 'Linux':
                 self.note(key, FORKS)
 
     def beside(self) -> econtext.Context:
