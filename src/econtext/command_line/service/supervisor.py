@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import importlib
 import os
 import select
 import signal
@@ -36,13 +37,15 @@ import econtext
 from econtext.command_line.service import requests
 from econtext.command_line.service.holder import Holder
 from econtext.command_line.service.requests import ACCEPTED, DECLINED, ENDED, STATUS_BYTES, BadRequest, Request
-from econtext.command_line.service.worker import Known, Worker
+from econtext.command_line.service.worker import Known, Standby, Worker
 
 IDLE = 600.0    # seconds
 GRACE = 5.0     # seconds that a process has to end once it was told to
 LATE = 10.0     # seconds that the request of a command may take
 WAITING = 64    # commands that the system keeps for us
 BLOCK = 1 << 16
+# What commands need, as far as they do not import it with these.
+LOADED = 'command_line.execute', 'command_line.run', 'command_line.shell', 'controller.attach.client'
 # Such a message to the process of a command counts as this signal, which nothing can hold up.
 AS_STOP = {signal.SIGTSTP: signal.SIGSTOP}
 SIGNALS = {
@@ -100,6 +103,10 @@ class Supervisor:
         # Those that have no commands any more, by their processes.
         self.ending: dict[int, Holder] = {}
         self.known: Known = Known()
+        #: Waits for the next command.
+        self.standby: Standby | None = None
+        # Those that are to end, and have no command.
+        self.spent: list[Worker] = []
         self.last: float = time.monotonic()
         self.ended: bool = False
         self.count: int = 0
@@ -145,10 +152,8 @@ class Supervisor:
 
     def load(self) -> None:
         """Import what commands need, so that each finds it."""
-        from econtext.command_line import execute, run, shell
-        from econtext.controller.attach import client
-        for each in execute.command, run.command, shell.command, client.Attachment:
-            assert each
+        for name in LOADED:
+            importlib.import_module(f'econtext.{name}')
         self.files = seen_files()
         gc.collect()
         gc.freeze()
@@ -187,6 +192,9 @@ class Supervisor:
         for client in self.clients.values():
             self.let_go(client)
         while self.clients:
+            self.turn()
+        self.retire()
+        while self.spent:
             self.turn()
         for key in list(self.holders):
             self.end_holder(key)
@@ -343,7 +351,7 @@ class Supervisor:
             holder = self.holder_for(request)
             # Before the process begins: nothing of the command's own may come first.
             client.answer(ACCEPTED)
-            worker = Worker.start(request, client.fds, holder, self.known, self.idle)
+            worker = self.worker_for(request, client.fds, holder)
         except OSError:
             # No process or descriptor is to be had.
             client.answer(DECLINED)
@@ -352,6 +360,37 @@ class Supervisor:
         client.worker = worker
         while client.fds:
             os.close(client.fds.pop())
+
+    def worker_for(self, request: Request, fds: list[int], holder: Holder) -> Worker:
+        """Return a process that runs the command: one that has waited for it, or a new one."""
+        standby = self.standby
+        if standby is not None and standby.holder is holder and standby.is_prepared():
+            self.standby = None
+            try:
+                standby.hand(request, fds)
+                return standby
+            except OSError:
+                standby.signal(signal.SIGKILL)
+                self.spent.append(standby)
+        return Worker.start(request, fds, holder, self.known, self.idle)
+
+    def prepare(self, host: bytes, holder: Holder) -> None:
+        """Have a process wait for another command on that host."""
+        standby = self.standby
+        if self.ended or self.listener is None or holder not in self.holders.values() or (
+                standby is not None and (standby.host, standby.holder) == (host, holder)):
+            return
+        self.retire()
+        with contextlib.suppress(OSError):
+            self.standby = Standby.prepare(host, holder, self.known, self.idle)
+
+    def retire(self) -> None:
+        """Let go of the process that waits."""
+        standby, self.standby = self.standby, None
+        if standby is not None:
+            standby.control.close()
+            standby.signal(signal.SIGKILL)
+            self.spent.append(standby)
 
     def holder_for(self, request: Request) -> Holder:
         """Return the holder for commands of that environment, started if need be."""
@@ -375,7 +414,8 @@ class Supervisor:
         """Take note of the processes that have ended."""
         workers = {client.worker.pid: client for client in self.clients.values() if client.worker is not None}
         holders = {holder.pid: key for key, holder in self.holders.items()}
-        for pid in [*workers, *holders, *self.ending]:
+        others = {worker.pid: worker for worker in [*self.spent, *([self.standby] if self.standby else [])]}
+        for pid in [*workers, *holders, *self.ending, *others]:
             try:
                 ended, status = os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
@@ -384,6 +424,8 @@ class Supervisor:
                 continue
             if pid in workers:
                 self.on_ended(workers[pid], status)
+            elif pid in others:
+                self.on_spent(others[pid])
             elif pid in holders:
                 self.holders.pop(holders[pid]).close()
             else:
@@ -392,11 +434,24 @@ class Supervisor:
     def on_ended(self, client: Client, status: int) -> None:
         """Tell a command how its process ended."""
         assert client.worker is not None
-        if client.worker.notes(self.known):
+        worker = client.worker
+        notes = worker.notes(self.known)
+        if notes.declined:
             client.answer(DECLINED)
         else:
             client.answer(ENDED + status.to_bytes(STATUS_BYTES, sys.byteorder))
         self.forget(client)
+        if notes.host is not None and not notes.declined:
+            self.prepare(notes.host, worker.holder)
+
+    def on_spent(self, worker: Worker) -> None:
+        """A process that had no command has ended."""
+        worker.notes(self.known)
+        if worker is self.standby:
+            self.standby.control.close()
+            self.standby = None
+        else:
+            self.spent.remove(worker)
 
 
 def seen_files() -> dict[str, tuple[int, int]]:

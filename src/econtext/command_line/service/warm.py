@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import econtext
@@ -33,17 +34,27 @@ ASKED = frozenset(
 REFUSED, FORKS = 'refused', 'forks'
 # From here on modules of the standard library know when they are forked, such as `random`.
 FORKED_SAFELY = 3, 7
+SPARE = 2       # contexts that a command takes: one for its streams, one for its script
 
 
 class Declined(BaseException):
     """The command is to run in its own process.  No Exception, so that nothing on the way takes it for an error."""
 
 
+@dataclass(frozen=True)
+class Host:
+    """A host whose context is shared: the hosts on the way, itself last, and how they are reached."""
+
+    places: tuple[Target, ...]
+    way: Way
+
+
 class Keeper:
     """What gets the contexts of one command from a holder."""
 
     def __init__(
-        self, attach: Callable[[], Any], known: dict[str, str], note: Callable[[str, str], object], idle: float
+        self, attach: Callable[[], Any], known: Mapping[str, str], note: Callable[[str, str], object],
+        again: Callable[[Host], object], idle: float,
     ) -> None:
         #: Returns an attachment to the holder.
         self.attach = attach
@@ -51,43 +62,63 @@ class Keeper:
         self.known = known
         #: Tells that to later ones.
         self.note = note
+        #: Told which host this command is about: the next one may be, too.
+        self.again = again
         self.idle = idle
         self.base: Any = None
         self.forks: bool = False
+        # For which host there are contexts, and those that nobody has yet.
+        self.host: Host | None = None
+        self.spare: list[Any] = []
 
     @contextlib.contextmanager
     def context(self, target: Target | None, way: Way) -> Iterator[econtext.Context]:
         """Yield a context for this command alone, on the host that `target` names. Raise Declined."""
-        places = chain(target, way)
-        key = repr((places, way))
-        if not places or self.known.get(key) == REFUSED:
+        host = shared_host(target, way)
+        if host is None or self.known.get(repr(host)) == REFUSED:
             raise Declined
         try:
-            attachment = self.attach()
+            if host != self.host or any(each._node.error is not None for each in self.spare):
+                self.connect(host)
+            first = self.beside()
+            first.wait_ready()
+        except econtext.ContextLost:
+            # The connection broke some time ago: another one is made where the command runs.
+            raise Declined from None
+        self.again(host)
+        yield first
+
+    def prepare(self, host: Host) -> None:
+        """Have ready what a command on `host` needs; raise Declined or EcontextError if that cannot be."""
+        self.connect(host)
+        self.spare = [self.beside() for _ in range(SPARE)]
+        for each in self.spare:
+            each.wait_ready()
+
+    def connect(self, host: Host) -> None:
+        """Find or start the context of the host; raise Declined, or why it cannot be reached."""
+        self.spare = []
+        # It is left with the end of this process, which waits for nobody.
+        try:
+            above = self.attach()
         except (econtext.EcontextError, OSError):
             raise Declined from None
-        # It is left with the end of this process, which waits for nobody.
-        self.connect(attachment, places, way, key)
-        yield self.beside()
-
-    def connect(self, attachment: Any, places: list[Target], way: Way, key: str) -> None:
-        """Find or start the context of the host; raise Declined, or why it cannot be reached."""
-        above = attachment
+        way = host.way
         try:
-            for at, place in enumerate(places):
-                above = self.reach(above, place, local_paths(way) if not at else way)
+            for place in host.places:
+                above = self.reach(above, place, way)
             if way.sudo:
                 above = above.sudo(way.sudo, connect_timeout=way.connect_timeout, idle_timeout=self.idle)
             above.wait_ready()
         except econtext.ConnectError as error:
             if error.kind not in ASKED:
                 raise
-            self.note(key, REFUSED)
+            self.note(repr(host), REFUSED)
             raise Declined from None
-        self.base = above
-        self.forks = self.known.get(key) == FORKS
+        self.host, self.base = host, above
+        self.forks = self.known.get(repr(host)) == FORKS
         if not self.forks and above.python_version >= FORKED_SAFELY:
-            above.submit(scripts.system).add_done_callback(lambda done: self.learn(key, done))
+            above.submit(scripts.system).add_done_callback(self.learn)
 
     def reach(self, above: Any, place: Target, way: Way) -> Any:
         # Nobody can be asked here: this process has no terminal of its own.
@@ -95,33 +126,35 @@ class Keeper:
         return getattr(above, place.connector)(
             *place.args, name=str(place), idle_timeout=self.idle, **options)
 
-    def learn(self, key: str, done: Any) -> None:
+    def learn(self, done: Any) -> None:
         """Note that later commands may have copies of this context."""
         with contextlib.suppress(Exception):
             if done.result() == 'Linux':
-                self.note(key, FORKS)
+                self.note(repr(self.host), FORKS)
 
     def beside(self) -> econtext.Context:
         """Return a new context beside that of the host; it has no name, so it is shared with nobody."""
+        if self.spare:
+            found: econtext.Context = self.spare.pop(0)
+            return found
         context: econtext.Context = self.base.fork() if self.forks else self.base.local()
         return context
 
 
-def chain(target: Target | None, way: Way) -> list[Target]:
-    """Return the hosts on the way to `target`, itself last; none if they are not to be shared."""
+def shared_host(target: Target | None, way: Way) -> Host | None:
+    """Return what a command on `target` shares with others; None for nothing."""
     if target is None or way.inventory is not None or way.verbose:
-        return []
+        return None
     try:
-        found = [*map(parse, way.via), target]
+        places = (*map(parse, way.via), target)
     except BadTarget:
         # Told where the command runs.
-        return []
-    return found if all(place.connector == 'ssh' for place in found) else []
+        return None
+    return Host(places, local_paths(way)) if all(place.connector == 'ssh' for place in places) else None
 
 
 def local_paths(way: Way) -> Way:
     """Return `way` such that files of this machine are found from any folder."""
-    from dataclasses import replace
     return replace(
         way, identity_file=way.identity_file and os.path.abspath(os.path.expanduser(way.identity_file)),
         config=way.config and os.path.abspath(os.path.expanduser(way.config)))
