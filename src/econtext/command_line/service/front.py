@@ -119,7 +119,7 @@ class Connection:
     """A connection to a server, closed by ``with``."""
 
     def __init__(self, socket: Any) -> None:
-        self.socket = socket
+        self.socket: Any = socket
 
     def __enter__(self) -> Connection:
         return self
@@ -152,7 +152,7 @@ class Front:
     """One command that a server runs."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+        self.connection: Connection = connection
         self.before: dict[int, Any] = {}
         self.terminal: Any = None
 

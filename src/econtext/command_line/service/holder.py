@@ -36,13 +36,13 @@ class Holder:
     """A holder, as the session server sees it."""
 
     def __init__(self, pid: int, path: str, alive: int, ready: int) -> None:
-        self.pid = pid
+        self.pid: int = pid
         #: Where commands attach.
-        self.path = path
+        self.path: str = path
         #: The holder ends when this descriptor is closed.
-        self.alive = alive
+        self.alive: int = alive
         #: Is at its end as soon as commands can attach.
-        self.ready = ready
+        self.ready: int = ready
 
     @staticmethod
     def key(request: Request) -> bytes:

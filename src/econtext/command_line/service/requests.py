@@ -50,14 +50,17 @@ class Request:
         self, kind: bytes, key: bytes, cwd: bytes = b'', umask: int = 0, ignored: Iterable[int] = (),
         path: Iterable[bytes] = (), words: Iterable[bytes] = (), environment: Iterable[bytes] = (),
     ) -> None:
-        self.kind, self.key, self.cwd, self.umask = kind, key, cwd, umask
+        self.kind: bytes = kind
+        self.key: bytes = key
+        self.cwd: bytes = cwd
+        self.umask: int = umask
         #: The signals that the command ignores.
-        self.ignored = list(ignored)
+        self.ignored: list[int] = list(ignored)
         #: Where it finds modules.
-        self.path = list(path)
-        self.words = list(words)
+        self.path: list[bytes] = list(path)
+        self.words: list[bytes] = list(words)
         #: ``NAME=VALUE``.
-        self.environment = list(environment)
+        self.environment: list[bytes] = list(environment)
 
     def encoded(self) -> bytes:
         """Return the bytes of the request."""

@@ -61,8 +61,8 @@ class Client:
     """A command, as the server sees it: the connection, and the process that runs it."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.data = b''
+        self.connection: socket.socket = connection
+        self.data: bytes = b''
         self.fds: list[int] = []
         self.since: float = time.monotonic()
         self.worker: Worker | None = None
@@ -94,7 +94,7 @@ class Supervisor:
     """The session server."""
 
     def __init__(self, idle: float) -> None:
-        self.idle = idle
+        self.idle: float = idle
         self.key: bytes = requests.key()
         self.path: str = ''
         self.listener: socket.socket | None = None

@@ -17,9 +17,10 @@ Entered by the main thread of the process of a command.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import econtext
@@ -48,6 +49,10 @@ class Host:
     places: tuple[Target, ...]
     way: Way
 
+    def key(self) -> str:
+        """Return a text that is the same for the same host."""
+        return json.dumps(astuple(self))
+
 
 class Keeper:
     """What gets the contexts of one command from a holder."""
@@ -57,14 +62,14 @@ class Keeper:
         again: Callable[[Host], object], idle: float,
     ) -> None:
         #: Returns an attachment to the holder.
-        self.attach = attach
+        self.attach: Callable[[], Any] = attach
         #: What earlier commands found out about hosts.
-        self.known = known
+        self.known: Mapping[str, str] = known
         #: Tells that to later ones.
-        self.note = note
+        self.note: Callable[[str, str], object] = note
         #: Told which host this command is about: the next one may be, too.
-        self.again = again
-        self.idle = idle
+        self.again: Callable[[Host], object] = again
+        self.idle: float = idle
         self.base: Any = None
         self.forks: bool = False
         # For which host there are contexts, and those that nobody has yet.
@@ -75,7 +80,7 @@ class Keeper:
     def context(self, target: Target | None, way: Way) -> Iterator[econtext.Context]:
         """Yield a context for this command alone, on the host that `target` names. Raise Declined."""
         host = shared_host(target, way)
-        if host is None or self.known.get(repr(host)) == REFUSED:
+        if host is None or self.known.get(host.key()) == REFUSED:
             raise Declined
         try:
             if host != self.host or any(each._node.error is not None for each in self.spare):
@@ -113,10 +118,10 @@ class Keeper:
         except econtext.ConnectError as error:
             if error.kind not in ASKED:
                 raise
-            self.note(repr(host), REFUSED)
+            self.note(host.key(), REFUSED)
             raise Declined from None
         self.host, self.base = host, above
-        self.forks = self.known.get(repr(host)) == FORKS
+        self.forks = self.known.get(host.key()) == FORKS
         if not self.forks and above.python_version >= FORKED_SAFELY:
             above.submit(scripts.system).add_done_callback(self.learn)
 
@@ -129,8 +134,8 @@ class Keeper:
     def learn(self, done: Any) -> None:
         """Note that later commands may have copies of this context."""
         with contextlib.suppress(Exception):
-            if done.result() == 'Linux':
-                self.note(repr(self.host), FORKS)
+            if self.host is not None and done.result() == 'Linux':
+                self.note(self.host.key(), FORKS)
 
     def beside(self) -> econtext.Context:
         """Return a new context beside that of the host; it has no name, so it is shared with nobody."""

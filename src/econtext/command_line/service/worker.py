@@ -44,10 +44,10 @@ class Worker:
     """The process of one command, as the server sees it."""
 
     def __init__(self, pid: int, told: int, holder: Holder) -> None:
-        self.pid = pid
+        self.pid: int = pid
         # What it notes.
-        self.told = told
-        self.holder = holder
+        self.told: int = told
+        self.holder: Holder = holder
 
     @classmethod
     def start(cls, request: Request, fds: Sequence[int], holder: Holder, known: Known, idle: float) -> Worker:
@@ -87,8 +87,8 @@ class Standby(Worker):
 
     def __init__(self, pid: int, told: int, holder: Holder, control: socket.socket, host: bytes) -> None:
         super().__init__(pid, told, holder)
-        self.control = control
-        self.host = host
+        self.control: socket.socket = control
+        self.host: bytes = host
 
     @classmethod
     def prepare(cls, host: bytes, holder: Holder, known: Known, idle: float) -> Standby:
