@@ -41,6 +41,7 @@ OPENED = []  # type: list[int]
 def system():
     # type: () -> str
     """Return the name of the system.  What is forked from this context has all loaded that a session needs."""
+    __import__('econtext.child.channels')
     return os.uname()[0]
 
 
@@ -169,6 +170,8 @@ class Streams(object):
 
     def __init__(self):
         # type: () -> None
+        if len(OPENED) != 3:
+            raise RuntimeError('the streams of the session are not open')
         self.before = sys.stdin, sys.stdout, sys.stderr  # type: Any
         self.kept = [keep(fcntl.fcntl(fd, fcntl.F_DUPFD, 10)) for fd in range(3)]  # type: list[int]
         self.flush()

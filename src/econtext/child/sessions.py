@@ -257,8 +257,11 @@ class Session(object):
                     quiet = now()
                 elif now() - quiet > LINGER:
                     return
+        pause = 0.0005
         while self.data.open() and not self.has_ended() and not self.control.home.supervisor.ended:
-            select.select([], [], [], 0.005)
+            # As a rule the program has ended, and the other end is about to say so.
+            select.select([], [], [], pause)
+            pause = min(2 * pause, 0.05)
 
     def has_ended(self):
         # type: () -> bool

@@ -176,9 +176,11 @@ def run_program(
             sessions.serve, data, control, None, {'size': Terminal.size() if terminal else None})
         names = control.get()
         kind = os.environ.get('TERM', 'dumb') if terminal else None
-        control.send((sessions.OPENED, beside.call(scripts.open_streams, names, kind)))
-        controls.add(control)
+        opened = beside.submit(scripts.open_streams, names, kind)
+        # At once behind that, which saves a trip: without its streams it would not begin.
         program = begin(beside)
+        control.send((sessions.OPENED, opened.result()))
+        controls.add(control)
         program.add_done_callback(lambda _: control.close())
         start_input(data, reads)
         hear(data, sink)

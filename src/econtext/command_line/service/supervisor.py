@@ -33,6 +33,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+
 import econtext
 from econtext.command_line.service import requests
 from econtext.command_line.service.holder import Holder
@@ -45,7 +47,9 @@ LATE = 10.0     # seconds that the request of a command may take
 WAITING = 64    # commands that the system keeps for us
 BLOCK = 1 << 16
 # What commands need, as far as they do not import it with these.
-LOADED = 'command_line.execute', 'command_line.run', 'command_line.shell', 'controller.attach.client'
+LOADED = (
+    'difflib', 'econtext.command_line.execute', 'econtext.command_line.run', 'econtext.command_line.shell',
+    'econtext.controller.attach.client')
 # Such a message to the process of a command counts as this signal, which nothing can hold up.
 AS_STOP = {signal.SIGTSTP: signal.SIGSTOP}
 SIGNALS = {
@@ -153,7 +157,14 @@ class Supervisor:
     def load(self) -> None:
         """Import what commands need, so that each finds it."""
         for name in LOADED:
-            importlib.import_module(f'econtext.{name}')
+            importlib.import_module(name)
+        # The first command line takes longer than later ones.
+        from econtext.command_line.application import application
+        for words in (['run', 'local', 'x:y'], ['exec', 'local', '--', 'x'], ['shell', 'local']):
+            application.make_context('econtext', words, resilient_parsing=True)
+            found = application.get_command(click.Context(application), words[0])
+            assert found is not None
+            found.make_context(words[0], words[1:], resilient_parsing=True)
         self.files = seen_files()
         gc.collect()
         gc.freeze()

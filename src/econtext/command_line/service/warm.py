@@ -98,7 +98,8 @@ class Keeper:
         self.connect(host)
         self.spare = [self.beside() for _ in range(SPARE)]
         for each in self.spare:
-            each.wait_ready()
+            # Its first call takes longer than later ones.
+            each.call(scripts.system)
 
     def connect(self, host: Host) -> None:
         """Find or start the context of the host; raise Declined, or why it cannot be reached."""
