@@ -31,12 +31,13 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
 import econtext
 from econtext.command_line.service import requests
+from econtext.command_line.service.changes import seen_files
+from econtext.command_line.service.clients import Client
 from econtext.command_line.service.holder import Holder
 from econtext.command_line.service.requests import ACCEPTED, DECLINED, ENDED, STATUS_BYTES, BadRequest, Request
 from econtext.command_line.service.worker import Known, Standby, Worker
@@ -59,39 +60,6 @@ ENDING = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 class CannotServe(Exception):
     """There can be no server here; says why."""
-
-
-class Client:
-    """A command, as the server sees it: the connection, and the process that runs it."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection: socket.socket = connection
-        self.data: bytes = b''
-        self.fds: list[int] = []
-        self.since: float = time.monotonic()
-        self.worker: Worker | None = None
-        #: When its process is killed.
-        self.deadline: float | None = None
-        self.gone: bool = False
-
-    def close(self) -> None:
-        self.connection.close()
-        while self.fds:
-            os.close(self.fds.pop())
-
-    def answer(self, data: bytes) -> None:
-        """Send a few bytes, if the command is still there."""
-        with contextlib.suppress(OSError):
-            self.connection.send(data)
-
-    def receive(self) -> bool:
-        """Read what there is of the request; return False at its end."""
-        data, fds, _, _ = socket.recv_fds(self.connection, BLOCK, 3)
-        for fd in fds:
-            os.set_inheritable(fd, False)
-        self.fds += fds
-        self.data += data
-        return bool(data)
 
 
 class Supervisor:
@@ -463,22 +431,3 @@ class Supervisor:
             self.standby = None
         else:
             self.spent.remove(worker)
-
-
-def seen_files() -> dict[str, tuple[int, int]]:
-    """Return when each file of econtext was changed, and its size."""
-    found = {}
-    folders = [str(Path(econtext.__file__).parent)]
-    while folders:
-        try:
-            entries = list(os.scandir(folders.pop()))
-        except OSError:
-            continue
-        for entry in entries:
-            if entry.name.endswith('.py'):
-                with contextlib.suppress(OSError):
-                    state = entry.stat()
-                    found[entry.path] = state.st_mtime_ns, state.st_size
-            elif '.' not in entry.name and entry.name != '__pycache__':
-                folders.append(entry.path)
-    return found
