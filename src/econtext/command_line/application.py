@@ -71,7 +71,7 @@ Exit status:
   2    the command line makes no sense
   124  --timeout is over
   128+N  signal N ended the command or script there; 130 is Ctrl-C
-  255  a host could not be connected, or was lost
+  255  a host could not be connected, or was lost; or the session server ended
 """
 
 
