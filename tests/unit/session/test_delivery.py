@@ -92,6 +92,21 @@ def test_below_a_hop_a_module_comes_from_the_hop(session: FakeSession) -> None:
     assert near.sent == {'app', 'lib'}
 
 
+def test_another_module_of_the_name_goes_past_the_hop(session: FakeSession) -> None:
+    """Two attached programs may each have a module of one name."""
+    near = add(session)
+    middle = add(session, near)
+    first, second = add(session, middle), add(session, middle)
+    other = False, 'app.py', b'x = 2\n'
+    first.deliver([('app', UNIT)])
+    assert sent(near) == [(MODULE, 1, 0, ['app']), (PASS, 1, 2, (['app'], 0)), (PASS, 2, 3, (['app'], 0))]
+    second.deliver([('app', other)])
+    second.deliver([('app', other)], 7)
+    assert sent(near) == [(MODULE, 4, 0, ['app']), (RESULT, 4, 7, ['app'])]
+    second.deliver([('app', UNIT)])
+    assert sent(near) == [(PASS, 2, 4, (['app'], 0))]
+
+
 def test_what_was_asked_for_is_an_answer(session: FakeSession) -> None:
     near = add(session)
     far = add(session, near)
