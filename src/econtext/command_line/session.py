@@ -174,7 +174,12 @@ def run_program(
         data, control = context.channel(), context.channel()
         served = context.submit(
             sessions.serve, data, control, None, {'size': Terminal.size() if terminal else None})
-        names = control.get()
+        try:
+            names = control.get()
+        except EOFError:
+            # The call that has the channel tells why.
+            served.result()
+            raise
         kind = os.environ.get('TERM', 'dumb') if terminal else None
         opened = beside.submit(scripts.open_streams, names, kind)
         # At once behind that, which saves a trip: without its streams it would not begin.

@@ -48,6 +48,9 @@ class Delivery:
         self.complete: set[str] = set()
         #: What the modules that were sent are, by their names.
         self.known: dict[str, int] = {}
+        #: The modules among these that it asked for: it takes them in by the thread that asked, which may be later than
+        #: what comes behind them, such as the order to pass them on.
+        self.asked: set[str] = set()
         self.sending: threading.Lock = threading.Lock()
 
     def may_have(self, module: str) -> None:
@@ -77,6 +80,8 @@ class Delivery:
         """
         router = self.broker.router
         self.send_code(tuple(name for name, unit in units))
+        if handle:
+            self.asked.update(name for name, unit in units if unit)
         self.known.update((name, identity(unit)) for name, unit in units if unit)
         if self.via is None or not all(unit for name, unit in units) or not self.via.keep(units):
             kind = RESULT if handle else MODULE
@@ -96,7 +101,8 @@ class Delivery:
         with self.sending:
             if any(self.known.get(name, number) != number for name, number in told.items()):
                 return False
-            lacking = [unit for unit in units if unit[0] not in self.sent]
+            lacking = [unit for unit in units if unit[0] not in self.sent or unit[0] in self.asked]
+            self.asked.difference_update(told)
             self.sent.update(name for name, unit in lacking)
             if lacking:
                 self.deliver(lacking)
