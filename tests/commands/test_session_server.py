@@ -456,6 +456,20 @@ def test_an_idle_server_ends(lab: Lab) -> None:
     assert not list(lab.folder.glob('econtext-serve/*'))
 
 
+def test_a_server_that_does_not_answer(served: Lab) -> None:
+    """The command runs by itself, and not once more when the server goes on."""
+    assert served.server is not None
+    served.server.send_signal(signal.SIGSTOP)
+    try:
+        assert served.run('run', *served.way, 'os:getpid').returncode == 0
+    finally:
+        served.server.send_signal(signal.SIGCONT)
+    # It has read what came before this question.
+    assert b'running commands 0\n' in served.run('serve', '--status').stdout
+    assert not leaks.descendants(served.server.pid)
+    assert served.connections() == 1
+
+
 def test_there_is_one_server(served: Lab) -> None:
     second = served.run('serve')
     assert second.returncode == 1

@@ -6,11 +6,11 @@ Entered by the main thread of the server.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import time
 
+from econtext.command_line.service.requests import Request
 from econtext.command_line.service.worker import Worker
 
 BLOCK = 1 << 16
@@ -22,6 +22,8 @@ class Client:
     def __init__(self, connection: socket.socket) -> None:
         self.connection: socket.socket = connection
         self.data: bytes = b''
+        #: What was accepted.
+        self.request: Request | None = None
         self.fds: list[int] = []
         self.since: float = time.monotonic()
         self.worker: Worker | None = None
@@ -34,13 +36,15 @@ class Client:
         while self.fds:
             os.close(self.fds.pop())
 
-    def answer(self, data: bytes) -> None:
-        """Send a few bytes, if the command is still there."""
-        with contextlib.suppress(OSError):
-            self.connection.send(data)
+    def answer(self, data: bytes) -> bool:
+        """Send a few bytes; return False if the command is gone."""
+        try:
+            return self.connection.send(data) == len(data)
+        except OSError:
+            return False
 
     def receive(self) -> bool:
-        """Read what there is of the request; return False at its end."""
+        """Read what there is of the request, or the descriptors; return False at the end."""
         data, fds, _, _ = socket.recv_fds(self.connection, BLOCK, 3)
         for fd in fds:
             os.set_inheritable(fd, False)

@@ -40,6 +40,8 @@ ENDING = _signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT
 LOST = 255
 # Of a server that was started for this command: seconds until it has to listen.
 PATIENCE = 20
+# Seconds that a server has to accept a command; one that was stopped would take for ever.
+ANSWERS = 5
 
 
 def run(words: Sequence[str]) -> int | None:
@@ -84,6 +86,8 @@ def connect() -> Any:
     if not (os.path.exists(path) and requests.private_folder(folder)):
         return None
     made = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    # Until the server has accepted the command.
+    made.settimeout(ANSWERS)
     try:
         made.connect(path)
         if requests.peer(made) == os.geteuid():
@@ -127,15 +131,15 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def send(self, request: Request, fds: Sequence[int] = ()) -> None:
-        """Send a request, and descriptors."""
-        data = request.encoded()
+    def send(self, request: Request) -> None:
+        """Send a request."""
+        self.socket.sendall(request.encoded())
+
+    def go(self, fds: Sequence[int]) -> None:
+        """Have the command begin with these descriptors."""
+        self.socket.settimeout(None)
         numbers = b''.join(fd.to_bytes(4, sys.byteorder) for fd in fds)
-        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)] if fds else []
-        sent = self.socket.sendmsg([data], rights)
-        if sent < len(data):
-            # Not for nothing: the answer may be here, and the other end closed.
-            self.socket.sendall(data[sent:])
+        self.socket.sendmsg([requests.GO], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)])
 
     def receive(self, size: int) -> bytes:
         """Return `size` bytes; fewer at the end."""
@@ -177,11 +181,11 @@ class Front:
         self.connection.send(Request(
             requests.RUN, requests.key(), os.getcwdb(), current_umask(), ignored,
             [os.fsencode(each) for each in sys.path], [os.fsencode(word) for word in words],
-            [name + b'=' + value for name, value in os.environb.items()]), range(3))
-        answer = self.connection.receive(1)
-        if answer != ACCEPTED:
+            [name + b'=' + value for name, value in os.environb.items()]))
+        if self.connection.receive(1) != ACCEPTED:
             return None
         self.remember_terminal()
+        self.connection.go(range(3))
         answer = self.connection.receive(1)
         if answer == DECLINED:
             return None

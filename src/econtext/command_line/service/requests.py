@@ -5,13 +5,15 @@ A command sends one request, of fields without NUL::
 
     LENGTH newline FIELD NUL FIELD ...
 
-and its descriptors 0, 1 and 2 along with it.  Then it sends one byte for each signal, which is the number.  The server
-answers ACCEPTED once the command has begun to run there, then ENDED and the status as `os.waitpid` tells it; or
-DECLINED at any time, if the command is to run in its own process: it has read and printed nothing then.
+The server answers ACCEPTED, or DECLINED.  Then the command sends GO, along with its descriptors 0, 1 and 2, and from
+then on one byte for each signal, which is the number.  The server answers ENDED and the status as `os.waitpid` tells
+it; or DECLINED, if the command is to run in its own process after all: it has read and printed nothing then.
 
 Invariants:
 
 * Each server has its own name, which says which Python and which econtext it is: no command meets another one.
+* Before GO nothing begins, and the server has nothing of the command: who waits for the end of its output waits for
+  the command alone.
 * The folder of the sockets belongs to this user, and no other user can enter it.
 * Imports nothing that takes a moment: each command pays for it.
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 RUN, STATUS, STOP = b'run', b'status', b'stop'
 ACCEPTED, DECLINED, ENDED = b'a', b'd', b'e'
+GO = b'g'
 LARGEST = 1 << 24       # bytes of a request
 DIGITS = 10             # of its length, at most
 STATUS_BYTES = 4

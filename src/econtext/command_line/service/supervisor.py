@@ -253,7 +253,7 @@ class Supervisor:
             if not client.receive():
                 self.forget(client)
                 return
-            request = requests.decoded(client.data)
+            request = None if client.request else requests.decoded(client.data)
         except BlockingIOError:
             return
         except BadRequest:
@@ -265,7 +265,9 @@ class Supervisor:
             else:
                 self.forget(client)
             return
-        if request is not None:
+        if client.request is not None:
+            self.run(client, client.request)
+        elif request is not None:
             self.begin(client, request)
 
     def pass_on(self, worker: Worker, number: int) -> None:
@@ -301,11 +303,12 @@ class Supervisor:
             running = sum(each.worker is not None for each in self.clients.values())
             client.answer(b'%d' % running)
             self.forget(client)
-        elif request.kind != requests.RUN or request.key != self.key or len(client.fds) != 3 or self.is_outdated():
+        elif request.kind != requests.RUN or request.key != self.key or self.is_outdated():
             client.answer(DECLINED)
             self.forget(client)
         else:
-            self.run(client, request)
+            client.request = request
+            client.answer(ACCEPTED)
 
     def status(self) -> str:
         """Return what there is to be told of the server, a line for each thing."""
@@ -324,12 +327,13 @@ class Supervisor:
         return True
 
     def run(self, client: Client, request: Request) -> None:
-        """Fork the process of a command."""
+        """Fork the process of a command, which has sent its descriptors."""
+        if len(client.fds) != 3:
+            self.forget(client)
+            return
         self.last = time.monotonic()
         try:
             holder = self.holder_for(request)
-            # Before the process begins: nothing of the command's own may come first.
-            client.answer(ACCEPTED)
             worker = self.worker_for(request, client.fds, holder)
         except OSError:
             # No process or descriptor is to be had.

@@ -82,13 +82,13 @@ class Keeper:
         host = shared_host(target, way)
         if host is None or self.known.get(host.key()) == REFUSED:
             raise Declined
+        if host != self.host or any(each._node.error is not None for each in self.spare):
+            self.connect(host)
         try:
-            if host != self.host or any(each._node.error is not None for each in self.spare):
-                self.connect(host)
             first = self.beside()
             first.wait_ready()
-        except econtext.ContextLost:
-            # The connection broke some time ago: another one is made where the command runs.
+        except econtext.EcontextError:
+            # The connection broke some time ago, say: another one is made where the command runs.
             raise Declined from None
         self.again(host)
         yield first
@@ -120,6 +120,8 @@ class Keeper:
             if error.kind not in ASKED:
                 raise
             self.note(host.key(), REFUSED)
+            raise Declined from None
+        except econtext.ContextLost:
             raise Declined from None
         self.host, self.base = host, above
         self.forks = self.known.get(host.key()) == FORKS
