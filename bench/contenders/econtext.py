@@ -75,6 +75,7 @@ class Adapter(Contender):
         import tempfile
         import time
 
+        self.prepare()
         child = self.ssh()
         child.call(far.pid)
         times = []

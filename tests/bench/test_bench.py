@@ -14,7 +14,7 @@ import lab
 
 SCENARIOS = (
     'calls calls_one_cpu burst connect memory payload stream hops lines fanout held modules decode awaited').split()
-OVER_SSH = 'connect_ssh trips hop files files_far attach'.split()
+OVER_SSH = 'connect_ssh trips hop files files_far attach second_command'.split()
 CONTENDERS = 'econtext raw python here scp rsync'.split()
 
 
