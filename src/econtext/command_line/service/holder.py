@@ -109,6 +109,7 @@ def become_holder(request: Request, path: str, idle: float, alive: int, ready: i
         os.close(nothing)
         take_environment(request)
         os.chdir(Holder.folder(request))
+        os.umask(request.umask)
         hold(path, idle, alive, ready)
         status = 0
     finally:
