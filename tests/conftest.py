@@ -61,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if left and not os.environ.get('ECONTEXT_BUILT'):
         raise pytest.UsageError(f'{left[0]}: scripts/test runs, or was killed: if so, delete src/econtext/*.bin')
     config.stash[_stderr] = os.dup(2)  # pytest captures 2 while tests run
+    # A command on a terminal would leave one behind; tests/commands/test_session_server.py says otherwise.
+    os.environ['ECONTEXT_SERVER'] = '0'
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Begun in the background by a shell: what tests start would be deaf to Ctrl-C, too.
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -68,6 +69,40 @@ class Adapter(Contender):
             for other in attached:
                 other.close()
             first.communicate()
+
+    @contextlib.contextmanager
+    def commands(self) -> Iterator[tuple[Callable[[], object], float]]:
+        """Yield what runs a script on the server by the command `econtext`, and how many seconds a call there takes."""
+        import tempfile
+        import time
+
+        self.prepare()
+        child = self.ssh()
+        child.call(far.pid)
+        times = []
+        for _ in range(101):
+            begun = time.perf_counter()
+            child.call(far.pid)
+            times.append(time.perf_counter() - begun)
+        runtime = tempfile.mkdtemp()    # not below a long path: that of a socket is short
+        script = Path(runtime) / 'script.py'
+        script.write_text('print(1)\n')
+        env = {**os.environ, 'XDG_RUNTIME_DIR': runtime, 'ECONTEXT_SERVER': '1',
+               'PYTHONPATH': os.pathsep.join(sys.path)}
+        econtext = [self.ground.python, '-c', 'import sys; from econtext.cli import main; sys.exit(main())']
+        words = [*econtext, 'run', 'lab', '-F', self.ground.ssh_config, '--python', self.ground.python, str(script)]
+
+        def run() -> None:
+            process = os.posix_spawn(words[0], words, env, file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+            assert os.waitpid(process, 0)[1] == 0
+
+        try:
+            yield run, sorted(times)[50]
+        finally:
+            subprocess.run([*econtext, 'serve', '--stop'], env=env, check=True)
+            shutil.rmtree(runtime)
 
     def below(self, child: Any, how: str) -> Any:
         return getattr(child, how)(python=self.ground.python)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
+    # First, and light: a session server may have the rest loaded already.
+    from econtext.command_line.service import front
+    status = front.run(sys.argv[1:] if argv is None else argv)
+    if status is not None:
+        return status
     try:
         import click  # noqa: F401
     except ImportError:

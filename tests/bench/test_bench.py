@@ -15,7 +15,7 @@ import lab
 SCENARIOS = (
     'calls calls_one_cpu burst connect memory payload stream hops lines fanout crowd held modules decode '
     'awaited').split()
-OVER_SSH = 'connect_ssh trips hop files files_far attach logins'.split()
+OVER_SSH = 'connect_ssh trips hop files files_far attach logins second_command'.split()
 CONTENDERS = 'econtext raw python here scp rsync'.split()
 
 

@@ -350,6 +350,36 @@ def test_each_program_has_its_own_modules(start: Any, tmp_path: pathlib.Path) ->
         each.end()
 
 
+def test_the_same_name_behind_a_shared_context(start: Any) -> None:
+    """The hop keeps the module of the first program, and passes it on to contexts of the first alone."""
+    code = """
+        import app
+        box = other.local(name='box', idle_timeout=60)
+        print(box.local().call(app.tell), box.local().call(app.later))
+        sys.stdout.flush()
+        sys.stdin.readline()
+    """
+    def files(number: int) -> dict[str, str]:
+        return {
+            'app': f'import importlib\ndef tell():\n    return "app{number}"\n'
+                   'def later():\n    return importlib.import_module("app" + "_later").VALUE\n',
+            'app_later': f'VALUE = "later{number}"\n'}
+
+    programs = [start(code, **files(number)) for number in (1, 2)]
+    assert [each.line() for each in programs] == ['app1 later1', 'app2 later2']
+    for each in programs:
+        each.go_on()
+        each.end()
+
+
+@pytest.mark.parametrize(('code', 'status'), [('os._exit(7)', 7), ('os.kill(os.getpid(), signal.SIGTERM)', -15)])
+def test_how_a_context_ended(attached: econtext.Attachment, code: str, status: int) -> None:
+    for context in attached.local(), attached.local().local():
+        with pytest.raises(econtext.ContextLost):
+            context.call(exec, f'import os, signal; signal.signal(signal.SIGTERM, signal.SIG_DFL); {code}')
+        assert context._node.exit_status == status
+
+
 def test_modules_of_the_program_come_before_those_of_the_broker(
     start: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

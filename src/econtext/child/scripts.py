@@ -38,6 +38,13 @@ INTERRUPTED = 130
 OPENED = []  # type: list[int]
 
 
+def system():
+    # type: () -> str
+    """Return the name of the system.  What is forked from this context has all loaded that a session needs."""
+    __import__('econtext.child.channels')
+    return os.uname()[0]
+
+
 def open_streams(names, terminal):
     # type: (Any, Any) -> int
     """Open the streams of a session; `terminal` is the kind of terminal, None for none. Return our process."""
@@ -46,7 +53,10 @@ def open_streams(names, terminal):
         flags = (os.O_RDWR,) * 3
         os.environ['TERM'] = native(terminal)
     for name, flag in zip(names, flags):
-        OPENED.append(keep(fcntl.fcntl(os.open(native(name), flag), fcntl.F_DUPFD, 10)))
+        fd = os.open(native(name), flag)
+        OPENED.append(keep(fcntl.fcntl(fd, fcntl.F_DUPFD, 10)))
+        # Or the session would wait for output once the program has ended.
+        os.close(fd)
     if terminal is not None:
         control_terminal(OPENED[0])
     return os.getpid()
@@ -160,6 +170,8 @@ class Streams(object):
 
     def __init__(self):
         # type: () -> None
+        if len(OPENED) != 3:
+            raise RuntimeError('the streams of the session are not open')
         self.before = sys.stdin, sys.stdout, sys.stderr  # type: Any
         self.kept = [keep(fcntl.fcntl(fd, fcntl.F_DUPFD, 10)) for fd in range(3)]  # type: list[int]
         self.flush()

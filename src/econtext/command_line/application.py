@@ -33,6 +33,7 @@ COMMANDS = {
     'sync': ('sync', 'Make a folder on a host like one here, or the reverse.'),
     'ls': ('ls', 'List files of a host.'),
     'fleet': ('fleet', 'Show which hosts answer, with their Pythons and times.'),
+    'serve': ('serve', 'Keep connections warm between commands.'),
     'doctor': ('doctor', 'Tell step by step what works on the way to a host.'),
     'completion': ('completion', 'Print the completion script for a shell.'),
 }
@@ -70,7 +71,7 @@ Exit status:
   2    the command line makes no sense
   124  --timeout is over
   128+N  signal N ended the command or script there; 130 is Ctrl-C
-  255  a host could not be connected, or was lost
+  255  a host could not be connected, or was lost; or the session server ended
 """
 
 

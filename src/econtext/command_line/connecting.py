@@ -16,8 +16,9 @@ import getpass
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import econtext
 from econtext.command_line.targets import BadTarget, Pattern, Target, parse, parse_hosts
@@ -37,6 +38,7 @@ class Way:
     config: str | None = None
     ssh_options: tuple[str, ...] = ()
     inventory: str | None = None
+    verbose: int = 0
 
     def ssh_args(self) -> list[str]:
         """Return the arguments for ``ssh``."""
@@ -146,9 +148,46 @@ def connect(above: Any, target: Target, way: Way, asker: Asker) -> econtext.Cont
     return context
 
 
+class WarmContexts(Protocol):
+    """What the session server has for one command."""
+
+    def context(self, target: Target | None, way: Way) -> AbstractContextManager[econtext.Context]: ...
+    def beside(self) -> econtext.Context: ...
+
+
+#: What a process of the session server has, see ``service.warm``; nothing in a process of a command's own.
+WARM: list[WarmContexts] = []
+
+
+class OneHost(Sequence[str]):
+    """One host with its context, in the place of a fleet."""
+
+    def __init__(self, name: str, context: econtext.Context) -> None:
+        self.name = name
+        self.one = context
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, at: Any) -> Any:
+        return [self.name][at]
+
+    def context(self, host: str) -> econtext.Context:
+        """Return the context of the host."""
+        return self.one
+
+
 @contextlib.contextmanager
-def fleet_of(hosts: str, way: Way) -> Iterator[econtext.Fleet]:
-    """Yield the fleet that `hosts` names; its contexts end with the block."""
+def fleet_of(hosts: str, way: Way, alone: bool = False) -> Iterator[Any]:
+    """
+    Yield the fleet that `hosts` names; its contexts end with the block.
+
+    With `alone` a single host may come as OneHost.
+    """
+    if WARM:
+        with WARM[0].context(only_target(hosts, way) if alone else None, way) as context:
+            yield OneHost(hosts, context)
+        return
     asker = Asker()
     wanted = hosts_of(hosts, way, asker)
     with econtext.Broker() as broker:
@@ -158,10 +197,31 @@ def fleet_of(hosts: str, way: Way) -> Iterator[econtext.Fleet]:
 @contextlib.contextmanager
 def context_of(target: Target, way: Way) -> Iterator[econtext.Context]:
     """Yield the context that `target` names."""
+    if WARM:
+        with WARM[0].context(target, way) as context:
+            yield context
+        return
     asker = Asker()
     with econtext.Broker() as broker:
         host = host_of(target, way, asker)
         yield fleet_from(broker, [host], way, asker).context(host.name)
+
+
+def only_target(hosts: str, way: Way) -> Target | None:
+    """Return the target that `hosts` names, if that is one alone; raise BadTarget."""
+    found = parse_hosts(hosts) if way.inventory is None else []
+    return found[0] if len(found) == 1 and isinstance(found[0], Target) else None
+
+
+def start_beside(context: econtext.Context) -> econtext.Context:
+    """Start a context on the host of `context`, which a script may have for itself."""
+    return WARM[0].beside() if WARM else context.local(name=f'{context.name}.script')
+
+
+def end_beside(context: econtext.Context) -> None:
+    """End such a context; that of a session server ends with this process."""
+    if not WARM:
+        context.close()
 
 
 def fleet_from(broker: econtext.Broker, hosts: list[econtext.Host], way: Way, asker: Asker) -> econtext.Fleet:

@@ -169,8 +169,9 @@ def called(
 ) -> int:
     argv: Any = words[0] if len(words) == 1 else list(words)
     details: dict[str, Any] = {'env': variables(env), 'extend_env': True, 'cwd': chdir}
-    with fleet_of(hosts, way) as fleet:
-        if len(fleet) == 1 and not as_json and style is None:
+    alone = not as_json and style is None
+    with fleet_of(hosts, way, alone) as fleet:
+        if len(fleet) == 1 and alone:
             context = fleet.context(fleet[0])
             try:
                 if session.can_have_terminal(tty):
@@ -211,4 +212,5 @@ command: click.Command = click.command('exec', cls=options.Command, leading=1, h
     click.option('--progress/--no-progress', 'show_progress', default=None,
                  help='Show how far the hosts are; by default on a terminal.'),
     options.INVENTORY,
+    served=True,
 )(called))

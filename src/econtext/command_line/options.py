@@ -39,6 +39,7 @@ CONNECT = click.option('--connect-timeout', metavar='SECONDS', type=click.FloatR
 INVENTORY = click.option('-I', '--inventory', metavar='FILE',
                          help='Take hosts and @groups from this inventory: a TOML file, or any inventory of Ansible.')
 VERBOSE = click.option('-v', '--verbose', count=True, help='Log what econtext does. Repeat the option for more.')
+NO_SERVER = click.option('--no-server', is_flag=True, help='Connect anew: use and start no session server.')
 JSON = click.option('--json', 'as_json', is_flag=True, help='Print one JSON object a line, for other programs.')
 TIMEOUT = click.option('--timeout', metavar='SECONDS', type=click.FloatRange(min=0, min_open=True),
                        help='How long the work may take on a host once that is connected.')
@@ -113,16 +114,18 @@ def without_short(param: Any, letter: str) -> Any:
     return add
 
 
-def reach(*more: Any, taken: str = '') -> Callable[[Function], Function]:
+def reach(*more: Any, taken: str = '', served: bool = False) -> Callable[[Function], Function]:
     """Add the options that say how to reach a host, and `more`; they come as one keyword, `way`.
 
     `taken` is a short form that `more` uses: the option for ssh then has its long form alone.
+    With `served` it is a command that a session server may run.
     """
     def add(command: Function) -> Function:
         def called(**given: Any) -> Any:
-            verbose = given.pop('verbose', 0)
-            if verbose:
-                log(verbose)
+            # The front reads this option: see ``service.front``.
+            given.pop('no_server', None)
+            if given.get('verbose'):
+                log(given['verbose'])
             own = {name: given.pop(name) for name in NAMES if name in given}
             way = Way(**{name: value for name, value in own.items() if value is not None})
             return command(way=way, **given)
@@ -130,7 +133,7 @@ def reach(*more: Any, taken: str = '') -> Callable[[Function], Function]:
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__click_params__ = list(getattr(command, '__click_params__', ()))  # type: ignore[attr-defined]
         shared = [without_short(option, taken) for option in REACH] if taken else REACH
-        for option in reversed((*more, *shared, CONNECT, VERBOSE)):
+        for option in reversed((*more, *shared, CONNECT, VERBOSE, *([NO_SERVER] if served else []))):
             called = option(called)
         return called
     return add

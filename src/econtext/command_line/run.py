@@ -178,10 +178,13 @@ def called(
     hosts: str, what: str, words: tuple[str, ...], way: Way, style: str | None, as_json: bool, terminal: bool,
     no_stdin: bool, limit: int,
 ) -> int:
-    terminal = session.can_have_terminal(terminal)
-    begin = program_of(what, words, as_json)
-    with fleet_of(hosts, way) as fleet:
-        if len(fleet) == 1 and style is None and not (as_json and not FUNCTION.match(what)):
+    begin = None if what == '-' else program_of(what, words, as_json)
+    alone = style is None and not (as_json and not FUNCTION.match(what))
+    with fleet_of(hosts, way, alone) as fleet:
+        # Not earlier: a session server has decided by now whether the command runs there.
+        terminal = session.can_have_terminal(terminal)
+        begin = begin or program_of(what, words, as_json)
+        if len(fleet) == 1 and alone:
             return run_one(fleet.context(fleet[0]), begin, terminal, not no_stdin and what != '-')
         if terminal:
             raise click.UsageError('-t is for one host')
@@ -201,4 +204,5 @@ command: click.Command = click.command('run', cls=options.Command, leading=1, he
     click.option('--limit', metavar='N', type=click.IntRange(1), default=AT_A_TIME, show_default=True,
                  help='On at most N hosts at a time.'),
     options.INVENTORY,
+    served=True,
 )(called))

@@ -34,6 +34,7 @@ from econtext.child import running as tags
 from econtext.child import scripts, sessions
 from econtext.child.transfer import as_bytes
 from econtext.command_line import output
+from econtext.command_line.connecting import end_beside, start_beside
 from econtext.controller.commands.running import STREAMS, Command
 
 BLOCK = 1 << 15
@@ -168,16 +169,23 @@ def run_program(
 
     A program that ended without an answer, by a signal or by ``os._exit()``, raises Ended.
     """
-    beside = context.local(name=f'{context.name}.script')
+    beside = start_beside(context)
     try:
         data, control = context.channel(), context.channel()
         served = context.submit(
             sessions.serve, data, control, None, {'size': Terminal.size() if terminal else None})
-        names = control.get()
+        try:
+            names = control.get()
+        except EOFError:
+            # The call that has the channel tells why.
+            served.result()
+            raise
         kind = os.environ.get('TERM', 'dumb') if terminal else None
-        control.send((sessions.OPENED, beside.call(scripts.open_streams, names, kind)))
-        controls.add(control)
+        opened = beside.submit(scripts.open_streams, names, kind)
+        # At once behind that, which saves a trip: without its streams it would not begin.
         program = begin(beside)
+        control.send((sessions.OPENED, opened.result()))
+        controls.add(control)
         program.add_done_callback(lambda _: control.close())
         start_input(data, reads)
         hear(data, sink)
@@ -190,7 +198,7 @@ def run_program(
                 raise
             raise Ended(status) from None
     finally:
-        beside.close()
+        end_beside(beside)
 
 
 class Ended(Exception):

@@ -91,4 +91,5 @@ def called(target: Target, way: Way) -> int:
 
 command: click.Command = click.command('shell', cls=options.Command, help=HELP)(options.reach(
     click.argument('target', metavar='HOST', callback=options.host, shell_complete=options.complete_hosts),
+    served=True,
 )(called))

@@ -92,12 +92,16 @@ def test_below_a_hop_a_module_comes_from_the_hop(session: FakeSession) -> None:
     assert near.sent == {'app', 'lib'}
 
 
-def test_what_was_asked_for_is_an_answer(session: FakeSession) -> None:
+def test_what_the_hop_asked_for_is_sent_again_before_it_passes_it_on(session: FakeSession) -> None:
+    """The thread of the hop that asked may not have taken it in yet."""
     near = add(session)
-    far = add(session, near)
+    far, other = add(session, near), add(session, near)
+    near.sent.add('lib')
     near.deliver([('lib', UNIT)], 5)
     far.deliver([('lib', UNIT)], 6)
-    assert sent(near) == [(RESULT, 1, 5, ['lib']), (MODULE, 1, 0, ['lib']), (PASS, 1, 2, (['lib'], 6))]
+    other.deliver([('lib', UNIT)], 7)
+    assert sent(near) == [
+        (RESULT, 1, 5, ['lib']), (MODULE, 1, 0, ['lib']), (PASS, 1, 2, (['lib'], 6)), (PASS, 1, 3, (['lib'], 7))]
 
 
 def test_that_there_is_no_such_module_goes_to_who_asked_alone(session: FakeSession) -> None:

@@ -49,6 +49,9 @@ class Delivery:
         self.complete: set[str] = set()
         #: Does it keep modules for those below it? One that attached programs have started keeps econtext's alone.
         self.keeps: bool = True
+        #: What it asked for and has got: the thread that asked takes this in, maybe later than what comes behind,
+        #: such as the order to pass it on.
+        self.asked: set[str] = set()
         self.sending: threading.Lock = threading.Lock()
 
     def may_have(self, module: str) -> None:
@@ -78,6 +81,8 @@ class Delivery:
         """
         router = self.broker.router
         self.send_code(tuple(name for name, unit in units))
+        if handle:
+            self.asked.update(name for name, unit in units if unit)
         if self.via is None or foreign or not all(unit for name, unit in units) or not self.via.may_keep(units):
             kind = RESULT if handle else MODULE
             router.send(kind, self.id, handle, pack_units(units))
@@ -98,7 +103,8 @@ class Delivery:
     def keep(self, units: Sequence[tuple[str, Unit | None]], foreign: bool = False) -> None:
         """Have the context keep `units`, for itself or for those below it."""
         with self.sending:
-            lacking = [unit for unit in units if unit[0] not in self.sent]
+            lacking = [unit for unit in units if unit[0] not in self.sent or unit[0] in self.asked]
+            self.asked.difference_update(name for name, unit in units)
             self.sent.update(name for name, unit in lacking)
             if lacking:
                 self.deliver(lacking, foreign=foreign)

@@ -1,0 +1,85 @@
+"""``econtext serve``: a server that keeps contexts warm between commands, see ``service``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from econtext.command_line import options
+from econtext.command_line.application import FAILED, complain
+from econtext.command_line.service import front, requests, supervisor
+from econtext.command_line.service.requests import Request
+
+HELP = """\
+Keep connections warm between commands.
+
+While a server runs, `econtext run`, `exec` and `shell` to one host by ssh find the connection of an earlier command.
+On a terminal such a command starts a server by itself. ECONTEXT_SERVER=0 forbids that, ECONTEXT_SERVER=1 asks for it
+everywhere; --no-server has one command connect by itself.
+
+Without an option this is the server, until it had nothing to do for long, or a signal ends it.
+
+\b
+Examples:
+  econtext serve --status
+  econtext serve --stop
+  econtext serve --idle 3600 &
+"""
+
+
+def ask(kind: bytes) -> bytes | None:
+    """Return what the server answers; None if there is none."""
+    try:
+        connection = front.connect()
+        if connection is None:
+            return None
+        with connection:
+            connection.send(Request(kind, requests.key()))
+            found: bytes = connection.receive(requests.LARGEST)
+            return found
+    except OSError:
+        return None
+
+
+def stop() -> int:
+    """Have the server end."""
+    found = ask(requests.STOP)
+    if found is None:
+        complain('no session server runs')
+        return FAILED
+    if found.strip(b'0'):
+        sys.stderr.write(f'econtext: the session server ends with the commands that it runs: {found.decode()}\n')
+    return 0
+
+
+def show_status() -> int:
+    """Print what the server says of itself."""
+    found = ask(requests.STATUS)
+    if found is None:
+        complain('no session server runs')
+        return FAILED
+    click.echo(found.decode('utf-8', 'replace'), nl=False)
+    return 0
+
+
+def called(idle: float, wants_stop: bool, wants_status: bool) -> int:
+    if wants_stop:
+        return stop()
+    if wants_status:
+        return show_status()
+    try:
+        # Its processes are of any folder, and make files as each command wants them.
+        supervisor.Supervisor(idle).serve(lambda: os.chdir('/'))
+    except supervisor.CannotServe as error:
+        complain(str(error))
+        return FAILED
+    return 0
+
+
+command: click.Command = click.command('serve', cls=options.Command, help=HELP)(
+    click.option('--idle', metavar='SECONDS', type=click.FloatRange(min=0, min_open=True), default=supervisor.IDLE,
+                 show_default=True, help='How long connections, and the server, stay without a command.')(
+    click.option('--stop', 'wants_stop', is_flag=True, help='Have the server end, once its commands have ended.')(
+    click.option('--status', 'wants_status', is_flag=True, help='Show whether a server runs.')(called))))

@@ -1,0 +1,53 @@
+"""
+A command, as the session server sees it: the connection, and the process that runs it.
+
+Entered by the main thread of the server.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+from econtext.command_line.service.requests import Request
+from econtext.command_line.service.worker import Worker
+
+BLOCK = 1 << 16
+
+
+class Client:
+    """A command, as the server sees it: the connection, and the process that runs it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection: socket.socket = connection
+        self.data: bytes = b''
+        #: What was accepted.
+        self.request: Request | None = None
+        self.fds: list[int] = []
+        self.since: float = time.monotonic()
+        self.worker: Worker | None = None
+        #: When its process is killed.
+        self.deadline: float | None = None
+        self.gone: bool = False
+
+    def close(self) -> None:
+        self.connection.close()
+        while self.fds:
+            os.close(self.fds.pop())
+
+    def answer(self, data: bytes) -> bool:
+        """Send a few bytes; return False if the command is gone."""
+        try:
+            return self.connection.send(data) == len(data)
+        except OSError:
+            return False
+
+    def receive(self) -> bool:
+        """Read what there is of the request, or the descriptors; return False at the end."""
+        data, fds, _, _ = socket.recv_fds(self.connection, BLOCK, 3)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        self.fds += fds
+        self.data += data
+        return bool(data)

@@ -1,0 +1,264 @@
+"""
+The process that runs one command for the near end of that command: see ``front``.
+
+Invariants:
+
+* The command finds what it would find in a process of its own: descriptors, folder, environment, mode for new files,
+  arguments, paths of modules, ignored signals.  It has a session of its own, and no terminal that controls it.
+* The process shares no descriptor with the server but the pipe for its notes.
+* It ends without the cleanup of the server's process, of which it is a copy.
+
+``become_worker`` and ``become_standby`` are entered by the main thread of the forked process, the classes by that of
+the server.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import os
+import pickle
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import econtext
+from econtext.command_line.service.holder import Holder, close_all_but, reset_signals, take_environment
+from econtext.command_line.service.requests import Request, decoded
+from econtext.command_line.service.warm import Declined, Host, Keeper
+
+DECLINED, HOST = b'declined', b'host'
+PREPARED = b'p'
+BLOCK = 1 << 16
+FAULT = 1       # an exception of ours, which was shown: as Python has it
+MOST = 1 << 12  # bytes of a note: so much is written to a pipe whole or not at all
+
+Known = dict[str, str]
+
+
+class Worker:
+    """The process of one command, as the server sees it."""
+
+    def __init__(self, pid: int, told: int, holder: Holder) -> None:
+        self.pid: int = pid
+        # What it notes.
+        self.told: int = told
+        self.holder: Holder = holder
+
+    @classmethod
+    def start(cls, request: Request, fds: Sequence[int], holder: Holder, known: Known, idle: float) -> Worker:
+        """Fork a process that runs the command."""
+        pid, told, telling = fork_with_notes()
+        if not pid:
+            become_worker(request, fds, holder, known, idle, telling)
+        return cls(pid, told, holder)
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def notes(self, known: Known) -> Notes:
+        """Take what the process has noted, now that it has ended."""
+        data = b''
+        while piece := os.read(self.told, MOST):
+            data += piece
+        os.close(self.told)
+        lines = data.split(b'\n')
+        host = None
+        for line in lines:
+            word, tab, rest = line.partition(b'\t')
+            if tab and word == HOST:
+                host = rest
+            elif tab:
+                known[rest.decode('utf-8', 'surrogateescape')] = word.decode()
+        return Notes(DECLINED in lines, host)
+
+
+class Standby(Worker):
+    """
+    A process that waits for a command, with contexts on the host of an earlier one.
+
+    Until then it is nobody's: it ends when the server lets go of it.
+    """
+
+    def __init__(self, pid: int, told: int, holder: Holder, control: socket.socket, host: bytes) -> None:
+        super().__init__(pid, told, holder)
+        self.control: socket.socket = control
+        self.host: bytes = host
+
+    @classmethod
+    def prepare(cls, host: bytes, holder: Holder, known: Known, idle: float) -> Standby:
+        """Fork a process that waits for a command."""
+        ours, theirs = socket.socketpair()
+        try:
+            pid, told, telling = fork_with_notes()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        if not pid:
+            become_standby(host, theirs, holder, known, idle, telling)
+        theirs.close()
+        ours.setblocking(False)
+        return cls(pid, told, holder, ours, host)
+
+    def is_prepared(self) -> bool:
+        """Has it all that a command needs?"""
+        try:
+            return self.control.recv(1, socket.MSG_PEEK) == PREPARED
+        except OSError:
+            return False
+
+    def hand(self, request: Request, fds: Sequence[int]) -> None:
+        """Have it run a command. Raise OSError if it is not to be had."""
+        self.control.setblocking(True)
+        data = request.encoded()
+        sent = socket.send_fds(self.control, [data], list(fds))
+        if sent < len(data):
+            self.control.sendall(data[sent:])
+        self.control.close()
+
+
+class Notes(NamedTuple):
+    """What a process that has ended says of its command."""
+
+    declined: bool
+    #: The host that it was about, if another command may be, too.
+    host: bytes | None
+
+
+def fork_with_notes() -> tuple[int, int, int]:
+    """Fork; return the process, 0 in that, and both ends of a pipe, of which each process has one."""
+    told, telling = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(told)
+        os.close(telling)
+        raise
+    os.close(telling if pid else told)
+    return pid, told, telling
+
+
+def become_worker(
+    request: Request, fds: Sequence[int], holder: Holder, known: Known, idle: float, telling: int
+) -> NoReturn:
+    """Run the command, in a process that was forked for that, and end."""
+    try:
+        os.setsid()
+        reset_signals()
+        close_all_but({0, 1, 2, telling, holder.ready, *fds})
+        carry_out(request, fds, keeper(holder, known, idle, telling), telling)
+    finally:
+        os._exit(FAULT)
+
+
+def become_standby(
+    host: bytes, control: socket.socket, holder: Holder, known: Known, idle: float, telling: int
+) -> NoReturn:
+    """Wait for a command and run it, in a process that was forked for that, and end."""
+    try:
+        os.setsid()
+        reset_signals()
+        close_all_but({0, 1, 2, telling, holder.ready, control.fileno()})
+        contexts = keeper(holder, known, idle, telling)
+        try:
+            contexts.prepare(pickle.loads(base64.b64decode(host)))
+        except (Declined, econtext.EcontextError):
+            os._exit(0)
+        control.send(PREPARED)
+        data, fds = b'', []     # type: bytes, list[int]
+        while (request := decoded(data)) is None:
+            piece, more, _, _ = socket.recv_fds(control, BLOCK, 3)
+            data += piece
+            fds += more
+            if not piece:
+                os._exit(0)
+        control.close()
+        carry_out(request, fds, contexts, telling)
+    finally:
+        os._exit(FAULT)
+
+
+def carry_out(request: Request, fds: Sequence[int], contexts: Keeper, telling: int) -> NoReturn:
+    """Run the command in this process, and end."""
+    status = FAULT
+    try:
+        for number in request.ignored:
+            signal.signal(number, signal.SIG_IGN)
+        for number, fd in enumerate(fds):
+            os.dup2(fd, number)
+            os.close(fd)
+        try:
+            take_place(request)
+        except OSError:
+            # The folder is gone, say: this is told where the command runs.
+            note(telling, DECLINED)
+            status = 0
+        else:
+            status = run([os.fsdecode(word) for word in request.words], contexts, telling)
+    except BaseException:
+        with contextlib.suppress(Exception):
+            traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def keeper(holder: Holder, known: Known, idle: float, telling: int) -> Keeper:
+    """Return what gets contexts from the holder."""
+    def attach() -> Any:
+        # At its end as soon as the holder listens.
+        os.read(holder.ready, 1)
+        return econtext.attach(holder.path)
+
+    def learned(key: str, word: str) -> None:
+        note(telling, word.encode() + b'\t' + key.encode('utf-8', 'surrogateescape'))
+
+    def again(host: Host) -> None:
+        note(telling, HOST + b'\t' + base64.b64encode(pickle.dumps(host)))
+    return Keeper(attach, known, learned, again, idle)
+
+
+def note(fd: int, line: bytes) -> None:
+    if len(line) < MOST and b'\n' not in line:
+        os.write(fd, line + b'\n')
+
+
+def take_place(request: Request) -> None:
+    """Have what the command has in its own process."""
+    os.chdir(request.cwd)
+    os.umask(request.umask)
+    take_environment(request)
+    sys.path[:] = [os.fsdecode(each) for each in request.path]
+    sys.argv[:] = ['econtext', *(os.fsdecode(word) for word in request.words)]
+    # As Python itself makes them.
+    sys.stdin = sys.__stdin__ = stream(0, 'r')      # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = stream(1, 'w')    # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = stream(2, 'w')    # type: ignore[misc]
+
+
+def stream(fd: int, mode: str) -> io.TextIOWrapper:
+    """Return a standard stream of a command."""
+    before = (sys.__stdin__, sys.__stdout__, sys.__stderr__)[fd]
+    encoding = before.encoding if before is not None else None
+    errors = 'backslashreplace' if fd == 2 else before.errors if before is not None else None
+    buffer: Any = open(fd, mode + 'b', closefd=False)  # noqa: SIM115 -- for the life of the process
+    return io.TextIOWrapper(buffer, encoding, errors, '\n', fd == 2 or os.isatty(fd))
+
+
+def run(words: Sequence[str], keeper: Keeper, telling: int) -> int:
+    """Run the command line; return the exit status."""
+    from econtext.command_line import application, connecting
+    connecting.WARM.append(keeper)
+    try:
+        return application.run(words)
+    except Declined:
+        note(telling, DECLINED)
+        return 0
