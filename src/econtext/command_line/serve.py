@@ -1,4 +1,12 @@
-"""``econtext serve``: a server that keeps contexts warm between commands, see ``service``."""
+"""
+``econtext serve``: a server that keeps contexts warm between commands, see ``service``.
+
+Invariants:
+
+* There is one server for a user and a version of econtext; a second one ends with an error.
+
+Entered by the main thread.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,11 @@
 """
 A session server that a command starts for itself, in the background.
 
+Invariants:
+
+* The command that waits hears of the server, or of its end, by the end of one pipe.
+* The server holds no folder, terminal or descriptor of the command.
+
 Entered by the main thread.
 """
 

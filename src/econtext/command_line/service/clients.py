@@ -1,6 +1,10 @@
 """
 A command, as the session server sees it: the connection, and the process that runs it.
 
+Invariants:
+
+* A command is told of one end: the exit status of the process that ran it, or that nothing ran.
+
 Entered by the main thread of the server.
 """
 

@@ -57,7 +57,7 @@ FACES: dict[str, tuple[str, ...]] = {
 # What every child is sent in the first write, the preamble included.
 PUSHED = manifest.PACKAGES + manifest.FIRST_WRITE
 # What is named to nobody as something to ask for.
-GIVEN = frozenset(manifest.PREAMBLE + manifest.FIRST_WRITE + manifest.NEVER)
+GIVEN = frozenset(manifest.PREAMBLE + manifest.FIRST_WRITE + manifest.WITH_CALLS_ALONE + manifest.NEVER)
 
 
 class Modules:
