@@ -456,7 +456,11 @@ if __name__ == '__main__' and not econtext.slave:
         channel.send(1)
         channel.get()
         other.context('owned').run(['true'])
-        future.result()
+        try:
+            future.result()
+        except econtext.ContextLost:
+            # On a busy machine it was idle before the call came.
+            pass
         box.close()
     sys.settrace(None)
     print('ended', left)
