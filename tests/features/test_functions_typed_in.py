@@ -66,6 +66,7 @@ def test_lambdas_and_functions_inside_of_functions(child: econtext.Context) -> N
     assert child.call(lambda text: re.findall(r'\w+', text), 'a b') == ['a', 'b']
 
 
+@pytest.mark.controller_matrix
 def test_what_a_cell_defines(child: econtext.Context) -> None:
     names = cell('''
         import re
