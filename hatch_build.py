@@ -49,7 +49,7 @@ def built_files(source: Path) -> dict[str, bytes]:
     paths = [path for ring in manifest.RINGS for path in sorted((source / 'econtext' / ring).glob('*.py'))]
     texts = {name_of(path.relative_to(source)): path.read_text('utf-8') for path in paths}
     files: dict[str, bytes] = packer.built_files(manifest.PREAMBLE, list(texts), texts.__getitem__)
-    return files
+    return {**files, packer.BUILT_BODIES: packer.first_bodies(str(source))}
 
 
 class DescriptionHook(MetadataHookInterface):

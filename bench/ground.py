@@ -89,6 +89,8 @@ class Maker:
                 texts['.'.join(word for word in words if word != '__init__')] = path.read_text('utf-8')
         for name, content in packer.built_files(*order, list(texts), texts.__getitem__).items():
             (package / name).write_bytes(content)
+        if hasattr(packer, 'first_bodies'):     # an earlier tree compresses them in each program
+            (package / packer.BUILT_BODIES).write_bytes(packer.first_bodies(str(target)))
         return target
 
     def install_rpyc(self) -> None:

@@ -30,7 +30,7 @@ def names() -> list[str]:
     """Return all scenarios, in the order of the table."""
     known = (
         'calls calls_one_cpu burst connect connect_ssh trips hop memory payload stream files files_far '
-        'hops lines fanout held modules awaited attach'
+        'hops lines fanout crowd held modules awaited attach logins'
     ).split()
     found = [module.name for module in pkgutil.iter_modules(scenarios.__path__)]
     return [name for name in known if name in found] + [name for name in found if name not in known]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,26 @@ class Adapter(Contender):
         for future in [child.submit(far.pid) for child in children]:
             future.result()
         return children
+
+    def log_in(self, count: int, returned: list[float]) -> None:
+        """Connect to the server `count` times at once, and call each; `returned` gets the seconds of each start."""
+        children = []
+        for _ in range(count):
+            begin = time.perf_counter()
+            children.append(self.ssh())
+            returned.append(time.perf_counter() - begin)
+        for future in [child.submit(far.pid) for child in children]:
+            future.result()
+
+    def fleet(self, count: int, relays: int) -> Any:
+        """Return a fleet of contexts on this machine, none of which is connected."""
+        options = {'relays': relays} if relays else {}
+        return self.broker.fleet(
+            [f'host{number}' for number in range(count)], **options,
+            connector=lambda via, host: via.command(['env'], name=host.name, python=self.ground.python, tty=False))
+
+    def call_all(self, fleet: Any, count: int) -> None:
+        assert len(set(fleet.call(far.pid).values())) == count
 
     def call(self, child: Any, function: Callable[..., Any], *args: Any) -> Any:
         return child.call(function, *args)

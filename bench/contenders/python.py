@@ -26,6 +26,11 @@ class Adapter(Contender):
             ['ssh', '-F', self.ground.ssh_config, 'lab', command], stdout=subprocess.PIPE, check=True,
         ).stdout  # fmt: skip
 
+    def run_many_ssh(self, command: str, count: int) -> None:
+        """Run a command on the server `count` times at once."""
+        words = ['xargs', '-P', str(count), '-I', '{}', 'ssh', '-F', self.ground.ssh_config, '-n', '{}', command]
+        subprocess.run(words, input=b'lab\n' * count, check=True)
+
     @contextlib.contextmanager
     def shared(self) -> Iterator[Callable[[], object]]:
         """Yield what runs a command over the connection of an ssh that runs meanwhile."""

@@ -4,6 +4,8 @@ Files of contexts for fsspec, and so for pandas and others: ``econtext://HOST/pa
 Needs the package fsspec: ``pip install 'econtext[fsspec]'``.  HOST is what ``ssh`` takes, with ``user@`` before it
 and ``:port`` behind it where wanted; ``.`` is a process on this machine.  Hosts are connected once for a program, by a
 broker that ends with it; ``fsspec.filesystem('econtext', context=web)`` takes a context that is there.
+
+Storage options are those of ``broker.ssh``, of ``broker.local`` for ``.``, and fsspec's own.  Any other is an error.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import importlib
 import os
 import stat
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import econtext
@@ -38,6 +41,9 @@ else:
             "econtext:// needs the package fsspec, which is not installed: run pip install 'econtext[fsspec]'"
         ) from None
 
+#: What fsspec takes for each file system.
+FSSPECS = frozenset(
+    'use_listings_cache listings_expiry_time max_paths skip_instance_cache asynchronous loop'.split())
 KINDS = {stat.S_IFREG: 'file', stat.S_IFDIR: 'directory', stat.S_IFLNK: 'link'}
 
 
@@ -47,22 +53,35 @@ class Contexts:
     def __init__(self) -> None:
         self.lock: threading.Lock = threading.Lock()
         self.broker: econtext.Broker | None = None
-        self.made: dict[str, econtext.Context] = {}
+        self.made: dict[tuple[Any, ...], econtext.Context] = {}
 
-    def of(self, host: str) -> econtext.Context:
+    def of(self, host: str, options: Mapping[str, Any] | None = None) -> econtext.Context:
+        """Return the context that `options` reach `host` with; the same one for the same options."""
+        options = options or {}
+        key = host, fixed(options)
         with self.lock:
             if self.broker is None:
                 self.broker = econtext.Broker()
                 atexit.register(self.broker.close)
-            found = self.made.get(host)
+            found = self.made.get(key)
             if found is None or found._node.error is not None:
-                found = self.made[host] = start(self.broker, host)
+                found = self.made[key] = start(self.broker, host, options)
             return found
 
 
-def start(broker: econtext.Broker, host: str) -> econtext.Context:
+def fixed(value: Any) -> Any:
+    """Return what stands for the value of an option in a key: equal for equal values, and hashable."""
+    if isinstance(value, Mapping):
+        return tuple((name, fixed(each)) for name, each in sorted(value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(map(fixed, value))
+    return value
+
+
+def start(broker: econtext.Broker, host: str, options: Mapping[str, Any] | None = None) -> econtext.Context:
+    options = dict(options or {})
     if host in ('', '.'):
-        return broker.local()
+        return broker.local(**options)
     user, _, place = host.rpartition('@')
     name, colon, port = place.partition(':')
     closed = ']'
@@ -74,7 +93,11 @@ def start(broker: econtext.Broker, host: str) -> econtext.Context:
         name, colon, port = place, '', ''
     if not name or not closed or colon not in ('', ':') or (colon and not (port.isascii() and port.isdigit())):
         raise ValueError('a host is written as in econtext://user@web1:22/path, with a number for the port')
-    return broker.ssh(name, username=user or None, port=int(port) if port else None)
+    for option, part in (('username', user), ('port', port)):
+        if part and option in options:
+            raise ValueError(f'{option} stands in the URL and in the options: give one of them')
+    given = {'username': user or None, 'port': int(port) if port else None, **options}
+    return broker.ssh(name, **given)
 
 
 CONTEXTS = Contexts()
@@ -95,11 +118,14 @@ class ContextFileSystem(Base):
 
     def __init__(self, host: str = '.', context: econtext.Context | None = None, auto_mkdir: bool = True,
                  **options: Any) -> None:
-        super().__init__(**options)
+        own = {name: options.pop(name) for name in FSSPECS if name in options}
+        if context is not None and options:
+            raise TypeError(f'context= is connected already, and takes no {", ".join(sorted(options))}')
+        super().__init__(**own)
         self.host = host
         #: Are folders made for the files that are written?
         self.auto_mkdir = auto_mkdir
-        self.context: econtext.Context = context if context is not None else CONTEXTS.of(host)
+        self.context: econtext.Context = context if context is not None else CONTEXTS.of(host, options)
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:

@@ -13,8 +13,9 @@ import pytest
 import lab
 
 SCENARIOS = (
-    'calls calls_one_cpu burst connect memory payload stream hops lines fanout held modules decode awaited').split()
-OVER_SSH = 'connect_ssh trips hop files files_far attach'.split()
+    'calls calls_one_cpu burst connect memory payload stream hops lines fanout crowd held modules decode '
+    'awaited').split()
+OVER_SSH = 'connect_ssh trips hop files files_far attach logins'.split()
 CONTENDERS = 'econtext raw python here scp rsync'.split()
 
 

@@ -148,7 +148,20 @@ def test_exec_on_many_hosts(way: list[str]) -> None:
         assert {'host': host, 'stream': 'stdout', 'line': 'out'} in told
         assert {'host': host, 'status': 0} in told
     grouped = econtext('exec', 'lab,lab-2', *way, '--group', '--', 'echo a; echo b').stdout
-    assert grouped == '[lab]  \na\nb\n[lab-2]\na\nb\n'
+    assert grouped in {'[lab]  \na\nb\n[lab-2]\na\nb\n', '[lab-2]\na\nb\n[lab]  \na\nb\n'}
+
+
+@pytest.mark.parametrize(('style', 'end'), [('--group', '[%s]'), ('--json', '{"host": "%s", "status": 0}')])
+def test_a_host_is_told_at_its_end(way: list[str], tmp_path: Path, style: str, end: str) -> None:
+    go_on = tmp_path / 'go-on'
+    one_waits = f'test "$SSH_CONNECTION" || while ! test -e {go_on}; do sleep 0.02; done; echo done'
+    argv = [sys.executable, '-m', 'econtext', 'exec', 'local,lab', *way, style, '--', one_waits]
+    environ = {name: value for name, value in os.environ.items() if name != 'SSH_CONNECTION'}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stdout
+        assert any(end % 'lab' in line for line in process.stdout), 'one is told while the other works'
+        go_on.touch()
+        assert end % 'local' in process.stdout.read()
 
 
 def test_a_host_that_cannot_be_reached(way: list[str]) -> None:

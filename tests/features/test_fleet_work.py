@@ -93,6 +93,32 @@ def test_lines_of_all_hosts_come_one_at_a_time(hosts: econtext.Fleet) -> None:
     assert [each.stdout for each in kept.values()] == ['one\n'] * 3
 
 
+def test_each_host_is_told_at_its_end(hosts: econtext.Fleet, homes: dict[str, Path]) -> None:
+    told: list[Any] = []
+
+    def end(future: Any) -> None:
+        told.append((future.host, threading.get_ident()))
+        assert [str(line) for line in heard if line.host == future.host] == ['ready'], 'behind its last line'
+        left = [home for name, home in homes.items() if all(name != host for host, _ in told)]
+        if left:
+            # The next one ends only when this one was told.
+            (left[0] / 'go-on').touch()
+
+    heard: list[Any] = []
+    (homes[NAMES[0]] / 'go-on').touch()
+    hosts.run('while ! test -e ~/go-on; do sleep 0.02; done; echo ready', on_line=heard.append, on_end=end)
+    assert told == [(name, threading.get_ident()) for name in homes]
+
+
+def test_ends_that_are_failures(hosts: econtext.Fleet) -> None:
+    ends: dict[str, Any] = {}
+    stopped = hosts.options(limit=1, stop_after=1)
+    stopped.run(['false'], check=True, on_end=lambda future: ends.update({future.host: future}))
+    assert sorted(ends) == NAMES
+    (failed,) = [future for future in ends.values() if not future.cancelled()]
+    assert isinstance(failed.exception(), subprocess.CalledProcessError)
+
+
 def test_what_hears_lines_and_raises_ends_the_commands(hosts: econtext.Fleet, homes: dict[str, Path]) -> None:
     def fail(line: Any) -> None:
         raise KeyError('of the program')
@@ -115,7 +141,8 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(('argv', 'options', 'error'), [
     ([], {}, ValueError), (b'bytes', {}, TypeError), (['a\0b'], {}, ValueError),
     (['true'], {'env': 'A=1'}, TypeError), (['true'], {'timeout': 'soon'}, ValueError),
-    (['true'], {'on_line': 'print'}, TypeError), (['true'], {'input': 7}, TypeError),
+    (['true'], {'on_line': 'print'}, TypeError), (['true'], {'on_end': 'print'}, TypeError),
+    (['true'], {'input': 7}, TypeError),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_before_anything_is_connected(
     broker: econtext.Broker, argv: Any, options: Any, error: type[Exception]

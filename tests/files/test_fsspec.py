@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import econtext
+from lab.pythons import Interpreter
+from lab.sshd import Sshd
 
 pytest.importorskip('fsspec')
 from fsspec.tests import abstract  # type: ignore[import-untyped]  # noqa: E402
@@ -117,6 +119,37 @@ def test_callbacks_hear_how_far_it_is(tmp_path: Path, broker: econtext.Broker) -
         act(callback)
         assert (callback.size, callback.value) == (1_000_000, 1_000_000)
     assert (tmp_path / 'z').read_bytes() == (tmp_path / 'x').read_bytes()
+
+
+def test_storage_options_are_those_of_the_connector(
+    tmp_path: Path, broker: econtext.Broker, sshd: Sshd, python: Interpreter, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    contexts = filesystem.Contexts()
+    contexts.broker = broker
+    monkeypatch.setattr(filesystem, 'CONTEXTS', contexts)
+    (tmp_path / 'x.csv').write_text('a,b\n')
+    options = {'ssh_args': ['-F', str(sshd.config)], 'python': str(python), 'use_listings_cache': False}
+    system = filesystem.ContextFileSystem(host='lab', **options)
+    assert system.cat_file(str(tmp_path / 'x.csv')) == b'a,b\n'
+    assert filesystem.ContextFileSystem(host='lab', **options).context is system.context
+    other = filesystem.ContextFileSystem(host='lab', **options, name='other')
+    assert other.context is not system.context, 'another option is another connection'
+    here = filesystem.ContextFileSystem(python=str(python))
+    assert here.context.call(os.getpid) != os.getpid()
+
+
+def test_an_option_that_nobody_takes_is_refused(broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    contexts = filesystem.Contexts()
+    contexts.broker = broker
+    monkeypatch.setattr(filesystem, 'CONTEXTS', contexts)
+    with pytest.raises(TypeError, match='passwort'):
+        filesystem.ContextFileSystem(host='web1', passwort='secret')
+    with pytest.raises(TypeError, match='python'):
+        filesystem.ContextFileSystem(context=broker.local(), python='python3')
+    with pytest.raises(ValueError, match='username'):
+        filesystem.ContextFileSystem(host='me@web1', username='you')
+    with pytest.raises(ValueError, match='port'):
+        filesystem.ContextFileSystem(host='web1:22', port=2222)
 
 
 @pytest.mark.parametrize(

@@ -89,30 +89,28 @@ def run_in_terminal(context: econtext.Context, argv: Any, reads: bool, **details
 def run_many(fleet: econtext.Fleet, argv: Any, style: str, timeout: float | None, **details: Any) -> int:
     """Run a command on each host; return the highest exit status."""
     shown = output.Output(fleet, style)
-    results = fleet.run(
-        argv, timeout=timeout, on_line=lambda line: shown.line(line.host, line.stream, str(line)), **details)
-    return told(results, shown)
-
-
-def told(results: Any, shown: output.Output) -> int:
-    """Show how the hosts of `results` ended; return the highest exit status."""
-    statuses = {}
-    for host in results:
-        failure = results.failures.get(host)
-        if host in results.skipped:
-            statuses[host] = FAILED
-            shown.end(host, FAILED, 'skipped, since as many hosts had failed as --stop-after allows')
-        elif failure is None:
-            statuses[host] = status_from(results[host].returncode)
-            shown.end(host, statuses[host])
-        elif isinstance(failure, subprocess.TimeoutExpired):
-            statuses[host] = LATE
-            shown.end(host, LATE, f'ended after --timeout {failure.timeout:g}')
-        else:
-            status = statuses[host] = status_of(failure) or FAILED
-            shown.end(host, status, said(failure))
+    statuses = dict.fromkeys(fleet, 0)
+    fleet.run(
+        argv, timeout=timeout, on_line=lambda line: shown.line(line.host, line.stream, str(line)),
+        on_end=lambda future: statuses.update({future.host: show_end(future, shown)}), **details)
     summary(statuses, shown.style)
     return max(statuses.values(), default=0)
+
+
+def show_end(future: Any, shown: output.Output) -> int:
+    """Show how the host of `future` ended; return its exit status."""
+    status, error = FAILED, ''
+    failure = None if future.cancelled() else future.exception()
+    if future.cancelled():
+        error = 'skipped, since as many hosts had failed as --stop-after allows'
+    elif failure is None:
+        status = status_from(future.result().returncode)
+    elif isinstance(failure, subprocess.TimeoutExpired):
+        status, error = LATE, f'ended after --timeout {failure.timeout:g}'
+    else:
+        status, error = status_of(failure) or FAILED, said(failure)
+    shown.end(future.host, status, error)
+    return status
 
 
 def summary(statuses: dict[str, int], style: str) -> None:
@@ -193,7 +191,7 @@ command: click.Command = click.command('exec', cls=options.Command, leading=1, h
     click.option('-t', '--tty', is_flag=True, help='Give the command a terminal, if standard input is one.'),
     click.option('-n', 'no_stdin', is_flag=True, help='Give the command no standard input.'),
     click.option('--tag', 'style', flag_value='tagged', help='Begin each line with the name of its host.'),
-    click.option('--group', 'style', flag_value='grouped', help='Print the lines of each host together, at the end.'),
+    click.option('--group', 'style', flag_value='grouped', help='Print the lines of each host together, at its end.'),
     options.JSON,
     options.TIMEOUT,
     click.option('-e', '--env', metavar='NAME=VALUE', multiple=True, help='Set a variable of the environment there.'),

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from econtext.controller.modules import built, manifest, packer
+from econtext.controller.modules.repository import PUSHED, first_bodies
 from lab.pythons import Interpreter
 
 PACKAGE = Path(packer.__file__).parents[2]
@@ -347,6 +348,9 @@ def test_out_of_a_built_package(tmp_path: Path) -> None:
     assert ask(tmp_path) == b'built'
     (tmp_path / 'econtext' / built.BUILT_SOURCES).write_bytes(marshal.dumps({'econtext.core.wire': 'small'}, 2))
     assert ask(tmp_path, "built.squeezed('econtext.core.wire').encode()") == b'small'
+    (tmp_path / 'econtext' / built.BUILT_BODIES).write_bytes(marshal.dumps({PUSHED: b'body'}, 2))
+    pushed = "__import__('econtext.controller.modules.repository', fromlist='*').pushed"
+    assert ask(tmp_path, f'{pushed}({PUSHED!r})') == b'body'
 
 
 @pytest.mark.alone  # while scripts/test runs the other parts there is something in the sources
@@ -359,6 +363,7 @@ def test_a_wheel_holds_the_preamble(tmp_path: Path, repository: Path) -> None:
         assert made.read('econtext/' + built.BUILT) == packer.pack(
             packer.preamble_units(manifest.PREAMBLE, built.read_source))
         sources = marshal.loads(made.read('econtext/' + built.BUILT_SOURCES))
+        assert marshal.loads(made.read('econtext/' + built.BUILT_BODIES)) == first_bodies()
         assert 'econtext/py.typed' in made.namelist()
     expected = {path for ring in manifest.RINGS for path in (PACKAGE / ring).glob('*.py')}
     assert len(sources) == len(expected)

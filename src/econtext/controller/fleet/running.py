@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from econtext.controller.fleet.options import WorkOptions
     from econtext.controller.session.channels import Channel
 
-    OnLine = Callable[[Any], object]
+    Callback = Callable[[Any], object]
 
 
 class HostLine(Line):
@@ -64,10 +64,10 @@ def shared(input: Any) -> Any:
     return None if check_input(input) is None else b''.join(pieces(input))
 
 
-def check_callback(on_line: Any) -> OnLine | None:
-    if on_line is not None and not callable(on_line):
-        raise TypeError(f'on_line= must be a function, not {seen(on_line)}')
-    return cast('OnLine | None', on_line)
+def check_callbacks(**functions: object) -> None:
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise TypeError(f'{name}= must be a function, not {seen(function)}')
 
 
 class HostCommand(concurrent.futures.Future[Any]):
@@ -101,15 +101,18 @@ class HostCommand(concurrent.futures.Future[Any]):
 class Reader:
     """Hears the commands of all hosts."""
 
-    def __init__(self, request: Request, options: WorkOptions, on_line: OnLine | None) -> None:
+    def __init__(
+        self, request: Request, options: WorkOptions, on_line: Callback | None, on_end: Callback | None
+    ) -> None:
         self.request = request
         self.options = options
         self.on_line = on_line
+        self.on_end = on_end
         self.selection: Turns[Channel] = Turns()
         self.open: dict[Channel, HostCommand] = {}
         #: Commands whose calls are over; hosts that are.
         self.answered: deque[HostCommand] = deque()
-        self.ended: deque[str] = deque()
+        self.ended: deque[HostFuture[Any]] = deque()
 
     def begin(self, context: Context, host: str) -> HostCommand:
         """Begin the command of `host`. The crew."""
@@ -128,15 +131,22 @@ class Reader:
 
     def end(self, future: HostFuture[Any]) -> None:
         """A host is over. Any thread."""
-        self.ended.append(future.host)
+        self.ended.append(future)
         self.selection.wake()
 
     def read_all(self, futures: Futures[Any]) -> None:
         """Hear all until all are over."""
         for future in futures.values():
             future._listen(self.end)
-        while len(self.ended) < len(futures):
-            self.read(futures._display.show() if futures._display is not None else None)
+        left = len(futures)
+        while left:
+            if not self.ended:
+                self.read(futures._display.show() if futures._display is not None else None)
+            while self.ended:
+                left -= 1
+                future = self.ended.popleft()
+                if self.on_end is not None:
+                    self.on_end(future)
 
     def read(self, tick: float | None) -> None:
         """Hear what has come; wait if nothing has, for `tick` seconds at most."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from econtext.controller.files.methods import Local, Remote
     from econtext.controller.files.paths import RemotePath
     from econtext.controller.fleet.fanout import Operation
-    from econtext.controller.fleet.futures import Futures
+    from econtext.controller.fleet.futures import Futures, HostFuture
     from econtext.controller.fleet.members import Pool
     from econtext.controller.fleet.options import WorkOptions
     from econtext.controller.fleet.results import Results
@@ -66,6 +66,7 @@ class FleetWork:
         env: Env = None, extend_env: bool = False, cwd: Word | None = None, timeout: float | None = None,
         text: Literal[True] = True,
         on_line: Callable[[Line], object] | None = None,
+        on_end: Callable[[HostFuture[CompletedProcess[str]]], object] | None = None,
     ) -> Results[CompletedProcess[str]]: ...
     @overload
     def run(
@@ -73,6 +74,7 @@ class FleetWork:
         env: Env = None, extend_env: bool = False, cwd: Word | None = None, timeout: float | None = None,
         text: Literal[False],
         on_line: Callable[[BytesLine], object] | None = None,
+        on_end: Callable[[HostFuture[CompletedProcess[bytes]]], object] | None = None,
     ) -> Results[CompletedProcess[bytes]]: ...
 
     def run(
@@ -80,6 +82,7 @@ class FleetWork:
         env: Env = None, extend_env: bool = False, cwd: Word | None = None, timeout: float | None = None,
         text: bool = True,
         on_line: Callable[[Any], object] | None = None,
+        on_end: Callable[[Any], object] | None = None,
     ) -> Results[CompletedProcess[Any]]:
         """
         Run a command on each host; return the Results, each a ``subprocess.CompletedProcess``.
@@ -88,12 +91,14 @@ class FleetWork:
         Context.run().  An `input` that can be read once, a file or an iterable, is read whole before
         anything begins.  `on_line` is called with the lines of all hosts as they come, one at a time, in the
         thread that waits: ``line.host`` is the host, ``line.stream`` is ``'stdout'`` or ``'stderr'``.  Until it
-        returns the commands wait where they write.
+        returns the commands wait where they write.  `on_end` is called in the same thread with the future of each host
+        that is over, behind its last line: ``future.host``, ``future.result()``, ``future.exception()``, or
+        ``future.cancelled()`` for a host that was skipped.
 
         What fails on a host is among the failures of the Results: ``subprocess.CalledProcessError`` with `check`,
         OSError for a program that cannot be used there, and so on.  Raises TypeError or ValueError for wrong
-        arguments, before anything begins, and what `on_line` raises.  Whatever leaves this, such as Ctrl-C, ends the
-        commands there.
+        arguments, before anything begins, and what `on_line` and `on_end` raise.  Whatever leaves this, such as Ctrl-C,
+        ends the commands there.
 
         Example::
 
@@ -106,7 +111,8 @@ class FleetWork:
 
         kept = on_line is None if capture is None else capture
         request = one_host.Request(argv, check, kept, running.shared(input), env, extend_env, cwd, timeout, text)
-        reader = running.Reader(request, self._work_options, running.check_callback(on_line))
+        running.check_callbacks(on_line=on_line, on_end=on_end)
+        reader = running.Reader(request, self._work_options, on_line, on_end)
         return carry_out(lambda: self._launch(reader.begin), reader.read_all)
 
     def put(

@@ -26,6 +26,7 @@ FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 # Files of an installed package, named as in ``packer``, which a build loads alone: a checkout has none.
 BUILT = 'preamble.bin'
 BUILT_SOURCES = 'squeezed.bin'  # marshal of {name: squeezed source}
+BUILT_BODIES = 'bodies.bin'  # marshal of {names of modules: the body that carries them}
 
 
 def read_source(name: str) -> str:
@@ -64,6 +65,13 @@ def preamble(order: tuple[str, ...]) -> bytes:
 def built_sources() -> dict[str, str]:
     """Return what was squeezed when the package was built."""
     data = read_built(BUILT_SOURCES)
+    return marshal.loads(data) if data else {}
+
+
+@functools.cache
+def built_bodies() -> dict[tuple[str, ...], bytes]:
+    """Return what was compressed when the package was built."""
+    data = read_built(BUILT_BODIES)
     return marshal.loads(data) if data else {}
 
 

@@ -26,6 +26,7 @@ import ast
 import io
 import marshal
 import re
+import sys
 import threading
 import time
 import tokenize
@@ -44,6 +45,17 @@ PACKAGE = '__path__ = []\n'
 # Files of an installed package, put there by hatch_build.py: a checkout has none.
 BUILT = 'preamble.bin'
 BUILT_SOURCES = 'squeezed.bin'  # marshal of {name: squeezed source}
+BUILT_BODIES = 'bodies.bin'  # marshal of {names of modules: the body that carries them}
+
+# Prints the bodies that each context gets, made anew by the package in the folder that the argument names.
+BODIES = """
+import marshal, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+from econtext.controller.modules import built, repository
+built.read_built = lambda name: None
+sys.stdout.buffer.write(marshal.dumps(repository.first_bodies(), 2))
+"""
 
 # For each unit (its name, a line feed, its source): a module in its parent `p`,
 # which is a package for having one. `__source__` is for tracebacks. The first
@@ -322,3 +334,10 @@ def built_files(order: Sequence[str], names: Sequence[str], read: Callable[[str]
         BUILT: pack(preamble_units(order, read)),
         BUILT_SOURCES: marshal.dumps(sources, 2),
     }
+
+
+def first_bodies(folder: str) -> bytes:
+    """Return the content of `BUILT_BODIES`, made by the package ``econtext`` in `folder`."""
+    import subprocess  # a checkout imports this module whenever a first context starts
+
+    return subprocess.run([sys.executable, '-c', BODIES, folder], check=True, stdout=subprocess.PIPE).stdout

@@ -302,7 +302,12 @@ def pack_units(units: Iterable[tuple[str, Unit | None]], level: int = 6) -> byte
 @functools.cache
 def pushed(names: tuple[str, ...]) -> bytes:
     """Return the body that carries modules of ours, the same for all contexts."""
-    return pack_units(((name, own_unit(name)) for name in names), 9)
+    return built.built_bodies().get(names) or pack_units(((name, own_unit(name)) for name in names), 9)
+
+
+def first_bodies() -> dict[tuple[str, ...], bytes]:
+    """Return the bodies that each context gets: a build keeps them, since compressing takes longer than a start."""
+    return {names: pushed(names) for names in (PUSHED, manifest.AFTER_HELLO)}
 
 
 @functools.lru_cache(maxsize=4)
