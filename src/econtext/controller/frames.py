@@ -228,6 +228,8 @@ class Frames:
                 return
             if fitting == units:
                 if units[0][1]:
+                    # In this order: whoever finds the name among those sent finds it here as well.
+                    context.asked.add(name)
                     context.sent.add(name)
                 context.deliver(fitting, handle)
                 return

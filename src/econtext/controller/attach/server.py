@@ -233,6 +233,8 @@ class AttachServer:
             else:
                 unit = messages.whole_unit(found)
                 self.conflict(context, [(name, unit)])
+                # In this order: whoever finds the name among those sent finds it here as well.
+                context.asked.add(name)
                 context.sent.add(name)
                 context.deliver([(name, unit)], handle, foreign=True)
 
