@@ -495,7 +495,7 @@ def test_a_foreign_folder_is_refused(lab: Lab, tmp_path: Path) -> None:
 
 def test_a_changed_file_ends_the_server(lab: Lab, repository: Path, tmp_path: Path) -> None:
     """Of a copy of econtext: the next command runs by itself, with what the files say now."""
-    shutil.copytree(repository / 'src', tmp_path / 'src', ignore=shutil.ignore_patterns('__pycache__'))
+    shutil.copytree(repository / 'src', tmp_path / 'src', ignore=shutil.ignore_patterns('__pycache__', '*.bin'))
     lab.env['PYTHONPATH'] = str(tmp_path / 'src')
     lab.serve()
     for _ in range(2):

@@ -6,8 +6,10 @@ import importlib
 import inspect
 import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,8 +17,8 @@ import pytest
 import econtext
 from econtext.controller.connect import registry
 from econtext.testing import check_connector
-from lab import require
-from lab.accounts import Accounts
+from lab import need, require
+from lab.accounts import Accounts, with_doas_rules
 from lab.sshd import Sshd
 
 
@@ -86,9 +88,17 @@ def test_ours(name: str) -> None:
 
 
 @pytest.mark.parametrize('name', ['su', 'sudo', 'doas'])
-def test_as_another_user(accounts: Accounts, name: str) -> None:
+def test_as_another_user(accounts: Accounts, name: str, tmp_path: Path) -> None:
     require(name if name != 'su' else 'accounts')
     options = {'username': accounts['target'].name}
+    if name == 'doas':
+        # With rules of ours, whichever the machine has, or none.
+        require('unshare')
+        own, rules = tmp_path / 'doas', tmp_path / 'etc'
+        rules.mkdir()
+        own.write_text(f'#!/bin/sh\nexec {shlex.join(with_doas_rules(rules))} {need("doas")} "$@"\n')
+        own.chmod(0o755)
+        options['doas_path'] = str(own)
     check_connector(name, options, nonsense=CASES[name].nonsense, program=CASES[name].program)
 
 

@@ -595,8 +595,7 @@ def test_awaited(tmp_path: Path) -> None:
             # Behind the end of that process.
             assert (await options.call(isolated.speak, 7)).value == 7
             assert gone(*told(tmp_path / 'pid'))
-            with pytest.raises(TypeError, match='async function'):
-                options.submit(asyncio.sleep, 1)
+            assert await options.call(asyncio.sleep, 0) == econtext.ForkResult(None, b'', b'', 0)
             assert 'fork' in repr(options).lower()
 
     asyncio.run(main())
@@ -612,8 +611,8 @@ def test_in_a_fleet(broker: econtext.Broker, tmp_path: Path) -> None:
         plain = options.options(capture=False).call(isolated.speak, 5)
         assert set(plain.values()) == {econtext.ForkResult(5, b'', b'', 0)}
         assert set(options.options(fork=False).call(len, 'abc').values()) == {3}
-        path = str(tmp_path / 'pid')
-        late = options.options(timeout=0.5, grace=0.1).call(isolated.stubborn, path)
+        paths = [str(tmp_path / host) for host in fleet]
+        late = options.options(timeout=0.5, grace=0.1).map(isolated.stubborn, paths)
         assert {type(error) for error in late.failures.values()} == {econtext.CallTimeout}
         assert set(fleet.call(len, 'abc').values()) == {3}
         with pytest.raises(ValueError, match='no isolated calls'):
@@ -643,13 +642,20 @@ def test_wrong_options(newest: econtext.Context) -> None:
     assert not hasattr(options(fork=True), 'stream')
 
 
+def test_a_coroutine_function(newest: econtext.Context) -> None:
+    options = newest.options(fork=True)
+    assert options.call(asyncio.sleep, 0, 'slept') == econtext.ForkResult('slept', b'', b'', 0)
+    assert options.submit(asyncio.sleep, 0, 'slept').result().value == 'slept'
+    with pytest.raises(econtext.CallTimeout):
+        newest.options(fork=True, timeout=0.3, grace=0.1).call(asyncio.sleep, 600)
+    assert newest.call(len, 'abc') == 3
+
+
 def test_wrong_calls(newest: econtext.Context) -> None:
     options: Any = newest.options(fork=True)
     for way in options.call, options.submit:
         with pytest.raises(TypeError, match=r'^stops\.work\.echo: a _thread\.lock cannot cross'):
             way(work.echo, threading.Lock())
-        with pytest.raises(TypeError, match='async function'):
-            way(asyncio.sleep, 1)
         with pytest.raises(TypeError):
             way(5)
     newest.close()

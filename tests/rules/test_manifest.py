@@ -35,7 +35,7 @@ def test_each_name_is_a_file() -> None:
 
 def test_each_list_is_among_the_sendings() -> None:
     lists = {name: value for name, value in vars(manifest).items() if name.isupper() and isinstance(value, tuple)}
-    del lists['RINGS'], lists['PACKAGES'], lists['CASTS'], lists['WITH_CALLS_ALONE']
+    del lists['RINGS'], lists['PACKAGES'], lists['CASTS']
     assert sorted(lists.values()) == sorted(manifest.SENDINGS.values())
 
 
@@ -48,19 +48,6 @@ def test_only_what_is_sent_ahead_of_a_use_is_named_twice() -> None:
 
 def test_casts_are_sent_before_they_are_called() -> None:
     assert set(manifest.CASTS) <= set(manifest.AFTER_HELLO)
-
-
-def test_nobody_there_imports_what_contexts_have_no_name_of() -> None:
-    assert set(manifest.WITH_CALLS_ALONE) <= set(manifest.WITH_CALLS)
-    names = '|'.join(name.rpartition('.')[2] for name in manifest.WITH_CALLS_ALONE)
-    package = r'econtext\.child'
-    imports = re.compile(
-        rf'^\s*(?:from {package} import (?:.*\W)?|from {package}\.|import {package}\.)({names})\b', re.MULTILINE)
-    for ring in manifest.RINGS:
-        for path in (ROOT / 'src' / 'econtext' / ring).glob('*.py'):
-            code, checked = path.read_text(), path.read_text().partition('if TYPE_CHECKING:')[2]
-            found = imports.findall(code.replace(checked.partition('\n\n\n')[0], ''))
-            assert found == [], f'{path.name} imports what contexts have no name of: see WITH_CALLS_ALONE'
 
 
 def rows() -> dict[str, list[str]]:

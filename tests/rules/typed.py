@@ -61,6 +61,7 @@ def types(broker: econtext.Broker, context: econtext.Context) -> None:
     assert_type(econtext.program.call(add, 1), int)
     assert_type(context.options(timeout=5).call(add, 1), int)
     assert_type(context.options(fork=True).call(add, 1), econtext.ForkResult[int])
+    assert_type(context.options(fork=True).call(add_later, 1), econtext.ForkResult[int])
     assert_type(context.options(fork=True, capture=False).submit(add, 1).result().value, int)
 
 

@@ -151,6 +151,7 @@ class Pull(object):
         if dot < 0:
             return not self.is_standard(origin)
         package = importer.units.get(name[:dot])  # type: Any
+        # The modules of ours are one text: for a part of a name the controller has nothing.
         return bool(package) and (
             package[0] is True or bool(package[0]) and name[dot + 1:] in package[0])
 

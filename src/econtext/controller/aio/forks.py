@@ -11,8 +11,8 @@ The thread of the event loop enters.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from econtext.child import separate
 from econtext.child.labels import seen
@@ -76,11 +76,18 @@ class ForkOptions:
     def _launcher(self) -> ForkLauncher:
         return ForkLauncher(self._visits.here(), self._timeout, self._isolation)
 
-    async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> ForkResult[T]:
+    @overload
+    async def call(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ForkResult[T]: ...
+    @overload
+    async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> ForkResult[T]: ...
+
+    async def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """
         Run ``function(*args, **kwargs)`` in a fork of the context, and return an ``econtext.ForkResult``.
 
-        `function`, `args`, `kwargs` are as for the call() of econtext.Context, and a coroutine function is refused.
+        `function`, `args`, `kwargs` are as for the call() of econtext.Context.
         If the task is cancelled, the process is ended, with its process group.  Raises what the ``call`` of
         ``econtext.Context.options(fork=True)`` does.
 
@@ -89,10 +96,16 @@ class ForkOptions:
             done = await web.options(fork=True).call(install_app)
             print(done.value, done.stdout)
         """
-        result: ForkResult[T] = await self._launcher().begin(function, args, kwargs, function)
-        return result
+        return await self._launcher().begin(function, args, kwargs, function)
 
-    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[ForkResult[T]]:
+    @overload
+    def submit(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[ForkResult[T]]: ...
+    @overload
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[ForkResult[T]]: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """
         Submit as Context.submit does; the result of the future is an ``econtext.ForkResult``.
 

@@ -140,17 +140,6 @@ WITH_CALLS = full("""
     child.within
 """)
 
-# Those among these that no other module there imports: nobody asks for them, so they are not named to contexts.
-WITH_CALLS_ALONE = full("""
-    child.checkup
-    child.copies
-    child.dask
-    child.files
-    child.listings
-    child.pickled
-    child.within
-""")
-
 # When a context asks for it.
 ON_DEMAND = full("""
     child.ancient

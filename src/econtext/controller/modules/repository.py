@@ -57,7 +57,7 @@ FACES: dict[str, tuple[str, ...]] = {
 # What every child is sent in the first write, the preamble included.
 PUSHED = manifest.PACKAGES + manifest.FIRST_WRITE
 # What is named to nobody as something to ask for.
-GIVEN = frozenset(manifest.PREAMBLE + manifest.FIRST_WRITE + manifest.WITH_CALLS_ALONE + manifest.NEVER)
+GIVEN = frozenset(manifest.PREAMBLE + manifest.FIRST_WRITE + manifest.NEVER)
 
 
 class Modules:
@@ -369,7 +369,8 @@ def own_unit(name: str) -> Unit | None:
     if name in RINGS or name == 'econtext':
         path = os.path.join(os.path.dirname(manifest.__file__), '..', '..', *name.split('.')[1:])
         # Those that may be asked for; what every child has is not.
-        children = tuple(each for each in own_children(path) if f'{name}.{each}' not in GIVEN and (
+        # One text is shorter than a tuple of many.
+        children = ' '.join(each for each in own_children(path) if f'{name}.{each}' not in GIVEN and (
             name != 'econtext' or f'{name}.{each}' in (*RINGS, *FACES)))
         return children, name.replace('.', '/') + '/__init__.py', b''
     if package not in RINGS:

@@ -20,8 +20,8 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 from econtext.child import separate
 from econtext.child.labels import seen
@@ -180,8 +180,15 @@ class ForkOptions:
         return (f'<econtext.ForkOptions of {caller.context.name} timeout={seen(caller.timeout)} '
                 f'grace={seen(caller.isolation.grace)}>')
 
+    @overload
+    def call(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ForkResult[T]: ...
+    @overload
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> ForkResult[T]: ...
+
     @interruptible
-    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> ForkResult[T]:
+    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """
         Run ``function(*args, **kwargs)`` in a fork of the context, and return a ForkResult.
 
@@ -194,10 +201,16 @@ class ForkOptions:
             done = web.options(fork=True).call(install_app)
             print(done.value, done.stdout, done.returncode)
         """
-        result: ForkResult[T] = self._caller.run(function, args, kwargs)
-        return result
+        return self._caller.run(function, args, kwargs)
 
-    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[ForkResult[T]]:
+    @overload
+    def submit(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[ForkResult[T]]: ...
+    @overload
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[ForkResult[T]]: ...
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """
         Submit as Context.submit does; the result of the future is a ForkResult.
 
