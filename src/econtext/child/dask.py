@@ -294,14 +294,15 @@ def serve(control, kind, options, place, expected):
         version = str(loaded('distributed').__version__)
     if version == expected:
         folder = tempfile.mkdtemp('', 'econtext-dask-', options.pop('local_directory', None))
-    control.send(('begun', version, python, sys.executable, folder))
-    if not folder:
-        return
     try:
-        output_as_records()
-        Server(control, kind, options, place, folder).run()
+        # Raises if the program has no more use of the server.
+        control.send(('begun', version, python, sys.executable, folder))
+        if folder:
+            output_as_records()
+            Server(control, kind, options, place, folder).run()
     finally:
-        shutil.rmtree(folder, True)
+        if folder:
+            shutil.rmtree(folder, True)
 
 
 def is_installed():
