@@ -2,16 +2,18 @@
 
     python -m bench.dask_start [--workers 3] [--rounds 3]
 
-Both take turns, each turn in a process of its own; a server of the laboratory is the host of all.  Needs distributed
-and asyncssh here: the group `test`.  The start is over once all workers answer; the
+econtext is measured as installed.  Both take turns, each turn in a process of its own; a server of the laboratory is
+the host of all.  Needs distributed and asyncssh here: the group `test`.  The start is over once all workers answer; the
 memory is that of a worker and of the process that keeps it there.  Prints medians, and the ratio of the starts.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -68,7 +70,7 @@ def started(name: str, ground: dict[str, Any], workers: int) -> Any:
 def turn(name: str, ground: dict[str, Any], workers: int) -> dict[str, float]:
     """Return what a process of its own has measured."""
     words = ['-m', 'bench.dask_start', '--turn', name, json.dumps(ground), '--workers', str(workers)]
-    paths = os.pathsep.join([str(ROOT), str(ROOT / 'src'), *filter(None, [os.environ.get('PYTHONPATH')])])
+    paths = os.pathsep.join([ground['package'], str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])
     done = subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, cwd=ground['folder'], timeout=2 * PATIENCE,
         env={**os.environ, 'PYTHONPATH': paths})
@@ -76,6 +78,17 @@ def turn(name: str, ground: dict[str, Any], workers: int) -> dict[str, float]:
         raise SystemExit(f'{name} failed:\n{done.stderr}')
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def installed(folder: Path) -> str:
+    """Return a folder with the package, and with what a build adds to it."""
+    import hatch_build
+
+    shutil.copytree(ROOT / 'src', folder, ignore=shutil.ignore_patterns('__pycache__', '*.bin'))
+    for name, content in hatch_build.built_files(folder).items():
+        (folder / 'econtext' / name).write_bytes(content)
+    compileall.compile_dir(str(folder), quiet=2)
+    return str(folder)
 
 
 def main() -> int:
@@ -87,13 +100,13 @@ def main() -> int:
     if options.turn:
         print(json.dumps(measure(options.turn[0], json.loads(options.turn[1]), options.workers)))
         return 0
-    sys.path.append(str(ROOT / 'tests'))
+    sys.path += [str(ROOT), str(ROOT / 'tests')]
     from lab.sshd import Sshd
 
     found: dict[str, list[dict[str, float]]] = {name: [] for name in NAMES}
     with tempfile.TemporaryDirectory(prefix='econtext-bench-') as folder, Sshd(Path(folder) / 'sshd') as server:
         ground = {'config': str(server.config), 'address': server.address, 'port': server.port,
-                  'key': str(server.key), 'folder': folder}
+                  'key': str(server.key), 'folder': folder, 'package': installed(Path(folder) / 'built')}
         for _ in range(options.rounds):
             for name in NAMES:
                 found[name].append(turn(name, ground, options.workers))

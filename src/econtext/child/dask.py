@@ -27,6 +27,8 @@ import socket
 import sys
 import threading
 
+from econtext.child import resources
+
 SCHEME = 'econtext'
 CHUNK = 1 << 18     # bytes that are read at a time
 PATIENCE = 1.0      # seconds that what is left of the event loop has at the end
@@ -287,17 +289,20 @@ def serve(control, kind, options, place, expected):
     python = tuple(sys.version_info[:3])
     version = folder = ''
     if is_installed():
+        # Importing Dask asks for all distributions: nothing was sent yet that has one, and the program would look long.
+        resources.METADATA.setdefault('', [])
         version = str(loaded('distributed').__version__)
     if version == expected:
         folder = tempfile.mkdtemp('', 'econtext-dask-', options.pop('local_directory', None))
-    control.send(('begun', version, python, sys.executable, folder))
-    if not folder:
-        return
     try:
-        output_as_records()
-        Server(control, kind, options, place, folder).run()
+        # Raises if the program has no more use of the server.
+        control.send(('begun', version, python, sys.executable, folder))
+        if folder:
+            output_as_records()
+            Server(control, kind, options, place, folder).run()
     finally:
-        shutil.rmtree(folder, True)
+        if folder:
+            shutil.rmtree(folder, True)
 
 
 def is_installed():

@@ -23,7 +23,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from econtext.child import dask
@@ -112,6 +112,9 @@ class Cluster(SpecCluster):
         self._broker: Broker | None = None
         self._dashboard: Dashboard | None = None
         self._hub: Hub = Hub()
+        self._running = False
+        #: The contexts of the first attempt.
+        self._connecting: dict[str, concurrent.futures.Future[Context]] = {}
         self._threads: concurrent.futures.ThreadPoolExecutor = concurrent.futures.ThreadPoolExecutor(
             STARTS, 'econtext dask')
         try:
@@ -131,11 +134,11 @@ class Cluster(SpecCluster):
                 'dashboard_address': '127.0.0.1:0', **(worker_options or {})}
             self._context_options: dict[str, Any] = dict(context_options or {})
             self._start_timeout = start_timeout
-            self._running = False
             #: How often each worker was started again, and when it was last.
             self._attempts: dict[str, tuple[int, float]] = {}
             self._renewals: set[asyncio.Task[None]] = set()
             dask.register(dial)
+            self._connect(names[:wanted])
             super().__init__(
                 {name: self._worker_spec(name) for name in names[:wanted]},
                 self._scheduler_spec(scheduler_options or {}, security), self._worker_spec(None),
@@ -171,6 +174,19 @@ class Cluster(SpecCluster):
             raise ValueError('a cluster needs a host')
         return found
 
+    def _server(self, host: Site, name: str, order: Order) -> Server:
+        return Server(self._hub, Site(host.name, functools.partial(self._context_of, host)), name, order)
+
+    def _context_of(self, host: Site) -> Context:
+        """Return the context of a host: until all have started that of the first attempt, or raise why it failed."""
+        first = None if self._running else self._connecting.get(host.name)
+        return host.context() if first is None else first.result()
+
+    def _connect(self, names: Iterable[str]) -> None:
+        """Begin to connect these hosts, while the scheduler starts."""
+        for host in {self._places[name].name for name in names}:
+            self._connecting[host] = self._threads.submit(self._hosts[host].context)
+
     def _site_of(self, scheduler: str | Context | None) -> Site | None:
         if scheduler is None:
             return None
@@ -197,7 +213,7 @@ class Cluster(SpecCluster):
             'make': make, 'threads': self._threads, 'lost': self._scheduler_lost, 'at_once': lambda: False}}
 
     def _make_scheduler(self, site: Site, order: Order, _: str | None) -> Server:
-        return Server(self._hub, site, f'{site.name}.scheduler', order)
+        return self._server(site, f'{site.name}.scheduler', order)
 
     def _with_security(self, options: Mapping[str, Any]) -> dict[str, Any]:
         made = {'protocol': self._protocol, 'config': plain(configuration.config), **options}
@@ -218,7 +234,7 @@ class Cluster(SpecCluster):
         place = self._places[name]
         options = self._with_security({'scheduler': scheduler, 'name': name, **self._worker_options})
         order = Order('Worker', options, self._context_options, distributed.__version__, self._start_timeout)
-        return Server(self._hub, place, f'{name}.dask', order)
+        return self._server(place, f'{name}.dask', order)
 
     # Which workers there are to be.
 
