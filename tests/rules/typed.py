@@ -82,7 +82,7 @@ def slips(broker: econtext.Broker, context: econtext.Context) -> None:
     context.options(timeout='5')  # type: ignore[call-overload]
     context.options(max_output=5)  # type: ignore[call-overload]
     context.options(fork=True).stream(add, 1)  # type: ignore[attr-defined]
-    context.options(fork=True).call(add, 'x')  # type: ignore[arg-type]
+    context.options(fork=True).call(add, 'x')  # type: ignore[call-overload]
     context.stream(add, 1)  # type: ignore[arg-type]
     broker.ssh('web1', usrname='me')  # type: ignore[call-arg]
     broker.local(timeout=5)  # type: ignore[call-arg]

@@ -123,7 +123,11 @@ class Watch(object):
 
     def ready(self, fd):
         # type: (int) -> None
-        self.loop.forget(fd)
+        try:
+            self.loop.forget(fd)
+        except (OSError, IOError):
+            # The application has put another file in the place of standard input.
+            pass
 
     def park(self, waiter):
         # type: (Waiter) -> None

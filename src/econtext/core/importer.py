@@ -3,8 +3,8 @@ Import from memory the modules that the controller sent.
 
 A *unit* is what it sends for a module: ``(children, path, source)``.
 `children` is False for a plain module, the names of its modules for a package, in one
-text for a package of ours, or True for a package that could not list them.  `source` is a tuple of one
-string where only a code object could be had.  The unit None says that the
+text for a package of ours, or True for a package that could not list them.  `source` is
+a tuple of one string where only a code object could be had.  The unit None says that the
 controller has none.  Under the name of a module with a ``!`` may be its code, made
 ready by the Python whose version stands in the place of the path: for that one alone.
 Asking for what was not sent is the affair of ``pull``, whose Loader takes the place
