@@ -380,6 +380,24 @@ def test_cancelling_a_task_cancels_the_coroutine(python: pythons.Interpreter, tm
     run(main)
 
 
+def test_an_event_loop_that_fails_answers_all_its_calls() -> None:
+    """Code of the application has closed what the loop waits with, so that the loop cannot wait any more."""
+    async def main(broker: aio.Broker) -> None:
+        web = broker.local()
+        await web.call(coroutines.allow, 'ready')
+        waiting = web.submit(coroutines.wait_for, 'never')
+        with pytest.raises(ValueError, match='closed'):
+            await web.call(coroutines.break_loop)
+        with pytest.raises(ValueError, match='closed'):
+            await waiting
+        with pytest.raises(econtext.EcontextError, match='does not run'):
+            await web.call(coroutines.where)
+        # The context itself goes on.
+        assert await web.call(len, 'abc') == 3
+
+    run(main)
+
+
 def test_coroutines_are_cancelled_at_the_end_of_their_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Time enough on a machine with other work, for the context and for us.
     monkeypatch.setattr(children, 'PATIENCE', SOON)

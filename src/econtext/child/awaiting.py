@@ -12,7 +12,7 @@ Invariants:
 * An interruption cancels the task; one that does not end then is told of by nobody: the program ends the context.
 * What was printed before is sent before the answer.
 * At the end of the context the tasks are cancelled, and their cleanup has the time of that of all functions.
-* No task ends the thread of the event loop, whatever it raises.
+* No task ends the event loop, whatever it raises.  If the loop itself fails, all its calls are answered with that error.
 * The thread that leads decodes no more than it takes to see whom a call is for, and imports nothing.
 
 Sent with the first call of a coroutine function.  ``receive`` and ``interrupt`` are entered by the thread that leads,
@@ -94,7 +94,7 @@ def coroutine(told, args, kwargs):
 def run(told, args, kwargs):
     # type: (Any, Any, dict[str, Any]) -> None
     """Run a coroutine function; what carries it out knows this call by its name."""
-    raise sys.modules['econtext'].EcontextError('the event loop of this context has not begun')
+    raise sys.modules['econtext'].EcontextError('the event loop of this context does not run')
 
 
 class Coroutines(object):
@@ -125,12 +125,29 @@ class Coroutines(object):
     def work(self):
         # type: () -> None
         self.asyncio.set_event_loop(self.loop)
-        while not self.loop.is_closed():
+        while True:
             try:
                 self.loop.run_forever()
-            except:
-                # SystemExit or KeyboardInterrupt of a task, which its caller is told of.
+            except (SystemExit, KeyboardInterrupt):
+                # asyncio raises these two of a task here as well; the caller of the task is told.
                 pass
+            except:
+                # What else arrives here is no task's: the loop has failed, and would fail again at once.
+                self.fail(failure.describe(*sys.exc_info()))
+                return
+
+    def fail(self, error):
+        # type: (bytes) -> None
+        """Answer all calls with an `error`; calls that come later are refused by `run`."""
+        supervisor = self.home.supervisor
+        self.home.link.lock.acquire()
+        try:
+            self.home.router.handle({CALL: supervisor.receive, INTERRUPT: supervisor.interrupt})
+        finally:
+            self.home.link.lock.release()
+        self.ending = True
+        for call in list(self.tasks):
+            self.answer(call, ERROR, error)
 
     def receive(self, src, handle, body):
         # type: (int, int, bytes) -> None
@@ -204,8 +221,8 @@ class Coroutines(object):
     def end(self):
         # type: () -> None
         """The context ends: have the tasks cancelled, and wait for their cleanup."""
-        if self.home.forked_off:
-            # The tasks, and the thread that runs them, are in the other process.
+        if self.home.forked_off or self.ending:
+            # The tasks, and the thread that runs them, are in the other process; or the loop has failed.
             return
         self.loop.call_soon_threadsafe(self.cancel)
         self.empty.acquire(True, PATIENCE)

@@ -67,3 +67,9 @@ async def nap_and_tell(path):
     except asyncio.CancelledError:
         note(path, 'cancelled')
         raise
+
+
+async def break_loop():
+    """Take from the event loop what it waits with."""
+    asyncio.get_running_loop()._selector.close()
+    await asyncio.sleep(60)
