@@ -12,7 +12,7 @@ Invariants:
 * An interruption cancels the task; one that does not end then is told of by nobody: the program ends the context.
 * What was printed before is sent before the answer.
 * At the end of the context the tasks are cancelled, and their cleanup has the time of that of all functions.
-* No task ends the event loop, whatever it raises.  If the loop itself fails, all its calls are answered with that error.
+* No task ends the event loop, whatever it raises.  If the loop itself fails, all its calls are answered with its error.
 * The thread that leads decodes no more than it takes to see whom a call is for, and imports nothing.
 
 Sent with the first call of a coroutine function.  ``receive`` and ``interrupt`` are entered by the thread that leads,

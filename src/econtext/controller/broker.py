@@ -15,7 +15,6 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from econtext.controller import notebook
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import ConnectRequest
 from econtext.controller.context import Context
@@ -67,6 +66,8 @@ class Broker(Connectors[Context], Allows):
         return f'<econtext.Broker {state}>'
 
     def _repr_html_(self) -> str:
+        from econtext.controller import notebook
+
         rows = [(node.name, 'lost' if node.error else 'ready' if node.ready else 'starting',
                  notebook.version(node.python_version)) for node in list(self._tree.contexts.values())]
         return notebook.table(self.__repr__()[1:-1], ('context', 'state', 'Python'), rows)

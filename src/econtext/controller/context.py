@@ -27,13 +27,13 @@ from econtext.controller.runtime.signals import interruptible
 from econtext.controller.session.callbacks import Allows
 from econtext.controller.session.calls import GRACE, Caller, Options, check_isolation
 from econtext.controller.session.futures import Future
-from econtext.controller.session.streams import Stream
 
 if TYPE_CHECKING:
     from econtext.controller.node import Node
     from econtext.controller.session.callbacks import Allowed
     from econtext.controller.session.channels import Channel
     from econtext.controller.session.forks import ForkOptions
+    from econtext.controller.session.streams import Stream
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -242,7 +242,9 @@ class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures
             for line in web.stream(follow, '/var/log/messages'):
                 print(line)
         """
-        return Stream(self._plainly, function, args, kwargs)
+        from econtext.controller.session import streams  # most programs stream nothing
+
+        return streams.Stream(self._plainly, function, args, kwargs)
 
     @interruptible
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -198,8 +198,8 @@ REMEDIES: dict[str, tuple[str, str]] = {
 
 
 # What was to be started by its path, as `children` tells, or as an interpreter, as connectors tell.
-GIVEN = re.compile(r'^(/[^\n]*): [A-Z][^:\n]*$', re.MULTILINE)
-TRIED = re.compile(r'^tried: (\S*/[^,\n]*)$', re.MULTILINE)
+GIVEN = r'(?m)^(/[^\n]*): [A-Z][^:\n]*$'
+TRIED = r'(?m)^tried: (\S*/[^,\n]*)$'
 
 
 def explain(kind: str, detail: str = '') -> tuple[str, str]:
@@ -208,11 +208,11 @@ def explain(kind: str, detail: str = '') -> tuple[str, str]:
 
     `detail` is what was seen.  Who gave a path is not told to give one.
     """
-    if kind == 'not-found' and (found := GIVEN.search(detail)):
+    if kind == 'not-found' and (found := re.search(GIVEN, detail)):
         return f'{found[1]} cannot be executed', (
             'Correct that path, which an option such as ssh_path= or sudo_path= gave, or have that program '
             'on the machine that connects.')
-    if kind == 'no-python' and (found := TRIED.search(detail)):
+    if kind == 'no-python' and (found := re.search(TRIED, detail)):
         return f'no interpreter can be executed as {found[1]} there', (
             'Correct that path, or leave python= out and have one searched for.')
     return REMEDIES.get(kind, REMEDIES['ended'])

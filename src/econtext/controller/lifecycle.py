@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 from econtext.child import flow, labels
 from econtext.child.kinds import BEAT
 from econtext.child.watch import Pulse
-from econtext.controller.connect import commandline, loss, registry
+from econtext.controller.connect import loss, registry
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import GIL_LIMIT, HEARTBEAT, PATIENCE, ConnectRequest, check_common, plain
 from econtext.controller.context import Context
@@ -62,6 +62,13 @@ CLOSING = 8.0   # seconds that closing takes at most, the handling of what was p
 LAST = 1.0      # seconds beyond these that what was printed last has to be handled
 # Where a thread has the lock of a link.
 HOLDERS = 'econtext.core.loop', 'econtext.child.bulk', 'econtext.parent.children'
+
+
+def started_by(module: Any, options: dict[str, Any], via: Node | None) -> str:
+    """Return the command by which connector `module` starts a context from `via`, for reading."""
+    from econtext.controller.connect import commandline  # few failures tell the command
+
+    return commandline.readable(module, options, via)
 
 
 class OwnedLink(Link):
@@ -129,7 +136,7 @@ class Lifecycle:
         context.answers = given
         context.common = common
         context.connect_request = request._replace(answers={}, watch=None)
-        context.started_by = lambda: commandline.readable(module, options, via)
+        context.started_by = functools.partial(started_by, module, options, via)
         context.threads = common.get('threads', 1)
         context.to_undo = changes is ENGLISH
         nearby = getattr(module, 'NEARBY', False)

@@ -13,7 +13,6 @@ Any thread may enter.
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import threading
 import time
@@ -23,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from econtext.child import flow
 from econtext.child.channels import WINDOW
 from econtext.child.kinds import GRANT
-from econtext.controller import notebook
 from econtext.controller.connect.options import Common, ConnectRequest, Secret
 from econtext.controller.errors import (
     CallTimeout,
@@ -44,7 +42,7 @@ from econtext.controller.session.backpressure import Backlog
 from econtext.controller.session.counters import Counters
 from econtext.controller.session.delivery import Delivery
 from econtext.controller.session.futures import Future
-from econtext.controller.session.output import Lines
+from econtext.controller.session.output import Lines, variables
 from econtext.controller.session.states import END, GREET, GREETED, LAUNCH, NEW, transition
 from econtext.controller.text import harmless, harmless_lines, shown
 from econtext.core.wire import LEVEL
@@ -164,6 +162,8 @@ class Node(Delivery):
 
     def as_table(self, kind: str) -> str:
         """Return what a notebook shows of it, as a `kind` of context."""
+        from econtext.controller import notebook
+
         state = 'ready' if self.ready else 'starting'
         rows = [('Python', notebook.version(self.python_version)), ('interpreter', self.executable),
                 ('process', str(self.pid or '')), ('started from', self.via.name if self.via else '')]
@@ -202,7 +202,7 @@ class Node(Delivery):
         if self.error:
             raise self.reason()
         if self.lines.cell is not None:
-            self.lines.cell = contextvars.copy_context()
+            self.lines.cell = variables()
         if self.broker.callbacks.running:
             self.broker.callbacks.check(self)
         place = self.broker.place_of(function)

@@ -20,7 +20,7 @@ import signal
 import time
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from econtext.child import renewal
 from econtext.child.kinds import ASKED
@@ -38,15 +38,16 @@ from econtext.controller.session.channels import Channels
 from econtext.controller.session.router import ControllerRouter
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from econtext.controller.node import AttachedPrograms
 
+    class Pool(Protocol):
+        """The contexts of a fleet, whose connecting is to end before the tree does."""
+
+        def close(self) -> object: ...
+
 log: logging.Logger = logging.getLogger('econtext')
-
-
-class Pool(Protocol):
-    """The contexts of a fleet, whose connecting is to end before the tree does."""
-
-    def close(self) -> object: ...
 
 
 class Tree(Places, Lifecycle):

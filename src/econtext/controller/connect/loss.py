@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: What faulthandler writes where the next frame would stand, as ``repr`` shows it.
 STACK = 'Stack (most recent call first)'
-LINE = re.compile(r'File "([^"\\]*)", line (\d+) in ([\w<>]+)')
+LINE = r'File "([^"\\]*)", line (\d+) in ([\w<>]+)'
 
 
 def of_link(context: Peer, reason: Any, status: Any = None) -> Callable[[], EcontextError]:
@@ -37,7 +37,7 @@ def of_link(context: Peer, reason: Any, status: Any = None) -> Callable[[], Econ
     reason = str(reason)
     if status == -signal.SIGPROF or STACK in reason:
         limit = context.common.get('gil_limit', GIL_LIMIT)
-        line = LINE.search(reason)
+        line = re.search(LINE, reason)
         where = ': ' + ', line {1} of {0}, in {2}'.format(*line.groups())[2:] if line else ''
         return context.lost(
             f'its code held the interpreter lock for longer than gil_limit={limit:g} s of processor time, '

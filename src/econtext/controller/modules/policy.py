@@ -11,7 +11,6 @@ Any thread may enter.
 
 from __future__ import annotations
 
-import fnmatch
 import sys
 from collections.abc import Iterable
 
@@ -87,4 +86,7 @@ def patterns(option: str, values: Iterable[str]) -> tuple[str, ...]:
 
 
 def fits(names: list[str], among: tuple[str, ...]) -> bool:
+    # Few brokers have patterns.
+    import fnmatch
+
     return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in among)

@@ -28,13 +28,16 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from econtext.controller.modules import built, manifest
 from econtext.controller.modules.policy import Policy
-from econtext.controller.modules.resources import Resources, below
 from econtext.controller.modules.source import IMPORTS_MAIN, Unit, main_unit, own_imports, unit_of
 from econtext.controller.modules.stdlib import STANDARD
 from econtext.controller.runtime.log import say
+
+if TYPE_CHECKING:
+    from econtext.controller.modules.resources import Resources
 
 log: logging.Logger = logging.getLogger('econtext')
 
@@ -88,7 +91,13 @@ class Modules:
         self.main: str = main_name()
         self.policy: Policy = Policy(allow, deny, self.main)
         self.objections: dict[str, str] = {}
-        self.resources: Resources = Resources(self)
+
+    @functools.cached_property
+    def resources(self) -> Resources:
+        """What leaves the program beside modules."""
+        from econtext.controller.modules.resources import Resources  # most contexts ask for none
+
+        return Resources(self)
 
     def is_own(self, name: str) -> bool:
         """Is `name` the program's own code, rather than an installed package?"""
@@ -183,7 +192,7 @@ class Modules:
             if name in self.units:
                 return self.units[name]
             unit = self.read(name)
-            if unit is not None and isinstance(unit[2], bytes) and IMPORTS_MAIN.search(unit[2]):
+            if unit is not None and isinstance(unit[2], bytes) and re.search(IMPORTS_MAIN, unit[2]):
                 from econtext.controller.modules.imports import naming_main
 
                 unit = unit[0], unit[1], naming_main(unit[2], self.main)
@@ -262,6 +271,8 @@ class Modules:
         origin = spec.origin if spec else None
         if not origin or not os.path.isfile(origin):
             return ''
+        from econtext.controller.modules.resources import below  # most programs forbid nothing
+
         real = os.path.realpath(origin)
         for place in list(sys.path):
             parts = below(os.path.realpath(place or os.curdir), os.path.splitext(real)[0])

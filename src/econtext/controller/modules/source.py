@@ -33,11 +33,11 @@ FROM_FILES = (
     importlib.machinery.SourceFileLoader, importlib.machinery.SourcelessFileLoader,
     importlib.machinery.ExtensionFileLoader, zipimport.zipimporter)
 
-OWN_IMPORT = re.compile(r'^[ \t]*from (econtext[\w.]*) import *(\([^)]*\)|.*)$', re.MULTILINE)
+OWN_IMPORT = r'(?m)^[ \t]*from (econtext[\w.]*) import *(\([^)]*\)|.*)$'
 
 # What a source says that imports the main module, and may say otherwise.
-IMPORTS_MAIN = re.compile(rb'\b(?:import|from)\b[^\n]*__main__|\\\n[^\n]*__main__')
-COOKIE = re.compile(rb'^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)', re.MULTILINE)
+IMPORTS_MAIN = rb'\b(?:import|from)\b[^\n]*__main__|\\\n[^\n]*__main__'
+COOKIE = rb'(?m)^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)'
 
 
 def main_unit(name: str) -> Unit | None:
@@ -137,7 +137,7 @@ def source_of(loader: Any, name: str, origin: str) -> bytes | None:
         text = None
     if text is None:
         return None
-    cookie = COOKIE.search('\n'.join(text.split('\n')[:2]).encode('ascii', 'replace'))
+    cookie = re.search(COOKIE, '\n'.join(text.split('\n')[:2]).encode('ascii', 'replace'))
     encoding = cookie.group(1).decode() if cookie else 'utf-8'
     return tidy(text.encode(encoding, 'surrogateescape'))
 
@@ -171,7 +171,7 @@ def list_children(locations: list[str]) -> Any:
 
 def own_imports(source: str) -> Iterator[str]:
     """Read what a module of ours imports of ours: a hop to be made is not to wait for a parser."""
-    for base, names in OWN_IMPORT.findall(source):
+    for base, names in re.findall(OWN_IMPORT, source):
         yield base
         for name in names.strip('() ').split(','):
             yield f'{base}.{name.split()[0]}'

@@ -15,13 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from econtext.child import awaiting
 from econtext.controller.protocol.names import Names, NoName, Served, is_coroutine_function
 
 if TYPE_CHECKING:
     from econtext.controller.protocol.captured import Captured
-
-RUNNER = awaiting.__name__, awaiting.alone.__name__
 
 
 class Places(Names):
@@ -49,17 +46,20 @@ class Places(Names):
 
     def coroutine_of(self, function: Callable[..., Any]) -> Served:
         """Return what runs the coroutine function `function` there, see ``child.awaiting``."""
-        served = Served(RUNNER)
+        from econtext.child import awaiting
+
+        runner = awaiting.__name__, awaiting.alone.__name__
+        served = Served(runner)
         try:
             place = self.name_of(function, awaited=True)
         except NoName:
             captured = self.capture(function, awaited=True)
             served.told, served.label = captured.told, captured.label
-            served.modules = (RUNNER[0], *captured.modules)
+            served.modules = (runner[0], *captured.modules)
         else:
             self.modules.policy.check(place[0])
             served.told, served.label = place, '.'.join(place)
-            served.modules = RUNNER[0], place[0]
+            served.modules = runner[0], place[0]
         return served
 
     def capture(self, function: Callable[..., Any], streamed: bool = False, awaited: bool = False) -> Captured:

@@ -22,11 +22,10 @@ import contextlib
 import threading
 import time
 from threading import get_ident
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from econtext.controller.errors import show_exception
 from econtext.controller.runtime.signals import by_signal, let_signals_run
-from econtext.controller.runtime.waiting import Action, Work
 
 MOMENT = 0.1    # seconds after which who waits for another thread sees to Ctrl-C
 STUCK = 0.25    # seconds that an event takes, from which another thread runs the rest
@@ -34,16 +33,20 @@ MOST_WORKERS = 16   # threads for events
 IDLE = 1.0      # seconds, after which a thread for events ends
 PARTING = 2.0   # seconds that events have at the end
 
+if TYPE_CHECKING:
+    from typing import Protocol
 
-class Home(Protocol):
-    """The loop whose events they are."""
+    from econtext.controller.runtime.waiting import Action, Work
 
-    closed: bool
-    parted: bool
-    busy: dict[int, tuple[Work, ...]]
+    class Home(Protocol):
+        """The loop whose events they are."""
 
-    def call_up(self, waiter: Any) -> None: ...
-    def call_at(self, when: float, action: Action) -> object: ...
+        closed: bool
+        parted: bool
+        busy: dict[int, tuple[Work, ...]]
+
+        def call_up(self, waiter: Any) -> None: ...
+        def call_at(self, when: float, action: Action) -> object: ...
 
 
 class Events:

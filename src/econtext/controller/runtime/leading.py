@@ -33,15 +33,18 @@ import select
 import threading
 import time
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from econtext.controller.errors import EcontextError
 from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.events import Events, Worker, attempt
 from econtext.controller.runtime.signals import MAIN, PENDING, interruptible, run_pending, wrap_handlers
 from econtext.controller.runtime.timers import Timer, Timers
-from econtext.controller.runtime.waiting import Action, Told, Visitor, Wait, Work
+from econtext.controller.runtime.waiting import Told, Wait
 from econtext.core.loop import Loop, Reader, Waiter, harden
+
+if TYPE_CHECKING:
+    from econtext.controller.runtime.waiting import Action, Visitor, Work
 
 
 class Leading(Loop):

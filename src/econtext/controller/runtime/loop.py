@@ -21,7 +21,7 @@ import logging
 import os
 import threading
 import time
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from econtext.child.bulk import Bulk
 from econtext.controller.errors import InternalError, internal_error
@@ -29,19 +29,15 @@ from econtext.controller.runtime.deadlines import Expired
 from econtext.controller.runtime.leading import Leading
 from econtext.controller.runtime.log import say
 from econtext.controller.runtime.signals import PENDING, by_new_handler, by_signal, interruptible, run_pending
-from econtext.controller.runtime.waiting import Visitor, Wait
+from econtext.controller.runtime.waiting import Wait
 from econtext.core.loop import TICK, Waiter
+
+if TYPE_CHECKING:
+    from econtext.controller.runtime.waiting import Visitor
 
 log: logging.Logger = logging.getLogger('econtext')
 
 EACH_FAILURE = 1.0  # seconds between failures of ours that are logged
-
-
-@runtime_checkable
-class Closable(Protocol):
-    """A watcher that has descriptors of its own to close."""
-
-    def close(self) -> None: ...
 
 
 class ControllerLoop(Leading):
@@ -216,7 +212,8 @@ class ControllerLoop(Leading):
         for watcher in set(self.watched.values()):
             if isinstance(watcher, Bulk):
                 watcher.link.close()
-            elif isinstance(watcher, Closable):
+            elif hasattr(watcher, 'close'):
+                # It has descriptors of its own.
                 watcher.close()
         with self.waking:
             waker, self.waker = self.waker, -1

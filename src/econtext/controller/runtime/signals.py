@@ -32,14 +32,15 @@ import weakref
 from _signal import getsignal  # type: ignore[import-not-found]  # makes no enumeration of it
 from _thread import interrupt_main, start_new_thread
 from collections.abc import Callable, Collection
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+if TYPE_CHECKING:
+    from typing import Protocol
 
-class EventLoop(Protocol):
-    """What is used here of an event loop of asyncio."""
+    class EventLoop(Protocol):
+        """What is used here of an event loop of asyncio."""
 
-    def call_soon_threadsafe(self, callback: Callable[[], object]) -> object: ...
-
+        def call_soon_threadsafe(self, callback: Callable[[], object]) -> object: ...
 
 F = TypeVar('F', bound=Callable[..., Any])
 AGAIN = 0.001   # seconds until the signal comes again; they grow

@@ -12,36 +12,38 @@ Any thread may make a waiter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from econtext.core.loop import Loop, Waiter
 
 Action = Callable[[], object]
 
+if TYPE_CHECKING:
+    from typing import Protocol
 
-class Work(Protocol):
-    """What is to be handled in order, by one thread at a time."""
+    class Work(Protocol):
+        """What is to be handled in order, by one thread at a time."""
 
-    posted: bool    # is its turn() among the events?
+        posted: bool    # is its turn() among the events?
 
-    def is_due(self, me: int) -> bool:
-        """Is there something that thread `me` may handle now?"""
+        def is_due(self, me: int) -> bool:
+            """Is there something that thread `me` may handle now?"""
 
-    def handle(self) -> None:
-        """Handle some of it, unless another thread does."""
+        def handle(self) -> None:
+            """Handle some of it, unless another thread does."""
 
-    def turn(self) -> None:
-        """The same, as an event; leave the rest to whoever may handle that."""
+        def turn(self) -> None:
+            """The same, as an event; leave the rest to whoever may handle that."""
 
 
-class Visitor(Protocol):
-    """Leads by turns that wait for nothing, between waits of its own."""
+    class Visitor(Protocol):
+        """Leads by turns that wait for nothing, between waits of its own."""
 
-    def recall(self) -> None:
-        """Nobody leads any more. Any thread."""
+        def recall(self) -> None:
+            """Nobody leads any more. Any thread."""
 
-    def end(self) -> None:
-        """The loop is closed. Any thread."""
+        def end(self) -> None:
+            """The loop is closed. Any thread."""
 
 
 class Wait(Waiter):

@@ -30,14 +30,13 @@ from econtext.controller.session.cancellation import give_up, label
 from econtext.controller.session.channels import Holding
 from econtext.controller.session.futures import Future
 from econtext.controller.session.results import outcome
-from econtext.controller.session.streams import Stream
 from econtext.core.wire import CALL
 
 if TYPE_CHECKING:
     from econtext.controller.runtime.loop import ControllerLoop
     from econtext.controller.runtime.waiting import Work
     from econtext.controller.session.interfaces import Peer
-    from econtext.controller.session.streams import Home
+    from econtext.controller.session.streams import Home, Stream
 
 GRACE = 1.0     # seconds that an interrupted function has to stop
 P = ParamSpec('P')
@@ -273,7 +272,9 @@ class Options:
             for line in web.options(timeout=60).stream(follow, '/var/log/messages'):
                 print(line)
         """
-        return Stream(self._caller, function, args, kwargs)
+        from econtext.controller.session import streams  # most programs stream nothing
+
+        return streams.Stream(self._caller, function, args, kwargs)
 
 
 def check_isolation(fork: bool, max_output: int | None, capture: bool) -> None:

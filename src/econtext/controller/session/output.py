@@ -36,7 +36,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import contextvars
 import logging
 import sys
 import threading
@@ -55,6 +54,8 @@ from econtext.controller.text import MARGIN, harmless, indented
 from econtext.core.wire import REPORT, BadFrame
 
 if TYPE_CHECKING:
+    import contextvars
+
     from econtext.controller.runtime.loop import ControllerLoop
     from econtext.controller.runtime.waiting import Wait
 
@@ -64,6 +65,13 @@ MOMENT = 0.1    # seconds after which who waits for another thread sees to Ctrl-
 NESTED = 0.5    # seconds that the thread of a handler waits for another such
 SLACK = 1 << 18     # bytes that a child may print before it knows of its window
 STREAMS = {1: 'stdout', 2: 'stderr'}
+
+
+def variables() -> contextvars.Context:
+    """Return the variables of the task, or thread, that calls this."""
+    import contextvars  # notebooks alone need them
+
+    return contextvars.copy_context()
 
 
 class Allowance:
@@ -124,7 +132,7 @@ class Lines:
         self.grant = grant
         self.allowance: Allowance = Allowance(window)
         #: The variables of the task, or thread, that called last; None where this is no notebook.
-        self.cell: contextvars.Context | None = contextvars.copy_context() if 'ipykernel' in sys.modules else None
+        self.cell: contextvars.Context | None = variables() if 'ipykernel' in sys.modules else None
         self.partial: dict[int, bytes] = {}
         # What has come: how to handle it, what it cost, and how many lines it has.
         self.queue: collections.deque[tuple[Callable[[], object], int, int]] = collections.deque()
