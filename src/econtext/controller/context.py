@@ -39,7 +39,14 @@ P = ParamSpec('P')
 T = TypeVar('T')
 
 
-class Context(Connectors['Context'], Allows, Commands, Files, concurrent.futures.Executor):
+if TYPE_CHECKING:
+    Base = Connectors['Context']
+else:
+    # As a broker starts, the text would be compiled.
+    Base = Connectors
+
+
+class Context(Base, Allows, Commands, Files, concurrent.futures.Executor):
     """
     A place where functions of this program run.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import getpass
 import logging
 import os
 import signal
@@ -134,8 +133,12 @@ class Tree(Places, Lifecycle):
 
 def default_title() -> str:
     """Return what ``ps`` shows of our children: whose they are."""
+    user = os.environ.get('LOGNAME')
     try:
-        user = getpass.getuser()
+        if not user:
+            import getpass  # looks there first, and loads what asks for passwords
+
+            user = getpass.getuser()
     except (KeyError, OSError, ImportError):
         user = str(os.getuid())
     return f'econtext:{user}@{os.uname().nodename}:{os.getpid()}'

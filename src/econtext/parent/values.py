@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 import struct
 import sys
 
-from econtext.child import fields, named, rich
 from econtext.core.codec import NONE, Long
 from econtext.child.registry import TYPES
 from econtext.child.labels import DEEPEST, message
@@ -146,6 +145,8 @@ class Decoder(object):
         spread(parts)
         if parts[0] == 'type' and self.owner is not None:
             return registered(*parts[1:])
+        # Here and below: most programs get plain values alone.
+        from econtext.child import rich
         check(*parts)
         return rich.make(self.owner, parts[0], parts[1:])
 
@@ -190,7 +191,7 @@ if sys.version_info < (2, 5):
 # Made of numbers: of bytes, some of these types would make what crashes its user.
 MEASURED = 'complex', 'datetime', 'time', 'date', 'timedelta'
 # Made of one text.
-WRITTEN = ['decimal', 'uuid', 'path', 'posixpath', 'windowspath', 'secret'] + rich.NETWORK
+WRITTEN = 'decimal', 'uuid', 'path', 'posixpath', 'windowspath', 'secret'
 TEXTS = str, type(EMPTY.decode('ascii'))
 INTEGERS = int, Long
 PLAIN_ITEMS = INTEGERS + TEXTS + (BYTES, float, type(None))
@@ -199,14 +200,18 @@ PLAIN_ITEMS = INTEGERS + TEXTS + (BYTES, float, type(None))
 def check(name, *args):
     # type: (str, Any) -> None
     """Refuse arguments that `name` is never taken apart into."""
+    from econtext.child import rich
     for argument in args:
         if name in MEASURED and isinstance(argument, (BYTES,) + TEXTS):
             raise ValueError('%s made of text or bytes' % name)
-    if name in WRITTEN and not (len(args) == 1 and isinstance(args[0], TEXTS)):
+    if (name in WRITTEN or name in rich.NETWORK) and not (len(args) == 1 and isinstance(args[0], TEXTS)):
         raise ValueError('%s made of other than a text' % name)
     if name in rich.NETWORK and len(args[0]) > LONGEST:
         raise ValueError('%s made of a long text' % name)
-    if name in SOUND and not SOUND[name](*args):
+    sound = SOUND.get(name)
+    if name in rich.STRUCTURES:
+        sound = structure
+    if sound and not sound(*args):
         raise ValueError('%s made of what it is not taken apart into' % name)
 
 
@@ -226,6 +231,7 @@ def whole(*numbers):
 
 def bounded(*numbers):
     # type: (Any) -> bool
+    from econtext.child import rich
     return whole(*numbers) and not max([abs(number) for number in numbers]) >> rich.MOST_BITS
 
 
@@ -236,9 +242,12 @@ SOUND = {
     'usage': lambda total, used, free: whole(total, used, free),
     'uname': lambda *items: len(items) == 6 and plain(items),
 }   # type: dict[str, Callable[..., bool]]
-SOUND.update([(name, lambda items, extra: (
-    type(items) is tuple and plain(items) and type(extra) is dict and plain(extra.values())))
-    for name in rich.STRUCTURES])
+
+
+def structure(items, extra):
+    # type: (Any, Any) -> bool
+    """Is this what a tuple with names is taken apart into?"""
+    return type(items) is tuple and plain(items) and type(extra) is dict and plain(extra.values())
 
 
 def registered(module, name, state, _home=None):
@@ -251,6 +260,7 @@ def registered(module, name, state, _home=None):
         raise Refused(
             'holds a value of the class %r, which is not registered here: import the module '
             'whose econtext.register names it, or have a dict sent' % (module + '.' + name)[:200])
+    from econtext.child import fields, named
     try:
         return named.build(entry, state)
     except Exception:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from econtext.child import rich  # noqa: F401 -- arguments, options and results may be more than plain: see `encode`
 from econtext.controller.connect.options import Common, ConnectRequest, plain
 from econtext.controller.errors import ConnectError, ContextLost, CorruptStream, EcontextError, NotAllowed
 from econtext.controller.modules.source import Unit

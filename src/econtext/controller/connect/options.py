@@ -9,8 +9,7 @@ Invariants:
 Pure; any thread may enter.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated here: as texts, typing would compile each of them for the class below, as a broker starts.
 import abc
 import os
 from collections.abc import Callable, Mapping, Sequence

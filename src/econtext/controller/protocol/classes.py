@@ -20,12 +20,9 @@ import sys
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from econtext.child import named, rich
-from econtext.child.fields import REMEDY, label
 from econtext.child.labels import seen
 from econtext.child.registry import TYPES, enter
 from econtext.controller.modules import manifest
-from econtext.controller.raised import of_c
 
 if TYPE_CHECKING:
     class Receiver(Protocol):
@@ -81,6 +78,11 @@ def register(
 
 def judge(kind: Any, reduce: Any, restore: Any) -> None:
     """Raise TypeError for a class that cannot be registered so."""
+    # Here, for most programs register no class.
+    from econtext.child import named, rich
+    from econtext.child.fields import REMEDY, label
+    from econtext.controller.raised import of_c
+
     if not isinstance(kind, type):
         raise TypeError(f'{seen(kind)} is no class: register the class itself')
     name = label(kind)

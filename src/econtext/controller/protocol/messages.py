@@ -12,8 +12,7 @@ Invariants:
 Pure; any thread may enter.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated here: as texts, typing would compile each of them for the class below, as a broker starts.
 from typing import Any, NamedTuple
 
 from econtext.controller.protocol.flat import BYTES, FLAG, INTEGER, NOTHING, NUMBER, TEXT, Reader, read

@@ -23,7 +23,6 @@ import sys
 import types
 from typing import Any
 
-from econtext.child import rich
 from econtext.child.labels import DEEPEST, TOO_DEEP
 from econtext.child.registry import TYPES
 from econtext.controller.protocol import classes
@@ -81,6 +80,8 @@ def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) ->
         pass
     except RecursionError:
         raise too_deep(what) from None
+    from econtext.child import rich  # most programs send plain values alone
+
     met: list[Any] = []
     handed: list[Any] = []
     try:

@@ -15,8 +15,7 @@ Invariants:
 Pure.  Any thread may enter.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated here: as texts, typing would compile each of them for the class below, as a broker starts.
 import threading
 from typing import NamedTuple
 
