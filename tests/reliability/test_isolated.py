@@ -130,6 +130,7 @@ def test_an_exception(child: econtext.Context) -> None:
     assert error.args == ('it failed', 3)
     assert 'in fail' in error.remote_traceback
     assert 'separate.py' not in error.remote_traceback
+    assert 'separated.py' not in error.remote_traceback
     assert (error.stdout, error.stderr) == (b'before\n', b'also before\n')
     assert error.fork == econtext.ForkResult(None, b'before\n', b'also before\n', 1)
     failed = child.options(fork=True).submit(isolated.fail).exception(60)

@@ -189,8 +189,8 @@ def test_threads_come_from_one_place(path: Path) -> None:
 
 STARTS = {'Popen', 'fork', 'forkpty', 'posix_spawn'}
 # Functions that `ending.apart` calls, or that run while no call does.
-APART = {'parent.process': {'start_closing', 'start_anywhere'}, 'parent.forking': {'quiet_fork'},
-         'child.ancient': {'guard'}, 'child.separate': {'quiet_fork'}}  # fmt: skip
+APART = {'parent.process': {'start_closing', 'start_anywhere'}, 'child.ending': {'quiet_fork'},
+         'child.ancient': {'guard'}}  # fmt: skip
 
 
 @pytest.mark.parametrize('path', POLYGLOT, ids=module)

@@ -32,6 +32,7 @@ except ImportError:
 
 from econtext.core.loop import allocate_lock
 
+WARNS = sys.version_info >= (3, 12)     # of a fork where there are threads, which here is in order
 PAUSE = 0.0005      # seconds between looks; it grows
 LONGEST = 0.02
 # The functions of econtext in which a thread waits, and may be called away.
@@ -194,6 +195,31 @@ def apart(start, *args, **how):
         return start(*args, **how)
     finally:
         telling.release()
+
+
+def quiet_fork():
+    # type: () -> int
+    """Fork, and have no warning about it."""
+    if not WARNS:
+        return os.fork()
+    from warnings import catch_warnings, simplefilter  # novm
+    guard = catch_warnings()
+    guard.__enter__()
+    try:
+        simplefilter('ignore', DeprecationWarning)
+        return os.fork()
+    finally:
+        guard.__exit__(None, None, None)
+
+
+def forget_exits():
+    # type: () -> None
+    """In a forked process: functions of ``atexit`` are those of the other one."""
+    import atexit
+    if hasattr(atexit, '_clear'):
+        atexit._clear()
+    else:
+        del atexit._exithandlers[:]  # type: ignore[attr-defined]
 
 
 def tell_others():

@@ -3,15 +3,13 @@ Carry out a call in a fork of this context: a process of its own, which is heard
 
 The strategy: ``run`` finds the function, forks, and waits.  The forked process leads a session of its own, takes pipes
 for its descriptors 1 and 2, calls the function, and says last of all what came of that: the encoded value, or the
-described exception.  What it wrote, how it ended and what it said are the answer of the call.
+described exception; see ``separated``.  What it wrote, how it ended and what it said are the answer of the call.
 
 Invariants:
 
 * One answer, whatever the process does: it returns, raises, ends itself, is killed, executes a program, forks, closes
   all descriptors, or leaves them to others.  Its end is what ``waitpid`` tells, and never the end of a pipe: others may
   hold that open.  Once the process has ended, its pipes are read for what is in them, and not waited for.
-* The process that was forked here speaks, and no other: a process that it forks itself may return from the function
-  too, and then ends silently.  No exception leaves the forked process for the code that has forked it.
 * Output is taken as it is, and no more of it is kept than the call allows.  A process that writes more is ended.
 * A call that is given up ends the whole process group: SIGTERM, the grace, SIGKILL.  Its answer comes behind the end.
   So does a signal that has killed the process.  What a process that ends by itself leaves running goes on.
@@ -19,10 +17,7 @@ Invariants:
   in a pipe that ends with this context: whoever kills this context leaves it to the guard, before that to that pipe.
   So it needs no thread that could stand still, nor a signal that its function could ignore.
 * The function changes nothing here.  Its module is imported here, before the fork, as for any call.
-* In the process none of our threads runs, all signals of ours have the system's own effect, functions of ``atexit``
-  are those that the function itself has registered, and nobody can be asked for anything: see ``forks``.
-* What the streams of this context hold back is written before the fork; in the process their places have new ones,
-  whose locks no other thread holds.  What other threads have put into the old ones meanwhile is not of the call.
+* What the streams of this context hold back is written before the fork.
 * Between the fork and the word of the process, and while it is ended, no signal of ours leaves this code: in ``stand``
   alone it may, see ``ending.WAITING``.
 
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
 
     from econtext.child.interfaces import Home
 
-import atexit
 import errno
 import fcntl
 import os
@@ -43,37 +37,28 @@ import select
 import signal
 import sys
 import time
-try:
-    from warnings import catch_warnings, simplefilter  # novm
-except ImportError:
-    pass
 
 # The forked process can fetch none of these, and would compile each anew.
 from econtext.child import ending, failure, groups, nested, particulars, rich  # noqa: F401
 from econtext.child.groups import now
 from econtext.core.calls import find
+from econtext.child.separated import GO, Inside, attempt, flush, read
 from econtext.core.codec import ENCODERS, encode, native, tagged
-from econtext.core.logs import printer
-from econtext.core.loop import CHUNK, start_new_thread
+from econtext.core.loop import CHUNK
 from econtext.core.wire import EMPTY
 if sys.version_info < (3, 2):
     from econtext.child import fixed  # noqa: F401
 
 # How a call ended.
 RETURNED, RAISED, EXITED, EXCEEDED = 'returned', 'raised', 'exited', 'exceeded'
-READY, GO = [letter.encode('ascii') for letter in 'R G'.split()]
 ENDS = {'v': RETURNED, 'e': RAISED}     # what the process says of its function, by the first letter of that
 HEAD = 17           # bytes before what it says: the letter, and the length in hexadecimal digits
 FULL = 32           # reads that a pipe is left with at most, once nobody is there who would have to fill it
 TICK = 0.1          # seconds between two looks at what no descriptor tells
 SHORT = 0.0002      # the same where the process is about to end; it grows
 STUCK = 2.0         # seconds from SIGKILL until nobody waits any more
-LOCKED = 0.2        # seconds after which a stream is locked for ever
-WARNS = sys.version_info >= (3, 12)     # of a fork where there are threads, which here is in order
 # The ends of pipes that are this process's own, in no forked one.
 OPEN = {}  # type: dict[int, bool]
-# What nobody refers to any more in a forked process, and yet is not to be closed.
-KEPT = []  # type: list[Any]
 
 
 def after_fork():
@@ -201,7 +186,7 @@ class Fork(object):
                     outputs.append((fd, end))
             me, crowded = os.getpid(), crowd()
             try:
-                self.pid = quiet_fork()
+                self.pid = ending.quiet_fork()
                 if not self.pid:
                     Inside(self.work, said, outputs, crowded).live(word)
             finally:
@@ -396,162 +381,10 @@ class Fork(object):
             how, returncode(self.status), EMPTY.join(self.output[1]), EMPTY.join(self.output[2]), body)
 
 
-class Inside(object):
-    """The forked process, as it has to do with itself."""
-
-    def __init__(self, work, said, outputs, crowded):
-        # type: (Callable[[], Any], int, list[tuple[int, int]], bool) -> None
-        self.pid = os.getpid()  # type: int
-        self.work = work
-        self.said = said
-        # The function may close this descriptor, and open another one of its number.
-        self.pipe = identity(said)  # type: Any
-        self.outputs = outputs
-        self.crowded = crowded
-        # Those whose locks are free.
-        self.streams = []   # type: list[Any]
-
-    def live(self, word):
-        # type: (int) -> None
-        """Carry out the work; does not return."""
-        status = 1
-        try:
-            os.setsid()
-            for name in 'SIGURG', 'SIGPROF':
-                signal.signal(getattr(signal, name), signal.SIG_DFL)
-            self.take_streams()
-            for fd, end in self.outputs:
-                os.dup2(end, fd)
-                os.close(end)
-            write(self.said, READY)
-            if read(word, 1) == GO:
-                os.close(word)
-                self.furnish()
-                status = self.carry_out()
-        except:
-            # Of ours, or memory is out: nobody else tells.
-            attempt(self.complain, *sys.exc_info())
-        os._exit(status)
-
-    def complain(self, *error):
-        # type: (Any) -> None
-        sys.stderr.write(failure.trace_text(*error))
-        sys.stderr.flush()
-
-    def take_streams(self):
-        # type: () -> None
-        """Put streams of our own into the places of those of the context, and empty these."""
-        for fd, name, errors in (1, 'stdout', 'surrogateescape'), (2, 'stderr', 'backslashreplace'):
-            stream = getattr(sys, name)
-            KEPT.append(stream)
-            try:
-                if stream.fileno() != fd:
-                    # The application's own, which leads elsewhere.
-                    continue
-                if not self.crowded or self.is_emptied(fd, stream):
-                    # The application may have kept it.
-                    self.streams.append(stream)
-                setattr(sys, name, printer(fd, errors))
-                self.streams.append(getattr(sys, name))
-            except (AttributeError, IOError, OSError, ValueError):
-                # Closed, or no stream that writes to a descriptor.
-                pass
-
-    def is_emptied(self, fd, stream):
-        # type: (int, Any) -> bool
-        """Throw away what is in `stream`, which writes to `fd`; return False if it is locked."""
-        own = fcntl.fcntl(fd, fcntl.F_DUPFD, 3)
-        null = os.open('/dev/null', os.O_WRONLY)
-        try:
-            os.dup2(null, fd)
-            return flush_in_time(stream)
-        finally:
-            os.dup2(own, fd)
-            os.close(own)
-            os.close(null)
-
-    def furnish(self):
-        # type: () -> None
-        """Have functions of ``atexit`` and random numbers of our own."""
-        if hasattr(atexit, '_clear'):
-            atexit._clear()
-        else:
-            del atexit._exithandlers[:]  # type: ignore[attr-defined]
-        if not hasattr(os, 'register_at_fork') and 'random' in sys.modules:
-            # Before Python 3.7 each fork would have the same.
-            sys.modules['random'].seed()
-
-    def carry_out(self):
-        # type: () -> int
-        """Return the status with which to end, having told what came of the work."""
-        letter, status = 'v', 0
-        try:
-            body = encode(self.work())
-        except:
-            letter, status = 'e', 1
-            if isinstance(sys.exc_info()[1], SystemExit):
-                status = status_of(sys.exc_info()[1])
-            body = failure.describe(*sys.exc_info())
-        if os.getpid() == self.pid:
-            # As Python ends: threads, then functions of `atexit`.
-            ending.wait_for_threads()
-            try:
-                atexit._run_exitfuncs()
-            except:
-                # It was shown.
-                pass
-        self.flush()
-        if os.getpid() == self.pid and identity(self.said) == self.pipe:
-            write(self.said, ('%s%016x' % (letter, len(body))).encode('ascii'))
-            write(self.said, body)
-        return status
-
-    def flush(self):
-        # type: () -> None
-        """Write what streams hold back."""
-        for stream in [sys.stdout, sys.stderr] + self.streams:
-            flush(stream)
-
-
-def flush_in_time(stream):
-    # type: (Any) -> bool
-    """Flush `stream`; return False if a thread that is not here has locked it."""
-    done = []   # type: list[bool]
-
-    def act():
-        # type: () -> None
-        flush(stream)
-        done.append(True)
-    try:
-        start_new_thread(act, ())
-    except Exception:
-        # There is no thread to be had.
-        return False
-    deadline = now() + LOCKED
-    while not done:
-        if now() > deadline:
-            return False
-        time.sleep(0.0001)
-    return True
-
-
 def crowd():
     # type: () -> bool
     """Are there threads here that may write, beside this one and the one that leads?"""
     return len(getattr(sys, '_current_frames', lambda: range(9))()) > 2
-
-
-def quiet_fork():
-    # type: () -> int
-    if not WARNS:
-        return os.fork()
-    guard = catch_warnings()
-    guard.__enter__()
-    try:
-        simplefilter('ignore', DeprecationWarning)
-        return os.fork()
-    finally:
-        guard.__exit__(None, None, None)
 
 
 def returncode(status):
@@ -562,64 +395,3 @@ def returncode(status):
     if os.WIFSIGNALED(status):
         return -os.WTERMSIG(status)
     return os.WEXITSTATUS(status)
-
-
-def status_of(error):
-    # type: (Any) -> int
-    """Return the status with which Python ends for a SystemExit."""
-    code = getattr(error, 'code', None)
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return code & 0xff
-    return 1
-
-
-def flush(stream):
-    # type: (Any) -> None
-    try:
-        stream.flush()
-    except Exception:
-        # Closed, None, or its reader is gone.
-        pass
-
-
-def attempt(function, *args):
-    # type: (Callable[..., Any], Any) -> None
-    try:
-        function(*args)
-    except Exception:
-        pass
-
-
-def read(fd, size):
-    # type: (int, int) -> bytes
-    """Read once, and go on behind a signal."""
-    while 1:
-        try:
-            return os.read(fd, size)
-        except OSError:
-            if sys.exc_info()[1].errno != errno.EINTR:  # type: ignore[union-attr]
-                raise
-    return EMPTY
-
-
-def write(fd, data):
-    # type: (int, bytes) -> None
-    """Write all of `data`."""
-    at = 0
-    while at < len(data):
-        try:
-            at += os.write(fd, data[at:at + CHUNK])
-        except OSError:
-            if sys.exc_info()[1].errno != errno.EINTR:  # type: ignore[union-attr]
-                raise
-
-
-def identity(fd):
-    # type: (int) -> Any
-    """Return what tells a pipe from all others; None if there is none of that number."""
-    try:
-        return os.fstat(fd)[:3]
-    except OSError:
-        return None

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from econtext.child.interfaces import Home
     from econtext.core.loop import Loop
 
-import atexit
 import errno
 import fcntl
 import marshal
@@ -44,18 +43,12 @@ try:
 except ImportError:
     import signal
 
-try:
-    from warnings import catch_warnings, simplefilter  # novm
-except ImportError:
-    pass
-
 from econtext.child import ending
 from econtext.core.codec import Text
 from econtext.core.loop import Reader, allocate_lock
 from econtext.core.wire import EMPTY
 from econtext.parent import process, terminal
 
-WARNS = sys.version_info >= (3, 12)     # where there are threads, which here is in order
 MOST = 4096     # descriptors, where nobody lists them
 
 
@@ -158,7 +151,7 @@ def fork_apart(request):
     said, request.tell = process.pipe()
     try:
         try:
-            pid = quiet_fork()
+            pid = ending.quiet_fork()
         except:
             os.close(request.tell)
             raise
@@ -169,19 +162,6 @@ def fork_apart(request):
         return pid
     finally:
         os.close(said)
-
-
-def quiet_fork():
-    # type: () -> int
-    if not WARNS:
-        return os.fork()
-    guard = catch_warnings()
-    guard.__enter__()
-    try:
-        simplefilter('ignore', DeprecationWarning)
-        return os.fork()
-    finally:
-        guard.__exit__(None, None, None)
 
 
 def live_anew(request):
@@ -232,10 +212,7 @@ def forget():
     """Drop what others keep for this process: it is the other one's."""
     # Not quite: on Python 2 files that nobody has any more are closed, by number.
     KEPT.extend([sys.stdout, sys.stderr])
-    if hasattr(atexit, '_clear'):
-        atexit._clear()
-    else:
-        del atexit._exithandlers[:]  # type: ignore[attr-defined]
+    ending.forget_exits()
     sys.meta_path[:] = [finder for finder in sys.meta_path if not is_ours(finder)]
     if 'logging' in sys.modules:
         root = sys.modules['logging'].getLogger()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from econtext.child import groups, separate
+from econtext.child import groups, separate, separated
 from econtext.core.codec import encode
 from econtext.parent.values import decode
 
@@ -114,19 +114,19 @@ def test_statuses(status: int | None, code: int | None) -> None:
 
 @pytest.mark.parametrize(('argument', 'status'), [(None, 0), (0, 0), (3, 3), (256, 0), (-1, 255), ('why', 1), ('', 1)])
 def test_the_status_of_a_system_exit_is_that_of_python(argument: Any, status: int) -> None:
-    assert separate.status_of(SystemExit(argument)) == status
+    assert separated.status_of(SystemExit(argument)) == status
     done = subprocess.run([sys.executable, '-c', f'import sys; sys.exit({argument!r})'], stderr=subprocess.DEVNULL)
     assert done.returncode == status
 
 
 def test_a_pipe_is_told_from_another_file() -> None:
     read, write = os.pipe()
-    before = separate.identity(write)
-    assert before == separate.identity(write) is not None
+    before = separated.identity(write)
+    assert before == separated.identity(write) is not None
     os.close(write)
-    assert separate.identity(write) is None
+    assert separated.identity(write) is None
     null = os.open(os.devnull, os.O_WRONLY)
-    assert separate.identity(null) != before
+    assert separated.identity(null) != before
     os.close(null)
     os.close(read)
 

@@ -133,6 +133,7 @@ WITH_CALLS = full("""
     child.scripts
     child.sending
     child.separate
+    child.separated
     child.sessions
     child.sourced
     child.streams
