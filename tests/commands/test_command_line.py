@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +15,8 @@ import pytest
 
 from lab.accounts import Accounts
 from lab.sshd import Sshd, reserved_port
+from lab.terminals import SECONDS, Terminal
 
-SECONDS = 100
 # Each test starts several programs, and a busy machine takes seconds for each.
 pytestmark = pytest.mark.deadline(300)
 
@@ -57,47 +55,19 @@ def scripts(tmp_path: Path) -> Path:
     return folder
 
 
-class Typing:
-    """A command in a terminal of its own: what it shows, and what is typed."""
+class Typing(Terminal):
+    """A command in a terminal of its own."""
 
     def __init__(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
-        self.master, slave = pty.openpty()
-        self.text = b''
+        master, slave = pty.openpty()
+        super().__init__(master)
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'econtext', *words], stdin=slave, stdout=slave, stderr=slave, cwd=cwd,
             env={**os.environ, 'TERM': 'xterm', **(env or {})}, start_new_session=True)
         os.close(slave)
 
-    def expect(self, wanted: str) -> None:
-        """Wait until `wanted` shows, behind what was expected before."""
-        deadline = time.monotonic() + SECONDS
-        while wanted.encode() not in self.text:
-            assert time.monotonic() < deadline, (wanted, self.text)
-            assert self.read(deadline), (wanted, self.text)
-        self.text = self.text.partition(wanted.encode())[2]
-
-    def read(self, deadline: float) -> bool:
-        if not select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0]:
-            return False
-        try:
-            piece = os.read(self.master, 4096)
-        except OSError:
-            piece = b''
-        self.text += piece
-        return bool(piece)
-
-    def type(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def end(self) -> int:
-        """Wait for the end of the command; return its exit status."""
-        deadline = time.monotonic() + SECONDS
-        while self.read(deadline):
-            pass
-        try:
-            return self.process.wait(SECONDS)
-        finally:
-            os.close(self.master)
+    def wait(self) -> int:
+        return self.process.wait(SECONDS)
 
 
 # -- exec ---------------------------------------------------------------------

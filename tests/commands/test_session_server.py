@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import select
 import shutil
 import signal
 import socket
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,8 @@ import pytest
 from lab import eventually, leaks
 from lab.accounts import Accounts
 from lab.sshd import Sshd, reserved_port
+from lab.terminals import SECONDS, Terminal
 
-SECONDS = 100
 # Each test starts several programs, and a busy machine takes seconds for each.
 pytestmark = [
     pytest.mark.deadline(300),
@@ -338,11 +336,11 @@ def test_a_server_that_is_terminated_ends_its_commands(served: Lab, script: Any)
 # -- terminals ----------------------------------------------------------------
 
 
-class Typing:
+class Typing(Terminal):
     """A command in a terminal that controls it."""
 
     def __init__(self, lab: Lab, *words: str, env: dict[str, str] | None = None) -> None:
-        self.pid, self.master = pty.fork()
+        self.pid, master = pty.fork()
         if not self.pid:
             try:
                 os.execve(
@@ -350,40 +348,13 @@ class Typing:
                     {**lab.env, 'TERM': 'xterm', **(env or {})})
             finally:
                 os._exit(127)
-        self.text = b''
+        super().__init__(master)
 
     def size(self, rows: int, columns: int) -> None:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
 
-    def expect(self, wanted: str) -> None:
-        deadline = time.monotonic() + SECONDS
-        while wanted.encode() not in self.text:
-            assert time.monotonic() < deadline, (wanted, self.text)
-            assert self.read(deadline), (wanted, self.text)
-        self.text = self.text.partition(wanted.encode())[2]
-
-    def read(self, deadline: float) -> bool:
-        if not select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0]:
-            return False
-        try:
-            piece = os.read(self.master, 4096)
-        except OSError:
-            piece = b''
-        self.text += piece
-        return bool(piece)
-
-    def type(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def end(self) -> int:
-        """Wait for the end of the command; return its exit status."""
-        deadline = time.monotonic() + SECONDS
-        while self.read(deadline):
-            pass
-        try:
-            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        finally:
-            os.close(self.master)
+    def wait(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 SIZES = """\

@@ -19,11 +19,6 @@ from econtext.controller.attach import client
 from lab import eventually
 
 
-@pytest.fixture
-def path(broker: econtext.Broker, tmp_path: pathlib.Path) -> str:
-    return broker.listen(tmp_path / 'sock')
-
-
 def add(first: int, second: int) -> int:
     return first + second
 

@@ -26,25 +26,6 @@ from econtext.core.wire import CALL, CLOSE, DATA, WANT, BadFrame
 from lab import eventually
 
 
-@pytest.fixture
-def path(broker: econtext.Broker, tmp_path: pathlib.Path) -> str:
-    return broker.listen(tmp_path / 'sock')
-
-
-@pytest.fixture
-def start(path: str, tmp_path: pathlib.Path) -> Iterator[Any]:
-    started: list[Program] = []
-
-    def one(code: str, **files: str) -> Program:
-        started.append(Program(tmp_path / f'program{len(started)}', path, code, **files))
-        return started[-1]
-
-    yield one
-    for each in started:
-        if each.process.returncode is None:
-            each.kill()
-
-
 def is_let_go(wild: socket.socket) -> bool:
     wild.settimeout(LONG)
     try:

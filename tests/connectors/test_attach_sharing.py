@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import shares
-from attaching import LONG, Program, connect, ends, frame, is_alive
+from attaching import LONG, connect, ends, frame, is_alive
 
 import econtext
 from econtext.controller.attach import messages, programs
@@ -23,28 +23,9 @@ from lab import eventually
 
 
 @pytest.fixture
-def path(broker: econtext.Broker, tmp_path: pathlib.Path) -> str:
-    return broker.listen(tmp_path / 'sock')
-
-
-@pytest.fixture
 def attached(path: str) -> Iterator[econtext.Attachment]:
     with econtext.attach(path) as other:
         yield other
-
-
-@pytest.fixture
-def start(path: str, tmp_path: pathlib.Path) -> Iterator[Any]:
-    started: list[Program] = []
-
-    def one(code: str, **files: str) -> Program:
-        started.append(Program(tmp_path / f'program{len(started)}', path, code, **files))
-        return started[-1]
-
-    yield one
-    for each in started:
-        if each.process.returncode is None:
-            each.kill()
 
 
 # -- What a context of the other program can do --------------------------------
@@ -319,6 +300,14 @@ def test_a_forked_process_attaches_anew(attached: econtext.Attachment, path: str
 # -- Modules -----------------------------------------------------------------------
 
 
+def files(number: int) -> dict[str, str]:
+    """Return two modules that say which program they are of, the second imported by a name that no reading finds."""
+    return {
+        'app': f'import importlib\ndef tell():\n    return "app{number}"\n'
+               'def later():\n    return importlib.import_module("app" + "_later").VALUE\n',
+        'app_later': f'VALUE = "later{number}"\n'}
+
+
 def test_each_program_has_its_own_modules(start: Any, tmp_path: pathlib.Path) -> None:
     code = """
         import app
@@ -333,12 +322,6 @@ def test_each_program_has_its_own_modules(start: Any, tmp_path: pathlib.Path) ->
         sys.stdout.flush()
         sys.stdin.readline()
     """
-    def files(number: int) -> dict[str, str]:
-        return {
-            'app': f'import importlib\ndef tell():\n    return "app{number}"\n'
-                   'def later():\n    return importlib.import_module("app" + "_later").VALUE\n',
-            'app_later': f'VALUE = "later{number}"\n'}
-
     first, second = start(code, **files(1)), start(code, **files(2))
     assert (first.line(), second.line()) == ('app1 later1', 'app2 later2')
     first.go_on()
@@ -359,12 +342,6 @@ def test_the_same_name_behind_a_shared_context(start: Any) -> None:
         sys.stdout.flush()
         sys.stdin.readline()
     """
-    def files(number: int) -> dict[str, str]:
-        return {
-            'app': f'import importlib\ndef tell():\n    return "app{number}"\n'
-                   'def later():\n    return importlib.import_module("app" + "_later").VALUE\n',
-            'app_later': f'VALUE = "later{number}"\n'}
-
     programs = [start(code, **files(number)) for number in (1, 2)]
     assert [each.line() for each in programs] == ['app1 later1', 'app2 later2']
     for each in programs:

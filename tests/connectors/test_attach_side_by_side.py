@@ -7,37 +7,16 @@ import pathlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import shares
-from attaching import LONG, Program, ends
+from attaching import LONG, ends
 
 import econtext
 from econtext.controller.attach import messages, session, views
 from econtext.parent.values import decode
 from lab import eventually
-
-
-@pytest.fixture
-def path(broker: econtext.Broker, tmp_path: pathlib.Path) -> str:
-    return broker.listen(tmp_path / 'sock')
-
-
-@pytest.fixture
-def start(path: str, tmp_path: pathlib.Path) -> Iterator[Any]:
-    started: list[Program] = []
-
-    def one(code: str, **files: str) -> Program:
-        started.append(Program(tmp_path / f'program{len(started)}', path, code, **files))
-        return started[-1]
-
-    yield one
-    for each in started:
-        if each.process.returncode is None:
-            each.kill()
-
 
 # -- Commands and files ------------------------------------------------------------
 

@@ -44,6 +44,8 @@ from econtext.controller.runtime.waiting import Told, Wait
 from econtext.core.loop import Loop, Reader, Waiter, harden
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from econtext.controller.runtime.waiting import Action, Visitor, Work
 
 
@@ -125,21 +127,7 @@ class Leading(Loop):
         is_due = own[0].is_due if len(own) == 1 else functools.partial(self.is_due, own)
         while True:
             if not waiter.done:
-                self.turns += 1
-                try:
-                    self.enter(waiter)
-                    if waiter.leads:
-                        # Before the look at what there is: who adds to it from now on wakes us.
-                        self.leader = me
-                    while waiter.leads and not (self.chores or waiter.done or is_due(me)):
-                        self.turn(waiter)
-                finally:
-                    # Spelled out: a handler may raise as a function is entered, before its own `try`.
-                    try:
-                        self.leave(waiter)
-                    except BaseException:
-                        self.leave(waiter)
-                        raise
+                self.lead(me, waiter, is_due)
             if waiter.done:
                 return
             self.run_chores()
@@ -147,7 +135,31 @@ class Leading(Loop):
                 if work.is_due(me):
                     work.handle()
             if self.chores or is_due(me):
-                self.glance(me, waiter)
+                # See first what else has come.
+                self.lead(me, waiter, None)
+
+    def lead(self, me: int, waiter: Any, is_due: Callable[[int], bool] | None) -> None:
+        """Lead, or park, until `waiter` is done or there is something to handle; without `is_due`, for one glance."""
+        self.turns += 1
+        try:
+            self.enter(waiter)
+            if waiter.leads:
+                # Before the look at what there is: who adds to it from now on wakes us.
+                self.leader = me
+                if is_due is None:
+                    # There is something to read, so that this turn does not wait.
+                    self.wake()
+                    self.turn(waiter)
+                else:
+                    while waiter.leads and not (self.chores or waiter.done or is_due(me)):
+                        self.turn(waiter)
+        finally:
+            # Spelled out: a handler may raise as a function is entered, before its own `try`.
+            try:
+                self.leave(waiter)
+            except BaseException:
+                self.leave(waiter)
+                raise
 
     @staticmethod
     def is_due(own: tuple[Work, ...], me: int) -> bool:
@@ -156,23 +168,6 @@ class Leading(Loop):
             if work.is_due(me):
                 return True
         return False
-
-    def glance(self, me: int, waiter: Any) -> None:
-        """There is more to do: see first what else has come."""
-        self.turns += 1
-        try:
-            self.enter(waiter)
-            if waiter.leads:
-                self.leader = me
-                # There is something to read, so that this turn does not wait.
-                self.wake()
-                self.turn(waiter)
-        finally:
-            try:
-                self.leave(waiter)
-            except BaseException:
-                self.leave(waiter)
-                raise
 
     # As in the base; but what a signal's handler raises leaves no lock held, and nobody parked
     # for ever: it comes behind calls only, and none stands between what belongs together.

@@ -86,11 +86,7 @@ class ControllerLoop(Leading):
                 except Exception as error:
                     self.endure(error)
         if self.patience >= 0:
-            for action in self.timers.due(time.monotonic()):
-                try:
-                    action()
-                except Exception as error:
-                    self.endure(error)
+            self.run_timers()
         if deadline is not None and not waiter.done and deadline <= time.monotonic():
             raise Expired
 
@@ -106,11 +102,14 @@ class ControllerLoop(Leading):
                 except Exception as error:
                     self.endure(error)
         if self.timers.heap:
-            for action in self.timers.due(time.monotonic()):
-                try:
-                    action()
-                except Exception as error:
-                    self.endure(error)
+            self.run_timers()
+
+    def run_timers(self) -> None:
+        for action in self.timers.due(time.monotonic()):
+            try:
+                action()
+            except Exception as error:
+                self.endure(error)
 
     @interruptible
     def pause(self) -> list[tuple[int, int]]:
