@@ -1,4 +1,8 @@
-"""A large file's worth of bytes through a channel, in blocks, both ways; and what memory both ends take for it."""
+"""
+A large file's worth of bytes through a channel, in blocks, both ways; and what memory both ends take for it.
+
+That memory includes the code that both ends load for their first stream.
+"""
 
 from __future__ import annotations
 

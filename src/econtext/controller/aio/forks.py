@@ -14,11 +14,10 @@ import dataclasses
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from econtext.child import separate
 from econtext.child.labels import seen
 from econtext.controller.aio.calls import Launcher, Visited, Visits
 from econtext.controller.aio.futures import Answer, Future
-from econtext.controller.session.forks import ForkFuture, ForkResult, Isolation, named
+from econtext.controller.session.forks import ForkFuture, ForkResult, Isolation
 
 if TYPE_CHECKING:
     from econtext.controller.session.interfaces import Peer
@@ -54,11 +53,8 @@ class ForkLauncher(Launcher):
     ) -> Future[Any]:
         if called is None:
             self.check_open()
-        packed = self.isolation.pack(self.context, function, args, kwargs)
-        try:
-            return super().begin(separate.run, packed, {}, called or function)
-        except (TypeError, ValueError) as error:
-            raise named(error, self.context, packed) from error.__cause__
+        future: Future[Any] = self.isolation.send(super().begin, self.context, function, args, kwargs, called)
+        return future
 
 
 class ForkOptions:

@@ -92,6 +92,17 @@ class Isolation:
             context.push(*place.modules)
         return module, name, list(args), dict(kwargs), self.settings
 
+    def send(
+        self, send: Callable[..., Any], context: Home, function: Callable[..., Any], args: tuple[Any, ...],
+        kwargs: dict[str, Any], called: object,
+    ) -> Any:
+        """Return what `send` does with the call of ``separate.run``; errors name the function itself."""
+        packed = self.pack(context, function, args, kwargs)
+        try:
+            return send(separate.run, packed, {}, called or function)
+        except (TypeError, ValueError) as error:
+            raise named(error, context, packed) from error.__cause__
+
 
 class ForkCaller(Caller):
     """Sends the isolated calls of a context, with one set of options."""
@@ -104,11 +115,7 @@ class ForkCaller(Caller):
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], called: object = None,
     ) -> Any:
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
-        packed = self.isolation.pack(self.context, function, args, kwargs)
-        try:
-            answer = super().run(separate.run, packed, {}, called or function)
-        except (TypeError, ValueError) as error:
-            raise named(error, self.context, packed) from error.__cause__
+        answer = self.isolation.send(super().run, self.context, function, args, kwargs, called)
         try:
             return opened(self.context, called or function, answer, deadline)
         except Expired:
@@ -121,11 +128,8 @@ class ForkCaller(Caller):
     ) -> Future[Any]:
         if called is None:
             self.check_open()
-        packed = self.isolation.pack(self.context, function, args, kwargs)
-        try:
-            return super().launch(separate.run, packed, {}, called or function)
-        except (TypeError, ValueError) as error:
-            raise named(error, self.context, packed) from error.__cause__
+        answer: Future[Any] = self.isolation.send(super().launch, self.context, function, args, kwargs, called)
+        return answer
 
     def new_future(self) -> Future[Any]:
         return ForkFuture(self.context, self.isolation)
