@@ -275,7 +275,7 @@ def test_questions_that_are_not_answered_hold_up_nothing(
     lines = [program.line() for _ in range(2)]
     assert 'started' in lines
     attach_server: Any = broker._tree.attach_server
-    eventually(lambda: len(attach_server.programs[0].wanted) == 20, LONG, 'all questions are asked')
+    eventually(lambda: len(attach_server.programs[0].questions.wanted) == 20, LONG, 'all questions are asked')
     # A callback, and a line that a handler takes, come at once.
     box = broker.local(name='box')
     called = threading.Event()

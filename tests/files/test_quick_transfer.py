@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import econtext
-from econtext.child import drafts, folders, receiving, transfer
+from econtext.child import comparing, drafts, folders, receiving, transfer
 from econtext.child.transfer import BLOCK, CHUNK, DIR, FILE, LEAVE, LITTLE, Entry
 from econtext.controller.protocol import values
 
@@ -138,10 +138,10 @@ def test_what_differs_in_one_of_them_is_not_the_same_by_a_look(
 ) -> None:
     receive(tmp_path / 'target', listing(Entry(FILE, b'x', 0o640, len(CONTENT), 7 * 10 ** 9)), small(1), transfer.KEPT,
             transfer.END)
-    receiver = receiving.Receiver(Script(), b'target', {'compare': 'time'})
+    comparison = comparing.Comparison({'compare': 'time'}, b'target')
     status = (tmp_path / 'target' / 'x').stat()
-    assert not receiver.looks_same(Entry(FILE, b'x', mode, size, when), status)
-    assert receiver.looks_same(Entry(FILE, b'x', 0o640, len(CONTENT), 7 * 10 ** 9), status)
+    assert not comparison.looks_same(Entry(FILE, b'x', mode, size, when), status)
+    assert comparison.looks_same(Entry(FILE, b'x', 0o640, len(CONTENT), 7 * 10 ** 9), status)
 
 
 # New small files, in fewer steps.

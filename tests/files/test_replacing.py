@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import econtext
-from econtext.child import drafts, files, folders, receiving, transfer
+from econtext.child import comparing, drafts, files, folders, receiving, transfer
 from econtext.child.transfer import DIR, FILE, LEAVE, Entry
 from lab import open_to_all
 
@@ -118,14 +118,14 @@ def test_a_file_that_is_the_same_and_gives_way_to_a_link(
         path.chmod(0o600)
         os.utime(path, (7, 7))
     was = victim.stat()
-    adjusted = receiving.Receiver.adjusted
+    adjusted = comparing.Comparison.adjusted
 
     def swap(self: Any, folder: Any, entry: Any, status: Any) -> bool:
         target.unlink()
         target.symlink_to(victim)
         return adjusted(self, folder, entry, status)
 
-    monkeypatch.setattr(receiving.Receiver, 'adjusted', swap)
+    monkeypatch.setattr(comparing.Comparison, 'adjusted', swap)
     when = 7 * 10 ** 9 if options['compare'] == 'time' else 10 ** 18
     entry = Entry(FILE, b'', 0o666, len(CONTENT), when, b'', SUM(CONTENT).digest())
     receive(target, listing(entry), *file(0), transfer.KEPT, transfer.END, **options)

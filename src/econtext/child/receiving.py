@@ -1,5 +1,5 @@
 """
-The receiver of a transfer of files: compares what is listed with what is there, and writes what differs.
+The receiver of a transfer of files: has what is listed compared with what is there, and writes what differs.
 
 The strategy: a file is a draft beside its place (``child.drafts``) until all of it is there and checked.  The sender
 names entries of the folder that was entered last, so it cannot name a place elsewhere.  Whoever may write into
@@ -33,19 +33,19 @@ import struct
 import sys
 
 from econtext.child import transfer
+from econtext.child.comparing import Comparison
 from econtext.child.drafts import (
-    DRAFTS, SAFE_MODE, Draft, Owners, claim, discard, keep_owner, lasting_draft, mode_of_old, name_beside,
+    DRAFTS, Draft, claim, discard, keep_owner, lasting_draft, mode_of_old, name_beside,
     name_to_resume, new_draft, note, write_new)
 from econtext.child.folders import DOT, QUICK, Target, identity, located, open_folder, remove, replaced
 from econtext.child.parts import window
 from econtext.child.transfer import (
     BEGIN, BLOCK, CHUNK, DIR, END, EXACT, FILE, FINISH, GREETING, INDEX, KEPT, LEAVE, LINK, LIST, MANY, NOTHING,
-    PIECE_SIZE, RUN, SMALL, STAYS, START, SUMS, VANISHED, ZEROS, Nonsense, check_name, close_in_time, failed, join,
+    PIECE_SIZE, RUN, SMALL, STAYS, START, SUMS, VANISHED, ZEROS, Nonsense, check_name, failed, join,
     pack_needs, sum_of, time_of, unpack_entries, unpack_piece)
 from econtext.core.wire import EMPTY
 
 MOST_PARTIALS = 16  # files that were begun earlier, and are held open until they are served
-EVERY_MODE = int('7777', 8)
 OPEN_TO_OWNER = int('700', 8)
 TOO_MUCH = 'more of a file than it has'
 
@@ -60,25 +60,12 @@ class Receiver(object):
         self.file = file
         self.name = options.get('name')  # type: Any
         self.into = options.get('into', False)  # type: Any
-        self.mode = options.get('mode')  # type: Any
-        self.modes = options.get('modes', True)  # type: Any
-        self.times = options.get('times', True)  # type: Any
-        self.owners = None  # type: Any
-        if options.get('owner'):
-            self.owners = Owners(options['owner'], target)
-        self.compare = options.get('compare')  # type: str | None
-        if self.compare == 'always':
-            self.compare = None
-        # Does a look tell whether a file is the same, without opening it?
-        self.by_look = bool(self.compare) and self.compare != 'content' and not self.owners  # type: bool
+        self.comparison = Comparison(options, target)  # type: Comparison
         self.delete = options.get('delete', False)  # type: Any
         self.resume = options.get('resume', False)  # type: Any
         self.durable = options.get('durable')  # type: bool | None
-        self.most_mode = EVERY_MODE  # type: int
         # Of no end is only what comes from a program that is trusted.
         self.endless = not options.get('safe')  # type: bool
-        if options.get('safe'):
-            self.most_mode = SAFE_MODE
         self.watch = watch or transfer.Watch()  # type: Any
         self.algorithm = ''  # type: str
         self.batches = []   # type: list[list[Entry]]
@@ -208,9 +195,7 @@ class Receiver(object):
                 raise failed(error.errno, error.strerror, self.path)
             if self.durable is None:
                 self.durable = True
-            if self.compare == 'time_of_folder':
-                # One file is always sent, unless asked.
-                self.compare = None
+            self.comparison.is_of_one_file()
             folder = self.inside.served_in(entry.place)
             return self.differs(folder, entry, folder.seen(entry.name))
         if entry.kind != DIR or self.file is not None:
@@ -282,7 +267,9 @@ class Receiver(object):
             status = folder.seen(name)
         if status is not None:
             kind = stat.S_IFMT(status.st_mode)
-            if self.by_look and entry.kind == FILE and kind == stat.S_IFREG and self.looks_same(entry, status):
+            comparison = self.comparison
+            if comparison.by_look and entry.kind == FILE and kind == stat.S_IFREG and comparison.looks_same(
+                    entry, status):
                 # Without a path it is not taken, should it be sent all the same.
                 self.same += 1
                 return False
@@ -348,19 +335,19 @@ class Receiver(object):
         target, owner = divided(entry.extra, transfer.NUL)
         if not target:
             raise Nonsense('a link to nothing')
-        name = entry.name
+        name, owners = entry.name, self.comparison.owners
         if kind == stat.S_IFLNK and folder.readlink(name) == target:
             self.same += 1
-            if self.owners:
+            if owners:
                 status = folder.lstat(name)
-                self.owners.give(lambda uid, gid: folder.own_link(name, uid, gid), owner, status)
+                owners.give(lambda uid, gid: folder.own_link(name, uid, gid), owner, status)
             return
         beside = name_beside(name)
         note(folder.full(beside))
         try:
             folder.symlink(target, beside)
-            if self.owners:
-                self.owners.give(lambda uid, gid: folder.own_link(beside, uid, gid), owner, folder.lstat(beside))
+            if owners:
+                owners.give(lambda uid, gid: folder.own_link(beside, uid, gid), owner, folder.lstat(beside))
             folder.rename(beside, name)
             DRAFTS.pop(folder.full(beside), None)
         finally:
@@ -372,9 +359,10 @@ class Receiver(object):
         # type: (Any, Entry, Any) -> bool
         """Is the file of `entry` wanted? Its mode and times are set if not; what is there of it is noted."""
         entry.was = status
-        if self.compare and status is not None and stat.S_ISREG(status.st_mode) and status.st_size == entry.size:
+        comparison = self.comparison
+        if comparison.how and status is not None and stat.S_ISREG(status.st_mode) and status.st_size == entry.size:
             try:
-                if self.adjusted(folder, entry, status):
+                if comparison.adjusted(folder, entry, status):
                     self.same += 1
                     return False
             except OSError:
@@ -383,56 +371,6 @@ class Receiver(object):
         if self.resume:
             self.find_partial(folder, entry)
         return True
-
-    def looks_same(self, entry, status):
-        # type: (Entry, Any) -> bool
-        """Has a regular file that is there the size, time and mode of `entry`?"""
-        if status.st_size != entry.size or not close_in_time(time_of(status), entry.time):
-            return False
-        mode = self.mode_of(entry)
-        return mode is None or stat.S_IMODE(status.st_mode) == mode
-
-    def adjusted(self, folder, entry, status):
-        # type: (Any, Entry, Any) -> bool
-        """Is what is there the file of `entry`? Then give it what that has beside its content."""
-        fd = None   # type: Any
-        try:
-            in_time = close_in_time(time_of(status), entry.time)
-            if self.compare != 'content':
-                if not in_time:
-                    return False
-            else:
-                fd = self.open_again(folder, entry.name, status)
-                if not same_content(fd, entry):
-                    return False
-            mode = self.mode_of(entry)
-            if mode is not None and stat.S_IMODE(status.st_mode) == mode:
-                mode = None
-            if mode is None and not self.owners and (in_time or not self.times):
-                return True
-            if fd is None:
-                fd = self.open_again(folder, entry.name, status)
-            if self.owners and self.owners.give(
-                    lambda uid, gid: folder.set_owner(entry.name, fd, uid, gid), entry.extra, status):
-                # A new owner takes bits of the mode away.
-                mode = self.mode_of(entry)
-            if mode is not None:
-                folder.set_mode(entry.name, fd, mode)
-            if self.times and not in_time:
-                folder.set_file_times(entry.name, fd, entry.time)
-            return True
-        finally:
-            if fd is not None:
-                os.close(fd)
-
-    def open_again(self, folder, name, status):
-        # type: (Any, bytes, Any) -> int
-        """Open the file that `status` is of."""
-        fd = folder.open(name, os.O_RDONLY)     # type: int
-        if identity(os.fstat(fd)) != identity(status):
-            os.close(fd)
-            raise replaced(folder.full(name))
-        return fd
 
     def find_partial(self, folder, entry):
         # type: (Any, Entry) -> None
@@ -477,8 +415,8 @@ class Receiver(object):
         at, end = 1, len(data)
         checksum = SUMS[self.algorithm]
         # Is nothing but content, mode and times to be given to a file?
-        simple = self.times and self.modes and QUICK and not (
-            self.resume or self.durable or self.owners or self.single or self.file)
+        simple = self.comparison.times and self.comparison.modes and QUICK and not (
+            self.resume or self.durable or self.comparison.owners or self.single or self.file)
         while at < end:
             index, size, length = unpack_piece(data, at)
             at += PIECE_SIZE
@@ -496,7 +434,7 @@ class Receiver(object):
             if simple and entry.was is None:
                 folder = self.inside.served_in(entry.place)
             if folder is not None and folder.fd is not None:
-                write_new(folder, entry.name, content, self.mode_of(entry), entry.time)
+                write_new(folder, entry.name, content, self.comparison.mode_of(entry), entry.time)
                 self.files += 1
                 self.bytes += len(content)
             else:
@@ -599,15 +537,6 @@ class Receiver(object):
         # type: (bytes) -> None
         self.forget(self.wanted(struct.unpack(INDEX, data[1:])[0]))
 
-    def mode_of(self, entry):
-        # type: (Entry) -> Any
-        """Return the mode that a file is to have, None for what it has or gets anyway."""
-        if self.mode is not None:
-            return self.mode
-        if not self.modes:
-            return None
-        return entry.mode & self.most_mode
-
     def check(self, entry, found, digest):
         # type: (Entry, bytes, bytes) -> None
         if found != digest:
@@ -628,14 +557,14 @@ class Receiver(object):
         draft = self.draft
         folder, beside, fd = draft.folder, draft.name, draft.fd
         keep_owner(draft, entry.was)
-        if self.owners:
-            self.owners.give(
+        if self.comparison.owners:
+            self.comparison.owners.give(
                 lambda uid, gid: folder.set_owner(beside, fd, uid, gid), entry.extra, os.fstat(fd))
-        mode = self.mode_of(entry)
+        mode = self.comparison.mode_of(entry)
         if mode is None:
             mode = mode_of_old(folder, entry.was)
         folder.set_mode(beside, fd, mode)
-        if self.times and self.modes:
+        if self.comparison.times and self.comparison.modes:
             folder.set_file_times(beside, fd, entry.time)
         draft.place(entry.name, self.durable)
         self.draft = None
@@ -668,25 +597,17 @@ class Receiver(object):
             self.deleted += remove(folder, name)
         try:
             status = folder.status()
-            if self.owners:
-                self.owners.give(folder.chown, entry.extra, status)
-            mode = entry.mode & self.most_mode
-            if self.modes and stat.S_IMODE(folder.status().st_mode) != mode:
+            if self.comparison.owners:
+                self.comparison.owners.give(folder.chown, entry.extra, status)
+            mode = entry.mode & self.comparison.most_mode
+            if self.comparison.modes and stat.S_IMODE(folder.status().st_mode) != mode:
                 folder.chmod(mode)
-            if self.times and abs(time_of(status) - entry.time) >= EXACT:
+            if self.comparison.times and abs(time_of(status) - entry.time) >= EXACT:
                 folder.set_times(entry.time)
         except OSError:
             # A folder of another user; told of behind all that can be done.
             if self.error is None:
                 self.error = sys.exc_info()[1]
-
-
-def same_content(fd, entry):
-    # type: (int, Entry) -> bool
-    for name in transfer.BEST:
-        if name in SUMS and SUMS[name]().digest_size == len(entry.digest):
-            return sum_of(fd, -1, name).digest() == entry.digest    # type: ignore[no-any-return]
-    return False
 
 
 def divided(text, by):

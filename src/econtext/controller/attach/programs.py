@@ -9,12 +9,10 @@ Invariants:
 * What a program sends is decoded as hostile. What makes no sense ends the program's link, and nothing else.
 * A program has no more than OWED bytes of calls unanswered, leaves no more than that unread, and has a bounded number
   of contexts, channels and functions that run here: beyond, the program is let go, or refused.
-* Of this program, the attached one runs functions that were allowed, and no others.
 * When a program is gone, its calls are given up: what has not begun is withdrawn, then what runs is interrupted. Its
   channels end, and it uses no context any more, whatever fails meanwhile.
 * A program is told of a context in one order: that there is one, that it is ready, that it answers no more, that the
   calls it had are over, and that it is gone; each once.  A call that comes late is over when it comes.
-* No thread of the broker's program waits for an attached one: a question that it is asked is answered by what it sends.
 
 ``accepts``, ``route`` and ``lost`` are entered by the thread that leads, the rest by chores.
 """
@@ -27,22 +25,22 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from econtext.child import failure
 from econtext.child.channels import OVER
 from econtext.child.kinds import INTERRUPT, WITHDRAW
 from econtext.child.labels import seen
 from econtext.controller.attach import messages
+from econtext.controller.attach.functions import Functions
 from econtext.controller.attach.passed import PassedCall, PassedChannel
+from econtext.controller.attach.questions import Asking, Questions
 from econtext.controller.attach.sharing import Sharing
 from econtext.controller.attach.sockets import VERSION
 from econtext.controller.connect.options import NARROWEST, WIDEST, ConnectRequest, idle_timeout
-from econtext.controller.errors import EcontextError, NotAllowed
+from econtext.controller.errors import EcontextError
 from econtext.controller.modules import manifest
 from econtext.controller.session.cancellation import send_interrupt
 from econtext.core.codec import encode
 from econtext.core.loop import Link
-from econtext.core.wire import CALL, CLOSE, CREDIT, DATA, DEAD, ERROR, HELLO, MODULE, REPORT, RESULT, WANT, BadFrame
-from econtext.parent.values import decode
+from econtext.core.wire import CALL, CLOSE, CREDIT, DATA, DEAD, ERROR, HELLO, MODULE, REPORT, RESULT, BadFrame
 
 if TYPE_CHECKING:
     import socket
@@ -69,7 +67,6 @@ MOST_CHANNELS = 1 << 16     # that are open at a time
 MOST_CONTEXTS = 1 << 10     # that were started for a program, and live
 MOST_SHARED = 1 << 12   # that were started for all programs, those included that stay for a while without users
 LONGEST = 255           # characters of the name of a context
-MOST_FUNCTIONS = 16     # of ours, that run for a program at a time
 MOST_INTERRUPTS = 1 << 10   # of one call
 HANDLES = 16            # handles of channels that a program gets at a time
 KINDS = CALL, MODULE, INTERRUPT, RESULT, DATA, CLOSE, CREDIT
@@ -83,7 +80,6 @@ class AttachedProgram:
     broker: Owner
     server: Server
     owed: int
-    functions: int
     waiting: int
     unread: int
     modules: int
@@ -94,7 +90,7 @@ class AttachedProgram:
         self.calls: dict[int, PassedCall] = {}
         # Held while the two change.
         self.counting: threading.Lock = threading.Lock()
-        self.owed = self.functions = 0
+        self.owed = 0
         # Bytes of frames that were not taken yet; of what it may not have read yet, at most; of its modules.
         self.waiting = self.unread = self.modules = 0
         #: The contexts that it has called, which may ask for its modules.
@@ -105,10 +101,8 @@ class AttachedProgram:
         self.telling: threading.Lock = threading.Lock()
         self.handles: set[int] = set()      # that are its own, and of no channel yet
         self.channels: dict[int, PassedChannel] = {}
-        # What it was asked for, by our numbers: what takes the answer, nothing if the program is gone.
-        self.wanted: dict[int, Callable[[bytes | None], None]] = {}
-        # The numbers of what nobody waits for any more.
-        self.late: set[int] = set()
+        self.questions: Questions = Questions(self)
+        self.functions: Functions = Functions(self)
         self.inbox: collections.deque[tuple[int, int, int, bytes]] = collections.deque()
         self.working: threading.Lock = threading.Lock()
         self.left: bool = False
@@ -178,7 +172,7 @@ class AttachedProgram:
     def take(self, kind: int, dst: int, handle: int, body: bytes) -> None:
         context = self.broker.contexts.get(dst)
         if kind == RESULT:
-            self.supplied(handle, body)
+            self.questions.answered(handle, body)
         elif not dst:
             if kind == CALL:
                 self.take_request(handle, body)
@@ -298,37 +292,6 @@ class AttachedProgram:
         context.keep(units, foreign=True)
         self.send(RESULT, context.id, handle, encode(None))
 
-    def ask(self, what: tuple[Any, ...], take: Callable[[bytes | None], None], number: int = 0) -> int:
-        """Ask the program for something; `take` gets the answer, None if the program is gone. Return the number."""
-        wanted = self.server.number()
-        self.wanted[wanted] = take
-        self.send(WANT, number, wanted, encode(what))
-        if self.left:
-            # It may have gone before the number was noted.
-            self.expire(wanted)
-        return wanted
-
-    def expire(self, number: int) -> None:
-        """Wait no more for the answer to what it was asked."""
-        take = self.wanted.pop(number, None)
-        if take is not None:
-            self.late.add(number)
-            take(None)
-
-    def supplied(self, number: int, body: bytes) -> None:
-        if number in self.late:
-            self.late.discard(number)
-            return
-        take = self.wanted.pop(number, None)
-        if take is None:
-            raise BadFrame('an answer to what it was not asked')
-        try:
-            take(body)
-        except BadFrame:
-            # Whoever asked is not to wait for another one.
-            take(None)
-            raise
-
     # What it asks of the broker.
 
     def take_request(self, handle: int, body: bytes) -> None:
@@ -343,7 +306,7 @@ class AttachedProgram:
         elif word == messages.CONNECT:
             self.connect(handle, messages.connect(values))
         elif word == messages.RUN:
-            self.run(handle, values)
+            self.functions.run(handle, values)
         elif word in (messages.USE, messages.RELEASE):
             (number,) = messages.numbers(values, 1)
             context, left = self.broker.contexts.get(number), 0
@@ -398,7 +361,8 @@ class AttachedProgram:
             raise EcontextError(
                 f'more than {MOST_SHARED:,} contexts for attached programs: close some, or give less idle_timeout=')
         idle = idle_timeout(found.common)
-        answers: dict[str, Any] = {**found.secrets, **{key: Asking(self, found.token, key) for key in found.asked}}
+        asked = {key: Asking(self.questions, found.token, key) for key in found.asked}
+        answers: dict[str, Any] = {**found.secrets, **asked}
         request = ConnectRequest(
             found.connector, found.options, answers, messages.common_of(found), found.name)
         context = self.sharing.take(self, via, request, idle)
@@ -433,49 +397,6 @@ class AttachedProgram:
     def is_gone(self, context: Node) -> bool:
         return context.id not in self.broker.unreaped
 
-    # Functions of this program.
-
-    def run(self, handle: int, values: tuple[Any, ...]) -> None:
-        """Run an allowed function, in a thread of its own."""
-        if not (len(values) == 4 and type(values[0]) is str and type(values[1]) is str and type(values[2]) is tuple
-                and type(values[3]) is dict and all(type(key) is str for key in values[3])):
-            raise BadFrame('a call of a function of another form')
-        if self.functions >= MOST_FUNCTIONS:
-            self.send(ERROR, 0, handle, encode(('refused', messages.refusal(EcontextError(
-                f'more than {MOST_FUNCTIONS} calls of the program at a time: wait for some of them')))))
-            return
-        with self.counting:
-            self.functions += 1
-        try:
-            threading.Thread(
-                target=self.perform, args=(handle, *values), name='econtext attached', daemon=True).start()
-        except RuntimeError:
-            with self.counting:
-                self.functions -= 1
-            self.send(ERROR, 0, handle, encode(('refused', messages.refusal(EcontextError(
-                'the program has no thread for a call of it: have less run there at a time')))))
-
-    def perform(self, handle: int, module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Carry out one call and answer it, whatever fails on the way."""
-        kind, answer = ERROR, b''
-        try:
-            # Its own file goes by another name in the table.
-            home = self.broker.modules.main if module == '__main__' else module
-            function = self.broker.allowed.get((home, name))
-            if function is None:
-                refused = NotAllowed(
-                    f'{module}.{name}: the program allows no call of it: allow it there with the allow() of its broker')
-                answer = encode(('refused', messages.refusal(refused)))
-            else:
-                kind, answer = RESULT, encode(function(*args, **kwargs))
-        except BaseException as error:
-            trace = error.__traceback__.tb_next if error.__traceback__ else None
-            kind, answer = ERROR, encode(('raised', failure.describe(type(error), error, trace)))
-        finally:
-            with self.counting:
-                self.functions -= 1
-            self.send(kind, 0, handle, answer)
-
     # The end.
 
     def leave(self) -> None:
@@ -504,8 +425,8 @@ class AttachedProgram:
                     if channel.ours or channel.theirs:
                         self.attempt(self.broker.router.send, CLOSE, channel.peer, channel.handle, OVER)
                     self.forget(channel)
-                for number in list(self.wanted):
-                    self.attempt(self.expire, number)
+                for number in list(self.questions.wanted):
+                    self.attempt(self.questions.expire, number)
         finally:
             self.sharing.leave(self)
 
@@ -515,32 +436,3 @@ class AttachedProgram:
             action(*details)
         except Exception as error:
             self.broker.loop.fail('what an attached program had begun was ended', error)
-
-
-class Asking:
-    """A function of an attached program, which is to answer what a connector is asked."""
-
-    def __init__(self, program: AttachedProgram, token: int, key: str) -> None:
-        self.program: AttachedProgram = program
-        self.token: int = token
-        self.key: str = key
-
-    def __call__(self, question: str) -> str | None:
-        raise EcontextError('this function is in another program, which answers later')
-
-    def later(self, question: str, take: Callable[[str | None, str], None]) -> None:
-        """Have the program asked; `take` gets the answer, or why there is none."""
-        def answered(body: bytes | None) -> None:
-            told = None if body is None else decode(body)
-            if told is None:
-                take(None, 'the program that was to answer is gone')
-                return
-            if type(told) is not tuple or len(told) != 2 or type(told[0]) is not bool or not (
-                    told[1] is None or type(told[1]) is str):
-                raise BadFrame('an answer of another form')
-            if told[0]:
-                take(told[1], '')
-            else:
-                take(None, told[1] or 'nothing')
-
-        self.program.ask((messages.ANSWER, self.token, self.key, question), answered)

@@ -246,7 +246,7 @@ class AttachServer:
             if context.error is None and all(program is programs[0] for program in self.calls(context)):
                 watch()
             else:
-                programs[0].expire(number)
+                programs[0].questions.expire(number)
 
         def watch() -> None:
             nonlocal timer
@@ -254,7 +254,7 @@ class AttachServer:
 
         what = (messages.DATA if isinstance(here, str) else messages.MODULE), name, here
         watch()
-        number = programs[0].ask(what, take, context.id)
+        number = programs[0].questions.ask(what, take, context.id)
 
     def disown(self) -> list[int]:
         """This process was forked: let go of the socket; return what else is to be closed, the socket included."""

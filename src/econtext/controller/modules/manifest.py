@@ -120,6 +120,7 @@ FOR_INTERRUPTIONS = full("""
 WITH_CALLS = full("""
     child.awaiting
     child.checkup
+    child.comparing
     child.copies
     child.dask
     child.drafts
