@@ -66,13 +66,6 @@ def mixed():
     return 'done'
 
 
-def large_record(size):
-    """One that goes in parts."""
-    log.info('x' * size)
-    log.info('behind it')
-    return 'done'
-
-
 def break_off(text, channel):
     """Print what is no line yet, and die once it was heard: SIGKILL loses what is in the pipe."""
     say(text)

@@ -65,7 +65,6 @@ WANTED_SIZE = struct.calcsize(WANTED)
 PIECE = '>IIB'          # index, size, length of the checksum
 PIECE_SIZE = struct.calcsize(PIECE)
 START = '>Iq'           # index, where it starts
-START_SIZE = struct.calcsize(START)
 try:
     unpack_entry = struct.Struct(ENTRY).unpack_from
     unpack_piece = struct.Struct(PIECE).unpack_from

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 P = ParamSpec('P')
 T = TypeVar('T')
 A = TypeVar('A')
-CONNECT_LIMIT = 64
 
 
 class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
