@@ -202,7 +202,11 @@ def quiet_fork():
     """Fork, and have no warning about it."""
     if not WARNS:
         return os.fork()
-    from warnings import catch_warnings, simplefilter  # novm
+    try:
+        from warnings import catch_warnings, simplefilter  # novm
+    except ImportError:
+        # As a context ends, maybe; the warning does no harm.
+        return os.fork()
     guard = catch_warnings()
     guard.__enter__()
     try:
