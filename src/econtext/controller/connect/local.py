@@ -91,6 +91,7 @@ class LocalConnectors(Starter[C]):
         python: Python = None,
         env: Mapping[str, str | None] | None = None,
         tty: bool = True,
+        stdin_answers: bool = False,
         password: Secret = None,
         passphrase: Secret = None,
         question: Secret = None,
@@ -108,6 +109,11 @@ class LocalConnectors(Starter[C]):
         `password`, `passphrase`, and `question` for all that is neither, are what
         to type there: texts, or functions that get the prompt and return one.
         `common` are the options of every connector.
+
+        With `stdin_answers` the command may also ask on standard error, and read
+        the answers on standard input, as ``sudo -S`` does.  What the context is
+        sent is held back until the interpreter is about to start: never does the
+        command read any of that as an answer, nor the interpreter an answer.
 
         Where the line must stand elsewhere than at the end, a shell here puts it
         there: ``['sh', '-c', 'exec tool --run "$0" --wait']`` with `shell`.
@@ -127,5 +133,7 @@ class LocalConnectors(Starter[C]):
             'env': dict(env) if env else None,
             'tty': bool(tty),
         }
+        if stdin_answers:
+            options['stdin_answers'] = True
         answers = {'password': password, 'passphrase': passphrase, 'question': question}
         return self._start(ConnectRequest('command', options, answers, common))

@@ -26,6 +26,7 @@ class UserConnectors(Starter[C]):
         answers: Answers = None,
         login: bool = False,
         preserve_env: bool | Sequence[str] = False,
+        stdin_answers: bool = False,
         python: Python = None,
         sudo_path: str = 'sudo',
         **common: Unpack[Common],
@@ -41,8 +42,10 @@ class UserConnectors(Starter[C]):
         `login` the user's login shell starts the interpreter (``sudo -i``): in the
         home directory, after what its profile sets.  `preserve_env` keeps the
         environment (``sudo -E``), or the variables of a list, where the sudo rules
-        allow it.  `python` is the path of the interpreter, or a
-        list of words that ends with it; by default the one that starts it, or
+        allow it.  With `stdin_answers` sudo asks on standard error and reads the
+        password on standard input (``sudo -S``), for where there is no terminal; what
+        the context is sent is held back until sudo has run its command.
+        `python` is the path of the interpreter, or a list of words that ends with it; by default the one that starts it, or
         another that is found.  `sudo_path` is the program.  `common` are the
         options of every connector.
 
@@ -63,6 +66,8 @@ class UserConnectors(Starter[C]):
             'python': python,
             'sudo_path': sudo_path,
         }
+        if stdin_answers:
+            options['stdin_answers'] = True
         secrets = {'password': password, 'question': answering(answers)}
         return self._start_in('sudo', username, options, common, secrets)
 

@@ -78,6 +78,7 @@ CASTS = full("""
 FOR_CHILDREN = full("""
     child.undone
     parent.command
+    parent.gate
     parent.handshake
     parent.judge
     parent.terminal
