@@ -79,6 +79,7 @@ SCREEN = 1 << 16
 NEWLINE = '\n'.encode()
 RETURN = '\r'.encode()
 SPACE = ' '.encode()
+COLON = ': '.encode()
 EMPTY = ''.encode()
 
 # The control characters, and how each is written.
@@ -129,6 +130,8 @@ class Handshake(object):
         # Where what stands there was taken up; what the controller was asked: source, question, whether it must know.
         self.asked = {'err': False, 'tty': False}  # type: dict[str, bool]
         self.question = None  # type: tuple[str, str, bool] | None
+        # What stood on standard error when it was taken for a question.
+        self.taken = EMPTY  # type: bytes
         # The last text there that ends as no question does, and has no answer.
         self.none = {'err': EMPTY, 'tty': EMPTY}  # type: dict[str, bytes]
         self.answered = {}  # type: dict[tuple[str, str], str]
@@ -283,7 +286,12 @@ class Handshake(object):
     def key(self, source, unknown):
         # type: (str, str | None) -> str | None
         """Return whose question stands on `source`; `unknown` is '' or None."""
-        text = NEWLINE + self.partial[source][-ASKING:].lstrip(RETURN).lower()
+        text = NEWLINE + self.partial[source][-ASKING:].lstrip(RETURN).lower().rstrip(SPACE)
+        # Not all questions end as the table has it.
+        if text[-1:] in ENDS:
+            text += SPACE
+        else:
+            text += COLON
         for part, key in self.prompts:
             if part == unknown or part and encoded(part) in text:
                 return key
@@ -293,6 +301,8 @@ class Handshake(object):
         # type: (str, str, bool) -> list[tuple[Any, ...]]
         """Answer a question, or say why not; if it is `loose` it may be none."""
         self.asked[source] = True
+        if source == 'err':
+            self.taken = self.partial[source]
         question = readable(self.partial[source])
         if (source, question) in self.answered:
             return self.fail('wrong-password')
@@ -330,6 +340,10 @@ class Handshake(object):
         event = 'type'
         if source == 'err':
             event = 'enter'
+            # No line break is shown there for the one that is typed: the next question may follow at once.
+            self.asked[source] = False
+            self.lines = (self.lines + [question])[-LINES:]
+            self.partial[source] = self.partial[source][len(self.taken):]
         return [(event, encoded(text).split(NEWLINE)[0] + NEWLINE)]
 
     def ignore(self, source):

@@ -45,9 +45,9 @@ class UserConnectors(Starter[C]):
         allow it.  With `stdin_answers` sudo asks on standard error and reads the
         password on standard input (``sudo -S``), for where there is no terminal; what
         the context is sent is held back until sudo has run its command.
-        `python` is the path of the interpreter, or a list of words that ends with it; by default the one that starts it, or
-        another that is found.  `sudo_path` is the program.  `common` are the
-        options of every connector.
+        `python` is the path of the interpreter, or a list of words that ends with
+        it; by default the one that starts it, or another that is found.  `sudo_path`
+        is the program.  `common` are the options of every connector.
 
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
