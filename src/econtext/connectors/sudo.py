@@ -34,6 +34,14 @@ PROMPTS = command.NEW_PASSWORD + (
     ('', 'password'),
 )
 
+# Options behind which a word of their own follows; why others cannot be had.
+TAKES = 'aCcDghpRrTtUu'
+STDIN = 'sudo would read what the context is sent as a password; give stdin_answers=True'
+LOGIN = 'give login=True'
+REFUSED = {
+    '-S': STDIN, '--stdin': STDIN, '-i': LOGIN, '--login': LOGIN, '-s': users.SHELL, '--shell': users.SHELL,
+    '-b': users.APART, '--background': users.APART}
+
 FAILURES = (
     ('is not in the sudoers file', 'not-allowed'),
     ('is not allowed to', 'not-allowed'),
@@ -77,10 +85,11 @@ def plan(options):
     ``stdin_answers`` whether sudo reads the password on standard input, and not on a terminal
     ``python``        path of the interpreter, or a list of words that ends with it;
                       unless given our own, or the first that is found
+    ``sudo_args``     list of further options, which precede all others
     ``sudo_path``     the program, 'sudo' unless given
     """
-    sudo, username, pythons = users.asked(options, OPTIONS, 'sudo')
-    argv = [sudo, '-H', '-u', username]
+    sudo, username, pythons = users.asked(options, OPTIONS, 'sudo', TAKES, REFUSED)
+    argv = sudo + ['-H', '-u', username]
     if options.get('own_prompt', True):
         argv += ['-p', PROMPT]
     kept = options.get('preserve_env')

@@ -138,6 +138,11 @@ def answering(answers: Answers) -> Any:
     return look_up
 
 
+def asked(answers: Answers) -> dict[str, Any]:
+    """Return the answers of a connector whose program has no questions that are known by their words."""
+    return {'question': answering(answers)}
+
+
 def plain(value: Any) -> Any:
     """Return `value` with every text of its own type, such as an enum's or a path, made a plain one."""
     if value is None or type(value) is str:
