@@ -67,7 +67,8 @@ def test_they_precede_all_others() -> None:
 @pytest.mark.parametrize(('connector', 'words', 'message'), [
     (sudo, ['-S'], 'stdin_answers=True'), (sudo, ['-nS'], 'stdin_answers=True'), (sudo, ['--stdin'], 'stdin_answers='),
     (sudo, ['--std'], 'stdin_answers='), (sudo, ['-ki'], 'login=True'), (sudo, ['-b'], 'would not end'),
-    (sudo, ['-Hs'], 'no shell'), (sudo, ['--'], 'no option'), (sudo, ['id'], 'no option'), (sudo, ['-n', 'id'], 'no option'),
+    (sudo, ['-Hs'], 'no shell'), (sudo, ['--'], 'no option'), (sudo, ['id'], 'no option'),
+    (sudo, ['-n', 'id'], 'no option'),
     (sudo, ['-gx', 'id'], 'no option'), (sudo, ['-a\0'], 'control character'), (sudo, [''], 'must be a text'),
     (sudo, '-n', 'must be a list'), (sudo, [1], 'must be a text'), (sudo, {'-n': 1}, 'must be a list'),
     (su, ['-'], 'no option'), (su, ['-c', 'id'], 'no shell'), (su, ['-lP'], 'login=True'), (su, ['--pt'], 'terminal'),

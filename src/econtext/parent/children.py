@@ -194,7 +194,12 @@ class Birth(object):
         program.stderr = None
         if held:
             harden(program.stdin)
-            self.early = Reader(loop, os.dup(program.stdout), self.listener('out'))
+            # What it hears waits for the lock: so it is known by then.
+            self.lock.acquire()
+            try:
+                self.early = Reader(loop, os.dup(program.stdout), self.listener('out'))
+            finally:
+                self.lock.release()
         else:
             self.open(EMPTY)
 

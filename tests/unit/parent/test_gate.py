@@ -1,4 +1,4 @@
-"""What is held back, and the handshake that types answers meanwhile: any cut of the output, and programs that mean harm."""
+"""What is held back, and the handshake that types answers meanwhile: any cut of the output, and hostile programs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,13 @@ def handshake(answers: dict[str, Any], held: bool = True) -> Handshake:
     return Handshake(MARK, sudo.PROMPTS, sudo.FAILURES, answers, held=held)
 
 
-@given(st.lists(st.sampled_from([b'e', b'econtext-', b'begins', b'x', b'econtext-econtext-begin', b's', b'\n'])), st.data())
+words = st.lists(st.sampled_from([b'e', b'econtext-', b'begins', b'x', b'econtext-econtext-begin', b's', b'\n']))
+given_answers = st.sampled_from([
+    {'password': 'pw'}, {'password': ASK}, {'password': 'pw', 'question': ASK}, {'question': 'q'},
+])  # fmt: skip
+
+
+@given(words, st.data())
 def test_a_gate_opens_by_its_word_however_the_output_is_cut(parts: list[bytes], data: st.DataObject) -> None:
     text = b''.join(parts)
     gate, before, after = Gate(True), b'', b''
@@ -53,8 +59,7 @@ def test_a_gate_that_is_not_held_lets_all_pass() -> None:
     assert Gate(False).feed(WORD) == (b'', WORD)
 
 
-@given(said, st.sampled_from([{'password': 'pw'}, {'password': ASK}, {'password': 'pw', 'question': ASK}, {'question': 'q'}]),
-       st.data())  # fmt: skip
+@given(said, given_answers, st.data())
 def test_nothing_is_entered_behind_the_gate(
     pieces: list[tuple[str, bytes]], answers: dict[str, Any], data: st.DataObject,
 ) -> None:
@@ -205,7 +210,9 @@ def answered(entered: bytes, *words: str) -> bytes:
     return subprocess.run(argv, input=entered, stdout=subprocess.PIPE, timeout=30).stdout
 
 
-@pytest.mark.parametrize('unread', [b'', b'secret\n', b'back\\slash\\\n', b'\xff\0x\n\n', b'a b  c\nd\n', b'$(exit 7)`id`\n'])
+@pytest.mark.parametrize('unread', [
+    b'', b'secret\n', b'back\\slash\\\n', b'\xff\0x\n\n', b'a b  c\nd\n', b'$(exit 7)`id`\n',
+])  # fmt: skip
 def test_what_nobody_read_does_not_reach_the_program(unread: bytes) -> None:
     said = answered(unread + PREFACE + b'\0\n\\frames', 'cat')
     assert said == WORD + b'\n\0\n\\frames'

@@ -132,7 +132,8 @@ class ContainerConnectors(Starter[C]):
         """
         return self._start_in('kubectl', pod, {
             'pod': pod, 'container': container, 'namespace': namespace, 'kube_context': kube_context,
-            'python': python, 'kubectl_args': kubectl_args, 'kubectl_path': kubectl_path}, common, asked(answers))  # fmt: skip
+            'python': python, 'kubectl_args': kubectl_args, 'kubectl_path': kubectl_path,
+        }, common, asked(answers))  # fmt: skip
 
     def lxc(
         self,

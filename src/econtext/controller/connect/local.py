@@ -8,7 +8,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import Answers, C, ConnectRequest, Python, Secret, Starter, answering, asked, words
+from econtext.controller.connect.options import (
+    Answers,
+    C,
+    ConnectRequest,
+    Python,
+    Secret,
+    Starter,
+    answering,
+    asked,
+    words,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

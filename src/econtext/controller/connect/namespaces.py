@@ -97,7 +97,8 @@ class NamespaceConnectors(Starter[C]):
         label = container if pid is None else f'{pid:d}' if type(pid) is int else None
         return self._start_in('nsenter', label, {
             'pid': pid, 'container': container, 'engine': engine, 'namespaces': namespaces,
-            'python': python, 'nsenter_args': nsenter_args, 'nsenter_path': nsenter_path}, common, asked(answers))  # fmt: skip
+            'python': python, 'nsenter_args': nsenter_args, 'nsenter_path': nsenter_path,
+        }, common, asked(answers))  # fmt: skip
 
     def bubblewrap(
         self,
@@ -241,7 +242,8 @@ class NamespaceConnectors(Starter[C]):
         """
         return self._start_in('machinectl', machine, {
             'machine': machine, 'user': user, 'python': python,
-            'machinectl_args': machinectl_args, 'machinectl_path': machinectl_path}, common, asked(answers))  # fmt: skip
+            'machinectl_args': machinectl_args, 'machinectl_path': machinectl_path,
+        }, common, asked(answers))  # fmt: skip
 
     def jail(
         self,

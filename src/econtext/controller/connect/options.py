@@ -56,8 +56,10 @@ class Common(TypedDict, total=False):
     way, or wait for handlers of ``logging``, before who prints or logs waits: 65,536 or
     more; 1 MiB unless given.
 
-    `idle_timeout` is for contexts that attached programs share, see attach(): such a context ends
-    once its users have not used it for so many seconds, and not with its last user.
+    With `idle_timeout` the context ends by itself once nobody has used it for so many seconds: it had no
+    call, stream, command or open channel, and no context below it.  A call from then on raises ContextLost, and was not
+    sent.  A context that attached programs share, see attach(), so ends when its users have not used it for so
+    long, and not with its last user.
     """
 
     name: str | None
@@ -200,7 +202,5 @@ def check_common(common: Mapping[str, Any], method: Callable[..., Any] | None) -
     if type(threads) is not int or threads < 1:
         raise ValueError(f'threads= must be a number of calls, not {seen(threads)}')
     check_window('output_window', common.get('output_window', NARROWEST))
-    if 'idle_timeout' in common:
-        raise ValueError(
-            'idle_timeout= is for contexts that attached programs share: a context of the program itself ends by '
-            'close(); attach to a broker that listens, and start the context there')
+    if 'idle_timeout' in common and not (is_seconds(common['idle_timeout']) and common['idle_timeout']):
+        raise ValueError(f'idle_timeout= must be a number of seconds, not {seen(common["idle_timeout"])}')
