@@ -156,7 +156,8 @@ def test_programs_that_ask_and_do_not_read(
 
 def test_a_question_behind_the_word_gets_nothing(broker: econtext.Broker) -> None:
     """A program that says our word itself gets what is for the child, and never the password."""
-    stage = 'echo econtext-begins; read a; printf "Password: ">&2; read b; echo "$a">&2; case "$b" in *s3cret*) echo leak>&2;;esac'
+    stage = 'echo econtext-begins; read a; printf "Password: ">&2; read b; echo "$a">&2; '
+    stage += 'case "$b" in *s3cret*) echo leak>&2;;esac; exit 1'
     error = fails(broker.command(['sh', '-c', stage], stdin_answers=True, password='s3cret'), 'ended')
     assert 'econtext-begins' in error.lines
     assert 'leak' not in error.lines

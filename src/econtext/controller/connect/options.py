@@ -168,6 +168,16 @@ def idle_timeout(common: dict[str, Any]) -> float | None:
     return None if found is None else float(found)
 
 
+def check_path(option: str, path: str | os.PathLike[str]) -> str:
+    """Return `path` as a text; raise TypeError for what is no path, ValueError for an empty one."""
+    found = os.fspath(path)
+    if not isinstance(found, str):
+        raise TypeError(f'{option}= must be a path in text, not {seen(path)}')
+    if not found or '\0' in found:
+        raise ValueError(f'{option}= must be a path, and is empty or holds a NUL')
+    return str.__str__(found)
+
+
 def check_window(option: str, window: int) -> None:
     """Raise ValueError for a window of bytes that is none, or out of bounds."""
     if type(window) is not int or not NARROWEST <= window <= WIDEST:

@@ -127,6 +127,7 @@ WITH_CALLS = full("""
     child.files
     child.folders
     child.groups
+    child.interpreter
     child.listings
     child.pickled
     child.receiving
