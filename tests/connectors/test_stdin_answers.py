@@ -10,7 +10,7 @@ import arrival
 import pytest
 
 import econtext
-from lab import pythons, reach, require
+from lab import pythons, require
 from lab.accounts import Accounts
 from lab.sshd import Sshd
 
@@ -49,7 +49,6 @@ def test_sudo_with_its_password_on_standard_input(web: Any, accounts: Accounts) 
     # Nothing is asked: what is held back is sent all the same.
     works(web('nopw').sudo(stdin_answers=True))
     works(web('nopw').sudo('ect_fish', stdin_answers=True, login=True), accounts['fish'].uid)
-    reach.record('connector', 'sudo', 'sudo -S: password, wrong password, NOPASSWD, login shell')
 
 
 def test_refused(web: Any) -> None:

@@ -26,12 +26,20 @@ def is_same(path):
     if os.path.abspath(found) == os.path.abspath(own):
         return True
     try:
-        if not os.path.samestat(os.stat(found), os.stat(own)):
-            return False
+        different = identity(found) != identity(own)
     except OSError:
+        different = True
+    if different:
         return False
     # Where it was started by a list of words, or by a link to a link, the name that we know may be another one.
     return os.path.realpath(environment(found) or '') == os.path.realpath(here(own) or '')
+
+
+def identity(path):
+    # type: (str) -> tuple[int, int]
+    """Return what no other file has; links are followed. Raise OSError."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def here(own):
@@ -59,10 +67,10 @@ def located(path):
     # type: (str) -> str | None
     """Return where a program is that is started as `path`, or None."""
     path = os.path.expanduser(path)
-    if os.sep in path:
+    if '/' in path:
         return path
-    for folder in os.environ.get('PATH', os.defpath).split(os.pathsep):
-        name = os.path.join(folder or os.curdir, path)
+    for folder in os.environ.get('PATH', os.defpath).split(':'):
+        name = os.path.join(folder or '.', path)
         if os.path.isfile(name) and os.access(name, os.X_OK):
             return name
     return None

@@ -145,13 +145,11 @@ class Handshake(object):
         known = data[:self.left]
         self.left -= len(data)
         events = []  # type: list[tuple[Any, ...]]
-        if source == 'tty':
+        if source == 'out':
+            events = self.hear(known, data[len(known):])
+        elif source == 'tty' or self.gate.held:
             known = known[:self.screen]
             self.screen -= len(data)
-            events = self.talk(source, known)
-        elif source == 'out':
-            events = self.hear(known, data[len(known):])
-        elif self.gate.held:
             events = self.talk(source, known)
         else:
             events = self.listen(source, known)

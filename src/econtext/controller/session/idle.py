@@ -23,9 +23,9 @@ class IdleTime:
     """How long a context may be idle, in `seconds`, from `now` on."""
 
     def __init__(self, seconds: float, now: float) -> None:
-        self.seconds = seconds
+        self.seconds: float = seconds
         self.step: float = max(SOONEST, seconds / LOOKS)
-        self.last = now
+        self.last: float = now
         self.over: bool = False
 
     def look(self, now: float, used: bool) -> bool:
