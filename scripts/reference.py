@@ -73,7 +73,8 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (
         econtext.Context,
         'econtext.Context',
-        ('call', 'submit', 'options', 'channel', 'stream', 'wait_ready', 'shutdown', 'close'),
+        ('call', 'submit', 'options', 'channel', 'stream', 'wait_ready', 'same_interpreter',
+         'shutdown', 'close'),
     ),
     (Commands, 'Commands: methods of Context', ('run', 'run_lines')),
     (econtext.RunLines, 'econtext.RunLines', ('close',)),
@@ -112,7 +113,8 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
 CLASSES += (
     (aio.Broker, 'econtext.aio.Broker', ('fleet', 'allow', 'listen', 'close')),
     (aio.Context, 'econtext.aio.Context',
-     ('call', 'submit', 'options', 'channel', 'stream', 'allow', 'wait_ready', 'shutdown', 'close')),
+     ('call', 'submit', 'options', 'channel', 'stream', 'allow', 'wait_ready', 'same_interpreter',
+      'shutdown', 'close')),
     (aio.Attachment, 'econtext.aio.Attachment', ('contexts', 'context', 'call', 'fleet', 'close')),
     (aio_commands.Commands, 'Commands: methods of aio.Context', ('run', 'run_lines')),
     (aio_files.Files, 'Files: methods of aio.Context', ('put', 'get', 'open')),

@@ -198,11 +198,6 @@ def test_idle_timeout(path: str) -> None:
             other.local(idle_timeout=-1)
 
 
-def test_a_broker_has_no_idle_timeout(broker: econtext.Broker) -> None:
-    with pytest.raises(ValueError, match='idle_timeout= is for contexts that attached programs share'):
-        broker.local(idle_timeout=5)
-
-
 def test_errors_are_those_of_a_broker(attached: econtext.Attachment) -> None:
     with pytest.raises(TypeError, match='argv= must be a list of words'):
         attached.command('sh')

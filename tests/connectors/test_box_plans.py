@@ -167,7 +167,8 @@ def test_a_name_can_be_no_option(connector: ModuleType, option: str, others: dic
 
 @pytest.mark.parametrize('connector', BOXES)
 def test_tables(connector: ModuleType) -> None:
-    assert connector.PROMPTS == ()
+    assert connector.PROMPTS == (('', 'question'),)
+    assert connector.ANSWERS == ('question',)
     assert all(part == part.lower() for part, _kind in connector.FAILURES)
     assert {kind for _part, kind in connector.FAILURES} | {connector.MISSING} <= set(failures.REMEDIES)
 

@@ -60,7 +60,8 @@ PUBLIC: dict[str, set[str]] = {
     'broker': {*STARTS, 'close', 'fleet', 'listen'},
     'context': {
         *STARTS, 'call', 'channel', 'close', 'map', 'options', 'shutdown', 'stream', 'submit', 'wait_ready',
-        'get', 'open', 'path', 'put', 'run', 'run_lines', 'executable', 'name', 'pid', 'python_version', 'via',
+        'get', 'open', 'path', 'put', 'run', 'run_lines', 'executable', 'name', 'pid', 'python_version',
+        'same_interpreter', 'via',
     },
     'channel': {'send', 'get', 'open', 'keep', 'close', 'context'},
     'future': FUTURE | {'interrupt'},

@@ -179,6 +179,7 @@ class FakePeer:
         self.ready = True
         self.error: Callable[[], EcontextError] | None = None
         self.shut = False
+        self.used = self.retired = False
         self.deferred: object = None
         self.threads = 1
         self.talked = self.same_python = False

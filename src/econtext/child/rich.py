@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 import sys
 
 from econtext.core import codec
+from econtext.core.calls import find
 from econtext.core.codec import ENCODERS, native, series, sized
 from econtext.child.registry import TYPES
 from econtext.core.wire import EMPTY
@@ -207,13 +208,18 @@ def flat(value, met=None):
     """
     Return for the way down what marshal can carry of `value`.
 
-    `met` is called with each channel, and each value of a registered class, in it.
+    `met` is called with each channel, and each value of a registered class, in it; and with each function and class,
+    for which it returns the module and the name by which another interpreter finds that, or None.
     """
     kind = type(value)
     if kind in SIMPLE:
         return SIMPLE[kind](value)
     if kind in HOLDERS:
         return HOLDERS[kind](value, met)
+    if met and isinstance(value, FUNCTIONS):
+        found = met(value)
+        if found:
+            return (Ellipsis, 'function') + found
     parts = take_apart(value)
     if parts and met and parts[0] in ('channel', 'type'):
         met(value)
@@ -302,7 +308,11 @@ def refusal(value):
 
 def restore(owner, value):
     # type: (Any, Any) -> Any
-    """Make again what `flat` took apart; contexts and channels are of `owner`."""
+    """
+    Make again what `flat` took apart; contexts and channels are of `owner`.
+
+    Here alone, on the way down, a function is found by its name: nothing from below names one.
+    """
     kind = type(value)
     if kind in (tuple, list):
         items = [restore(owner, item) for item in value]
@@ -310,6 +320,8 @@ def restore(owner, value):
             if items[1] == 'type':
                 from econtext.child import named
                 return named.receive(*items[2:])
+            if items[1] == 'function':
+                return find(native(items[2]), native(items[3]))
             if items[1] == 'dict':
                 return dict(zip(items[2::2], items[3::2]))
             return make(owner, items[1], items[2:])
@@ -378,6 +390,8 @@ def database():
 
 
 named_zone = Zones().get  # type: Callable[[Any], Any]
+# What a name stands for on the way down: functions of Python and of C, methods, classes.
+FUNCTIONS = type(moment), type(len), type(str.upper), type(named_zone), type
 
 
 def make_zone(parts):

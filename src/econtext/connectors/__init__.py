@@ -17,9 +17,12 @@ It may have more:
 
 ``OPTIONS``
     names what ``plan`` takes; each may also be None, which is as if it were not given.
+    With ``stdin_answers`` among them, and true, the program reads its answers on standard
+    input: then ``plan`` puts ``parent.gate.behind`` before the words of the interpreter.
 ``ANSWERS``
     names options that are no concern of ``plan``: what to type where a prompt of
-    that kind comes, texts or functions.
+    that kind comes, texts or functions.  With ``question`` among them it has `answers`,
+    and with these a terminal, whatever ``plan`` says, unless its option ``tty`` is given.
 ``NEARBY``
     True where the link cannot go silent, so that it needs no heartbeat.
 ``lacking(options)``

@@ -15,7 +15,7 @@ from econtext.parent import boxes
 OPTIONS = 'python',
 NEARBY = True
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = (
     ('no permissions', 'not-privileged'),
     ("can't find source path", 'no-such-box'),

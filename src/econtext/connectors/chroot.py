@@ -14,7 +14,7 @@ from econtext.parent import boxes
 OPTIONS = 'directory', 'user', 'python'
 NEARBY = True
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = (
     ('not permitted', 'not-privileged'),
     ("': permission denied", 'not-privileged'),

@@ -8,16 +8,17 @@ Invariants:
 
 * The command's own words are passed on as they are; what follows them survives
   every login shell where ``shell`` says that one reads it.
-* What it asks a person it asks on a terminal that is ours.
+* What it asks a person it asks on a terminal that is ours; or, where the user says so, on standard error,
+  and reads the answer on standard input: then a ``gate`` stands before the interpreter.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 from econtext.child.labels import seen, type_name
-from econtext.parent import command
+from econtext.parent import command, gate
 
-OPTIONS = 'argv', 'python', 'shell', 'env', 'tty'
+OPTIONS = 'argv', 'python', 'shell', 'env', 'tty', 'stdin_answers'
 ANSWERS = 'password', 'passphrase', 'question'
 MISSING = 'not-found'
 
@@ -56,6 +57,8 @@ def plan(options):
     ``shell``   whether a shell there reads what follows: then it is one word
     ``env``     variables to set for the command, or to remove (None)
     ``tty``     whether it gets a terminal to ask questions on; True unless given
+    ``stdin_answers``
+                whether it asks on standard error, and reads answers on standard input
     """
     command.check_options(options, OPTIONS)
     words = options.get('argv')
@@ -68,8 +71,9 @@ def plan(options):
     env = options.get('env') or {}
     command.check_environ('env', env)
     pythons = command.candidates(options.get('python'))
+    behind = command.argv(pythons)
+    if options.get('stdin_answers'):
+        behind = gate.behind(behind)
     if options.get('shell'):
-        behind = [command.shell(pythons)]
-    else:
-        behind = command.argv(pythons)
+        behind = [command.line(behind)]
     return list(words) + behind, options.get('tty') is not False, env

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 from econtext.parent import command, users
 
 OPTIONS = users.OPTIONS
-ANSWERS = 'password',
+ANSWERS = 'password', 'question'
 NEARBY = True
 MISSING = 'not-found'
 PROMPTS = users.PROMPTS
 
+# Options behind which a word of their own follows; why others cannot be had.
+TAKES = 'aCu'
+REFUSED = {'-s': users.SHELL}
 
 FAILURES = (
     ('operation not permitted', 'not-allowed'),
@@ -45,7 +48,8 @@ def plan(options):
     ``username``   whom to become, 'root' unless given
     ``python``     path of the interpreter, or a list of words that ends with it;
                    unless given our own, or the first that is found
+    ``doas_args``  list of further options, which precede all others
     ``doas_path``  the program, 'doas' unless given
     """
-    doas, username, pythons = users.asked(options, OPTIONS, 'doas')
-    return [doas, '-u', username, '--'] + command.argv(pythons), True, {}
+    doas, username, pythons = users.asked(options, OPTIONS, 'doas', TAKES, REFUSED)
+    return doas + ['-u', username, '--'] + command.argv(pythons), True, {}

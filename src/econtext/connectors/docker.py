@@ -14,7 +14,7 @@ from econtext.parent import boxes
 
 OPTIONS = boxes.ENGINE_OPTIONS
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = boxes.ENGINE_FAILURES
 
 

@@ -13,7 +13,7 @@ from econtext.parent import boxes
 
 OPTIONS = boxes.INSTANCE_OPTIONS
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = boxes.INSTANCE_FAILURES
 
 

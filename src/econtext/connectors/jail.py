@@ -13,7 +13,7 @@ from econtext.parent import boxes, command
 
 OPTIONS = 'jail', 'user', 'python'
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = (
     ('" not found', 'no-such-box'),
     ('no such user', 'no-such-user'),

@@ -13,7 +13,7 @@ from econtext.parent import boxes, command
 
 OPTIONS = 'pod', 'container', 'namespace', 'kube_context', 'python'
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = (
     ('(forbidden)', 'engine-refused'),
     ('(unauthorized)', 'engine-refused'),

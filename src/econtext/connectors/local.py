@@ -24,7 +24,8 @@ from econtext.parent import command
 OPTIONS = 'python', 'env', 'cwd', 'user', 'nice', 'cpus'
 NEARBY = True
 MISSING = 'no-python'
-PROMPTS = ()
+PROMPTS = ('', 'question'),
+ANSWERS = 'question',
 FAILURES = tuple([('econtext %s: ' % kind, kind) for kind in (
     'no-such-user', 'not-allowed', 'no-folder', 'no-processor', 'no-python')]) + command.FAILURES
 

@@ -14,7 +14,7 @@ from econtext.parent import boxes, command
 
 OPTIONS = 'container', 'user', 'python'
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = (
     ('failed to exec "sh"', 'no-shell'),
     ('failed to get init pid', 'not-running'),

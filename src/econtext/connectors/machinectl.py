@@ -16,7 +16,7 @@ from econtext.parent import boxes, command
 
 OPTIONS = 'machine', 'user', 'python'
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = (
     ("' known", 'no-such-box'),
     ('has not been booted with systemd', 'engine-down'),

@@ -19,7 +19,7 @@ from econtext.parent import boxes, command
 OPTIONS = 'pid', 'container', 'engine', 'namespaces', 'python'
 NEARBY = True
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 
 # How an engine tells the number of the first process of container $1.
 ENGINES = {

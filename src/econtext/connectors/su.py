@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 from econtext.parent import command, users
 
 OPTIONS = users.OPTIONS + ('login',)
-ANSWERS = 'password',
+ANSWERS = 'password', 'question'
 NEARBY = True
 MISSING = 'not-found'
 PROMPTS = users.PROMPTS
@@ -32,6 +32,14 @@ BEFORE = (
     'exec "$0" "$@"')
 # What the shell as the other user begins with.
 BEHIND = 'exec<&3 2>&4 3<&- 4>&-;'
+
+# Options behind which a word of their own follows; why others cannot be had.
+TAKES = 'cgGsw'
+LOGIN = 'give login=True'
+PTY = 'a terminal would change what passes through it'
+REFUSED = {
+    '-l': LOGIN, '--login': LOGIN, '-s': users.SHELL, '--shell': users.SHELL, '-c': users.SHELL,
+    '--command': users.SHELL, '--session-command': users.SHELL, '-P': PTY, '--pty': PTY}
 
 FAILURES = (
     ('no program ', 'not-found'),
@@ -69,10 +77,11 @@ def plan(options):
     ``python``     path of the interpreter, or a list of words that ends with it;
                    unless given our own, or the first that is found
     ``login``      whether to begin as a login does, with the user's environment
+    ``su_args``    list of further options, which precede all others
     ``su_path``    the program, 'su' unless given
     """
-    su, username, pythons = users.asked(options, OPTIONS, 'su')
-    argv = ['sh', '-c', BEFORE, su, '-s', '/bin/sh']
+    su, username, pythons = users.asked(options, OPTIONS, 'su', TAKES, REFUSED)
+    argv = ['sh', '-c', BEFORE] + su + ['-s', '/bin/sh']
     if options.get('login'):
         argv.append('-l')
     line = BEHIND + command.shell(pythons)

@@ -4,7 +4,8 @@ A child on the same machine as another user, by sudo.
 Invariants:
 
 * A password is typed on the terminal only: standard input belongs to the child,
-  and neither ``ps`` nor sudo's log sees it.
+  and neither ``ps`` nor sudo's log sees it.  Where sudo is told to read it on standard
+  input, a ``gate`` stands before the child.
 * What is to be a user name cannot become an option.
 * sudo speaks English, whatever the locale; the child's locale is untouched.
 """
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 from econtext.child.labels import seen
-from econtext.parent import command, users
+from econtext.parent import command, gate, users
 
-OPTIONS = users.OPTIONS + ('login', 'preserve_env', 'own_prompt')
+OPTIONS = users.OPTIONS + ('login', 'preserve_env', 'own_prompt', 'stdin_answers')
 ANSWERS = 'password', 'question'
 NEARBY = True
 MISSING = 'not-found'
@@ -32,6 +33,14 @@ PROMPTS = command.NEW_PASSWORD + (
     ('[sudo] password for ', 'password'),
     ('', 'password'),
 )
+
+# Options behind which a word of their own follows; why others cannot be had.
+TAKES = 'aCcDghpRrTtUu'
+STDIN = 'sudo would read what the context is sent as a password; give stdin_answers=True'
+LOGIN = 'give login=True'
+REFUSED = {
+    '-S': STDIN, '--stdin': STDIN, '-i': LOGIN, '--login': LOGIN, '-s': users.SHELL, '--shell': users.SHELL,
+    '-b': users.APART, '--background': users.APART}
 
 FAILURES = (
     ('is not in the sudoers file', 'not-allowed'),
@@ -73,18 +82,19 @@ def plan(options):
                       of it that are
     ``own_prompt``    False where other questions are to be told apart: given a
                       prompt, sudo asks for everything in those words
+    ``stdin_answers`` whether sudo reads the password on standard input, and not on a terminal
     ``python``        path of the interpreter, or a list of words that ends with it;
                       unless given our own, or the first that is found
+    ``sudo_args``     list of further options, which precede all others
     ``sudo_path``     the program, 'sudo' unless given
     """
-    sudo, username, pythons = users.asked(options, OPTIONS, 'sudo')
-    argv = [sudo, '-H', '-u', username]
+    sudo, username, pythons = users.asked(options, OPTIONS, 'sudo', TAKES, REFUSED)
+    argv = sudo + ['-H', '-u', username]
     if options.get('own_prompt', True):
         argv += ['-p', PROMPT]
     kept = options.get('preserve_env')
     words = command.argv(pythons)
     if options.get('login'):
-        words = without_dollars(words)
         if kept is True:
             raise ValueError('login= starts with a new environment: name in '
                              'preserve_env= what is to be kept of this one')
@@ -93,6 +103,11 @@ def plan(options):
         argv.append('-E')
     elif kept:
         argv.append('--preserve-env=' + variables(kept))
+    if options.get('stdin_answers'):
+        argv.append('-S')
+        words = gate.behind(words)
+    if options.get('login'):
+        words = without_dollars(words)
     argv.append('--')
     return argv + words, True, command.ENGLISH
 
@@ -118,5 +133,5 @@ def without_dollars(words):
         script = words[2].replace('\\', '\\\\').replace('%', '%%')
         for c in "$'":
             script = script.replace(c, '\\%03o' % ord(c))
-        words = ['sh', '-c', "eval `printf '%s'`" % script] + words[3:]
+        words = ['sh', '-c', "eval `printf '%s'`" % script] + without_dollars(words[3:])
     return words

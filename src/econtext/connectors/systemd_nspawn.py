@@ -14,7 +14,7 @@ from econtext.parent import boxes
 
 OPTIONS = 'directory', 'user', 'python'
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = (
     ('need to be root', 'not-privileged'),
     ('failed to resolve user', 'no-such-user'),

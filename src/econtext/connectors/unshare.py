@@ -15,7 +15,7 @@ from econtext.parent import boxes
 OPTIONS = 'namespaces', 'map_root', 'python'
 NEARBY = True
 MISSING = 'not-found'
-PROMPTS = ()
+PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = (
     ('unshare failed: no space left', 'not-privileged'),
     ('cannot change root directory', 'no-such-box'),

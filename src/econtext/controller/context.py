@@ -12,14 +12,16 @@ Any thread may enter.
 from __future__ import annotations
 
 import concurrent.futures
+import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
+from econtext.child import interpreter
 from econtext.child.channels import WINDOW
 from econtext.child.labels import seen
 from econtext.controller.commands.methods import Commands
 from econtext.controller.connect.connectors import Connectors
-from econtext.controller.connect.options import ConnectRequest, check_window
+from econtext.controller.connect.options import ConnectRequest, check_path, check_window
 from econtext.controller.errors import stays
 from econtext.controller.files.methods import Files
 from econtext.controller.runtime.deadlines import is_seconds
@@ -199,6 +201,26 @@ class Context(Base, Allows, Commands, Files, concurrent.futures.Executor):
             return forks.ForkOptions(self._node, timeout, grace, max_output, capture)
         check_isolation(fork, max_output, capture)
         return Options(self._node, timeout, grace)
+
+    @interruptible
+    def same_interpreter(self, python: str | os.PathLike[str]) -> bool:
+        """
+        Return whether `python` is the interpreter of this context, under whatever name.
+
+        `python` is a path there, or a name that is looked up on the PATH of the context.  Two names are the same
+        interpreter if they lead to one file, such as ``/usr/bin/python3`` and ``/usr/bin/python3.11``, and to the same
+        virtual environment or none: the links of two environments are two interpreters.  What is not there is
+        not the same, and neither is a script that starts the interpreter.  Nothing is executed.
+
+        Raises TypeError for what is no path, ValueError for an empty one, and what call() does.
+
+        Example::
+
+            if not web.same_interpreter('/usr/bin/python3'):
+                web = web.local(python='/usr/bin/python3')
+        """
+        same: bool = self._plainly.run(interpreter.is_same, (check_path('python', python),), {})
+        return same
 
     def wait_ready(self, timeout: float | None = None) -> Context:
         """

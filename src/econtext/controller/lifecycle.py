@@ -42,6 +42,7 @@ from econtext.controller.runtime.log import say
 from econtext.controller.runtime.loop import ControllerLoop
 from econtext.controller.runtime.waiting import Wait
 from econtext.controller.secret import hidden, revealed
+from econtext.controller.session.idle import SOONEST, IdleTime
 from econtext.controller.session.states import DEFER, END, GONE, LAUNCH
 from econtext.controller.text import harmless, shown
 from econtext.core.loop import Link
@@ -195,11 +196,39 @@ class Lifecycle:
         return True
 
     def set_timer(self, context: Node) -> None:
-        """From now on `context` has so long to become ready."""
+        """From now on `context` has so long to become ready, and may be idle for so long."""
         context.timer = self.loop.call_at(
             time.monotonic() + context.common.get('connect_timeout', PATIENCE), lambda: self.expire(context))
         if context.ready or context.error:
             context.timer.action = None
+        if 'idle_timeout' in context.common:
+            self.end_when_idle(context, context.common['idle_timeout'])
+
+    def end_when_idle(self, context: Node, seconds: float) -> None:
+        """
+        End `context` once nobody has used it for so many seconds.
+
+        A call that comes at that moment is carried out whole, or not sent: the context first gets its error, whose
+        sight keeps calls from being sent, and then ends behind those that are on their way.
+        """
+        idle = IdleTime(seconds, time.monotonic())
+
+        def look() -> None:
+            # By the thread that leads, which routes no answer meanwhile.
+            if context.error is not None and not context.retired:
+                return
+            used, context.used = context.used, False
+            if not context.retired and idle.look(time.monotonic(), used or context.is_busy()):
+                context.retired = True
+                context.advance(END, context.lost(
+                    f'it was idle for {seconds:g} s, its idle_timeout=, and has ended: start it again'))
+            if context.retired and not context.has_calls():
+                context.retired = False
+                self.loop.call_soon(lambda: self.stop(context, context.reason))
+            else:
+                self.loop.call_at(time.monotonic() + (SOONEST if context.retired else idle.step), look)
+
+        self.loop.call_at(time.monotonic() + idle.step, look)
 
     def send_through(
         self, via: Node, context: Node, connector: str,

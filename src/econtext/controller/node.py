@@ -146,6 +146,10 @@ class Node(Delivery):
         self.error: Callable[[], EcontextError] | None = None
         #: Was anybody told so?
         self.reported: bool = False
+        #: Was it called since anybody looked, see ``session.idle``?
+        self.used: bool = False
+        #: Has it been idle for too long? Then it takes no call, and ends behind those that it has.
+        self.retired: bool = False
         #: Were shutdown() or close() called?
         self.shut: bool = False
         self.counters: Counters = Counters()
@@ -181,7 +185,7 @@ class Node(Delivery):
         """Return how far it is believed now, see ``admission``."""
         if self.counters.rejected:
             return REJECTED
-        return LIVE if self.error is None else ENDING
+        return LIVE if self.error is None or self.retired else ENDING
 
     def ways(self) -> tuple[Lines, ...]:
         """Return what who waits for this context handles: its own lines; while it starts, what is asked on the way."""
@@ -309,6 +313,15 @@ class Node(Delivery):
             if event == END and self.error is None:
                 self.error = error
             self._state, self.ready = state, state in GREETED
+
+    def is_busy(self) -> bool:
+        """Does it start, has it unanswered calls, open channels, or contexts below?"""
+        return not self.ready or self.has_calls() or bool(self.children) or any(
+            channel._opener is self for channel in list(self.broker.channels.open_channels.values()))
+
+    def has_calls(self) -> bool:
+        """Has it unanswered calls?"""
+        return any(asked[0] == self.id for asked in list(self.broker.router.asked.values()))
 
     def disown(self, error: Callable[[], EcontextError]) -> None:
         """This process was forked: another thread may have held the lock, and is not here to let go of it."""

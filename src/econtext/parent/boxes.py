@@ -8,8 +8,8 @@ place, and behind these the words that look for an interpreter there.
 Invariants:
 
 * What is to be the name of a place or a user cannot become an option.
-* None of these programs gets a terminal, which would change bytes; so none can
-  ask anything.
+* None of these programs gets a terminal for its output, which would change bytes.  Only
+  where there are answers it has one at all, to ask on.
 * They speak English, whatever the locale; the child's locale is untouched.
 
 Pure: no descriptors, threads or clocks.
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 from econtext.child.labels import seen
 from econtext.parent import command
+
+# Whatever is asked: only the user knows what.
+PROMPTS = ('', 'question'),
+ANSWERS = 'question',
 
 # What runs the command says, in whichever place.  Rows of a connector's own come
 # before these.  That no interpreter is there it says of what it was to execute: a file

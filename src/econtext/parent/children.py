@@ -12,6 +12,8 @@ Invariants:
   that does not end by itself is made to.  A child that has contexts below it has a second
   more for each level of them: it has to do the same.
 * Where a start is, `state` says; ``advance`` alone moves it, by the table of ``start``.
+* While the handshake's ``gate`` is held, the link is not open.  What is typed on standard input until then is
+  written under ``lock``, under which the gate opens: so nothing is typed behind it.
 
 A context's ``nursery`` and the controller's broker are *homes*: they
 have ``loop``, ``router``, ``preamble``, ``height()`` and ``attend()``.  A Birth is entered by the thread that
@@ -50,12 +52,14 @@ except ImportError:
     import signal
 
 from econtext.child import bulk, undone
-from econtext.core.loop import TRANSIENT, Reader, allocate_lock, start_new_thread
+from econtext.core.loop import TRANSIENT, Reader, allocate_lock, harden, start_new_thread
 from econtext.core.wire import EMPTY, MARK, BadFrame
 from econtext.parent import command, process, start
 from econtext.parent.handshake import Handshake
+from econtext.parent.terminal import close
 
 REST = 0.1          # seconds of silence after which a terminal waits for us
+LONG_REST = 1.0     # and where what stands there does not look like a question
 MOMENT = 0.1        # seconds within which what is no frame has come
 STATUS = 1.0        # seconds between the end of a link and that of the program, at most: as a rule a moment
 MOST_WORDS = 4096   # bytes that are heard of what is no frame
@@ -88,7 +92,12 @@ class Birth(object):
         if hasattr(connector, 'lacking'):
             lacking = connector.lacking(options)
         self.handshake = Handshake(
-            MARK, connector.PROMPTS, connector.FAILURES, answers, lacking=lacking)  # type: Handshake
+            MARK, connector.PROMPTS, connector.FAILURES, answers, lacking=lacking,
+            held=bool(options.get('stdin_answers')))  # type: Handshake
+        # A program that may ask gets a terminal to ask on, unless its options say otherwise.
+        self.asks = 'question' in answers and options.get('tty') is None  # type: bool
+        # While the gate is held: what reads standard output.
+        self.early = None  # type: Reader | None
         self.process = None  # type: Any
         # Where it is in its start, see ``start``; only advance() writes it, under the lock.
         self.state = start.NEW  # type: str
@@ -153,7 +162,7 @@ class Birth(object):
             if hasattr(self.connector, 'begin'):
                 self.process = self.connector.begin(self.home)
             else:
-                self.process = process.spawn(argv, tty, environ, self.hardened())
+                self.process = process.spawn(argv, tty or self.asks, environ, self.hardened())
         except OSError:
             error = sys.exc_info()[1]
             kind = 'ended'
@@ -171,6 +180,8 @@ class Birth(object):
         self.sources['err'] = Reader(loop, program.stderr, self.listener('err'))
         if program.tty is not None:
             self.sources['tty'] = Reader(loop, os.dup(program.tty), self.listener('tty'))
+        held = self.handshake.gate.held
+        if held or program.tty is not None:
             start_new_thread(self.attend, ())
         else:
             self.handshake.terminal = False
@@ -180,12 +191,32 @@ class Birth(object):
             except (IOError, OSError):
                 # Another system, or its limit for this user is reached.
                 pass
+        program.stderr = None
+        if held:
+            harden(program.stdin)
+            # What it hears waits for the lock: so it is known by then.
+            self.lock.acquire()
+            try:
+                self.early = Reader(loop, os.dup(program.stdout), self.listener('out'))
+            finally:
+                self.lock.release()
+        else:
+            self.open(EMPTY)
+
+    def open(self, preface):
+        # type: (bytes) -> None
+        """Join the link to the program, which gets `preface` and what was sent by now in one piece."""
+        program = self.process
+        self.lock.acquire()
         stdout, program.stdout = program.stdout, None
         stdin, program.stdin = program.stdin, None
-        program.stderr = None
+        self.lock.release()
+        if stdin is None:
+            # The program is being ended.
+            close([stdout])
+            return
         self.link.writing.acquire()
-        # What was sent by now goes out in one piece.
-        self.link.queue[:] = [EMPTY.join(self.link.queue)]
+        self.link.queue[:] = [EMPTY.join([preface] + self.link.queue)]
         self.link.writing.release()
         self.link.open(stdout, stdin)
 
@@ -229,7 +260,7 @@ class Birth(object):
             elif data:
                 if self.watch:
                     self.watch(source, data)
-                events = self.handshake.feed(source, data)
+                events = self.entered(self.handshake.feed(source, data))
             else:
                 events = []
                 if source == 'out':
@@ -245,12 +276,29 @@ class Birth(object):
             self.advance(start.CLOSE)
             self.end(None)
 
+    def entered(self, events):
+        # type: (list[tuple[Any, ...]]) -> list[tuple[Any, ...]]
+        """Write to standard input what is to be typed there; return the other events. The lock is held."""
+        for event in events:
+            if event[0] == 'enter' and self.process.stdin is not None:
+                try:
+                    os.write(self.process.stdin, event[1])
+                except OSError:
+                    # Nobody reads any more: the program's end tells why.
+                    pass
+        return [event for event in events if event[0] != 'enter']
+
     def obey(self, events):
         # type: (list[tuple[Any, ...]]) -> None
         for event in events:
             if event[0] == 'type':
                 if self.process.tty is not None:
                     os.write(self.process.tty, event[1])
+            elif event[0] == 'open':
+                if self.state in start.UNDECIDED:
+                    # By the thread that reads it, and so has its lock.
+                    self.early.close()  # type: ignore[union-attr]
+                    self.open(event[1])
             elif event[0] == 'ask':
                 self.report('ask', event[1], event[2])
             elif event[0] == 'ready':
@@ -271,14 +319,18 @@ class Birth(object):
     def attend(self):
         # type: () -> None
         """See when the terminal rests at a question that no table knows."""
+        since = 0.0
         while not self.handshake.done and self.state in start.UNDECIDED:
             heard = self.heard
             time.sleep(REST)
+            since += REST
             events = []
             self.lock.acquire()
             try:
-                if heard == self.heard and self.handshake.pending():
-                    events = self.handshake.rested()
+                if heard != self.heard:
+                    since = 0.0
+                elif self.handshake.pending(since >= LONG_REST):
+                    events = self.entered(self.handshake.rested(since >= LONG_REST))
             finally:
                 self.lock.release()
             self.obey(events)
@@ -288,7 +340,7 @@ class Birth(object):
         """The controller answers a question."""
         self.lock.acquire()
         try:
-            events = self.handshake.answer(key, text)
+            events = self.entered(self.handshake.answer(key, text))
         finally:
             self.lock.release()
         self.obey(events)
@@ -404,6 +456,12 @@ class Birth(object):
         program = self.process
         if self.parting is not None:
             self.tell()
+        if program and self.early:
+            # Still ours, if the child never began: a program that waits for an answer reads the end.
+            self.lock.acquire()
+            stdin, program.stdin = program.stdin, None
+            self.lock.release()
+            close([stdin])
         if program:
             for step, number in enumerate((signum, signal.SIGTERM, signal.SIGKILL)):
                 if number and program.poll() is None:
@@ -427,6 +485,8 @@ class Birth(object):
             finally:
                 self.lock.release()
             self.fail(kind, detail)
+        if self.early:
+            readers.append(self.early)
         for reader in readers + [self.link]:
             reader.lock.acquire()
             try:

@@ -175,7 +175,13 @@ def argv(pythons, data=None):
 def shell(pythons, data=None):
     # type: (Sequence[str | Sequence[str]], str | None) -> str
     """Return the same as one line for a login shell, whichever that is."""
-    return 'exec ' + ' '.join([quote(word) for word in argv(pythons, data)])
+    return line(argv(pythons, data))
+
+
+def line(words):
+    # type: (list[str]) -> str
+    """Return `words` as one line for a login shell, which they replace."""
+    return 'exec ' + ' '.join([quote(word) for word in words])
 
 
 def quote(word):

@@ -16,9 +16,12 @@ Invariants:
 
 * What is said does not depend on how the input is cut into pieces.
 * Only what stands on the terminal is a question: banners elsewhere may say
-  ``password:``.
+  ``password:``.  While a ``gate`` is held, what stands on standard error is one too.
+* An answer to what was asked on standard error is typed while the gate is held, or never.
+* One question at a time is left to the controller.
 * No text is typed twice to the same question, for accounts get locked.
-* A question without an answer is a failure, never a wait; so are questions without end.
+* A question without an answer is a failure, never a wait; so are questions without end.  Text that
+  does not end as questions do is one only if it has an answer, and rests for long.
 * One verdict, ``ready`` or ``failed``; behind it nothing is looked at.
 * What is kept is bounded, and shows no control character of theirs.
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     Table = Sequence[tuple[str, str]]
 
 from econtext.parent.command import encoded
+from econtext.parent.gate import PREFACE, Gate
 
 # Said by the owner in place of an answer: the controller must be asked.
 ASK = object()
@@ -75,6 +79,7 @@ SCREEN = 1 << 16
 NEWLINE = '\n'.encode()
 RETURN = '\r'.encode()
 SPACE = ' '.encode()
+COLON = ': '.encode()
 EMPTY = ''.encode()
 
 # The control characters, and how each is written.
@@ -87,6 +92,8 @@ class Handshake(object):
     Watch for the mark, questions and failures; return what to do as events.
 
     ``('type', bytes)``             write this to the terminal
+    ``('enter', bytes)``            write this to standard input, before the next call of ``feed()``
+    ``('open', bytes)``             write this to standard input, then what waits for the child
     ``('ask', key, question)``      ask the controller, then call ``answer()``
     ``('ready', rest)``             the child speaks; `rest` is behind the mark
     ``('failed', kind, detail)``    there will be no child
@@ -99,11 +106,12 @@ class Handshake(object):
     of a program that started, with no other failure seen.
     `answers` maps keys to what to type, or ASK; that of ``question`` is for every
     question with no answer of its own, but for host keys.  `lacking` overrides LACKING.
+    `held` says that answers are read from standard input, where the child reads behind its ``gate``.
     """
 
     def __init__(self, mark, prompts, failures, answers, limit=LIMIT,
-                 lacking=None):
-        # type: (bytes, Table, Table, dict[str, Any], int, dict[str, str] | None) -> None
+                 lacking=None, held=False):
+        # type: (bytes, Table, Table, dict[str, Any], int, dict[str, str] | None, bool) -> None
         self.mark = mark
         self.prompts = prompts
         self.failures = failures
@@ -118,9 +126,15 @@ class Handshake(object):
         self.lines = []  # type: list[str]
         self.partial = {'out': EMPTY, 'err': EMPTY, 'tty': EMPTY}  # type: dict[str, bytes]
         self.found = len(failures)  # type: int
-        self.asked = False  # type: bool
-        self.question = None  # type: str | None
-        self.answered = {}  # type: dict[str, str]
+        self.gate = Gate(held)  # type: Gate
+        # Where what stands there was taken up; what the controller was asked: source, question, whether it must know.
+        self.asked = {'err': False, 'tty': False}  # type: dict[str, bool]
+        self.question = None  # type: tuple[str, str, bool] | None
+        # What stood on standard error when it was taken for a question.
+        self.taken = EMPTY  # type: bytes
+        # The last text there that ends as no question does, and has no answer.
+        self.none = {'err': EMPTY, 'tty': EMPTY}  # type: dict[str, bytes]
+        self.answered = {}  # type: dict[tuple[str, str], str]
         self.questions = 0  # type: int
 
     def feed(self, source, data):
@@ -131,54 +145,82 @@ class Handshake(object):
         known = data[:self.left]
         self.left -= len(data)
         events = []  # type: list[tuple[Any, ...]]
-        if source == 'tty':
+        if source == 'out':
+            events = self.hear(known, data[len(known):])
+        elif source == 'tty' or self.gate.held:
             known = known[:self.screen]
             self.screen -= len(data)
-            events = self.talk(known)
-        elif source == 'out':
-            seen = self.tail + known
-            end = seen.find(self.mark)
-            if end >= 0:
-                self.listen(source, known[:max(0, end - len(self.tail))])
-                self.done = True
-                events.append(('ready', seen[end + len(self.mark):] + data[len(known):]))
-            else:
-                self.listen(source, known)
-                self.tail = seen[max(0, len(seen) - len(self.mark) + 1):]
+            events = self.talk(source, known)
         else:
             events = self.listen(source, known)
         if min(self.left, self.screen) < 0 and not self.done:
             events += self.fail('noise')
         return events
 
-    def rested(self):
-        # type: () -> list[tuple[Any, ...]]
+    def hear(self, known, beyond):
+        # type: (bytes, bytes) -> list[tuple[Any, ...]]
+        """Look for the gate's word and the mark in what came on 'out'; `beyond` is not to be looked at."""
+        events = []  # type: list[tuple[Any, ...]]
+        if self.gate.held:
+            before, known = self.gate.feed(known)
+            self.listen('out', before)
+            if self.gate.held:
+                return events
+            events.append(('open', PREFACE))
+        seen = self.tail + known
+        end = seen.find(self.mark)
+        if end >= 0:
+            self.listen('out', known[:max(0, end - len(self.tail))])
+            self.done = True
+            events.append(('ready', seen[end + len(self.mark):] + beyond))
+        else:
+            self.listen('out', known)
+            self.tail = seen[max(0, len(seen) - len(self.mark) + 1):]
+        return events
+
+    def rested(self, long=False):
+        # type: (bool) -> list[tuple[Any, ...]]
         """
-        Take the news that for a while nothing came from the terminal.
+        Take the news that for a while, or a `long` one, nothing came from the terminal.
 
         To be told when ``pending()``; how long that is, is the owner's to say.
         """
-        key = self.key('')
-        if key is None or not self.pending():
-            return []
-        return self.prompted(key)
+        for source in 'tty', 'err':
+            key = self.key(source, '')
+            if key is not None and self.stands(source, long):
+                if self.stands(source, False):
+                    return self.prompted(source, key)
+                if 'question' in self.answers or self.key(source, None) in self.answers:
+                    return self.prompted(source, key, True)
+        return []
 
-    def pending(self):
-        # type: () -> bool
-        """Tell whether the terminal stands at what may be a question."""
-        if self.done or self.asked:
+    def pending(self, long=False):
+        # type: (bool) -> bool
+        """Tell whether there stands what may be a question; after a `long` rest that is any text."""
+        return self.stands('tty', long) or self.stands('err', long)
+
+    def stands(self, source, long):
+        # type: (str, bool) -> bool
+        """Tell whether on `source` there stands what may be a question."""
+        if self.done or self.question or self.asked[source] or (source == 'err' and not self.gate.held):
             return False
-        return self.partial['tty'].rstrip()[-1:] in ENDS
+        text = self.partial[source].rstrip()
+        return text[-1:] in ENDS or (long and text != EMPTY and text != self.none[source])
 
     def answer(self, key, text):
         # type: (str, str | None) -> list[tuple[Any, ...]]
         """Take the controller's answer to ('ask', key, ...); None is none."""
         if self.done or self.question is None:
             return []
+        (source, question, must), self.question = self.question, None
+        if source == 'err' and not self.gate.held:
+            # The program went on without it.
+            return []
         if text is None:
+            if not must:
+                return self.ignore(source)
             return self.fail(self.lacking.get(key, 'password-required'))
-        question, self.question = self.question, None
-        return self.type(key, question, text)
+        return self.type(key, source, question, text)
 
     def ended(self, status):
         # type: (int | None) -> tuple[str, str]
@@ -212,48 +254,55 @@ class Handshake(object):
                 return self.fail('wrong-password')
         return []
 
-    def talk(self, data):
-        # type: (bytes) -> list[tuple[Any, ...]]
-        """Take in what the terminal shows, byte by byte: any may end a question."""
+    def talk(self, source, data):
+        # type: (str, bytes) -> list[tuple[Any, ...]]
+        """Take in what the terminal shows, or the like, byte by byte: any may end a question."""
         events = []  # type: list[tuple[Any, ...]]
         for i in range(len(data)):
             byte = data[i:i + 1]
             if byte == NEWLINE:
-                self.asked = False
-                events += self.listen('tty', byte)
+                self.asked[source] = False
+                events += self.listen(source, byte)
             else:
-                self.partial['tty'] = (self.partial['tty'] + byte)[-TEXT:]
+                self.partial[source] = (self.partial[source] + byte)[-TEXT:]
                 if byte == SPACE:
-                    events += self.recognized()
+                    events += self.recognized(source)
             if self.done:
                 break
         return events
 
-    def recognized(self):
-        # type: () -> list[tuple[Any, ...]]
+    def recognized(self, source):
+        # type: (str) -> list[tuple[Any, ...]]
         """Take up a question that a table knows, if one has just ended."""
-        if self.asked or self.partial['tty'][-2:] not in KNOWN_ENDS:
+        if self.question or self.asked[source] or self.partial[source][-2:] not in KNOWN_ENDS:
             return []
-        key = self.key(None)
+        key = self.key(source, None)
         if key is None:
             return []
-        return self.prompted(key)
+        return self.prompted(source, key)
 
-    def key(self, unknown):
-        # type: (str | None) -> str | None
-        """Return whose question stands on the terminal; `unknown` is '' or None."""
-        text = NEWLINE + self.partial['tty'][-ASKING:].lstrip(RETURN).lower()
+    def key(self, source, unknown):
+        # type: (str, str | None) -> str | None
+        """Return whose question stands on `source`; `unknown` is '' or None."""
+        text = NEWLINE + self.partial[source][-ASKING:].lstrip(RETURN).lower().rstrip(SPACE)
+        # Not all questions end as the table has it.
+        if text[-1:] in ENDS:
+            text += SPACE
+        else:
+            text += COLON
         for part, key in self.prompts:
             if part == unknown or part and encoded(part) in text:
                 return key
         return None
 
-    def prompted(self, key):
-        # type: (str) -> list[tuple[Any, ...]]
-        """Answer a question, or say why not."""
-        self.asked = True
-        question = readable(self.partial['tty'])
-        if question in self.answered:
+    def prompted(self, source, key, loose=False):
+        # type: (str, str, bool) -> list[tuple[Any, ...]]
+        """Answer a question, or say why not; if it is `loose` it may be none."""
+        self.asked[source] = True
+        if source == 'err':
+            self.taken = self.partial[source]
+        question = readable(self.partial[source])
+        if (source, question) in self.answered:
             return self.fail('wrong-password')
         self.questions += 1
         if self.questions > MOST:
@@ -263,14 +312,16 @@ class Handshake(object):
             key = 'new-password'
         answer = self.answers.get(key)
         other = 'question' in self.answers
-        guess = self.key(None) is None
+        guess = self.key(source, None) is None
         # A guess is good once: the next unknown question wants something else.
         if (guess and (other or self.answered and answer is not ASK)
                 or other and answer is None and key != 'host-key'):
             key, answer = 'question', self.answers.get('question')
         if answer is ASK:
-            self.question = question
+            self.question = source, question, not loose
             return [('ask', key, question)]
+        if answer is None and loose:
+            return self.ignore(source)
         if guess and answer is None and self.found < len(self.failures):
             return self.fail(self.failures[self.found][1])
         if answer is None:
@@ -278,13 +329,27 @@ class Handshake(object):
             if kind == 'refused-key' and self.verdict(None) == 'no-identity':
                 kind = 'no-identity'
             return self.fail(kind)
-        return self.type(key, question, answer)
+        return self.type(key, source, question, answer)
 
-    def type(self, key, question, text):
-        # type: (str, str, str) -> list[tuple[Any, ...]]
+    def type(self, key, source, question, text):
+        # type: (str, str, str, str) -> list[tuple[Any, ...]]
         """Answer a question; a line break ends what can be typed."""
-        self.answered[question] = key
-        return [('type', encoded(text).split(NEWLINE)[0] + NEWLINE)]
+        self.answered[source, question] = key
+        event = 'type'
+        if source == 'err':
+            event = 'enter'
+            # No line break is shown there for the one that is typed: the next question may follow at once.
+            self.asked[source] = False
+            self.lines = (self.lines + [question])[-LINES:]
+            self.partial[source] = self.partial[source][len(self.taken):]
+        return [(event, encoded(text).split(NEWLINE)[0] + NEWLINE)]
+
+    def ignore(self, source):
+        # type: (str) -> list[tuple[Any, ...]]
+        """Take what stands there for no question, unless more comes."""
+        self.asked[source] = False
+        self.none[source] = self.partial[source].rstrip()
+        return []
 
     def line(self, data):
         # type: (bytes) -> bool

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 import os
 import sys
 
+from econtext.child.labels import seen
 from econtext.parent import command
 
 OPTIONS = 'username', 'python'
+
+# Why the user's own options cannot be these.
+SHELL = 'what is run is to be the interpreter, and no shell'
+APART = 'the context would not end with its link'
 
 PROMPTS = command.NEW_PASSWORD + (
     ('password: ', 'password'),
@@ -28,15 +33,15 @@ PROMPTS = command.NEW_PASSWORD + (
 )
 
 
-def asked(options, known, name):
-    # type: (dict[str, Any], Sequence[str], str) -> tuple[str, str, Sequence[str | Sequence[str]]]
+def asked(options, known, name, takes, refused):
+    # type: (dict[str, Any], Sequence[str], str, str, dict[str, str]) -> tuple[list[str], str, Sequence[str | Sequence[str]]]
     """
-    Return the path of program `name`, whom to become, and the interpreters to try.
+    Return program `name` and the user's own options of it, whom to become, and the interpreters to try.
 
-    Beside those `known` there is NAME_path.  Raise ValueError for what makes no sense.
+    Beside those `known` there are NAME_path and NAME_args, see further().  Raise ValueError for what makes no sense.
     """
     way = name + '_path'
-    command.check_options(options, tuple(known) + (way,))
+    command.check_options(options, tuple(known) + (way, name + '_args'))
     username = options.get('username') or 'root'
     command.check_name('username', username)
     path = options.get(way) or name
@@ -46,4 +51,42 @@ def asked(options, known, name):
     if not options.get('python') and sys.executable:
         # Ours is there for sure, if the other user may execute it.
         pythons = [sys.executable] + list(pythons)
-    return path, username, pythons
+    return [path] + further(name + '_args', options.get(name + '_args'), takes, refused), username, pythons
+
+
+def further(option, args, takes, refused):
+    # type: (str, Any, str, dict[str, str]) -> list[str]
+    """
+    Return the user's own options of a program; raise ValueError for what would be no option, or is `refused`.
+
+    `takes` are the letters behind which a word of their own follows.  Letters may stand together, and
+    the names of long options may be cut.
+    """
+    if not isinstance(args or [], (list, tuple)):
+        raise ValueError('%s= must be a list of words, not %s' % (option, seen(args)))
+    value = False
+    for word in args or ():
+        command.check_word(option, word)
+        if value or (word[0] != '-' and '=' in word[1:]):
+            value = False
+            continue
+        if word[0] != '-' or word in ('-', '--'):
+            raise ValueError('%s= holds what is no option: %s' % (option, seen(word)))
+        flags, value = letters(word, takes)
+        for flag in refused:
+            if flag in flags or (flag[:2] == '--' and flag.startswith(word.split('=')[0])):
+                raise ValueError('%s= holds %s: %s' % (option, flag, refused[flag]))
+    return list(args or ())
+
+
+def letters(word, takes):
+    # type: (str, str) -> tuple[list[str], bool]
+    """Return the short options in `word`, and whether the next word may be the value of an option."""
+    if word[:2] == '--':
+        return [], '=' not in word
+    flags = []
+    for i in range(1, len(word)):
+        flags.append('-' + word[i])
+        if word[i] in takes:
+            return flags, i == len(word) - 1
+    return flags, False

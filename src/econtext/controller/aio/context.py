@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
+from econtext.child import interpreter
 from econtext.child.channels import WINDOW
 from econtext.controller import context as blocking
 from econtext.controller.aio import calls, errands
@@ -28,6 +30,7 @@ from econtext.controller.aio.channels import Channel
 from econtext.controller.aio.commands import Commands
 from econtext.controller.aio.files import Files
 from econtext.controller.connect.connectors import Connectors
+from econtext.controller.connect.options import check_path
 from econtext.controller.errors import CallTimeout, EcontextError, stays
 from econtext.controller.session import channels
 from econtext.controller.session.calls import GRACE
@@ -235,6 +238,20 @@ class Context(Connectors['Context'], Commands, Files):
         return Channel(self.blocking.channel(window=window))
 
     # Life.
+
+    async def same_interpreter(self, python: str | os.PathLike[str]) -> bool:
+        """
+        Return whether `python`, a path there or a name, is the interpreter of this context.
+
+        As same_interpreter() of econtext.Context.  Raises what that does.
+
+        Example::
+
+            if not await web.same_interpreter('/usr/bin/python3'):
+                web = web.local(python='/usr/bin/python3')
+        """
+        same: bool = await self.call(interpreter.is_same, check_path('python', python))
+        return same
 
     async def wait_ready(self, timeout: float | None = None) -> Context:
         """

@@ -23,7 +23,7 @@ from econtext.controller.connect.containers import ContainerConnectors
 from econtext.controller.connect.hosts import HostConnectors
 from econtext.controller.connect.local import LocalConnectors
 from econtext.controller.connect.namespaces import NamespaceConnectors
-from econtext.controller.connect.options import C, Common, ConnectRequest
+from econtext.controller.connect.options import C, Common, ConnectRequest, answering
 from econtext.controller.connect.users import UserConnectors
 
 
@@ -39,7 +39,8 @@ class Connectors(
         `connector` is its name, or its module.  Names are those of the methods
         here, and the entry points of group ``econtext.connectors`` that installed
         packages have.  The `options` are the connector's own, its answers to
-        prompts, and the options of every connector.
+        prompts, `answers` as for ssh() if it knows no question but has programs
+        that may ask, and the options of every connector.
 
         Returns at once.  Raises ValueError for a name that nothing has; TypeError
         or ValueError for options that make no sense; that it could not be started
@@ -52,6 +53,11 @@ class Connectors(
         """
         module = registry.find(connector)
         answers = {name: options.pop(name) for name in getattr(module, 'ANSWERS', ()) if name in options}
+        if 'answers' in options and 'question' in getattr(module, 'ANSWERS', ()):
+            answers['question'] = answering(options.pop('answers'))
+            if 'own_prompt' in getattr(module, 'OPTIONS', ()):
+                # So that its questions can be told apart, as sudo() has it.
+                options.setdefault('own_prompt', answers['question'] is None)
         common = {name: options.pop(name) for name in Common.__annotations__ if name in options}
         # By its name where it has one: an attached program and its broker have modules of their own.
         return self._start(ConnectRequest(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import C, Python, Starter
+from econtext.controller.connect.options import Answers, C, Python, Starter, asked
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -24,6 +24,7 @@ class ContainerConnectors(Starter[C]):
         *,
         image: str | None = None,
         user: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         args: Sequence[str] = (),
         docker_args: Sequence[str] = (),
@@ -43,6 +44,9 @@ class ContainerConnectors(Starter[C]):
         `docker_args` stand before that word.  `docker_path` is the client.
         `common` are the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -54,7 +58,7 @@ class ContainerConnectors(Starter[C]):
         """
         return self._start_in('docker', container or image, {
             'container': container, 'image': image, 'user': user, 'python': python, 'args': args,
-            'docker_args': docker_args, 'docker_path': docker_path}, common)  # fmt: skip
+            'docker_args': docker_args, 'docker_path': docker_path}, common, asked(answers))  # fmt: skip
 
     def podman(
         self,
@@ -62,6 +66,7 @@ class ContainerConnectors(Starter[C]):
         *,
         image: str | None = None,
         user: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         args: Sequence[str] = (),
         podman_args: Sequence[str] = (),
@@ -75,6 +80,9 @@ class ContainerConnectors(Starter[C]):
         `podman_args`, `podman_path` and `common`.  Beyond that, `image` may be the path
         of a folder, with ``args=['--rootfs']``.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -85,7 +93,7 @@ class ContainerConnectors(Starter[C]):
         """
         return self._start_in('podman', container or image, {
             'container': container, 'image': image, 'user': user, 'python': python, 'args': args,
-            'podman_args': podman_args, 'podman_path': podman_path}, common)  # fmt: skip
+            'podman_args': podman_args, 'podman_path': podman_path}, common, asked(answers))  # fmt: skip
 
     def kubectl(
         self,
@@ -94,6 +102,7 @@ class ContainerConnectors(Starter[C]):
         container: str | None = None,
         namespace: str | None = None,
         kube_context: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         kubectl_args: Sequence[str] = (),
         kubectl_path: str = 'kubectl',
@@ -110,6 +119,9 @@ class ContainerConnectors(Starter[C]):
         `kubectl_args`, a list, precede all other arguments.  `kubectl_path` is the
         client.  `common` are the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -120,13 +132,15 @@ class ContainerConnectors(Starter[C]):
         """
         return self._start_in('kubectl', pod, {
             'pod': pod, 'container': container, 'namespace': namespace, 'kube_context': kube_context,
-            'python': python, 'kubectl_args': kubectl_args, 'kubectl_path': kubectl_path}, common)  # fmt: skip
+            'python': python, 'kubectl_args': kubectl_args, 'kubectl_path': kubectl_path,
+        }, common, asked(answers))  # fmt: skip
 
     def lxc(
         self,
         container: str,
         *,
         user: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         lxc_args: Sequence[str] = (),
         lxc_path: str = 'lxc-attach',
@@ -141,6 +155,9 @@ class ContainerConnectors(Starter[C]):
         takes a shell.  `lxc_args`, a list, are further arguments, `lxc_path` is the
         program.  `common` are the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -151,7 +168,7 @@ class ContainerConnectors(Starter[C]):
         """
         return self._start_in('lxc', container, {
             'container': container, 'user': user, 'python': python,
-            'lxc_args': lxc_args, 'lxc_path': lxc_path}, common)  # fmt: skip
+            'lxc_args': lxc_args, 'lxc_path': lxc_path}, common, asked(answers))  # fmt: skip
 
     def lxd(
         self,
@@ -159,6 +176,7 @@ class ContainerConnectors(Starter[C]):
         *,
         project: str | None = None,
         user: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         lxd_args: Sequence[str] = (),
         lxd_path: str = 'lxc',
@@ -174,6 +192,9 @@ class ContainerConnectors(Starter[C]):
         shell.  `lxd_args`, a list, precede all other arguments, `lxd_path` is the
         client.  `common` are the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -184,7 +205,7 @@ class ContainerConnectors(Starter[C]):
         """
         return self._start_in('lxd', container, {
             'container': container, 'project': project, 'user': user, 'python': python,
-            'lxd_args': lxd_args, 'lxd_path': lxd_path}, common)  # fmt: skip
+            'lxd_args': lxd_args, 'lxd_path': lxd_path}, common, asked(answers))  # fmt: skip
 
     def incus(
         self,
@@ -192,6 +213,7 @@ class ContainerConnectors(Starter[C]):
         *,
         project: str | None = None,
         user: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         incus_args: Sequence[str] = (),
         incus_path: str = 'incus',
@@ -203,6 +225,9 @@ class ContainerConnectors(Starter[C]):
         All is as for lxd(): `container`, `project`, `user`, `python`, `incus_args`,
         `incus_path` and `common`.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -213,4 +238,4 @@ class ContainerConnectors(Starter[C]):
         """
         return self._start_in('incus', container, {
             'container': container, 'project': project, 'user': user, 'python': python,
-            'incus_args': incus_args, 'incus_path': incus_path}, common)  # fmt: skip
+            'incus_args': incus_args, 'incus_path': incus_path}, common, asked(answers))  # fmt: skip

@@ -8,7 +8,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import C, ConnectRequest, Python, Secret, Starter, words
+from econtext.controller.connect.options import (
+    Answers,
+    C,
+    ConnectRequest,
+    Python,
+    Secret,
+    Starter,
+    answering,
+    asked,
+    words,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -28,6 +38,7 @@ class LocalConnectors(Starter[C]):
         user: str | int | None = None,
         nice: int | None = None,
         cpus: Sequence[int] | None = None,
+        answers: Answers = None,
         **common: Unpack[Common],
     ) -> C:
         """
@@ -39,8 +50,9 @@ class LocalConnectors(Starter[C]):
         `user` is whom it becomes, a name or a number, with that user's groups and
         home; a number that no account has comes with the group of that number.
         `nice` is added to its priority, from -20 to 19.  `cpus` are the numbers of
-        the processors it may use, on Linux with Python 3.3 or newer.  `common` are
-        the options of every connector.
+        the processors it may use, on Linux with Python 3.3 or newer.  `answers` is
+        for what the words of `python` ask, as for ssh().  `common` are the options
+        of every connector.
 
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
@@ -59,7 +71,7 @@ class LocalConnectors(Starter[C]):
             'nice': nice,
             'cpus': None if cpus is None else list(cpus),
         }
-        return self._start(ConnectRequest('local', options, {}, common))
+        return self._start(ConnectRequest('local', options, asked(answers), common))
 
     def fork(self, **common: Unpack[Common]) -> C:
         """
@@ -91,9 +103,11 @@ class LocalConnectors(Starter[C]):
         python: Python = None,
         env: Mapping[str, str | None] | None = None,
         tty: bool = True,
+        stdin_answers: bool = False,
         password: Secret = None,
         passphrase: Secret = None,
         question: Secret = None,
+        answers: Answers = None,
         **common: Unpack[Common],
     ) -> C:
         """
@@ -107,7 +121,13 @@ class LocalConnectors(Starter[C]):
         (None).  Unless `tty` is False the command has a terminal for what it asks.
         `password`, `passphrase`, and `question` for all that is neither, are what
         to type there: texts, or functions that get the prompt and return one.
-        `common` are the options of every connector.
+        `answers`, in the place of `question`, is as for ssh(): a function, or a
+        mapping of parts of questions to texts or such functions.  `common` are the options of every connector.
+
+        With `stdin_answers` the command may also ask on standard error, and read
+        the answers on standard input, as ``sudo -S`` does.  What the context is
+        sent is held back until the interpreter is about to start: never does the
+        command read any of that as an answer, nor the interpreter an answer.
 
         Where the line must stand elsewhere than at the end, a shell here puts it
         there: ``['sh', '-c', 'exec tool --run "$0" --wait']`` with `shell`.
@@ -127,5 +147,9 @@ class LocalConnectors(Starter[C]):
             'env': dict(env) if env else None,
             'tty': bool(tty),
         }
-        answers = {'password': password, 'passphrase': passphrase, 'question': question}
-        return self._start(ConnectRequest('command', options, answers, common))
+        if stdin_answers:
+            options['stdin_answers'] = True
+        if question is not None and answers is not None:
+            raise ValueError('question= and answers= are for the same questions: give one of them')
+        secrets = {'password': password, 'passphrase': passphrase, 'question': question or answering(answers)}
+        return self._start(ConnectRequest('command', options, secrets, common))

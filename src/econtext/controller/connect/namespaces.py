@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import C, Python, Starter
+from econtext.controller.connect.options import Answers, C, Python, Starter, asked
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -26,6 +26,7 @@ class NamespaceConnectors(Starter[C]):
         directory: Folder,
         *,
         user: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         chroot_args: Sequence[str] = (),
         chroot_path: str = 'chroot',
@@ -40,6 +41,9 @@ class NamespaceConnectors(Starter[C]):
         shell.  `chroot_args`, a list, are further arguments, `chroot_path` is the
         program.  `common` are the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -51,7 +55,7 @@ class NamespaceConnectors(Starter[C]):
         path = os.fspath(directory)
         return self._start_in('chroot', path, {
             'directory': path, 'user': user, 'python': python,
-            'chroot_args': chroot_args, 'chroot_path': chroot_path}, common)  # fmt: skip
+            'chroot_args': chroot_args, 'chroot_path': chroot_path}, common, asked(answers))  # fmt: skip
 
     def nsenter(
         self,
@@ -60,6 +64,7 @@ class NamespaceConnectors(Starter[C]):
         container: str | None = None,
         engine: str = 'docker',
         namespaces: Sequence[str] = (),
+        answers: Answers = None,
         python: Python = None,
         nsenter_args: Sequence[str] = (),
         nsenter_path: str = 'nsenter',
@@ -77,6 +82,9 @@ class NamespaceConnectors(Starter[C]):
         further arguments, `nsenter_path` is the program.  `common` are the options
         of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -89,11 +97,13 @@ class NamespaceConnectors(Starter[C]):
         label = container if pid is None else f'{pid:d}' if type(pid) is int else None
         return self._start_in('nsenter', label, {
             'pid': pid, 'container': container, 'engine': engine, 'namespaces': namespaces,
-            'python': python, 'nsenter_args': nsenter_args, 'nsenter_path': nsenter_path}, common)  # fmt: skip
+            'python': python, 'nsenter_args': nsenter_args, 'nsenter_path': nsenter_path,
+        }, common, asked(answers))  # fmt: skip
 
     def bubblewrap(
         self,
         *,
+        answers: Answers = None,
         python: Python = None,
         bwrap_args: Sequence[str] = (),
         bwrap_path: str = 'bwrap',
@@ -108,6 +118,9 @@ class NamespaceConnectors(Starter[C]):
         words that ends with it; by default one is searched for.  `bwrap_path` is
         the program.  `common` are the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -117,13 +130,14 @@ class NamespaceConnectors(Starter[C]):
             print(sandbox.call(parse_untrusted, data))
         """
         return self._start_in('bubblewrap', None, {
-            'python': python, 'bwrap_args': bwrap_args, 'bwrap_path': bwrap_path}, common)  # fmt: skip
+            'python': python, 'bwrap_args': bwrap_args, 'bwrap_path': bwrap_path}, common, asked(answers))  # fmt: skip
 
     def unshare(
         self,
         *,
         namespaces: Sequence[str] = (),
         map_root: bool = False,
+        answers: Answers = None,
         python: Python = None,
         unshare_args: Sequence[str] = (),
         unshare_path: str = 'unshare',
@@ -140,6 +154,9 @@ class NamespaceConnectors(Starter[C]):
         a list, are further arguments, `unshare_path` is the program.  `common` are
         the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -150,13 +167,14 @@ class NamespaceConnectors(Starter[C]):
         """
         return self._start_in('unshare', None, {
             'namespaces': namespaces, 'map_root': map_root, 'python': python,
-            'unshare_args': unshare_args, 'unshare_path': unshare_path}, common)  # fmt: skip
+            'unshare_args': unshare_args, 'unshare_path': unshare_path}, common, asked(answers))  # fmt: skip
 
     def systemd_nspawn(
         self,
         directory: Folder,
         *,
         user: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         nspawn_args: Sequence[str] = (),
         nspawn_path: str = 'systemd-nspawn',
@@ -173,6 +191,9 @@ class NamespaceConnectors(Starter[C]):
         a list, are further arguments, `nspawn_path` is the program.  `common` are
         the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -184,13 +205,14 @@ class NamespaceConnectors(Starter[C]):
         path = os.fspath(directory)
         return self._start_in('systemd_nspawn', path, {
             'directory': path, 'user': user, 'python': python,
-            'nspawn_args': nspawn_args, 'nspawn_path': nspawn_path}, common)  # fmt: skip
+            'nspawn_args': nspawn_args, 'nspawn_path': nspawn_path}, common, asked(answers))  # fmt: skip
 
     def machinectl(
         self,
         machine: str,
         *,
         user: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         machinectl_args: Sequence[str] = (),
         machinectl_path: str = 'systemd-run',
@@ -207,6 +229,9 @@ class NamespaceConnectors(Starter[C]):
         further arguments of it, and `machinectl_path` is that program.  `common` are
         the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -217,13 +242,15 @@ class NamespaceConnectors(Starter[C]):
         """
         return self._start_in('machinectl', machine, {
             'machine': machine, 'user': user, 'python': python,
-            'machinectl_args': machinectl_args, 'machinectl_path': machinectl_path}, common)  # fmt: skip
+            'machinectl_args': machinectl_args, 'machinectl_path': machinectl_path,
+        }, common, asked(answers))  # fmt: skip
 
     def jail(
         self,
         jail: str,
         *,
         user: str | None = None,
+        answers: Answers = None,
         python: Python = None,
         jexec_args: Sequence[str] = (),
         jexec_path: str = 'jexec',
@@ -238,6 +265,9 @@ class NamespaceConnectors(Starter[C]):
         `jexec_args`, a list, are further arguments, `jexec_path` is the program.
         `common` are the options of every connector.
 
+        `answers` is for what the program asks, as for ssh(): with it the program
+        has a terminal to ask on.
+
         Returns at once.  Raises TypeError or ValueError for options that make no
         sense; that it could not be started is a ConnectError from its first use.
 
@@ -248,4 +278,4 @@ class NamespaceConnectors(Starter[C]):
         """
         return self._start_in('jail', jail, {
             'jail': jail, 'user': user, 'python': python,
-            'jexec_args': jexec_args, 'jexec_path': jexec_path}, common)  # fmt: skip
+            'jexec_args': jexec_args, 'jexec_path': jexec_path}, common, asked(answers))  # fmt: skip

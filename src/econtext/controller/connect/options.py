@@ -55,8 +55,10 @@ class Common(TypedDict, total=False):
     way, or wait for handlers of ``logging``, before who prints or logs waits: 65,536 or
     more; 1 MiB unless given.
 
-    `idle_timeout` is for contexts that attached programs share, see attach(): such a context ends
-    once its users have not used it for so many seconds, and not with its last user.
+    With `idle_timeout` the context ends by itself once nobody has used it for so many seconds: it had no
+    call, stream, command or open channel, and no context below it.  A call from then on raises ContextLost, and was not
+    sent.  A context that attached programs share, see attach(), so ends when its users have not used it for so
+    long, and not with its last user.
     """
 
     name: str | None
@@ -137,6 +139,11 @@ def answering(answers: Answers) -> Any:
     return look_up
 
 
+def asked(answers: Answers) -> dict[str, Any]:
+    """Return the answers of a connector whose program has no questions that are known by their words."""
+    return {'question': answering(answers)}
+
+
 def plain(value: Any) -> Any:
     """Return `value` with every text of its own type, such as an enum's or a path, made a plain one."""
     if value is None or type(value) is str:
@@ -158,6 +165,16 @@ def idle_timeout(common: dict[str, Any]) -> float | None:
     if found is not None and not is_seconds(found):
         raise ValueError('idle_timeout= must be a number of seconds')
     return None if found is None else float(found)
+
+
+def check_path(option: str, path: str | os.PathLike[str]) -> str:
+    """Return `path` as a text; raise TypeError for what is no path, ValueError for an empty one."""
+    found = os.fspath(path)
+    if not isinstance(found, str):
+        raise TypeError(f'{option}= must be a path in text, not {seen(path)}')
+    if not found or '\0' in found:
+        raise ValueError(f'{option}= must be a path, and is empty or holds a NUL')
+    return str.__str__(found)
 
 
 def check_window(option: str, window: int) -> None:
@@ -194,7 +211,5 @@ def check_common(common: Mapping[str, Any], method: Callable[..., Any] | None) -
     if type(threads) is not int or threads < 1:
         raise ValueError(f'threads= must be a number of calls, not {seen(threads)}')
     check_window('output_window', common.get('output_window', NARROWEST))
-    if 'idle_timeout' in common:
-        raise ValueError(
-            'idle_timeout= is for contexts that attached programs share: a context of the program itself ends by '
-            'close(); attach to a broker that listens, and start the context there')
+    if 'idle_timeout' in common and not (is_seconds(common['idle_timeout']) and common['idle_timeout']):
+        raise ValueError(f'idle_timeout= must be a number of seconds, not {seen(common["idle_timeout"])}')

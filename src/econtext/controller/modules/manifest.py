@@ -78,6 +78,7 @@ CASTS = full("""
 FOR_CHILDREN = full("""
     child.undone
     parent.command
+    parent.gate
     parent.handshake
     parent.judge
     parent.terminal
@@ -127,6 +128,7 @@ WITH_CALLS = full("""
     child.files
     child.folders
     child.groups
+    child.interpreter
     child.listings
     child.pickled
     child.receiving

@@ -25,11 +25,20 @@ from econtext.child.registry import TYPES, enter
 from econtext.controller.modules import manifest
 
 if TYPE_CHECKING:
+    class Naming(Protocol):
+        """What names functions, see ``names``."""
+
+        def name_of(
+            self, function: Callable[..., Any], streamed: bool | None = False, awaited: bool = False
+        ) -> tuple[str, str]: ...
+
     class Receiver(Protocol):
         """What is about to be sent values: a context."""
 
         @property
         def complete(self) -> Container[str]: ...
+        @property
+        def broker(self) -> Naming: ...
 
         def may_have(self, module: str) -> None: ...
         def push(self, *modules: str) -> None: ...
@@ -121,6 +130,21 @@ def travelling(module: str) -> str:
 def carriers() -> tuple[str, ...]:
     """Return the modules of ours that a context needs for values of registered classes."""
     return manifest.FOR_CLASSES if TYPES else ()
+
+
+def place_of(context: Receiver | None, function: Any) -> tuple[str, str] | None:
+    """
+    Return where `context` finds a function or class, having sent its module; None for no context.
+
+    Raises TypeError for what another interpreter finds by no name, NotAllowed if policy forbids to send the module.
+    """
+    if context is None:
+        return None
+    module, name = context.broker.name_of(function, None)
+    if module not in context.complete:
+        context.may_have(module)
+        context.push(module, *carriers())
+    return module, name
 
 
 def provide(context: Receiver | None, kind: type) -> None:

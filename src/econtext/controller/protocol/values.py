@@ -84,8 +84,15 @@ def encode(value: Any, what: str, context: Any = None, levels: int = DEEPEST) ->
 
     met: list[Any] = []
     handed: list[Any] = []
+
+    def meet(item: Any) -> tuple[str, str] | None:
+        if isinstance(item, rich.FUNCTIONS):
+            return classes.place_of(context, item)
+        met.append(item)
+        return None
+
     try:
-        flat = rich.flat(value, met.append)
+        flat = rich.flat(value, meet)
         holds_code(flat, levels)
         if version == FIRST:
             flat = rich.without_sets(flat)

@@ -86,13 +86,19 @@ class ControllerRouter(Router):
         while not handle or handle in self.asked:
             handle = self.count() & 0xFFFFFFFF
         context = self.broker.contexts.get(dst)
-        if context is not None and len(body) >= LARGE:
-            context.backlog.add(handle, len(body))
+        if context is not None:
+            context.used = True
+            if len(body) >= LARGE:
+                context.backlog.add(handle, len(body))
         self.asked[handle] = dst, func
         link = self.links.get(dst)
-        if link is not None:
-            link.transport.send(kind, dst, 0, handle, body)
-        if link is None or context is None or context.error is not None:
+        # Behind the line above: whoever ends an idle context sees this call there, or the call is not sent.
+        lost = context is None or context.error
+        if link is None or context is None or lost is not None:
+            self.answer(dst, handle, DEAD, b'')
+            return handle
+        link.transport.send(kind, dst, 0, handle, body)
+        if context.error is not None and not context.retired:
             # It may have been lost since: who noted that looked too early to see this.
             self.answer(dst, handle, DEAD, b'')
         return handle
