@@ -1,7 +1,14 @@
-"""The command ``econtext``, also as ``python -m econtext``: see ``econtext.command_line``."""
+"""
+The command ``econtext``, also as ``python -m econtext``: see ``econtext.command_line``.
 
-from __future__ import annotations
+Invariants:
 
+* Before the session server was asked, nothing is imported that takes a moment.
+
+Entered by the main thread.
+"""
+
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -9,12 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: 'Sequence[str] | None' = None) -> int:
     """Run the command line; return the exit status."""
     # First, and light: a session server may have the rest loaded already.
     from econtext.command_line.service import front
     status = front.run(sys.argv[1:] if argv is None else argv)
     if status is not None:
+        if argv is None:
+            # This process has done nothing: what Python does at its end takes as long as all that came before.
+            sys.stderr.flush()
+            os._exit(status)
         return status
     try:
         import click  # noqa: F401

@@ -115,6 +115,15 @@ def version(ctx: click.Context) -> NoReturn:
     ctx.exit(0)
 
 
+def read(words: Sequence[str]) -> None:
+    """Read a command line, and do nothing: this process has loaded then, and touched, what that needs."""
+    name, *rest = words
+    context = application.make_context('econtext', [name, *rest], resilient_parsing=True)
+    command = application.get_command(context, name)
+    if command is not None:
+        command.make_context(name, rest, parent=context, resilient_parsing=True)
+
+
 @application.result_callback()
 def done(status: Any, **_: Any) -> Any:
     """Return the exit status of the command."""
