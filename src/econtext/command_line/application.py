@@ -115,13 +115,13 @@ def version(ctx: click.Context) -> NoReturn:
     ctx.exit(0)
 
 
-def read(words: Sequence[str]) -> None:
-    """Read a command line, and do nothing: this process has loaded then, and touched, what that needs."""
+def read(words: Sequence[str]) -> click.Context:
+    """Return a command line that begins with the name of a command as ``run`` takes it, read ahead of its time."""
     name, *rest = words
-    context = application.make_context('econtext', [name, *rest], resilient_parsing=True)
-    command = application.get_command(context, name)
-    if command is not None:
-        command.make_context(name, rest, parent=context, resilient_parsing=True)
+    command = application.get_command(click.Context(application), name)
+    assert command is not None, 'words that were run before name a command'
+    group = application.make_context('econtext', [name], resilient_parsing=True)
+    return command.make_context(name, rest, parent=group)
 
 
 @application.result_callback()
@@ -130,11 +130,11 @@ def done(status: Any, **_: Any) -> Any:
     return status
 
 
-def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
+def run(argv: Sequence[str] | None = None, known: click.Context | None = None) -> int:
+    """Run the command line, of which `known` is what ``read`` has returned; return the exit status."""
     try:
         try:
-            return carry_out(list(sys.argv[1:] if argv is None else argv))
+            return carry_out(list(sys.argv[1:] if argv is None else argv), known)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
@@ -145,7 +145,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         return UNREAD
 
 
-def carry_out(words: list[str]) -> int:
+def carry_out(words: list[str], known: click.Context | None = None) -> int:
     """Run the command line, as long as its output is read."""
     completing = os.environ.get('_ECONTEXT_COMPLETE')
     if completing:
@@ -155,6 +155,9 @@ def carry_out(words: list[str]) -> int:
         if not words:
             sys.stderr.write(WELCOME)
             return 2
+        if known is not None:
+            with known:
+                return int(known.command.invoke(known) or 0)
         with application.make_context('econtext', words) as ctx:
             return int(application.invoke(ctx) or 0)
     except click.exceptions.Exit as end:

@@ -31,8 +31,8 @@ class Client:
         self.fds: list[int] = []
         self.since: float = time.monotonic()
         self.worker: Worker | None = None
-        #: Of the command.
-        self.words: list[bytes] = []
+        #: The command that it runs.
+        self.ran: Request | None = None
         #: When its process is killed.
         self.deadline: float | None = None
         self.gone: bool = False

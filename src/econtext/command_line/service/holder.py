@@ -131,10 +131,14 @@ def hold(path: str, idle: float, alive: int, ready: int) -> None:
 
 def take_environment(request: Request) -> None:
     """Have the environment of a command."""
-    os.environ.clear()
-    for each in request.environment:
-        name, _, value = each.partition(b'=')
-        os.environb[name] = value
+    wanted = {name: value for name, _, value in (each.partition(b'=') for each in request.environment)}
+    # Each change is a call of the system's library, and as a rule there are few.
+    before = dict(os.environb)
+    for name in before.keys() - wanted.keys():
+        del os.environb[name]
+    for name, value in wanted.items():
+        if before.get(name) != value:
+            os.environb[name] = value
 
 
 def reset_signals() -> None:

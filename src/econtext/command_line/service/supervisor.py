@@ -134,7 +134,7 @@ class Supervisor:
             importlib.import_module(name)
         # The first command line takes longer than later ones.
         from econtext.command_line import application
-        for words in (['run', 'local', 'x:y'], ['exec', 'local', '--', 'x'], ['shell', 'local']):
+        for words in ('run', 'local', 'x:y'), ('exec', 'local', '--', 'x'), ('shell', 'local'):
             application.read(words)
         self.files = seen_files()
         gc.collect()
@@ -339,7 +339,7 @@ class Supervisor:
             client.answer(EXHAUSTED)
             self.forget(client)
             return
-        client.words = request.words
+        client.ran = request
         while client.fds:
             os.close(client.fds.pop())
         for number in client.data:
@@ -351,7 +351,7 @@ class Supervisor:
         standby = self.standby
         if standby is not None and standby.holder is holder and (
                 # The same command again would want what is prepared just now.
-                standby.words == request.words or standby.is_prepared()):
+                standby.before.words == request.words or standby.is_prepared()):
             self.standby = None
             try:
                 standby.hand(client.sent, fds)
@@ -361,15 +361,15 @@ class Supervisor:
                 self.spent.append(standby)
         return Worker.start(request, fds, holder, self.known, self.idle)
 
-    def prepare(self, host: bytes, words: list[bytes], holder: Holder) -> None:
-        """Have a process wait for another command on that host, which may be like the one of these words."""
+    def prepare(self, host: bytes, before: Request, holder: Holder) -> None:
+        """Have a process wait for another command on that host."""
         standby = self.standby
         if self.ended or self.listener is None or holder not in self.holders.values() or (
                 standby is not None and (standby.host, standby.holder) == (host, holder)):
             return
         self.retire()
         with contextlib.suppress(OSError):
-            self.standby = Standby.prepare(host, words, holder, self.known, self.idle)
+            self.standby = Standby.prepare(host, before, holder, self.known, self.idle)
 
     def retire(self) -> None:
         """Let go of the process that waits."""
@@ -426,8 +426,8 @@ class Supervisor:
         if not notes.told:
             client.answer(EXHAUSTED if notes.lacks else ENDED + status.to_bytes(STATUS_BYTES, sys.byteorder))
         self.forget(client)
-        if notes.host is not None:
-            self.prepare(notes.host, client.words, worker.holder)
+        if notes.host is not None and client.ran is not None:
+            self.prepare(notes.host, client.ran, worker.holder)
 
     def on_spent(self, worker: Worker) -> None:
         """A process that had no command has ended."""

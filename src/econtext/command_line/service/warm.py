@@ -19,13 +19,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
+import click
+
 import econtext
 from econtext.child import scripts
-from econtext.command_line import session
+from econtext.command_line import application, session
 from econtext.command_line.connecting import Asker, Way, options_of
 from econtext.command_line.targets import BadTarget, Target, parse
 
@@ -78,14 +80,18 @@ class Keeper:
         self.spare: list[Any] = []
         # What the first of them has for a program of its own.
         self.prepared: session.FarStreams | None = None
+        # A command line that was read ahead, and what it is.
+        self.expected: tuple[Sequence[str], click.Context] | None = None
 
     @contextlib.contextmanager
     def context(self, target: Target | None, way: Way) -> Iterator[econtext.Context]:
         """Yield a context for this command alone, on the host that `target` names. Raise Declined."""
         host = shared_host(target, way)
-        if host is None or self.known.get(host.key()) == REFUSED:
+        if host is None:
             raise Declined
         if host != self.host or self.is_lost():
+            if self.known.get(host.key()) == REFUSED:
+                raise Declined
             self.connect(host)
         try:
             first = self.beside()
@@ -111,6 +117,15 @@ class Keeper:
         near = self.spare.pop(0)
         far = self.prepared = session.FarStreams(near, self.spare[0], False)
         far.opened.result()
+
+    def expect(self, words: Sequence[str]) -> None:
+        """Read a command line that was run before, so that `read` has it if it comes once more."""
+        with contextlib.suppress(click.ClickException, click.exceptions.Exit):
+            self.expected = words, application.read(words)
+
+    def read(self, words: Sequence[str]) -> click.Context | None:
+        """Return what these words are, if that is known."""
+        return self.expected[1] if self.expected is not None and self.expected[0] == words else None
 
     def connect(self, host: Host) -> None:
         """Find or start the context of the host; raise Declined, or why it cannot be reached."""

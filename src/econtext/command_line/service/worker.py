@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import io
 import os
 import pickle
@@ -90,16 +91,16 @@ class Standby(Worker):
     """
 
     def __init__(
-        self, pid: int, told: int, holder: Holder, control: socket.socket, host: bytes, words: Sequence[bytes]
+        self, pid: int, told: int, holder: Holder, control: socket.socket, host: bytes, before: Request
     ) -> None:
         super().__init__(pid, told, holder)
         self.control: socket.socket = control
         self.host: bytes = host
-        #: Of the command before.
-        self.words: Sequence[bytes] = words
+        #: The command before: the next one may be the same.
+        self.before: Request = before
 
     @classmethod
-    def prepare(cls, host: bytes, words: Sequence[bytes], holder: Holder, known: Known, idle: float) -> Standby:
+    def prepare(cls, host: bytes, before: Request, holder: Holder, known: Known, idle: float) -> Standby:
         """Fork a process that waits for a command."""
         ours, theirs = socket.socketpair()
         try:
@@ -109,10 +110,10 @@ class Standby(Worker):
             theirs.close()
             raise
         if not pid:
-            become_standby(host, words, theirs, holder, known, idle, telling)
+            become_standby(host, before, theirs, holder, known, idle, telling)
         theirs.close()
         ours.setblocking(False)
-        return cls(pid, told, holder, ours, host, words)
+        return cls(pid, told, holder, ours, host, before)
 
     def is_prepared(self) -> bool:
         """Has it done what it can before a command comes?"""
@@ -168,7 +169,7 @@ def become_worker(
 
 
 def become_standby(
-    host: bytes, words: Sequence[bytes], control: socket.socket, holder: Holder, known: Known, idle: float, telling: int
+    host: bytes, before: Request, control: socket.socket, holder: Holder, known: Known, idle: float, telling: int
 ) -> NoReturn:
     """Wait for a command and run it, in a process that was forked for that, and end."""
     try:
@@ -179,7 +180,9 @@ def become_standby(
         # Without what is prepared a command begins as it would in a new process.
         with contextlib.suppress(Declined, econtext.EcontextError):
             contexts.prepare(pickle.loads(base64.b64decode(host)))
-            rehearse([os.fsdecode(word) for word in words])
+        take_environment(before)
+        contexts.expect([os.fsdecode(word) for word in before.words])
+        gc.freeze()
         with contextlib.suppress(OSError):
             # Or it has come already, from who listens no more.
             control.send(PREPARED)
@@ -241,13 +244,6 @@ def tell(connection: int, status: int | None, telling: int) -> None:
     os.close(connection)
 
 
-def rehearse(words: Sequence[str]) -> None:
-    """Read a command line once: this process has touched then what the next one needs."""
-    from econtext.command_line.application import read
-    with contextlib.suppress(Exception):
-        read(words)
-
-
 def keeper(holder: Holder, known: Known, idle: float, telling: int) -> Keeper:
     """Return what gets contexts from the holder."""
     def attach() -> Any:
@@ -292,6 +288,6 @@ def run(words: Sequence[str], keeper: Keeper) -> int | None:
     from econtext.command_line import application, connecting
     connecting.WARM.append(keeper)
     try:
-        return application.run(words)
+        return application.run(words, keeper.read(words))
     except Declined:
         return None
