@@ -30,7 +30,7 @@ def main(argv: 'Sequence[str] | None' = None) -> int:
     try:
         import click  # noqa: F401
     except ImportError:
-        if (sys.argv[1:] if argv is None else list(argv)) == ['--version']:
+        if (sys.argv[1:] if argv is None else list(argv)) in (['-V'], ['--version']):
             import econtext
 
             sys.stdout.write(econtext.__version__ + '\n')

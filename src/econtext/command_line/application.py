@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -37,6 +38,8 @@ COMMANDS = {
     'doctor': ('doctor', 'Tell step by step what works on the way to a host.'),
     'completion': ('completion', 'Print the completion script for a shell.'),
 }
+# An option as errors name it, where the command line has one of the same name.
+OPTION = re.compile(r'\b(connect_timeout|identity_file|port|python|username)=(?=[\s.,:;)]|\Z)')
 UNREAD = 141        # what a shell says of a program that SIGPIPE ended
 INTERRUPTED = 130
 NO_CONNECTION = 255
@@ -89,6 +92,18 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(f'econtext.command_line.{COMMANDS[cmd_name][0]}').command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the words name; raise click.UsageError with what may have been meant."""
+        if args and args[0] not in COMMANDS and not args[0].startswith('-'):
+            from difflib import get_close_matches
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f'did you mean {near[0]}?' if near else (
+                f'a host stands behind a command: econtext exec {args[0]} -- COMMAND')
+            raise click.UsageError(f'No such command {args[0]!r}: {hint}', ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each command does, and import none of them."""
         with formatter.section('Commands'):
@@ -103,7 +118,7 @@ class Commands(click.Group):
 application: Commands = Commands(
     'econtext', help='Run commands and your own Python on other machines.', epilog=EPILOG, invoke_without_command=True,
     params=[
-        click.Option(['--version'], is_flag=True, is_eager=True, expose_value=False,
+        click.Option(['-V', '--version'], is_flag=True, is_eager=True, expose_value=False,
                      callback=lambda ctx, param, value: version(ctx) if value else None, help='Show the version.'),
     ],
     context_settings={'help_option_names': ['-h', '--help'], 'max_content_width': 100},
@@ -155,6 +170,8 @@ def carry_out(words: list[str], known: click.Context | None = None) -> int:
         if not words:
             sys.stderr.write(WELCOME)
             return 2
+        if words[0] == 'help':
+            words = [*words[1:2], '--help']
         if known is not None:
             with known:
                 return int(known.command.invoke(known) or 0)
@@ -189,7 +206,9 @@ def status_of(error: BaseException) -> int | None:
 
 
 def said(error: BaseException) -> str:
-    """Return what went wrong, in words."""
+    """Return what went wrong, in words, with the names that options have here."""
+    if isinstance(error, econtext.ConnectError):
+        return OPTION.sub(lambda found: '--' + found[1].replace('_', '-'), str(error))
     if isinstance(error, OSError) and not isinstance(error, econtext.EcontextError) and error.strerror:
         name = f': {os.fsdecode(error.filename)}' if error.filename is not None else ''
         return error.strerror + name

@@ -24,6 +24,7 @@ import contextlib
 import errno
 import gc
 import importlib
+import json
 import os
 import select
 import signal
@@ -312,13 +313,12 @@ class Supervisor:
             self.run(client, request)
 
     def status(self) -> str:
-        """Return what there is to be told of the server, a line for each thing."""
+        """Return what there is to be told of the server, as JSON."""
         running = sum(each.worker is not None for each in self.clients.values())
-        idle = time.monotonic() - self.last
-        lines = [f'process {os.getpid()}', f'socket {self.path}', f'running commands {running}']
-        if not running:
-            lines.append(f'ends after {max(0, self.idle - idle):.0f} s without a command')
-        return '\n'.join(lines) + '\n'
+        left = max(0.0, self.last + self.idle - time.monotonic())
+        return json.dumps({
+            'process': os.getpid(), 'socket': self.path, 'commands': running,
+            'ends_after': None if running else round(left, 1)})
 
     def is_outdated(self) -> bool:
         """Has a file of econtext changed?  Then this is the last command that finds us."""
