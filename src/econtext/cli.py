@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 def main(argv: 'Sequence[str] | None' = None) -> int:
     """Run the command line; return the exit status."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        open_missing()
     # First, and light: a session server may have the rest loaded already.
     from econtext.command_line.service import front
     status = front.run(sys.argv[1:] if argv is None else argv)
@@ -41,3 +43,13 @@ def main(argv: 'Sequence[str] | None' = None) -> int:
         return 1
     from econtext.command_line import application
     return application.run(argv)
+
+
+def open_missing() -> None:
+    """Have nothing in the place of standard streams that were closed, or files of ours would get their numbers."""
+    for number, name in enumerate(('stdin', 'stdout', 'stderr')):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, os.O_RDWR)
+            if fd == number:
+                os.set_inheritable(fd, True)
+            setattr(sys, name, open(fd, 'w' if number else 'r', closefd=False))  # noqa: SIM115 -- for the life of the process

@@ -6,6 +6,7 @@ Invariants:
 * A module of a command is imported when that command is wanted.
 * No mistake of a user, and no failure of a host, ends in a traceback of ours.
 * Nobody reads the output any more: the command ends at once, and says nothing.
+* Output that cannot be written is told once.
 
 Entered by the main thread.
 """
@@ -147,17 +148,26 @@ def done(status: Any, **_: Any) -> Any:
 
 def run(argv: Sequence[str] | None = None, known: click.Context | None = None) -> int:
     """Run the command line, of which `known` is what ``read`` has returned; return the exit status."""
+    status = 0
     try:
         try:
-            return carry_out(list(sys.argv[1:] if argv is None else argv), known)
+            status = carry_out(list(sys.argv[1:] if argv is None else argv), known)
         finally:
             sys.stdout.flush()
+        return status
     except BrokenPipeError:
-        # Nobody reads any more (`| head`).  At its exit Python flushes once again, into nothing then.
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 1)
-        os.close(nothing)
-        return UNREAD
+        # Nobody reads any more (`| head`).
+        status = UNREAD
+    except OSError as error:
+        # There is no room for the last of the output, say; of the rest ``carry_out`` has told.
+        if not status:
+            complain(said(error))
+            status = FAILED
+    # At its exit Python flushes once again, into nothing then.
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    return status
 
 
 def carry_out(words: list[str], known: click.Context | None = None) -> int:

@@ -306,7 +306,7 @@ class Supervisor:
             running = sum(each.worker is not None for each in self.clients.values())
             client.answer(b'%d' % running)
             self.forget(client)
-        elif request.kind != requests.RUN or request.key != self.key or self.is_outdated():
+        elif request.kind != requests.RUN or request.key != self.key:
             client.answer(DECLINED)
             self.forget(client)
         else:
@@ -331,6 +331,10 @@ class Supervisor:
         """Have a process run the command."""
         self.last = time.monotonic()
         try:
+            if self.is_outdated():
+                client.answer(DECLINED)
+                self.forget(client)
+                return
             if len(client.fds) != 3:
                 raise OSError(errno.EMFILE, 'the descriptors of a command found no place here')
             client.worker = self.worker_for(client, request, self.holder_for(request))
