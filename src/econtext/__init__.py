@@ -14,9 +14,9 @@ The rings, by folder: ``core`` runs in every context, ``parent`` and ``connector
 in those that start others, ``controller`` in the user's own program only.
 """
 
-import importlib as _importlib
-
-from econtext._version import __version__ as __version__
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType as _ModuleType
 
 #: True in a context, False in the program that started it.
 slave = False
@@ -83,16 +83,22 @@ _WAYS = tuple((
 __all__ = [*sorted([*_HOMES, *_WAYS]), 'slave']
 
 
+def _module(name: str) -> '_ModuleType':
+    # Not before a name is wanted: the near end of a command line has its answer before this were imported.
+    from importlib import import_module
+    return import_module(f'{__name__}.{name}')
+
+
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
+    home = '_version' if name == '__version__' else _HOMES.get(name)
     if name in _WAYS:
-        value = globals()[name] = _importlib.import_module(__name__ + '.ways').Way(name)
+        value = globals()[name] = _module('ways').Way(name)
         return value
     if home is None:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     if not home:
-        return _importlib.import_module(f'{__name__}.{name}')
-    value = getattr(_importlib.import_module(f'{__name__}.{home}'), name)
+        return _module(name)
+    value = getattr(_module(home), name)
     globals()[name] = value
     return value
 

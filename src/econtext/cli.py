@@ -1,7 +1,14 @@
-"""The command ``econtext``, also as ``python -m econtext``: see ``econtext.command_line``."""
+"""
+The command ``econtext``, also as ``python -m econtext``: see ``econtext.command_line``.
 
-from __future__ import annotations
+Invariants:
 
+* Before the session server was asked, nothing is imported that takes a moment.
+
+Entered by the main thread.
+"""
+
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -9,17 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: 'Sequence[str] | None' = None) -> int:
     """Run the command line; return the exit status."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        open_missing()
     # First, and light: a session server may have the rest loaded already.
     from econtext.command_line.service import front
     status = front.run(sys.argv[1:] if argv is None else argv)
     if status is not None:
+        if argv is None:
+            # This process has done nothing: what Python does at its end takes as long as all that came before.
+            sys.stderr.flush()
+            os._exit(status)
         return status
     try:
         import click  # noqa: F401
     except ImportError:
-        if (sys.argv[1:] if argv is None else list(argv)) == ['--version']:
+        if (sys.argv[1:] if argv is None else list(argv)) in (['-V'], ['--version']):
             import econtext
 
             sys.stdout.write(econtext.__version__ + '\n')
@@ -30,3 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     from econtext.command_line import application
     return application.run(argv)
+
+
+def open_missing() -> None:
+    """Have nothing in the place of standard streams that were closed, or files of ours would get their numbers."""
+    for number, name in enumerate(('stdin', 'stdout', 'stderr')):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, os.O_RDWR)
+            if fd == number:
+                os.set_inheritable(fd, True)
+            setattr(sys, name, open(fd, 'w' if number else 'r', closefd=False))  # noqa: SIM115 -- for the life of the process

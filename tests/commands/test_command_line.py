@@ -228,6 +228,17 @@ def test_run_a_function(way: list[str], scripts: Path) -> None:
     assert econtext('run', 'lab', *way, '-', input='print(6 * 7)').stdout == '42\n'
 
 
+def test_run_code_as_python_does(way: list[str], scripts: Path) -> None:
+    """What follows the code is for the code; modules beside the current folder are found, with `-` too."""
+    code = 'import sys, beside; print(sys.argv, __name__, beside.greet())'
+    done = econtext('run', 'lab', *way, '-c', code, '--json', '-c', cwd=scripts)
+    assert done.stdout == "['-c', '--json', '-c'] __main__ hello\n", done
+    assert econtext('run', *way, '-c', 'print(7)', 'lab').stdout == '7\n'
+    piped = econtext('run', 'lab', *way, '-', input='import beside; print(beside.greet())', cwd=scripts)
+    assert piped.stdout == 'hello\n'
+    assert 'line 1, in <module>' in econtext('run', 'lab', *way, '-c', '1 / 0').stderr
+
+
 # -- shell --------------------------------------------------------------------
 
 
@@ -282,6 +293,25 @@ def test_copies(way: list[str], there: str, tmp_path: Path) -> None:
     assert (gone.returncode, gone.stderr.count('\n')) == (1, 1)
 
 
+def test_cp_has_the_options_of_scp(way: list[str], there: str, tmp_path: Path, sshd: Sshd) -> None:
+    (tmp_path / 'old').write_text('1')
+    os.utime(tmp_path / 'old', (1e9, 1e9))
+    assert econtext('cp', '-pqC', *way, '-P', str(sshd.port), str(tmp_path / 'old'), f'lab:{there}/').returncode == 0
+    assert econtext('cp', '-p', *way, '-J', 'local,local', f'lab:{there}/old', str(tmp_path / 'back')).returncode == 0
+    assert (tmp_path / 'back').stat().st_mtime == 1e9
+    with reserved_port() as port:
+        done = econtext('cp', *way, '-P', str(port), str(tmp_path / 'old'), f'lab:{there}/')
+    assert done.returncode == 255
+    assert 'correct --port.' in done.stderr
+
+
+def test_sync_has_the_options_of_rsync(way: list[str], there: str, tmp_path: Path) -> None:
+    (tmp_path / 'site').mkdir()
+    (tmp_path / 'site' / 'a').write_text('a')
+    assert econtext('sync', '-avz', '--delete', *way, f'{tmp_path}/site', f'lab:{there}').returncode == 0
+    assert econtext('ls', '-F', way[1], '--username', way[3], f'lab:{there}/site').stdout == 'a\n'
+
+
 def test_sync_sends_what_differs(way: list[str], there: str, tmp_path: Path) -> None:
     site = tmp_path / 'site'
     site.mkdir()
@@ -308,7 +338,14 @@ def test_listing(way: list[str], there: str) -> None:
     assert long[-1].endswith('l -> f')
     found = [json.loads(line) for line in econtext('ls', '--json', *reach, f'lab:{there}').stdout.splitlines()]
     assert [(each['name'], each['type']) for each in found] == [('d', 'folder'), ('f', 'file'), ('l', 'link')]
-    assert econtext('ls', *reach, f'lab:{there}/nothing').returncode == 1
+    some = econtext('ls', *reach, f'lab:{there}/nothing', f'lab:{there}/f')
+    assert (some.returncode, some.stderr) == (1, f'econtext: lab:{there}/nothing: No such file or directory\n')
+    assert some.stdout.split() == [f'lab:{there}/f:', f'{there}/f']
+    econtext('exec', 'lab', *way, '-C', there, '--', 'touch -d @1 d; head -c 1500 /dev/zero >f; rm .h l; touch -d @9 f')
+    assert econtext('ls', '-1tr', *reach, f'lab:{there}').stdout.split() == ['d', 'f']
+    assert econtext('ls', '-t', *reach, f'lab:{there}').stdout.split() == ['f', 'd']
+    assert ' 1.5 kB ' in econtext('ls', '-lhS', *reach, f'lab:{there}').stdout
+    assert econtext('ls', '-ld', *reach, f'lab:{there}').stdout.startswith('drwx')
 
 
 # -- fleet, and what makes no sense -------------------------------------------
@@ -336,6 +373,47 @@ def test_what_makes_no_sense(words: tuple[str, ...]) -> None:
     assert done.returncode == 2, done
     assert done.stderr
     assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(('words', 'hint'), [
+    (('rnu', 'web1', 'x.py'), 'did you mean run?'), (('web1', 'ls'), 'econtext exec web1 -- COMMAND'),
+    (('cp', '-3', 'a:b', 'c:d'), 'through this machine anyway'), (('ls', '-R', 'web1'), "'web1:/etc/*'"),
+    (('sync', '-e', 'ssh', 'a', 'b:'), '-p, -i, -F, -o and -J'), (('sync', '--exclude=x', 'a', 'b:'), 'one by one'),
+    (('run', 'web1'), '-c CODE'), (('serve', '--json'), '--json is for --status'),
+])  # fmt: skip
+def test_what_to_type_instead(words: tuple[str, ...], hint: str) -> None:
+    done = econtext(*words)
+    assert done.returncode == 2
+    assert hint in done.stderr
+
+
+@pytest.mark.parametrize('words', [('--help',), ('-h',), ('help',), ('help', 'run'), ('-V',), ('--version',)])
+def test_help_and_version(words: tuple[str, ...]) -> None:
+    done = econtext(*words)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout
+
+
+def test_output_that_cannot_be_written_is_told_once() -> None:
+    for words in ('exec', 'local', '--', 'echo x'), ('--version',):
+        with open('/dev/full', 'w') as full:
+            done = subprocess.run(
+                [sys.executable, '-m', 'econtext', *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                timeout=SECONDS)
+        assert (done.returncode, done.stderr) == (1, 'econtext: No space left on device\n')
+
+
+@pytest.mark.parametrize(('closed', 'output'), [
+    ('<&-', '2\n'), ('>&-', ''), ('2>&-', '2\n'), ('<&- >&- 2>&-', ''),
+])  # fmt: skip
+def test_standard_streams_that_are_closed(closed: str, output: str, tmp_path: Path) -> None:
+    """No file of ours gets such a number, and writing there is no error."""
+    (tmp_path / 'it.py').write_text('open(__file__ + ".out", "w").write("1")\nprint(2)\n')
+    done = subprocess.run(
+        ['/bin/sh', '-c', f'exec "$0" -m econtext run local it.py {closed}', sys.executable], cwd=tmp_path,
+        capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, '')
+    assert (tmp_path / 'it.py.out').read_text() == '1'
 
 
 def test_without_arguments_it_tells_a_first_thing_to_type() -> None:

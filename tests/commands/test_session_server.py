@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import resource
 import shutil
 import signal
 import socket
@@ -439,6 +440,33 @@ def test_a_server_that_does_not_answer(served: Lab) -> None:
     assert b'running commands 0\n' in served.run('serve', '--status').stdout
     assert not leaks.descendants(served.server.pid)
     assert served.connections() == 1
+
+
+@pytest.mark.parametrize('more', [0, 1, 2, 3, 4, 6, 8, 11])
+def test_a_server_without_descriptors(served: Lab, more: int) -> None:
+    """The command runs without the server, which runs on or ends, and holds nothing of the command."""
+    assert served.server is not None
+    command = ['exec', *served.way, '--', 'cat; echo so >&2; exit 7']
+    held = max(map(int, os.listdir(f'/proc/{served.server.pid}/fd')))
+    resource.prlimit(served.server.pid, resource.RLIMIT_NOFILE, (held + 1 + more, 4096))
+    done = served.run(*command, input=b'in')
+    assert (done.returncode, done.stdout, done.stderr) == (7, b'in', b'so\n')
+
+
+def test_who_wants_to_know_hears_that_the_server_is_exhausted(served: Lab) -> None:
+    assert served.server is not None
+    held = max(map(int, os.listdir(f'/proc/{served.server.pid}/fd')))
+    # One more: the connection of the command, and none of its descriptors.
+    resource.prlimit(served.server.pid, resource.RLIMIT_NOFILE, (held + 2, 4096))
+    done = served.run('exec', '-v', *served.way, '--', 'echo x')
+    assert (done.returncode, done.stdout) == (0, b'x\n')
+    assert b'econtext: the session server has no process or descriptor left' in done.stderr
+    resource.prlimit(served.server.pid, resource.RLIMIT_NOFILE, (4096, 4096))
+    assert b'running commands 0\n' in served.run('serve', '--status').stdout
+    for _ in range(2):
+        assert served.run('exec', *served.way, '--', 'echo x').stdout == b'x\n'
+    # The first of these was without the server.
+    assert served.connections() == 2
 
 
 def test_there_is_one_server(served: Lab) -> None:

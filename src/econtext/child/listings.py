@@ -44,6 +44,13 @@ def entries(path):
     return found
 
 
+def entry_of(path):
+    # type: (Any) -> list[tuple[Any, ...]]
+    """Return what ``entries`` returns of a file, also of a folder."""
+    path = expanded(path)
+    return [entry(path, path)]
+
+
 def entry(path, name):
     # type: (Any, Any) -> tuple[Any, ...]
     info = os.lstat(path)

@@ -41,6 +41,7 @@ from econtext.child.transfer import as_bytes
 from econtext.core.loop import allocate_lock, start_new_thread
 
 SIZE, SIGNAL, OPENED = 'size', 'signal', 'opened'
+CLOSED = 'C'.encode('ascii')    # all output of a context has been sent, and none follows
 END_OF_FILE = '\x04'.encode('ascii')    # what a terminal takes for the end of its input
 PAUSE, LONGEST = 0.0005, 0.01     # seconds between looks at a program that has closed its output; they grow
 # Where the descriptors of a process have names.
@@ -259,6 +260,9 @@ class Session(object):
                     quiet = now()
                 elif now() - quiet > LINGER:
                     return
+        if self.process is None:
+            # The other end hears from the context itself how the program ended: it need not wait for us.
+            self.send(CLOSED)
         pause = PAUSE
         while self.data.open() and not self.has_ended() and not self.control.home.supervisor.ended:
             # The program has closed its output, and goes on: no descriptor tells when it ends.

@@ -6,6 +6,7 @@ Invariants:
 * A module of a command is imported when that command is wanted.
 * No mistake of a user, and no failure of a host, ends in a traceback of ours.
 * Nobody reads the output any more: the command ends at once, and says nothing.
+* Output that cannot be written is told once.
 
 Entered by the main thread.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -37,6 +39,8 @@ COMMANDS = {
     'doctor': ('doctor', 'Tell step by step what works on the way to a host.'),
     'completion': ('completion', 'Print the completion script for a shell.'),
 }
+# An option as errors name it, where the command line has one of the same name.
+OPTION = re.compile(r'\b(connect_timeout|identity_file|port|python|username)=(?=[\s.,:;)]|\Z)')
 UNREAD = 141        # what a shell says of a program that SIGPIPE ended
 INTERRUPTED = 130
 NO_CONNECTION = 255
@@ -89,6 +93,18 @@ class Commands(click.Group):
         command: click.Command = importlib.import_module(f'econtext.command_line.{COMMANDS[cmd_name][0]}').command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the words name; raise click.UsageError with what may have been meant."""
+        if args and args[0] not in COMMANDS and not args[0].startswith('-'):
+            from difflib import get_close_matches
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f'did you mean {near[0]}?' if near else (
+                f'a host stands behind a command: econtext exec {args[0]} -- COMMAND')
+            raise click.UsageError(f'No such command {args[0]!r}: {hint}', ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what each command does, and import none of them."""
         with formatter.section('Commands'):
@@ -103,7 +119,7 @@ class Commands(click.Group):
 application: Commands = Commands(
     'econtext', help='Run commands and your own Python on other machines.', epilog=EPILOG, invoke_without_command=True,
     params=[
-        click.Option(['--version'], is_flag=True, is_eager=True, expose_value=False,
+        click.Option(['-V', '--version'], is_flag=True, is_eager=True, expose_value=False,
                      callback=lambda ctx, param, value: version(ctx) if value else None, help='Show the version.'),
     ],
     context_settings={'help_option_names': ['-h', '--help'], 'max_content_width': 100},
@@ -115,28 +131,46 @@ def version(ctx: click.Context) -> NoReturn:
     ctx.exit(0)
 
 
+def read(words: Sequence[str]) -> click.Context:
+    """Return a command line that begins with the name of a command as ``run`` takes it, read ahead of its time."""
+    name, *rest = words
+    command = application.get_command(click.Context(application), name)
+    assert command is not None, 'words that were run before name a command'
+    group = application.make_context('econtext', [name], resilient_parsing=True)
+    return command.make_context(name, rest, parent=group)
+
+
 @application.result_callback()
 def done(status: Any, **_: Any) -> Any:
     """Return the exit status of the command."""
     return status
 
 
-def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
+def run(argv: Sequence[str] | None = None, known: click.Context | None = None) -> int:
+    """Run the command line, of which `known` is what ``read`` has returned; return the exit status."""
+    status = 0
     try:
         try:
-            return carry_out(list(sys.argv[1:] if argv is None else argv))
+            status = carry_out(list(sys.argv[1:] if argv is None else argv), known)
         finally:
             sys.stdout.flush()
+        return status
     except BrokenPipeError:
-        # Nobody reads any more (`| head`).  At its exit Python flushes once again, into nothing then.
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 1)
-        os.close(nothing)
-        return UNREAD
+        # Nobody reads any more (`| head`).
+        status = UNREAD
+    except OSError as error:
+        # There is no room for the last of the output, say; of the rest ``carry_out`` has told.
+        if not status:
+            complain(said(error))
+            status = FAILED
+    # At its exit Python flushes once again, into nothing then.
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    return status
 
 
-def carry_out(words: list[str]) -> int:
+def carry_out(words: list[str], known: click.Context | None = None) -> int:
     """Run the command line, as long as its output is read."""
     completing = os.environ.get('_ECONTEXT_COMPLETE')
     if completing:
@@ -146,6 +180,11 @@ def carry_out(words: list[str]) -> int:
         if not words:
             sys.stderr.write(WELCOME)
             return 2
+        if words[0] == 'help':
+            words = [*words[1:2], '--help']
+        if known is not None:
+            with known:
+                return int(known.command.invoke(known) or 0)
         with application.make_context('econtext', words) as ctx:
             return int(application.invoke(ctx) or 0)
     except click.exceptions.Exit as end:
@@ -177,7 +216,9 @@ def status_of(error: BaseException) -> int | None:
 
 
 def said(error: BaseException) -> str:
-    """Return what went wrong, in words."""
+    """Return what went wrong, in words, with the names that options have here."""
+    if isinstance(error, econtext.ConnectError):
+        return OPTION.sub(lambda found: '--' + found[1].replace('_', '-'), str(error))
     if isinstance(error, OSError) and not isinstance(error, econtext.EcontextError) and error.strerror:
         name = f': {os.fsdecode(error.filename)}' if error.filename is not None else ''
         return error.strerror + name

@@ -40,6 +40,15 @@ Examples:
 """
 
 
+HABITS = {
+    '-3': 'two hosts send to each other through this machine anyway',
+    '-R': 'folders are copied with -r',
+    '-S': 'options of ssh are -P, -i, -F, -o and -J',
+    '-c': 'name ciphers by -o Ciphers=...',
+    '-T': 'names are never made up by the other side here',
+}
+
+
 def into_folder(target: Place) -> Place:
     """Return `target` such that what is copied goes into it under its own name."""
     return Place(target.context, target.path.rstrip('/') + '/')
@@ -94,11 +103,13 @@ def through_pipe(sources: tuple[str, ...], target: str, way: Way) -> int:
     return 0
 
 
-command: click.Command = click.command('cp', cls=options.Command, help=HELP)(options.reach(
+command: click.Command = click.command('cp', cls=options.Command, help=HELP, habits=HABITS)(options.reach(
     click.argument('sources', metavar='SOURCE...', nargs=-1, required=True),
     click.argument('target', metavar='TARGET'),
     click.option('-r', '--recursive', is_flag=True, help='Copy folders, with all that is in them.'),
-    click.option('-a', '--preserve', is_flag=True, help='Keep the times of change.'),
-    click.option('--progress/--no-progress', default=None, help='Show a bar; by default on a terminal.'),
+    click.option('-p', '-a', '--preserve', is_flag=True, help='Keep the times of change.'),
+    click.option('--progress/--no-progress', ' /-q', default=None, help='Show a bar; by default on a terminal.'),
+    options.COMPRESS,
     options.JSON,
+    taken={'-p': '-P'},
 )(called))

@@ -11,7 +11,8 @@ Entered by the main thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -23,8 +24,8 @@ Function = Callable[..., Any]
 NAMES = tuple(Way.__dataclass_fields__)
 
 REACH = (
-    click.option('--via', metavar='HOST', multiple=True,
-                 help='Go through this host. Repeat the option for further hops.'),
+    click.option('-J', '--via', metavar='HOST', multiple=True,
+                 help='Go through this host. Repeat the option for further hops, or name them with commas.'),
     click.option('--sudo', metavar='[USER]', help='Become root there by sudo; --sudo=USER becomes USER.'),
     click.option('--python', metavar='PATH', help='The Python interpreter there. By default econtext finds one.'),
     click.option('-l', '--username', metavar='USER', help='Log in as USER by ssh.'),
@@ -41,6 +42,7 @@ INVENTORY = click.option('-I', '--inventory', metavar='FILE',
 VERBOSE = click.option('-v', '--verbose', count=True, help='Log what econtext does. Repeat the option for more.')
 NO_SERVER = click.option('--no-server', is_flag=True, help='Connect anew: use and start no session server.')
 JSON = click.option('--json', 'as_json', is_flag=True, help='Print one JSON object a line, for other programs.')
+COMPRESS = click.option('-C', '-z', '--compress', is_flag=True, help='Have ssh compress what it sends.')
 TIMEOUT = click.option('--timeout', metavar='SECONDS', type=click.FloatRange(min=0, min_open=True),
                        help='How long the work may take on a host once that is connected.')
 
@@ -50,12 +52,18 @@ class Command(click.Command):
     A command whose own options end where the words of another program begin.
 
     ``--sudo`` alone never takes the next word for a user.  `leading` is how many arguments stand before the
-    words of the other program; None if there is no such program.
+    words of the other program; None if there is no such program.  The value of the option `last` is that program.
+    `habits` tells who types an option of another tool what to type.
     """
 
-    def __init__(self, *args: Any, leading: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, leading: int | None = None, last: str = '', habits: Mapping[str, str] = MappingProxyType({}),
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self.leading = leading
+        self.last = last
+        self.habits: Mapping[str, str] = habits
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the words behind the name of the command."""
@@ -63,14 +71,21 @@ class Command(click.Command):
             name for param in self.get_params(ctx)
             if isinstance(param, click.Option) and not (param.is_flag or param.count)
             for name in (*param.opts, *param.secondary_opts)}
-        return super().parse_args(ctx, arranged(args, taking, self.leading))
+        try:
+            return super().parse_args(ctx, arranged(args, taking, self.leading, self.last))
+        except click.NoSuchOption as error:
+            hint = self.habits.get(error.option_name)
+            if hint is None:
+                raise
+            raise click.UsageError(f'No such option {error.option_name!r}: {hint}', ctx) from None
 
 
-def arranged(words: Sequence[str], taking: Set[str], leading: int | None) -> list[str]:
+def arranged(words: Sequence[str], taking: Set[str], leading: int | None, last: str = '') -> list[str]:
     """
     Return `words` so that click reads them as meant; `taking` are the options that take a value.
 
-    ``--sudo`` becomes ``--sudo=root``, and behind `leading` arguments stands a ``--``.
+    ``--sudo`` becomes ``--sudo=root``, and behind `leading` arguments, or the value of the option `last`, stands
+    a ``--``.
     """
     found: list[str] = []
     rest = list(words)
@@ -85,6 +100,8 @@ def arranged(words: Sequence[str], taking: Set[str], leading: int | None) -> lis
             found.append(word)
             if rest and takes_next(word, taking):
                 found.append(rest.pop(0))
+                if word == last and arguments == leading:
+                    return [*found, '--', *rest]
         elif arguments == leading:
             return [*found, '--', word, *rest]
         else:
@@ -104,20 +121,22 @@ def takes_next(word: str, taking: Set[str]) -> bool:
     return False
 
 
-def without_short(param: Any, letter: str) -> Any:
-    """Return a decorator that adds what `param` adds, without its short form."""
+def with_short(param: Any, letters: Mapping[str, str]) -> Any:
+    """Return a decorator that adds what `param` adds, with other short forms; '' for none."""
     def add(command: Function) -> Function:
         command = param(command)
         found: list[click.Parameter] = command.__click_params__  # type: ignore[attr-defined]
-        found[-1].opts = [name for name in found[-1].opts if name != letter]
+        found[-1].opts = [name for name in (letters.get(name, name) for name in found[-1].opts) if name]
         return command
     return add
 
 
-def reach(*more: Any, taken: str = '', served: bool = False) -> Callable[[Function], Function]:
+def reach(
+    *more: Any, taken: Mapping[str, str] = MappingProxyType({}), served: bool = False,
+) -> Callable[[Function], Function]:
     """Add the options that say how to reach a host, and `more`; they come as one keyword, `way`.
 
-    `taken` is a short form that `more` uses: the option for ssh then has its long form alone.
+    `taken` are short forms that `more` uses, and what the options of all commands have in their place; '' for none.
     With `served` it is a command that a session server may run.
     """
     def add(command: Function) -> Function:
@@ -127,12 +146,15 @@ def reach(*more: Any, taken: str = '', served: bool = False) -> Callable[[Functi
             if given.get('verbose'):
                 log(given['verbose'])
             own = {name: given.pop(name) for name in NAMES if name in given}
+            own['via'] = tuple(hop for word in own.get('via', ()) for hop in word.split(','))
+            if given.pop('compress', False):
+                own['ssh_options'] = (*own['ssh_options'], 'Compression=yes')
             way = Way(**{name: value for name, value in own.items() if value is not None})
             return command(way=way, **given)
 
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__click_params__ = list(getattr(command, '__click_params__', ()))  # type: ignore[attr-defined]
-        shared = [without_short(option, taken) for option in REACH] if taken else REACH
+        shared = [with_short(option, taken) for option in REACH]
         for option in reversed((*more, *shared, CONNECT, VERBOSE, *([NO_SERVER] if served else []))):
             called = option(called)
         return called

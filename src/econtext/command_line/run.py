@@ -50,7 +50,8 @@ Examples:
   econtext run web1 -t menu.py
   econtext run web1 platform:node
   econtext run web1 os:listdir /etc
-  econtext run 'web*' checks.disk:usage / percent=True --json
+  econtext run --json 'web*' checks.disk:usage / percent=True
+  econtext run web1 -c 'import os; print(os.uname())'
   echo 'import os; print(os.uname())' | econtext run web1 -
 """
 
@@ -60,6 +61,7 @@ Begin = Callable[[econtext.Context], Any]
 def program_of(what: str, words: tuple[str, ...], as_json: bool) -> Begin:
     """Return what begins the program that `what` names in a context; raise click.UsageError if it names none."""
     if what == '-':
+        find_modules(os.getcwd())
         return script('<stdin>', sys.stdin.buffer.read(), words)
     if FUNCTION.match(what) and not os.path.exists(what):
         return function(what, words, as_json)
@@ -174,11 +176,27 @@ def run_many(fleet: econtext.Fleet, begin: Begin, style: str, limit: int) -> int
     return max(ordered.values())
 
 
+def program_in(code: str, words: tuple[str, ...]) -> Begin:
+    """Return what begins the program that the command line itself holds, as ``python -c`` does."""
+    find_modules(os.getcwd())
+    return script('-c', os.fsencode(code), words)
+
+
 def called(
-    hosts: str, what: str, words: tuple[str, ...], way: Way, style: str | None, as_json: bool, terminal: bool,
-    no_stdin: bool, limit: int,
+    hosts: str, what: str | None, words: tuple[str, ...], code: str | None, way: Way, style: str | None,
+    as_json: bool, terminal: bool, no_stdin: bool, limit: int,
 ) -> int:
-    begin = None if what == '-' else program_of(what, words, as_json)
+    if code is not None:
+        # As for Python: all that follows is for the program.
+        words = (*([] if what is None else [what]), *words)
+        what = '-c'
+    if what is None:
+        raise click.UsageError('name a SCRIPT, MODULE:FUNCTION, - or -c CODE')
+    begin: Begin | None = None
+    if code is not None:
+        begin = program_in(code, words)
+    elif what != '-':
+        begin = program_of(what, words, as_json)
     alone = style is None and not (as_json and not FUNCTION.match(what))
     with fleet_of(hosts, way, alone) as fleet:
         # Not earlier: a session server has decided by now whether the command runs there.
@@ -191,10 +209,11 @@ def called(
         return run_many(fleet, begin, 'json' if as_json else style or 'tagged', limit)
 
 
-command: click.Command = click.command('run', cls=options.Command, leading=1, help=HELP)(options.reach(
+command: click.Command = click.command('run', cls=options.Command, leading=1, last='-c', help=HELP)(options.reach(
     click.argument('hosts', metavar='HOSTS', shell_complete=options.complete_hosts),
-    click.argument('what', metavar='SCRIPT|MODULE:FUNCTION', type=click.Path()),
+    click.argument('what', metavar='SCRIPT|MODULE:FUNCTION', type=click.Path(), required=False),
     click.argument('words', metavar='[ARGS]...', nargs=-1, type=click.UNPROCESSED),
+    click.option('-c', 'code', metavar='CODE', help='Run this code in place of a script.'),
     click.option('-t', '--tty', 'terminal', is_flag=True,
                  help='Give the program a terminal, if standard input is one.'),
     click.option('-n', 'no_stdin', is_flag=True, help='Give the program no standard input.'),

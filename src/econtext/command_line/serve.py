@@ -10,12 +10,13 @@ Entered by the main thread.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
 import click
 
-from econtext.command_line import options
+from econtext.command_line import options, output
 from econtext.command_line.application import FAILED, complain
 from econtext.command_line.service import front, requests, supervisor
 from econtext.command_line.service.requests import Request
@@ -62,21 +63,32 @@ def stop() -> int:
     return 0
 
 
-def show_status() -> int:
+def show_status(as_json: bool) -> int:
     """Print what the server says of itself."""
     found = ask(requests.STATUS)
     if found is None:
-        complain('no session server runs')
+        if as_json:
+            output.print_json(running=False)
+        else:
+            complain('no session server runs')
         return FAILED
-    click.echo(found.decode('utf-8', 'replace'), nl=False)
+    told = json.loads(found)
+    if as_json:
+        output.print_json(running=True, **told)
+        return 0
+    click.echo(f'process {told["process"]}\nsocket {told["socket"]}\nrunning commands {told["commands"]}')
+    if told['ends_after'] is not None:
+        click.echo(f'ends after {told["ends_after"]:.0f} s without a command')
     return 0
 
 
-def called(idle: float, wants_stop: bool, wants_status: bool) -> int:
+def called(idle: float, wants_stop: bool, wants_status: bool, as_json: bool) -> int:
     if wants_stop:
         return stop()
+    if as_json and not wants_status:
+        raise click.UsageError('--json is for --status')
     if wants_status:
-        return show_status()
+        return show_status(as_json)
     try:
         # Its processes are of any folder, and make files as each command wants them.
         supervisor.Supervisor(idle).serve(lambda: os.chdir('/'))
@@ -90,4 +102,5 @@ command: click.Command = click.command('serve', cls=options.Command, help=HELP)(
     click.option('--idle', metavar='SECONDS', type=click.FloatRange(min=0, min_open=True), default=supervisor.IDLE,
                  show_default=True, help='How long connections, and the server, stay without a command.')(
     click.option('--stop', 'wants_stop', is_flag=True, help='Have the server end, once its commands have ended.')(
-    click.option('--status', 'wants_status', is_flag=True, help='Show whether a server runs.')(called))))
+    click.option('--status', 'wants_status', is_flag=True, help='Show whether a server runs.')(
+    options.JSON(called)))))

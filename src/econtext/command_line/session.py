@@ -34,7 +34,7 @@ from econtext.child import running as tags
 from econtext.child import scripts, sessions
 from econtext.child.transfer import as_bytes
 from econtext.command_line import output
-from econtext.command_line.connecting import end_beside, start_beside
+from econtext.command_line.connecting import WARM, end_beside, start_beside
 from econtext.controller.commands.running import STREAMS, Command
 
 BLOCK = 1 << 15
@@ -125,9 +125,11 @@ def feed(data: Any, reads: bool) -> None:
 
 
 def hear(data: Any, sink: Sink) -> None:
-    """Hand what a session prints to `sink` until the session has ended."""
+    """Hand what a session prints to `sink` until all of that is here."""
     for message in data:
         piece = as_bytes(message) if isinstance(message, (bytes, str)) else b''
+        if piece == sessions.CLOSED:
+            return
         if piece[:1] not in STREAMS:
             raise econtext.CorruptStream('a session sent output of no kind')
         sink(STREAMS[piece[:1]], piece[1:])
@@ -169,36 +171,61 @@ def run_program(
 
     A program that ended without an answer, by a signal or by ``os._exit()``, raises Ended.
     """
-    beside = start_beside(context)
+    far = take_prepared(context, terminal)
+    beside = start_beside(context) if far is None else far.beside
     try:
-        data, control = context.channel(), context.channel()
-        served = context.submit(
-            sessions.serve, data, control, None, {'size': Terminal.size() if terminal else None})
-        try:
-            names = control.get()
-        except EOFError:
-            # The call that has the channel tells why.
-            served.result()
-            raise
-        kind = os.environ.get('TERM', 'dumb') if terminal else None
-        opened = beside.submit(scripts.open_streams, names, kind)
-        # At once behind that, which saves a trip: without its streams it would not begin.
+        if far is None:
+            far = FarStreams(context, beside, terminal)
+        # At once behind the opening of its streams, which saves a trip: without these it would not begin.
         program = begin(beside)
-        control.send((sessions.OPENED, opened.result()))
-        controls.add(control)
-        program.add_done_callback(lambda _: control.close())
-        start_input(data, reads)
-        hear(data, sink)
-        served.result()
+        far.control.send((sessions.OPENED, far.opened.result()))
+        controls.add(far.control)
+        program.add_done_callback(far.close)
+        start_input(far.data, reads)
+        hear(far.data, sink)
+        far.end()
         try:
             return program.result()
         except econtext.ContextLost:
             status = beside._node.exit_status
-            if status is None or context._node.error is not None:
+            if status is None or far.near._node.error is not None:
                 raise
             raise Ended(status) from None
     finally:
         end_beside(beside)
+
+
+class FarStreams:
+    """The streams of a program of `beside`, whose near ends are in `near`; no program has them yet."""
+
+    def __init__(self, near: econtext.Context, beside: econtext.Context, terminal: bool) -> None:
+        self.near, self.beside = near, beside
+        self.data, self.control = near.channel(), near.channel()
+        self.served: Any = near.submit(
+            sessions.serve, self.data, self.control, None, {'size': Terminal.size() if terminal else None})
+        try:
+            names = self.control.get()
+        except EOFError:
+            # The call that has the channel tells why.
+            self.served.result()
+            raise
+        kind = os.environ.get('TERM', 'dumb') if terminal else None
+        self.opened: Any = beside.submit(scripts.open_streams, names, kind)
+
+    def close(self, program: Any) -> None:
+        """The program has ended: what others leave in its streams is not waited for any longer."""
+        self.control.close()
+
+    def end(self) -> None:
+        """Wait for the end of the session, unless the context ends with this process."""
+        if not WARM:
+            self.served.result()
+
+
+def take_prepared(context: econtext.Context, terminal: bool) -> FarStreams | None:
+    """Return the streams that the session server has made ready for a program of `context` itself, if there are any."""
+    found: FarStreams | None = WARM[0].streams(context) if WARM and not terminal else None
+    return found
 
 
 class Ended(Exception):

@@ -37,6 +37,15 @@ Examples:
 
 
 Tree = dict[bytes, tuple[Any, ...]]
+HABITS = {
+    '-e': 'options of ssh are -p, -i, -F, -o and -J',
+    '--rsh': 'options of ssh are -p, -i, -F, -o and -J',
+    '--exclude': 'sync makes whole folders alike; sync their parts one by one',
+    '--include': 'sync makes whole folders alike; sync their parts one by one',
+    '-u': 'a file that differs is always sent',
+    '--rsync-path': 'no rsync is needed there; --sudo becomes another user',
+    '-H': 'each name of a file becomes a file of its own',
+}
 
 
 def differing(source: Tree, target: Tree, delete: bool) -> dict[str, list[bytes]]:
@@ -93,12 +102,15 @@ def tell(done: Any, as_json: bool) -> None:
         output.write('stderr', b'econtext: left out: ' + os.fsencode(path) + b'\n')
 
 
-command: click.Command = click.command('sync', cls=options.Command, help=HELP)(options.reach(
+command: click.Command = click.command('sync', cls=options.Command, help=HELP, habits=HABITS)(options.reach(
     click.argument('source', metavar='SOURCE'),
     click.argument('target', metavar='TARGET'),
     click.option('--delete', is_flag=True, help='Remove from TARGET what is not in SOURCE.'),
     click.option('-n', '--dry-run', is_flag=True, help='Only show what would be sent and deleted.'),
     click.option('-c', '--checksum', is_flag=True, help='Compare the content of files in place of sizes and times.'),
-    click.option('--progress/--no-progress', default=None, help='Show a bar; by default on a terminal.'),
+    click.option('--progress/--no-progress', '-P/-q', default=None, help='Show a bar; by default on a terminal.'),
+    click.option('-a', '-r', '-t', '--archive', is_flag=True, expose_value=False,
+                 help='As without: folders go with all in them, modes, times and links, not owners.'),
+    options.COMPRESS,
     options.JSON,
 )(called))

@@ -11,6 +11,7 @@ Any thread may enter.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +21,11 @@ from econtext.controller.modules.built import BUILT
 
 
 def seen_files() -> dict[str, tuple[int, int]]:
-    """Return when the files of econtext were changed, and their sizes; of a package some, as all come at once."""
+    """
+    Return when the files of econtext were changed, and their sizes; of a package some, as all come at once.
+
+    Raise OSError if there is no descriptor to look at a folder.
+    """
     top = str(Path(econtext.__file__).parent)
     if os.path.exists(os.path.join(top, BUILT)):
         return dict(states(os.path.join(top, name) for name in (BUILT, '__init__.py', '_version.py')))
@@ -29,7 +34,9 @@ def seen_files() -> dict[str, tuple[int, int]]:
     while folders:
         try:
             names = os.listdir(folder := folders.pop())
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
             continue
         found.update(states(os.path.join(folder, name) for name in names if name.endswith('.py')))
         folders += [os.path.join(folder, name) for name in names if '.' not in name and name != '__pycache__']

@@ -3,19 +3,19 @@ The near end of a command that a session server runs: passes on what the command
 
 The strategy: whatever is odd here, or is said by the server before the command has begun, leaves the command to this
 process, which runs it as if there were no server.  From then on this process does nothing itself: the process that the
-server forks has our descriptors, and reads and writes them without us.
+server has forked has our descriptors, and reads and writes them without us.  The server greets us while we gather what
+a command is, which then is a single message.
 
 Invariants:
 
 * A server never makes a command fail: without one, and with one of another user or version, the command runs here.
 * Only a server of this user is talked to: its folder is private, and the kernel says who listens.
-* Imports nothing that takes a moment: of ``socket`` and ``signal`` only what is written in C.
+* Imports nothing that takes a moment: of ``socket`` and ``signal`` only what is written in C.  An annotation that is
+  no text here would have to be found, and ``__future__``, which spares that, is a module, too.
 * A command in the background of a terminal is run here: the server's process would read what is typed for others.
 
 Entered by the main thread.
 """
-
-from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import _socket
@@ -23,7 +23,7 @@ import os
 import sys
 
 from econtext.command_line.service import requests
-from econtext.command_line.service.requests import ACCEPTED, DECLINED, ENDED, STATUS_BYTES, Request
+from econtext.command_line.service.requests import DECLINED, ENDED, EXHAUSTED, READY, STATUS_BYTES, Request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ ENDING = _signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT
 LOST = 255
 # Of a server that was started for this command: seconds until it has to listen.
 PATIENCE = 20
-# Seconds that a server has to accept a command; one that was stopped would take for ever.
+# Seconds that a server has to greet us; one that was stopped would take for ever.
 ANSWERS = 5
 
 
-def run(words: Sequence[str]) -> int | None:
+def run(words: 'Sequence[str]') -> int | None:
     """Have the session server run the command; return its exit status, None if it is to run here."""
     mode = os.environ.get(SWITCH) or 'auto'
     if not wanted(words, mode):
@@ -59,7 +59,7 @@ def run(words: Sequence[str]) -> int | None:
         return None
 
 
-def wanted(words: Sequence[str], mode: str) -> bool:
+def wanted(words: 'Sequence[str]', mode: str) -> bool:
     """Is this a command for a server?"""
     return bool(words) and words[0] in SERVED and mode in ('1', 'auto') and '--no-server' not in words and (
         hasattr(_socket, 'SO_PEERCRED') and '_ECONTEXT_COMPLETE' not in os.environ) and is_in_front()
@@ -79,14 +79,14 @@ def is_in_front() -> bool:
         return True
 
 
-def connect() -> Any:
+def connect() -> 'Connection | None':
     """Return a connection to the server of this user; None if there is none."""
     folder = requests.folder(os.environ, os.geteuid())
     path = f'{folder}/{requests.socket_name(requests.key())}'
     if not (os.path.exists(path) and requests.private_folder(folder)):
         return None
     made = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    # Until the server has accepted the command.
+    # Until the server has the command.
     made.settimeout(ANSWERS)
     try:
         made.connect(path)
@@ -98,7 +98,7 @@ def connect() -> Any:
     return None
 
 
-def started() -> Any:
+def started() -> 'Connection | None':
     """Start a server, and return a connection to it; None if that fails."""
     reading, writing = os.pipe()
     try:
@@ -122,24 +122,24 @@ def started() -> Any:
 class Connection:
     """A connection to a server, closed by ``with``."""
 
-    def __init__(self, socket: Any) -> None:
+    def __init__(self, socket: 'Any') -> None:
         self.socket: Any = socket
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> 'Connection':
         return self
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def send(self, request: Request) -> None:
-        """Send a request."""
-        self.socket.sendall(request.encoded())
-
-    def go(self, fds: Sequence[int]) -> None:
-        """Have the command begin with these descriptors."""
-        self.socket.settimeout(None)
-        numbers = b''.join(fd.to_bytes(4, sys.byteorder) for fd in fds)
-        self.socket.sendmsg([requests.GO], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)])
+    def send(self, request: Request, fds: 'Sequence[int]' = ()) -> None:
+        """Send a request, and descriptors, once the server has greeted us. Raise OSError if it does not."""
+        data = request.encoded()
+        if self.receive(1) != READY:
+            raise OSError('the session server takes no commands')
+        numbers = b''.join([fd.to_bytes(4, sys.byteorder) for fd in fds])
+        sent = self.socket.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)] if fds else [])
+        if sent < len(data):
+            self.socket.sendall(data[sent:])
 
     def receive(self, size: int) -> bytes:
         """Return `size` bytes; fewer at the end."""
@@ -160,7 +160,7 @@ class Front:
         self.before: dict[int, Any] = {}
         self.terminal: Any = None
 
-    def run(self, words: Sequence[str]) -> int | None:
+    def run(self, words: 'Sequence[str]') -> int | None:
         """Have the command run; return its exit status, None if it is to run here."""
         self.take_signals()
         try:
@@ -176,18 +176,18 @@ class Front:
                 self.before[number] = handler
                 _signal.signal(number, self.pass_on)
 
-    def follow(self, words: Sequence[str]) -> int | None:
+    def follow(self, words: 'Sequence[str]') -> int | None:
         ignored = [number for number in PASSED_ON if number not in self.before]
+        self.remember_terminal()
         self.connection.send(Request(
             requests.RUN, requests.key(), os.getcwdb(), current_umask(), ignored,
             [os.fsencode(each) for each in sys.path], [os.fsencode(word) for word in words],
-            [name + b'=' + value for name, value in os.environb.items()]))
-        if self.connection.receive(1) != ACCEPTED:
-            return None
-        self.remember_terminal()
-        self.connection.go(range(3))
+            [name + b'=' + value for name, value in os.environb.items()]), range(3))
+        self.connection.socket.settimeout(None)
         answer = self.connection.receive(1)
-        if answer == DECLINED:
+        if answer == EXHAUSTED and is_verbose(words):
+            said('the session server has no process or descriptor left: this command runs without it', 0)
+        if answer in (DECLINED, EXHAUSTED):
             return None
         status = self.connection.receive(STATUS_BYTES) if answer == ENDED else b''
         if len(status) != STATUS_BYTES:
@@ -247,6 +247,11 @@ def current_umask() -> int:
     found = os.umask(0o077)
     os.umask(found)
     return found
+
+
+def is_verbose(words: 'Sequence[str]') -> bool:
+    """Is the command told to say what it does?"""
+    return any(word == '--verbose' or (word[:2] == '-v' and not word.strip('-v')) for word in words)
 
 
 def said(text: str, status: int) -> int:

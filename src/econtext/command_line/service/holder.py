@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import time
@@ -29,6 +30,7 @@ from econtext.command_line.service.requests import Request
 OF_A_TERMINAL = frozenset(
     b'_ COLUMNS ECONTEXT_SERVER ITERM_SESSION_ID KITTY_WINDOW_ID LINES OLDPWD PWD SHLVL TERM_SESSION_ID TMUX_PANE '
     b'WEZTERM_PANE WINDOWID'.split())
+FILES = 4096    # that a holder may have open, if the system lets it
 TICK = 0.02     # seconds between two looks at a process that ends
 
 
@@ -58,14 +60,16 @@ class Holder:
     @staticmethod
     def start(request: Request, path: str, idle: float) -> Holder:
         """Fork a holder for commands such as `request`."""
-        theirs, alive = os.pipe()
-        ready, telling = os.pipe()
+        ends: list[int] = []
         try:
+            for _ in range(2):
+                ends += os.pipe()
             pid = os.fork()
         except OSError:
-            for fd in (theirs, alive, ready, telling):
+            for fd in ends:
                 os.close(fd)
             raise
+        theirs, alive, ready, telling = ends
         if not pid:
             become_holder(request, path, idle, theirs, telling)
         os.close(theirs)
@@ -110,6 +114,7 @@ def become_holder(request: Request, path: str, idle: float, alive: int, ready: i
         take_environment(request)
         os.chdir(Holder.folder(request))
         os.umask(request.umask)
+        raise_limit()
         hold(path, idle, alive, ready)
         status = 0
     finally:
@@ -129,12 +134,24 @@ def hold(path: str, idle: float, alive: int, ready: int) -> None:
                 return
 
 
+def raise_limit() -> None:
+    """Allow more open files: each connection of any command has some here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def take_environment(request: Request) -> None:
     """Have the environment of a command."""
-    os.environ.clear()
-    for each in request.environment:
-        name, _, value = each.partition(b'=')
-        os.environb[name] = value
+    wanted = {name: value for name, _, value in (each.partition(b'=') for each in request.environment)}
+    # Each change is a call of the system's library, and as a rule there are few.
+    before = dict(os.environb)
+    for name in before.keys() - wanted.keys():
+        del os.environb[name]
+    for name, value in wanted.items():
+        if before.get(name) != value:
+            os.environb[name] = value
 
 
 def reset_signals() -> None:

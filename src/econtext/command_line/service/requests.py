@@ -1,28 +1,26 @@
 """
 What a command and the session server say to each other, and where they meet.
 
-A command sends one request, of fields without NUL::
+The server greets who connects with READY.  Then a command sends one request, of fields without NUL::
 
     LENGTH newline FIELD NUL FIELD ...
 
-The server answers ACCEPTED, or DECLINED.  Then the command sends GO, along with its descriptors 0, 1 and 2, and from
-then on one byte for each signal, which is the number.  The server answers ENDED and the status as `os.waitpid` tells
-it; or DECLINED, if the command is to run in its own process after all: it has read and printed nothing then.
+Along with the first byte of that it sends its descriptors 0, 1 and 2, and behind it one byte for each signal, which is
+the number.  The answer is ENDED and the status as `os.waitpid` tells it; or DECLINED, if the command is to run in its
+own process after all: it has read and printed nothing then.  EXHAUSTED is the same, for want of descriptors or
+processes.
 
 Invariants:
 
 * Each server has its own name, which says which Python and which econtext it is: no command meets another one.
-* Before GO nothing begins, and the server has nothing of the command: who waits for the end of its output waits for
-  the command alone.
+* A server that does not answer has nothing of the command, which runs elsewhere then: no command runs twice, and who
+  waits for the end of its output waits for the command alone.
 * The folder of the sockets belongs to this user, and no other user can enter it.
 * Imports nothing that takes a moment: each command pays for it.
 
 Pure, but for ``private_folder`` and ``peer``; any thread may enter.
 """
 
-from __future__ import annotations
-
-import binascii
 import os
 import stat
 import sys
@@ -33,8 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 RUN, STATUS, STOP = b'run', b'status', b'stop'
-ACCEPTED, DECLINED, ENDED = b'a', b'd', b'e'
-GO = b'g'
+READY, DECLINED, EXHAUSTED, ENDED = b'r', b'd', b'x', b'e'
+# A server of another form of this conversation has another name.
+FORM = '2'
+# The largest prime below 1 << 32.
+PRIME = 4294967291
 LARGEST = 1 << 24       # bytes of a request
 DIGITS = 10             # of its length, at most
 STATUS_BYTES = 4
@@ -50,8 +51,8 @@ class Request:
     """What a command asks of the server."""
 
     def __init__(
-        self, kind: bytes, key: bytes, cwd: bytes = b'', umask: int = 0, ignored: Iterable[int] = (),
-        path: Iterable[bytes] = (), words: Iterable[bytes] = (), environment: Iterable[bytes] = (),
+        self, kind: bytes, key: bytes, cwd: bytes = b'', umask: int = 0, ignored: 'Iterable[int]' = (),
+        path: 'Iterable[bytes]' = (), words: 'Iterable[bytes]' = (), environment: 'Iterable[bytes]' = (),
     ) -> None:
         self.kind: bytes = kind
         self.key: bytes = key
@@ -74,18 +75,23 @@ class Request:
         return b'%d\n' % len(body) + body
 
 
+def size(data: bytes) -> int | None:
+    """Return how many bytes the request has that begins `data`; None while that is missing. Raise BadRequest."""
+    end = data.find(b'\n')
+    head = data if end < 0 else data[:end]
+    if len(head) > DIGITS or not (head.isdigit() or not data) or int(head or b'0') > LARGEST:
+        raise BadRequest('a request of another form')
+    return None if end < 0 else end + 1 + int(head)
+
+
 def decoded(data: bytes) -> Request | None:
     """Return the request that `data` is; None while some of it is missing. Raise BadRequest."""
-    head, newline, body = data.partition(b'\n')
-    if not newline:
-        if len(head) > DIGITS or not (head.isdigit() or not head):
-            raise BadRequest('a request of another form')
+    wanted = size(data)
+    if wanted is None or len(data) < wanted:
         return None
-    if not head.isdigit() or len(head) > DIGITS or int(head) > LARGEST or len(body) > int(head):
+    if len(data) > wanted:
         raise BadRequest('a request of another form')
-    if len(body) < int(head):
-        return None
-    fields = body.split(b'\0')
+    fields = data[data.index(b'\n') + 1:].split(b'\0')
     fields.reverse()
     try:
         kind, key, cwd, umask = (fields.pop() for _ in range(4))
@@ -101,16 +107,17 @@ def decoded(data: bytes) -> Request | None:
 def key() -> bytes:
     """Return what a server and its commands have in common: the Python, the package, and what steers Python."""
     steering = sorted(f'{name}={value}' for name, value in os.environ.items() if name.startswith(OF_PYTHON))
-    parts = [sys.executable, sys.version, str(sys.flags), __file__, *steering]
+    parts = [FORM, sys.executable, sys.version, str(sys.flags), __file__, *steering]
     return '\1'.join(parts).encode('utf-8', 'surrogateescape')
 
 
 def socket_name(key: bytes) -> str:
     """Return the name of the socket of the server with that key."""
-    return f'serve-{binascii.crc32(key):08x}'
+    # What computes a checksum would have to be loaded.
+    return f'serve-{int.from_bytes(key, "big") % PRIME:08x}'
 
 
-def folder(environment: Mapping[str, str], user: int) -> str:
+def folder(environment: 'Mapping[str, str]', user: int) -> str:
     """Return the path of the folder of sockets, whether or not it is there."""
     runtime = environment.get('XDG_RUNTIME_DIR')
     if runtime:
@@ -127,7 +134,7 @@ def private_folder(path: str) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
-def peer(connection: _socket.socket) -> int | None:
+def peer(connection: '_socket.socket') -> int | None:
     """Return the user at the other end; None where the kernel does not say so in the way of Linux."""
     import _socket
     option = getattr(_socket, 'SO_PEERCRED', None)

@@ -24,6 +24,7 @@ import contextlib
 import errno
 import gc
 import importlib
+import json
 import os
 import select
 import signal
@@ -32,14 +33,20 @@ import sys
 import time
 from collections.abc import Callable
 
-import click
-
 import econtext
 from econtext.command_line.service import requests
 from econtext.command_line.service.changes import seen_files
 from econtext.command_line.service.clients import Client
 from econtext.command_line.service.holder import Holder
-from econtext.command_line.service.requests import ACCEPTED, DECLINED, ENDED, STATUS_BYTES, BadRequest, Request
+from econtext.command_line.service.requests import (
+    DECLINED,
+    ENDED,
+    EXHAUSTED,
+    READY,
+    STATUS_BYTES,
+    BadRequest,
+    Request,
+)
 from econtext.command_line.service.worker import Known, Standby, Worker
 
 IDLE = 600.0    # seconds
@@ -127,12 +134,9 @@ class Supervisor:
         for name in LOADED:
             importlib.import_module(name)
         # The first command line takes longer than later ones.
-        from econtext.command_line.application import application
-        for words in (['run', 'local', 'x:y'], ['exec', 'local', '--', 'x'], ['shell', 'local']):
-            application.make_context('econtext', words, resilient_parsing=True)
-            found = application.get_command(click.Context(application), words[0])
-            assert found is not None
-            found.make_context(words[0], words[1:], resilient_parsing=True)
+        from econtext.command_line import application
+        for words in ('run', 'local', 'x:y'), ('exec', 'local', '--', 'x'), ('shell', 'local'):
+            application.read(words)
         self.files = seen_files()
         gc.collect()
         gc.freeze()
@@ -238,7 +242,8 @@ class Supervisor:
         if requests.peer(connection) != os.geteuid():
             connection.close()
             return
-        self.clients[connection.fileno()] = Client(connection)
+        client = self.clients[connection.fileno()] = Client(connection)
+        client.answer(READY)
 
     def read(self, client: Client) -> None:
         """Take what a command says."""
@@ -253,7 +258,7 @@ class Supervisor:
             if not client.receive():
                 self.forget(client)
                 return
-            request = None if client.request else requests.decoded(client.data)
+            request = client.request()
         except BlockingIOError:
             return
         except BadRequest:
@@ -265,9 +270,7 @@ class Supervisor:
             else:
                 self.forget(client)
             return
-        if client.request is not None:
-            self.run(client, client.request)
-        elif request is not None:
+        if request is not None:
             self.begin(client, request)
 
     def pass_on(self, worker: Worker, number: int) -> None:
@@ -303,21 +306,19 @@ class Supervisor:
             running = sum(each.worker is not None for each in self.clients.values())
             client.answer(b'%d' % running)
             self.forget(client)
-        elif request.kind != requests.RUN or request.key != self.key or self.is_outdated():
+        elif request.kind != requests.RUN or request.key != self.key:
             client.answer(DECLINED)
             self.forget(client)
         else:
-            client.request = request
-            client.answer(ACCEPTED)
+            self.run(client, request)
 
     def status(self) -> str:
-        """Return what there is to be told of the server, a line for each thing."""
+        """Return what there is to be told of the server, as JSON."""
         running = sum(each.worker is not None for each in self.clients.values())
-        idle = time.monotonic() - self.last
-        lines = [f'process {os.getpid()}', f'socket {self.path}', f'running commands {running}']
-        if not running:
-            lines.append(f'ends after {max(0, self.idle - idle):.0f} s without a command')
-        return '\n'.join(lines) + '\n'
+        left = max(0.0, self.last + self.idle - time.monotonic())
+        return json.dumps({
+            'process': os.getpid(), 'socket': self.path, 'commands': running,
+            'ends_after': None if running else round(left, 1)})
 
     def is_outdated(self) -> bool:
         """Has a file of econtext changed?  Then this is the last command that finds us."""
@@ -327,37 +328,44 @@ class Supervisor:
         return True
 
     def run(self, client: Client, request: Request) -> None:
-        """Fork the process of a command, which has sent its descriptors."""
-        if len(client.fds) != 3:
-            self.forget(client)
-            return
+        """Have a process run the command."""
         self.last = time.monotonic()
         try:
-            holder = self.holder_for(request)
-            worker = self.worker_for(request, client.fds, holder)
+            if self.is_outdated():
+                client.answer(DECLINED)
+                self.forget(client)
+                return
+            if len(client.fds) != 3:
+                raise OSError(errno.EMFILE, 'the descriptors of a command found no place here')
+            client.worker = self.worker_for(client, request, self.holder_for(request))
         except OSError:
             # No process or descriptor is to be had.
-            client.answer(DECLINED)
+            client.answer(EXHAUSTED)
             self.forget(client)
             return
-        client.worker = worker
+        client.ran = request
         while client.fds:
             os.close(client.fds.pop())
+        for number in client.data:
+            self.pass_on(client.worker, number)
 
-    def worker_for(self, request: Request, fds: list[int], holder: Holder) -> Worker:
+    def worker_for(self, client: Client, request: Request, holder: Holder) -> Worker:
         """Return a process that runs the command: one that has waited for it, or a new one."""
+        fds = [*client.fds, client.connection.fileno()]
         standby = self.standby
-        if standby is not None and standby.holder is holder and standby.is_prepared():
+        if standby is not None and standby.holder is holder and (
+                # The same command again would want what is prepared just now.
+                standby.before.words == request.words or standby.is_prepared()):
             self.standby = None
             try:
-                standby.hand(request, fds)
+                standby.hand(client.sent, fds)
                 return standby
             except OSError:
                 standby.signal(signal.SIGKILL)
                 self.spent.append(standby)
         return Worker.start(request, fds, holder, self.known, self.idle)
 
-    def prepare(self, host: bytes, holder: Holder) -> None:
+    def prepare(self, host: bytes, before: Request, holder: Holder) -> None:
         """Have a process wait for another command on that host."""
         standby = self.standby
         if self.ended or self.listener is None or holder not in self.holders.values() or (
@@ -365,7 +373,7 @@ class Supervisor:
             return
         self.retire()
         with contextlib.suppress(OSError):
-            self.standby = Standby.prepare(host, holder, self.known, self.idle)
+            self.standby = Standby.prepare(host, before, holder, self.known, self.idle)
 
     def retire(self) -> None:
         """Let go of the process that waits."""
@@ -419,13 +427,11 @@ class Supervisor:
         assert client.worker is not None
         worker = client.worker
         notes = worker.notes(self.known)
-        if notes.declined:
-            client.answer(DECLINED)
-        else:
-            client.answer(ENDED + status.to_bytes(STATUS_BYTES, sys.byteorder))
+        if not notes.told:
+            client.answer(EXHAUSTED if notes.lacks else ENDED + status.to_bytes(STATUS_BYTES, sys.byteorder))
         self.forget(client)
-        if notes.host is not None and not notes.declined:
-            self.prepare(notes.host, worker.holder)
+        if notes.host is not None and client.ran is not None:
+            self.prepare(notes.host, client.ran, worker.holder)
 
     def on_spent(self, worker: Worker) -> None:
         """A process that had no command has ended."""

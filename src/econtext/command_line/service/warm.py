@@ -19,12 +19,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
+import click
+
 import econtext
 from econtext.child import scripts
+from econtext.command_line import application, session
 from econtext.command_line.connecting import Asker, Way, options_of
 from econtext.command_line.targets import BadTarget, Target, parse
 
@@ -59,7 +62,7 @@ class Keeper:
 
     def __init__(
         self, attach: Callable[[], Any], known: Mapping[str, str], note: Callable[[str, str], object],
-        again: Callable[[Host], object], idle: float,
+        idle: float,
     ) -> None:
         #: Returns an attachment to the holder.
         self.attach: Callable[[], Any] = attach
@@ -67,22 +70,28 @@ class Keeper:
         self.known: Mapping[str, str] = known
         #: Tells that to later ones.
         self.note: Callable[[str, str], object] = note
-        #: Told which host this command is about: the next one may be, too.
-        self.again: Callable[[Host], object] = again
+        #: Which host this command is about: the next one may be, too.
+        self.used: Host | None = None
         self.idle: float = idle
         self.base: Any = None
         self.forks: bool = False
         # For which host there are contexts, and those that nobody has yet.
         self.host: Host | None = None
         self.spare: list[Any] = []
+        # What the first of them has for a program of its own.
+        self.prepared: session.FarStreams | None = None
+        # A command line that was read ahead, and what it is.
+        self.expected: tuple[Sequence[str], click.Context] | None = None
 
     @contextlib.contextmanager
     def context(self, target: Target | None, way: Way) -> Iterator[econtext.Context]:
         """Yield a context for this command alone, on the host that `target` names. Raise Declined."""
         host = shared_host(target, way)
-        if host is None or self.known.get(host.key()) == REFUSED:
+        if host is None:
             raise Declined
-        if host != self.host or any(each._node.error is not None for each in self.spare):
+        if host != self.host or self.is_lost():
+            if self.known.get(host.key()) == REFUSED:
+                raise Declined
             self.connect(host)
         try:
             first = self.beside()
@@ -90,20 +99,37 @@ class Keeper:
         except econtext.EcontextError:
             # The connection broke some time ago, say: another one is made where the command runs.
             raise Declined from None
-        self.again(host)
+        self.used = host
         yield first
+
+    def is_lost(self) -> bool:
+        """Has anything ended that was prepared?"""
+        near = [self.prepared.near] if self.prepared is not None else []
+        return any(each._node.error is not None for each in [*self.spare, *near])
 
     def prepare(self, host: Host) -> None:
         """Have ready what a command on `host` needs; raise Declined or EcontextError if that cannot be."""
         self.connect(host)
         self.spare = [self.beside() for _ in range(SPARE)]
-        for each in self.spare:
+        for future in [each.submit(scripts.system) for each in self.spare]:
             # Its first call takes longer than later ones.
-            each.call(scripts.system)
+            future.result()
+        near = self.spare.pop(0)
+        far = self.prepared = session.FarStreams(near, self.spare[0], False)
+        far.opened.result()
+
+    def expect(self, words: Sequence[str]) -> None:
+        """Read a command line that was run before, so that `read` has it if it comes once more."""
+        with contextlib.suppress(click.ClickException, click.exceptions.Exit):
+            self.expected = words, application.read(words)
+
+    def read(self, words: Sequence[str]) -> click.Context | None:
+        """Return what these words are, if that is known."""
+        return self.expected[1] if self.expected is not None and self.expected[0] == words else None
 
     def connect(self, host: Host) -> None:
         """Find or start the context of the host; raise Declined, or why it cannot be reached."""
-        self.spare = []
+        self.spare, self.prepared = [], None
         # It is left with the end of this process, which waits for nobody.
         try:
             above = self.attach()
@@ -145,8 +171,18 @@ class Keeper:
         if self.spare:
             found: econtext.Context = self.spare.pop(0)
             return found
+        far, self.prepared = self.prepared, None
+        if far is not None:
+            # Nobody wants these streams: what has them is free in a moment.
+            far.control.close()
+            return far.near
         context: econtext.Context = self.base.fork() if self.forks else self.base.local()
         return context
+
+    def streams(self, context: econtext.Context) -> session.FarStreams | None:
+        """Return the streams that are ready for a program of `context`, if there are any."""
+        far, self.prepared = self.prepared, None
+        return far if far is not None and far.beside is context else None
 
 
 def shared_host(target: Target | None, way: Way) -> Host | None:

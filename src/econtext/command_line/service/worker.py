@@ -5,7 +5,9 @@ Invariants:
 
 * The command finds what it would find in a process of its own: descriptors, folder, environment, mode for new files,
   arguments, paths of modules, ignored signals.  It has a session of its own, and no terminal that controls it.
-* The process shares no descriptor with the server but the pipe for its notes.
+* The process shares no descriptor with the server but the pipe for its notes and the connection to the command.
+* It tells the command how it has ended itself, once it has nothing of the command any more; its own end, which takes
+  a moment, is nobody's time.  Only if it cannot, as a signal ended it, the server tells.
 * It ends without the cleanup of the server's process, of which it is a copy.
 
 ``become_worker`` and ``become_standby`` are entered by the main thread of the forked process, the classes by that of
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import io
 import os
 import pickle
@@ -28,10 +31,12 @@ from typing import Any, NamedTuple, NoReturn
 
 import econtext
 from econtext.command_line.service.holder import Holder, close_all_but, reset_signals, take_environment
-from econtext.command_line.service.requests import Request, decoded
-from econtext.command_line.service.warm import Declined, Host, Keeper
+from econtext.command_line.service.requests import DECLINED, ENDED, STATUS_BYTES, Request, decoded
+from econtext.command_line.service.warm import Declined, Keeper
 
-DECLINED, HOST = b'declined', b'host'
+TOLD, LACKS, HOST = b'told', b'lacks', b'host'
+# The descriptors 0, 1 and 2 of a command, and the connection to it.
+GIVEN = 4
 PREPARED = b'p'
 BLOCK = 1 << 16
 FAULT = 1       # an exception of ours, which was shown: as Python has it
@@ -75,7 +80,7 @@ class Worker:
                 host = rest
             elif tab:
                 known[rest.decode('utf-8', 'surrogateescape')] = word.decode()
-        return Notes(DECLINED in lines, host)
+        return Notes(TOLD in lines, LACKS in lines, host)
 
 
 class Standby(Worker):
@@ -85,13 +90,17 @@ class Standby(Worker):
     Until then it is nobody's: it ends when the server lets go of it.
     """
 
-    def __init__(self, pid: int, told: int, holder: Holder, control: socket.socket, host: bytes) -> None:
+    def __init__(
+        self, pid: int, told: int, holder: Holder, control: socket.socket, host: bytes, before: Request
+    ) -> None:
         super().__init__(pid, told, holder)
         self.control: socket.socket = control
         self.host: bytes = host
+        #: The command before: the next one may be the same.
+        self.before: Request = before
 
     @classmethod
-    def prepare(cls, host: bytes, holder: Holder, known: Known, idle: float) -> Standby:
+    def prepare(cls, host: bytes, before: Request, holder: Holder, known: Known, idle: float) -> Standby:
         """Fork a process that waits for a command."""
         ours, theirs = socket.socketpair()
         try:
@@ -101,22 +110,21 @@ class Standby(Worker):
             theirs.close()
             raise
         if not pid:
-            become_standby(host, theirs, holder, known, idle, telling)
+            become_standby(host, before, theirs, holder, known, idle, telling)
         theirs.close()
         ours.setblocking(False)
-        return cls(pid, told, holder, ours, host)
+        return cls(pid, told, holder, ours, host, before)
 
     def is_prepared(self) -> bool:
-        """Has it all that a command needs?"""
+        """Has it done what it can before a command comes?"""
         try:
             return self.control.recv(1, socket.MSG_PEEK) == PREPARED
         except OSError:
             return False
 
-    def hand(self, request: Request, fds: Sequence[int]) -> None:
-        """Have it run a command. Raise OSError if it is not to be had."""
+    def hand(self, data: bytes, fds: Sequence[int]) -> None:
+        """Have it run the command of a request. Raise OSError if it is not to be had."""
         self.control.setblocking(True)
-        data = request.encoded()
         sent = socket.send_fds(self.control, [data], list(fds))
         if sent < len(data):
             self.control.sendall(data[sent:])
@@ -126,7 +134,10 @@ class Standby(Worker):
 class Notes(NamedTuple):
     """What a process that has ended says of its command."""
 
-    declined: bool
+    #: Does the command know how it ended?
+    told: bool
+    #: Did it find no place for the descriptors of the command?
+    lacks: bool
     #: The host that it was about, if another command may be, too.
     host: bytes | None
 
@@ -158,7 +169,7 @@ def become_worker(
 
 
 def become_standby(
-    host: bytes, control: socket.socket, holder: Holder, known: Known, idle: float, telling: int
+    host: bytes, before: Request, control: socket.socket, holder: Holder, known: Known, idle: float, telling: int
 ) -> NoReturn:
     """Wait for a command and run it, in a process that was forked for that, and end."""
     try:
@@ -166,41 +177,47 @@ def become_standby(
         reset_signals()
         close_all_but({0, 1, 2, telling, holder.ready, control.fileno()})
         contexts = keeper(holder, known, idle, telling)
-        try:
+        # Without what is prepared a command begins as it would in a new process.
+        with contextlib.suppress(Declined, econtext.EcontextError):
             contexts.prepare(pickle.loads(base64.b64decode(host)))
-        except (Declined, econtext.EcontextError):
-            os._exit(0)
-        control.send(PREPARED)
+        take_environment(before)
+        contexts.expect([os.fsdecode(word) for word in before.words])
+        gc.freeze()
+        with contextlib.suppress(OSError):
+            # Or it has come already, from who listens no more.
+            control.send(PREPARED)
         data, fds = b'', []     # type: bytes, list[int]
         while (request := decoded(data)) is None:
-            piece, more, _, _ = socket.recv_fds(control, BLOCK, 3)
+            piece, more, _, _ = socket.recv_fds(control, BLOCK, GIVEN)
             data += piece
             fds += more
             if not piece:
                 os._exit(0)
         control.close()
+        if len(fds) != GIVEN:
+            note(telling, LACKS)
+            os._exit(FAULT)
         carry_out(request, fds, contexts, telling)
     finally:
         os._exit(FAULT)
 
 
 def carry_out(request: Request, fds: Sequence[int], contexts: Keeper, telling: int) -> NoReturn:
-    """Run the command in this process, and end."""
-    status = FAULT
+    """Run the command in this process, and end; the last of the descriptors leads to the command."""
+    status: int | None = FAULT
     try:
         for number in request.ignored:
             signal.signal(number, signal.SIG_IGN)
-        for number, fd in enumerate(fds):
+        for number, fd in enumerate(fds[:3]):
             os.dup2(fd, number)
             os.close(fd)
         try:
             take_place(request)
         except OSError:
             # The folder is gone, say: this is told where the command runs.
-            note(telling, DECLINED)
-            status = 0
+            status = None
         else:
-            status = run([os.fsdecode(word) for word in request.words], contexts, telling)
+            status = run([os.fsdecode(word) for word in request.words], contexts)
     except BaseException:
         with contextlib.suppress(Exception):
             traceback.print_exc()
@@ -208,7 +225,23 @@ def carry_out(request: Request, fds: Sequence[int], contexts: Keeper, telling: i
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(status)
+        tell(fds[3], status, telling)
+        if status is not None and contexts.used is not None:
+            note(telling, HOST + b'\t' + base64.b64encode(pickle.dumps(contexts.used)))
+        os._exit(status or 0)
+
+
+def tell(connection: int, status: int | None, telling: int) -> None:
+    """Tell the command that it has ended, None if it is to run in its own process; it has its streams for itself."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    note(telling, TOLD)
+    with contextlib.suppress(OSError):
+        ended = ENDED + ((status or 0) << 8).to_bytes(STATUS_BYTES, sys.byteorder)
+        os.write(connection, ended if status is not None else DECLINED)
+    os.close(connection)
 
 
 def keeper(holder: Holder, known: Known, idle: float, telling: int) -> Keeper:
@@ -220,10 +253,7 @@ def keeper(holder: Holder, known: Known, idle: float, telling: int) -> Keeper:
 
     def learned(key: str, word: str) -> None:
         note(telling, word.encode() + b'\t' + key.encode('utf-8', 'surrogateescape'))
-
-    def again(host: Host) -> None:
-        note(telling, HOST + b'\t' + base64.b64encode(pickle.dumps(host)))
-    return Keeper(attach, known, learned, again, idle)
+    return Keeper(attach, known, learned, idle)
 
 
 def note(fd: int, line: bytes) -> None:
@@ -253,12 +283,11 @@ def stream(fd: int, mode: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(buffer, encoding, errors, '\n', fd == 2 or os.isatty(fd))
 
 
-def run(words: Sequence[str], keeper: Keeper, telling: int) -> int:
-    """Run the command line; return the exit status."""
+def run(words: Sequence[str], keeper: Keeper) -> int | None:
+    """Run the command line; return the exit status, None if the command is to run in its own process."""
     from econtext.command_line import application, connecting
     connecting.WARM.append(keeper)
     try:
-        return application.run(words)
+        return application.run(words, keeper.read(words))
     except Declined:
-        note(telling, DECLINED)
-        return 0
+        return None

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import econtext
+from econtext.child import scripts
 from econtext.command_line.connecting import Way
 from econtext.command_line.service import warm
 from econtext.command_line.service.warm import FORKS, REFUSED, Declined, Host, Keeper
@@ -40,11 +41,15 @@ class Context:
         if self.error is not None:
             raise self.error
 
-    def submit(self, function: Any) -> Any:
-        return SimpleNamespace(add_done_callback=lambda take: take(SimpleNamespace(result=lambda: 'Linux')))
+    def submit(self, function: Any, *args: Any) -> Any:
+        if function is not scripts.system:
+            self.log.append(function.__name__)
+        done = SimpleNamespace(result=lambda: 'Linux')
+        done.add_done_callback = lambda take: take(done)
+        return done
 
-    def call(self, function: Any) -> None:
-        self.log.append('call')
+    def channel(self) -> Any:
+        return SimpleNamespace(get=lambda: ['in', 'out', 'err'], close=lambda: self.log.append('close'))
 
     def fork(self) -> Context:
         self.log.append('fork')
@@ -66,7 +71,7 @@ def known() -> dict[str, str]:
 
 
 def keeper(known: dict[str, str], attach: Callable[[], Any]) -> Keeper:
-    return Keeper(attach, known, known.__setitem__, lambda host: None, 60.0)
+    return Keeper(attach, known, known.__setitem__, 60.0)
 
 
 def use(keeper: Keeper, target: Target | None = WEB, way: Way | None = None) -> None:
@@ -94,18 +99,31 @@ def test_what_was_prepared_is_taken(known: dict[str, str], log: list[Any]) -> No
     host = warm.shared_host(WEB, Way())
     assert host is not None
     made.prepare(host)
+    assert log[-2:] == ['serve', 'open_streams']
+    del log[:]
+    with made.context(WEB, Way()) as context:
+        far = made.streams(context)
+        assert far is not None
+        assert far.beside is context
+        assert far.near is not context
+        assert made.streams(context) is None
+    assert log == []
+    # With a terminal, say: the streams that are ready are none, but their context is there.
+    made.prepare(host)
     del log[:]
     use(made)
-    assert log == []
+    assert log == ['close']
     made.prepare(host)
     del log[:]
     use(made, Target('ssh', 'web2'))
     assert log[0] == ('ssh', 'web2', 'web2')
     made.prepare(host)
-    made.spare[0]._node.error = ValueError
-    del log[:]
-    use(made)
-    assert log[0] == ('ssh', 'web1', 'web1')
+    for lose in (lambda: made.spare[0], lambda: made.prepared.near):
+        lose()._node.error = ValueError
+        del log[:]
+        use(made)
+        assert log[0] == ('ssh', 'web1', 'web1')
+        made.prepare(host)
 
 
 def test_the_way_there(known: dict[str, str], log: list[Any]) -> None:
