@@ -112,6 +112,29 @@ def test_bytes_and_files(child: econtext.Context, tmp_path: Path) -> None:
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o666 & ~mask
 
 
+def test_the_bytes_of_a_file_object_are_counted(child: econtext.Context, tmp_path: Path) -> None:
+    for size in 5, 1 << 20:
+        source = tmp_path / 'source'
+        source.write_bytes(os.urandom(size))
+        os.truncate(source, 2 * size)   # a hole behind, of the same size
+        target = io.BytesIO()
+        assert child.get(source, target).bytes == 2 * size == len(target.getvalue())
+
+
+def test_a_path_of_another_context_is_refused(child: econtext.Context, broker: econtext.Broker, tmp_path: Path) -> None:
+    """It would else be a file of the same name, on the wrong machine."""
+    with broker.local(name='other') as other:
+        there = other.path(tmp_path / 'file')
+        for wrong in (
+            lambda: child.put(b'content', there), lambda: child.get(there, io.BytesIO()), lambda: child.open(there),
+            lambda: child.put(there, there), lambda: other.get(child.path('/etc/hosts'), tmp_path / 'file'),
+            lambda: broker.fleet(['one'], connector='local').put(b'content', there),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(ValueError, match=r'a path of .* is none of'):
+                wrong()
+        assert os.listdir(tmp_path) == []
+
+
 def test_where_it_goes(child: econtext.Context, tmp_path: Path) -> None:
     """A file becomes the target or goes into a folder; a folder becomes the target, or goes into one with a slash."""
     source, folder = tmp_path / 'source', tmp_path / 'folder'
