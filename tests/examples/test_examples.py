@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import lab
-from lab import kernel, pythons
+from lab import kernel, leaks, pythons
 from lab.accounts import Accounts, home_of
 from lab.sshd import Sshd
 
@@ -238,46 +239,79 @@ def test_copy_file_tells_what_is_wrong(start: Start, tmp_path: Path) -> None:
     assert here.read_bytes() == bytes(3_000_000)
 
 
-def follow(process: subprocess.Popen[str], path: Path, names: list[str]) -> None:
-    """Append to the file until the program has printed of each name; then press Ctrl-C."""
-    assert process.stdout is not None
-    output = process.stdout.fileno()
-    os.set_blocking(output, False)
-    seen = ''
+class Follower:
+    """Appends numbered lines to the file that `tail_logs.py` follows, and reads what that prints."""
 
-    def all_seen() -> bool:
-        nonlocal seen
-        with path.open('a') as file:
-            file.write('a line\n')
-        try:
-            seen += os.read(output, 65536).decode()
-        except BlockingIOError:
-            pass
-        return all(f'{name}: a line\n' in seen for name in names)
+    def __init__(self, process: subprocess.Popen[str], path: Path) -> None:
+        assert process.stdout is not None
+        self.process, self.path, self.written, self.seen = process, path, 0, ''
+        self.output = process.stdout.fileno()
+        os.set_blocking(self.output, False)
 
-    lab.eventually(all_seen, what=f'a line of each of {names}')
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    assert process.stderr is not None
-    assert process.stderr.read() == ''
+    def write(self) -> None:
+        with self.path.open('a') as file:
+            file.write(f'line {self.written}\n')
+        self.written += 1
+
+    def wait(self, names: list[str]) -> None:
+        """Append until the program has printed of each name a line that is appended from now on."""
+        first = self.written
+
+        def all_seen() -> bool:
+            self.write()
+            with contextlib.suppress(BlockingIOError):
+                self.seen += os.read(self.output, 65536).decode()
+            return all(max(self.numbers(name), default=-1) >= first for name in names)
+
+        lab.eventually(all_seen, what=f'a further line of each of {names}')
+
+    def numbers(self, name: str) -> list[int]:
+        return [int(number) for number in re.findall(rf'^{name}: line (\d+)\n', self.seen, re.MULTILINE)]
+
+    def end(self) -> str:
+        """Press Ctrl-C; return what the program said of errors."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(60) == 0
+        assert self.process.stderr is not None
+        return self.process.stderr.read()
 
 
 def test_tail_logs_beside_us(start: Start, tmp_path: Path) -> None:
     path = tmp_path / 'messages'
     path.touch()
-    follow(start('tail_logs.py', str(path)), path, ['local.1'])
+    follower = Follower(start('tail_logs.py', str(path)), path)
+    follower.wait(['here'])
+    assert follower.end() == ''
 
 
-def test_tail_logs_on_many_hosts(start: Start, host: str, tmp_path: Path) -> None:
-    path = tmp_path / 'messages'
+def test_tail_logs_through_rotation_and_lost_connections(
+    start: Start, sshd: Sshd, host: str, tmp_path: Path
+) -> None:
+    names, path = ['lab-one', 'lab-two'], tmp_path / 'messages'
     path.touch()
-    follow(start('tail_logs.py', str(path), 'lab-one', 'lab-two'), path, ['lab-one', 'lab-two'])
+    tmp_path.chmod(0o777)
+    process = start('tail_logs.py', str(path), *names)
+    follower = Follower(process, path)
+    follower.wait(names)
+    for turn in range(2):
+        follower.write()
+        path.rename(tmp_path / f'messages.{turn}')
+        follower.wait(names)
+    lost = [entry for entry in leaks.descendants(process.pid) if ' lab-one ' in leaks.command_line(entry.pid)]
+    assert lost
+    for entry in lost:
+        os.kill(entry.pid, signal.SIGKILL)
+    follower.wait(names)
+    assert 'lab-one: its process was ended by SIGKILL' in follower.end()
+    for name in names:
+        numbers = follower.numbers(name)
+        assert numbers == list(range(numbers[0], numbers[-1] + 1)), name
 
 
 def test_tail_logs_tells_of_a_file_that_is_not_there(start: Start) -> None:
     output, errors = finish(start('tail_logs.py', '/no/such/file'))
     assert output == ''
-    assert errors.startswith("FileNotFoundError: [Errno 2] No such file or directory: '/no/such/file'")
+    assert errors.startswith("here: FileNotFoundError: [Errno 2] No such file or directory: '/no/such/file'")
 
 
 def test_service(start: Start) -> None:
