@@ -55,7 +55,7 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
         self.blocking: blocking.Fleet = fleet
 
     def __repr__(self) -> str:
-        return f'<econtext.aio.Fleet of {len(self)} hosts>'
+        return f'<econtext.aio.Fleet of {len(self)} {"host" if len(self) == 1 else "hosts"}>'
 
     def _repr_html_(self) -> str:
         return self.blocking._repr_html_()

@@ -47,20 +47,21 @@ def after_fork() -> None:
 
 @dataclass(frozen=True)
 class Copied:
-    """What a transfer of files did."""
+    """
+    What a transfer of files did; ``put()`` and ``get()`` return it.
 
-    #: Where the file or folder is now.
+    `path` is where the file or folder is now, '' for a file object. `files` is how many files and links were written,
+    and `bytes` how many bytes these have. `unchanged` is how many were there already as they are, `deleted` how many
+    were removed since they are not in the source. `left_out` are paths in the source that are no file, folder or link,
+    or that vanished; the first thousand. `checksum` is that of one file, such as ``'sha256:9f86…'``, else ''.
+    """
+
     path: str
-    #: Files and links that were written, and their bytes.
     files: int
     bytes: int
-    #: Files and links that were there already, as they are.
     unchanged: int
-    #: What was removed, since it was not in the source.
     deleted: int
-    #: Paths in the source that are no file, folder or link, or that vanished; the first thousand.
     left_out: tuple[str, ...]
-    #: Of one file its checksum, such as ``sha256:9f86…``; else ''.
     checksum: str
 
 
