@@ -328,6 +328,37 @@ def test_holes_take_no_room(child: econtext.Context, tmp_path: Path) -> None:
         assert filecmp.cmp(source, path, shallow=False)
 
 
+def resident(pid: int) -> int:
+    """Return how many bytes of memory a process has now."""
+    return int(Path(f'/proc/{pid}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+def test_memory_stays_flat_through_hops(broker: econtext.Broker, tmp_path: Path) -> None:
+    """Here, in the hops and at the end, whichever way a file goes."""
+    first = broker.local(name='first')
+    second = first.local(name='second')
+    far, other = second.local(name='far'), broker.local(name='other')
+    source, size = tmp_path / 'source', 64 << 20
+    with source.open('wb') as file:
+        block = os.urandom(1 << 20)
+        for number in range(size >> 20):
+            file.write(block[number:] + block[:number])
+    for each in (first, second, far, other):
+        each.put(b'warm', tmp_path / each.name)
+    pids = [os.getpid(), *(each.pid for each in (first, second, far, other))]
+    before = [resident(pid) for pid in pids]
+    most = list(before)
+
+    def watch(_progress: object) -> None:
+        most[:] = [max(found, resident(pid)) for found, pid in zip(most, pids, strict=True)]
+
+    far.put(source, tmp_path / 'there', progress=watch)
+    far.get(tmp_path / 'there', tmp_path / 'back', progress=watch)
+    other.put(far.path(tmp_path / 'there'), tmp_path / 'between', progress=watch)
+    assert filecmp.cmp(source, tmp_path / 'between', shallow=False)
+    assert max(now - then for now, then in zip(most, before, strict=True)) < size // 3
+
+
 def test_progress(child: econtext.Context, tmp_path: Path) -> None:
     make_tree(tmp_path / 'source')
     heard: list[object] = []
