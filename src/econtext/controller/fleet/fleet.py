@@ -80,7 +80,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         self._work_options = work_options
 
     def __repr__(self) -> str:
-        return f'<econtext.Fleet of {len(self)} {"host" if len(self) == 1 else "hosts"}>'
+        return f'<econtext.Fleet of {notebook.counted(len(self), "host")}>'
 
     def _repr_html_(self) -> str:
         rows = [(name, member.word(), ', '.join(member.host.groups)) for name, member in self._members.items()]
