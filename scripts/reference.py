@@ -90,6 +90,7 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (econtext.Attachment, 'econtext.Attachment', ('context', 'call', 'fleet', 'close')),
     (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'keep', 'close')),
     (econtext.Stream, 'econtext.Stream', ('close',)),
+    (econtext.Selection, 'econtext.Selection', ('add', 'remove', 'close')),
     (
         econtext.Future,
         'econtext.Future',
