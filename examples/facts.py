@@ -1,7 +1,9 @@
 """
-Gather facts of many hosts, side by side, and print a table; hosts that fail have a line too.
+Take the inventory of a fleet, side by side, with progress, and print a table; hosts that fail have a line too.
 
     python examples/facts.py [HOST …]
+
+HOST is a name, a pattern of names in ~/.ssh/config such as 'web*', or a file of hosts such as fleet.toml.
 """
 
 import os
@@ -22,21 +24,17 @@ def facts():
     }
 
 
-def main(broker, hosts):
-    contexts = [broker.ssh(host, connect_timeout=20) for host in hosts] or [broker.local()]
-    # Each may take its time; no host waits for another.
-    futures = [(context, context.options(timeout=40).submit(facts)) for context in contexts]
-    failed = 0
-    for context, future in futures:
-        try:
-            print('%-20s %s' % (context.name, '  '.join(future.result().values())))
-        except econtext.ConnectError as error:
-            failed += 1
-            print('%-20s %s: %s' % (context.name, error.kind, error.remedy))
-        except econtext.EcontextError as error:
-            failed += 1
-            print('%-20s %s' % (context.name, str(error).splitlines()[0]))
-    return 1 if failed else 0
+def main(broker, words):
+    hosts = [econtext.inventory.toml(word) if word.endswith('.toml') else word for word in words]
+    fleet = broker.fleet(hosts, connect_timeout=20) if hosts else broker.fleet(['here'], connector='local')
+    # A bar, where somebody looks; no host waits for another.
+    results = fleet.options(timeout=40, progress=sys.stderr.isatty()).call(facts)
+    for host in results:
+        if host in results.successes:
+            print('%-20s %s' % (host, '  '.join(results[host].values())))
+        else:
+            print('%-20s %s' % (host, str(results.failures[host]).splitlines()[0].removeprefix(f'{host}: ')))
+    return 1 if results.failures else 0
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@ A test holds the page to what this would write (tests/rules/test_reference.py).
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import sys
 import textwrap
@@ -81,12 +82,16 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (econtext.Line, 'econtext.Line', ()),
     (econtext.BytesLine, 'econtext.BytesLine', ()),
     (Files, 'Files: methods of Context', ('put', 'get', 'open', 'path')),
+    (econtext.Copied, 'econtext.Copied', ()),
+    (econtext.TransferProgress, 'econtext.TransferProgress', ()),
+    (econtext.RemotePath, 'econtext.RemotePath', ()),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
     (forks.ForkOptions, 'econtext.Context.options(fork=True, …)', ('call', 'submit')),
     (econtext.ForkResult, 'econtext.ForkResult', ()),
     (econtext.Attachment, 'econtext.Attachment', ('context', 'call', 'fleet', 'close')),
     (econtext.Channel, 'econtext.Channel', ('send', 'get', 'open', 'keep', 'close')),
     (econtext.Stream, 'econtext.Stream', ('close',)),
+    (econtext.Selection, 'econtext.Selection', ('add', 'remove', 'close')),
     (
         econtext.Future,
         'econtext.Future',
@@ -204,7 +209,26 @@ broker.''',
 | `Amount` | `int \\| str`, such as `10` or `'10%'` |
 | `Wanted` | `bool \\| Callable[[econtext.Progress], object] \\| None` |''',
     'econtext.Futures': 'It is a mapping: `futures[host]`, `futures.items()`.',
-    'econtext.Progress': '`total`, `ended` and `rate`, in hosts per second, are computed from these.',
+    'econtext.Progress':
+        '`total`, `ended`, `rate`, in hosts per second, and `remaining`, in seconds or None, are computed from these.',
+    'econtext.TransferProgress':
+        '`rate`, in bytes per second, and `remaining`, in seconds or None, are computed from these.',
+    'econtext.RemotePath': '''\
+`context` is the context that has the file. It is no `os.PathLike`, so no file of this machine is taken for it; `put`,
+`get`, `open` and `run` of its context take it.
+
+| as in `pathlib.Path` | |
+|---|---|
+| names | `/`, `joinpath`, `parts`, `drive`, `root`, `anchor`, `name`, `stem`, `suffix`, `suffixes`, \
+`parent`, `parents`, `with_name`, `with_stem`, `with_suffix`, `relative_to`, `is_relative_to`, \
+`is_absolute`, `match`, `as_posix` |
+| what is there | `stat`, `lstat`, `exists`, `is_dir`, `is_file`, `is_symlink`, `is_fifo`, `is_socket`, \
+`is_block_device`, `is_char_device`, `samefile`, `owner`, `group`, `iterdir`, `glob`, `rglob`, `walk` |
+| content | `open`, `read_bytes`, `read_text`, `write_bytes`, `write_text`, `touch` |
+| changes | `mkdir`, `rmdir`, `unlink`, `rename`, `replace`, `chmod`, `symlink_to`, `hardlink_to` |
+| other places | `readlink`, `resolve`, `absolute`, `expanduser` |
+
+`rmtree()` removes a folder with all that is in it.''',
     'econtext.Future': '`add_done_callback` and the functions of `concurrent.futures` work as with any future.',
 }
 IN_A_CONTEXT = """\
@@ -295,21 +319,31 @@ def signature(function: Callable[..., Any]) -> str:
     if found.return_annotation == 'C':
         # Of connectors: their methods are generic in the context that they return, and users have only one kind.
         found = found.replace(return_annotation='Context')
-    text = f'def {function.__name__}{found}: ...'.replace("'", '')
-    text = re.sub(r"=(ssh|sudo|root|su|doas)\b", r"='\1'", text.replace(' = ', '=')).replace('=', ' = ')
-    if len(text) <= WIDTH:
-        return text
-    shown = [str(parameter).replace("'", '') for parameter in parameters]
-    shown = [re.sub(r' = (ssh|sudo|root|su|doas)$', r" = '\1'", each) for each in shown]
+    shown = [shown_as(parameter) for parameter in parameters]
     keyword = [index for index, p in enumerate(parameters) if p.kind is p.KEYWORD_ONLY]
     if keyword and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
         shown.insert(keyword[0], '*')
     alone = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
     if alone:
         shown.insert(len(alone), '/')
+    returns = annotation_of(found.return_annotation)
+    text = f'def {function.__name__}({", ".join(shown)}) -> {returns}: ...'
+    if len(text) <= WIDTH:
+        return text
     lines = ''.join(f'    {each},\n' for each in shown)
-    returns = str(found.return_annotation).replace("'", '')
     return f'def {function.__name__}(\n{lines}) -> {returns}: ...'
+
+
+def annotation_of(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def shown_as(parameter: inspect.Parameter) -> str:
+    """Return a parameter as it stands in a definition."""
+    stars = {parameter.VAR_POSITIONAL: '*', parameter.VAR_KEYWORD: '**'}.get(parameter.kind, '')
+    value = 'math.inf' if parameter.default == math.inf else repr(parameter.default)
+    default = '' if parameter.default is parameter.empty else f' = {value}'
+    return f'{stars}{parameter.name}: {annotation_of(parameter.annotation)}{default}'
 
 
 def text_of(thing: Any) -> str:

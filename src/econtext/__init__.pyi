@@ -26,6 +26,9 @@ from econtext.controller.errors import ForkExited as ForkExited
 from econtext.controller.errors import InternalError as InternalError
 from econtext.controller.errors import Interrupted as Interrupted
 from econtext.controller.errors import NotAllowed as NotAllowed
+from econtext.controller.files.copying import Copied as Copied
+from econtext.controller.files.paths import RemotePath as RemotePath
+from econtext.controller.files.progress import TransferProgress as TransferProgress
 from econtext.controller.fleet.executor import FleetExecutor as FleetExecutor
 from econtext.controller.fleet.fleet import Fleet as Fleet
 from econtext.controller.fleet.futures import Futures as Futures

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import econtext
 from econtext.child import copies
 from econtext.controller.files.answers import taken
-from econtext.controller.files.progress import Progress
+from econtext.controller.files.progress import TransferProgress
 
 if TYPE_CHECKING:
     class Base:
@@ -257,7 +257,7 @@ def progress(callback: Any) -> Any:
     if callback is None:
         return None
 
-    def tell(far: Progress) -> None:
+    def tell(far: TransferProgress) -> None:
         if far.complete:
             callback.set_size(far.total)
         callback.absolute_update(far.bytes)

@@ -356,6 +356,22 @@ def test_a_path_is_a_program(child: econtext.Context, tmp_path: Path) -> None:
     assert child.run([program, tmp_path]).stdout == f'{tmp_path}.'
 
 
+def test_a_path_of_the_context_is_a_word(child: econtext.Context, broker: econtext.Broker, tmp_path: Path) -> None:
+    folder = child.path(tmp_path)
+    done = child.run(['sh', '-c', 'pwd; echo "$0" "$A"', folder], cwd=folder, env={'A': 'b'})
+    assert done.stdout == f'{tmp_path}\n{tmp_path} b\n'
+    assert child.run(child.path('/bin/pwd'), cwd=folder).stdout == f'{tmp_path}\n'
+    with child.run_lines(['echo', folder]) as lines:
+        assert list(lines) == [str(tmp_path)]
+    with broker.local(name='other') as other:
+        for wrong in (
+            lambda: other.run(['ls', folder]), lambda: other.run('ls', cwd=folder), lambda: other.run_lines([folder]),
+            lambda: broker.fleet(['one'], connector='local').run(['ls', folder]),
+        ):
+            with pytest.raises(ValueError, match=r'a path of .* is none of .*: give a text'):
+                wrong()
+
+
 @pytest.mark.parametrize(
     'unusable', ['missing', 'file', 'file/below', 'folder', 'folder/missing', 'loop', 'text', 'x' * 300])
 def test_what_cannot_be_used_raises_as_in_subprocess(child: econtext.Context, tmp_path: Path, unusable: str) -> None:

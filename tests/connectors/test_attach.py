@@ -158,6 +158,17 @@ def test_a_broker_that_ends(path: str) -> None:
     assert not os.path.exists(path)
 
 
+def test_a_program_that_has_left(path: str) -> None:
+    """It is told that it left itself; the other program goes on."""
+    with econtext.Broker() as broker:
+        broker.listen(path)
+        other = econtext.attach(path)
+        other.close()
+        for late in lambda: other.contexts, other.local, lambda: other.call('tasks.next_task'):
+            with pytest.raises(econtext.ContextLost, match=r'this program has left: call econtext\.attach'):
+                late()
+
+
 def test_a_program_that_dies(
     broker: econtext.Broker, path: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import json
 import os
@@ -18,7 +20,7 @@ from pathlib import Path
 import pytest
 
 import lab
-from lab import kernel, pythons
+from lab import kernel, leaks, pythons
 from lab.accounts import Accounts, home_of
 from lab.sshd import Sshd
 
@@ -180,8 +182,9 @@ def test_uptime_goes_on_where_a_host_cannot_be_reached(start: Start, host: str) 
     assert f'INFO: econtext.ctx.{host}: stdout: ' in errors
 
 
-def test_facts(start: Start, host: str) -> None:
-    output, errors = finish(start('facts.py', host, 'lab-two'))
+def test_facts(start: Start, host: str, tmp_path: Path) -> None:
+    (tmp_path / 'fleet.toml').write_text('[groups.web]\nhosts = ["lab-two"]\n')
+    output, errors = finish(start('facts.py', host, 'fleet.toml'))
     first, second = output.splitlines()
     assert first.startswith(host)
     assert second.startswith('lab-two')
@@ -190,27 +193,80 @@ def test_facts(start: Start, host: str) -> None:
     process = start('facts.py', 'no-such-host.invalid', host)
     output, _errors = process.communicate(timeout=60)
     first, second = output.splitlines()
-    assert first.startswith('no-such-host.invalid no-such-host: Check the spelling')
+    assert first.startswith("no-such-host.invalid the host's name cannot be resolved. Check the spelling")
     assert second.startswith(host)
     assert process.returncode == 1
 
 
-def test_deploy(start: Start, host: str, tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    assert finish(start('deploy.py', str(tmp_path), '1'))[0] == 'here: nothing -> 1\n'
-    output, _ = finish(start('deploy.py', str(tmp_path), '2', host))
-    assert output == f'{host}: 1 -> 2\n'
-    process = start('deploy.py', str(tmp_path / 'none'), '3', *['lab-one', 'lab-two', 'lab-three', 'lab-four'])
+def archive(folder: Path, version: str) -> str:
+    """Pack an application; return the name of the archive."""
+    name = f'app-{version}.tar.gz'
+    with tarfile.open(folder / name, 'w:gz') as file:
+        for member, content in ('VERSION', version.encode()), ('data', os.urandom(3_000_000)):
+            entry = tarfile.TarInfo(member)
+            entry.size = len(content)
+            file.addfile(entry, io.BytesIO(content))
+    return name
+
+
+def test_deploy_beside_us(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / 'srv'
+    folder.mkdir()
+    assert finish(start('deploy.py', archive(tmp_path, '1'), str(folder)))[0] == 'here: nothing -> app-1.tar.gz\n'
+    assert finish(start('deploy.py', archive(tmp_path, '2'), str(folder)))[0] == 'here: app-1 -> app-2.tar.gz\n'
+    assert (folder / 'current' / 'VERSION').read_text() == '2'
+    assert (folder / 'app-1' / 'VERSION').read_text() == '1'
+
+
+def test_deploy_through_a_bastion(
+    start: Start, sshd: Sshd, accounts: Accounts, host: str, tmp_path: Path
+) -> None:
+    """The bastion knows the hosts, here by the options that the file of hosts gives."""
+    lab.need('sudo')
+    folder = tmp_path / 'srv'
+    folder.mkdir()
+    (tmp_path / 'fleet.toml').write_text(
+        '[groups.web]\nhosts = ["lab-one", "lab-two", "lab-three"]\n'
+        f'[options]\nssh_args = {json.dumps(sshd.ssh_args())}\n')
+    output, errors = finish(start('deploy.py', archive(tmp_path, '1'), str(folder), 'lab-bastion', 'fleet.toml'))
+    assert output.splitlines()[0] == 'lab-one: nothing -> app-1.tar.gz'
+    assert len(output.splitlines()) == 3
+    assert errors == ''
+    assert (folder / 'current' / 'VERSION').read_text() == '1'
+    # The archive arrives, and cannot be unpacked on the first host: the others are left.
+    (tmp_path / 'app-2.tar.gz').write_bytes(b'no archive')
+    process = start('deploy.py', 'app-2.tar.gz', str(folder), 'lab-bastion', 'fleet.toml')
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    # The second of the first batch may have begun by then, or not.
-    told = re.fullmatch(r'([12]) failed; ([23]) hosts were left as they are\n', errors)
-    assert told, errors
-    assert int(told[1]) + int(told[2]) == 4
-    names = {line.partition(':')[0] for line in output.splitlines()}
-    assert len(names) == int(told[1])
-    assert names <= {'lab-one', 'lab-two'}
-    assert 'No such file or directory' in output
+    assert output == '2 hosts were left as they are\n'
+    assert 'CalledProcessError' in errors
+    assert (folder / 'current' / 'VERSION').read_text() == '1'
+
+
+def test_backup(start: Start, sshd: Sshd, accounts: Accounts, host: str, tmp_path: Path) -> None:
+    lab.need('sudo')
+    target, user = tmp_path / 'copy.gz', accounts['plain'].name
+    output, errors = finish(start('backup.py', str(target), f'{host}/{user}', 'sh', '-c', 'id -un; seq 300000'))
+    assert output == f'{target}: {target.stat().st_size} bytes\n'
+    assert errors == ''
+    first, *lines = gzip.decompress(target.read_bytes()).decode().splitlines()
+    assert first == user
+    assert lines == [str(number) for number in range(1, 300001)]
+
+
+def test_backup_is_whole_or_none(start: Start, tmp_path: Path) -> None:
+    process = start('backup.py', 'copy-%%.gz', '.', 'sh', '-c', 'seq 300000; exit 3')
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output == ''
+    assert 'returned non-zero exit status 3' in errors
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_people_write_first_is_short() -> None:
+    """Less than 60 lines each."""
+    long = [path.name for path in EXAMPLES.glob('*.py') if len(path.read_text().splitlines()) >= 60]
+    assert long == ['hello.py']     # shows what there is
 
 
 def test_copy_file(start: Start, tmp_path: Path, host: str) -> None:
@@ -238,46 +294,79 @@ def test_copy_file_tells_what_is_wrong(start: Start, tmp_path: Path) -> None:
     assert here.read_bytes() == bytes(3_000_000)
 
 
-def follow(process: subprocess.Popen[str], path: Path, names: list[str]) -> None:
-    """Append to the file until the program has printed of each name; then press Ctrl-C."""
-    assert process.stdout is not None
-    output = process.stdout.fileno()
-    os.set_blocking(output, False)
-    seen = ''
+class Follower:
+    """Appends numbered lines to the file that `tail_logs.py` follows, and reads what that prints."""
 
-    def all_seen() -> bool:
-        nonlocal seen
-        with path.open('a') as file:
-            file.write('a line\n')
-        try:
-            seen += os.read(output, 65536).decode()
-        except BlockingIOError:
-            pass
-        return all(f'{name}: a line\n' in seen for name in names)
+    def __init__(self, process: subprocess.Popen[str], path: Path) -> None:
+        assert process.stdout is not None
+        self.process, self.path, self.written, self.seen = process, path, 0, ''
+        self.output = process.stdout.fileno()
+        os.set_blocking(self.output, False)
 
-    lab.eventually(all_seen, what=f'a line of each of {names}')
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    assert process.stderr is not None
-    assert process.stderr.read() == ''
+    def write(self) -> None:
+        with self.path.open('a') as file:
+            file.write(f'line {self.written}\n')
+        self.written += 1
+
+    def wait(self, names: list[str]) -> None:
+        """Append until the program has printed of each name a line that is appended from now on."""
+        first = self.written
+
+        def all_seen() -> bool:
+            self.write()
+            with contextlib.suppress(BlockingIOError):
+                self.seen += os.read(self.output, 65536).decode()
+            return all(max(self.numbers(name), default=-1) >= first for name in names)
+
+        lab.eventually(all_seen, what=f'a further line of each of {names}')
+
+    def numbers(self, name: str) -> list[int]:
+        return [int(number) for number in re.findall(rf'^{name}: line (\d+)\n', self.seen, re.MULTILINE)]
+
+    def end(self) -> str:
+        """Press Ctrl-C; return what the program said of errors."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(60) == 0
+        assert self.process.stderr is not None
+        return self.process.stderr.read()
 
 
 def test_tail_logs_beside_us(start: Start, tmp_path: Path) -> None:
     path = tmp_path / 'messages'
     path.touch()
-    follow(start('tail_logs.py', str(path)), path, ['local.1'])
+    follower = Follower(start('tail_logs.py', str(path)), path)
+    follower.wait(['here'])
+    assert follower.end() == ''
 
 
-def test_tail_logs_on_many_hosts(start: Start, host: str, tmp_path: Path) -> None:
-    path = tmp_path / 'messages'
+def test_tail_logs_through_rotation_and_lost_connections(
+    start: Start, sshd: Sshd, host: str, tmp_path: Path
+) -> None:
+    names, path = ['lab-one', 'lab-two'], tmp_path / 'messages'
     path.touch()
-    follow(start('tail_logs.py', str(path), 'lab-one', 'lab-two'), path, ['lab-one', 'lab-two'])
+    tmp_path.chmod(0o777)
+    process = start('tail_logs.py', str(path), *names)
+    follower = Follower(process, path)
+    follower.wait(names)
+    for turn in range(2):
+        follower.write()
+        path.rename(tmp_path / f'messages.{turn}')
+        follower.wait(names)
+    lost = [entry for entry in leaks.descendants(process.pid) if ' lab-one ' in leaks.command_line(entry.pid)]
+    assert lost
+    for entry in lost:
+        os.kill(entry.pid, signal.SIGKILL)
+    follower.wait(names)
+    assert 'lab-one: its process was ended by SIGKILL' in follower.end()
+    for name in names:
+        numbers = follower.numbers(name)
+        assert numbers == list(range(numbers[0], numbers[-1] + 1)), name
 
 
 def test_tail_logs_tells_of_a_file_that_is_not_there(start: Start) -> None:
     output, errors = finish(start('tail_logs.py', '/no/such/file'))
     assert output == ''
-    assert errors.startswith("FileNotFoundError: [Errno 2] No such file or directory: '/no/such/file'")
+    assert errors.startswith("here: FileNotFoundError: [Errno 2] No such file or directory: '/no/such/file'")
 
 
 def test_service(start: Start) -> None:

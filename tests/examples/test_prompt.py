@@ -26,7 +26,7 @@ def broker() -> Iterator[econtext.Broker]:
 def test_what_is_shown(broker: econtext.Broker) -> None:
     assert repr(broker) == '<econtext.Broker 0 contexts>'
     context = broker.local(name='box').wait_ready()
-    assert repr(broker) == '<econtext.Broker 1 contexts>'
+    assert repr(broker) == '<econtext.Broker 1 context>'
     assert repr(context) == '<econtext.Context box ready>'
     assert repr(context.options(timeout=3)) == '<econtext.Context box ready>.options(timeout=3, grace=1.0)'
     numbers = context.stream(range, 1)

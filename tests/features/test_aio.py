@@ -561,11 +561,20 @@ def test_files(tmp_path: Path) -> None:
         await web.put(b'one\ntwo\n', str(tmp_path / 'there'))
         await web.get(str(tmp_path / 'there'), str(tmp_path / 'here'))
         assert (tmp_path / 'here').read_text() == 'one\ntwo\n'
-        async with await web.open(str(tmp_path / 'there'), 'a+') as file:
+        async with web.open(str(tmp_path / 'there'), 'a+') as file:
             assert await file.write('three\n') == 6
             await file.flush()
             await file.seek(0)
             assert [line async for line in file] == ['one\n', 'two\n', 'three\n']
+        for opening in web.open(str(tmp_path / 'there')), asyncio.create_task(web.open(str(tmp_path / 'there'))):
+            file = await opening
+            assert await file.readline() == 'one\n'
+            await file.close()
+        with pytest.raises(FileNotFoundError):
+            async with web.open(str(tmp_path / 'missing')):
+                pass
+        with pytest.raises(FileNotFoundError):
+            await web.open(str(tmp_path / 'missing'))
 
     run(main)
 

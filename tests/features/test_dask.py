@@ -187,6 +187,17 @@ def test_scale_up_and_down_and_adapt(broker: econtext.Broker, jobs: Any) -> None
         eventually(lambda: len(workers(client)) == 0)
 
 
+def test_a_worker_that_is_closed_counts_no_more_and_is_started_when_asked(broker: econtext.Broker, jobs: Any) -> None:
+    with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
+        before = set(workers(client))
+        cluster.sync(cluster.workers['host0'].close)
+        eventually(lambda: set(cluster.workers) == {'host1'})
+        assert set(cluster.worker_spec) == {'host0', 'host1'}
+        cluster.scale(2)
+        eventually(lambda: len(workers(client)) == 2 and set(workers(client)) != before)
+        assert client.submit(jobs.double, 4, workers='host0').result(WAIT) == 8
+
+
 def test_a_worker_that_is_killed(broker: econtext.Broker, jobs: Any, tmp_path: Path) -> None:
     with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
         before = client.run(os.getpid)

@@ -238,6 +238,10 @@ def test_fleets_are_sequences_and_sets_of_names(broker: econtext.Broker) -> None
             wrong()
     with pytest.raises(TypeError):
         fleet - 'a'
+    with pytest.raises(TypeError, match='not by a list: write fleet & names'):
+        fleet[['a', 'b']]  # type: ignore[call-overload]
+    assert list(fleet & ['a', 'b']) == ['a', 'b']
+    assert [repr(fleet[:number]) for number in (1, 2)] == ['<econtext.Fleet of 1 host>', '<econtext.Fleet of 2 hosts>']
     with econtext.Broker() as other, pytest.raises(ValueError, match='different brokers'):
         fleet | other.fleet(['z'], connector='local')
     assert dict(broker.fleet([]).call(os.getpid)) == {}

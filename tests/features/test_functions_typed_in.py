@@ -203,6 +203,11 @@ def test_what_cannot_be_sent_is_refused_by_its_name(broker: econtext.Broker) -> 
         assert not isinstance(caught.value, econtext.CallError)
         assert all(word in str(caught.value) for word in words), str(caught.value)
         assert 'geheim' not in str(caught.value)
+    # Each is one sentence: no thing is named twice, and no comma stands before the colon.
+    with pytest.raises(TypeError, match=r'^the class test_functions_typed_in\.\S+ is found by no import: move'):
+        child.call(Local)
+    with pytest.raises(TypeError, match=r'^the lambda at \S+, line \d+: a builtins\.'):
+        child.call(lambda value: value, len)
     nowhere: dict[str, Any] = {'__name__': '__main__'}
     exec('def f(): pass', nowhere)
     with pytest.raises(TypeError, match='save it in a file'):

@@ -112,6 +112,29 @@ def test_bytes_and_files(child: econtext.Context, tmp_path: Path) -> None:
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o666 & ~mask
 
 
+def test_the_bytes_of_a_file_object_are_counted(child: econtext.Context, tmp_path: Path) -> None:
+    for size in 5, 1 << 20:
+        source = tmp_path / 'source'
+        source.write_bytes(os.urandom(size))
+        os.truncate(source, 2 * size)   # a hole behind, of the same size
+        target = io.BytesIO()
+        assert child.get(source, target).bytes == 2 * size == len(target.getvalue())
+
+
+def test_a_path_of_another_context_is_refused(child: econtext.Context, broker: econtext.Broker, tmp_path: Path) -> None:
+    """It would else be a file of the same name, on the wrong machine."""
+    with broker.local(name='other') as other:
+        there = other.path(tmp_path / 'file')
+        for wrong in (
+            lambda: child.put(b'content', there), lambda: child.get(there, io.BytesIO()), lambda: child.open(there),
+            lambda: child.put(there, there), lambda: other.get(child.path('/etc/hosts'), tmp_path / 'file'),
+            lambda: broker.fleet(['one'], connector='local').put(b'content', there),  # type: ignore[arg-type]
+        ):
+            with pytest.raises(ValueError, match=r'a path of .* is none of'):
+                wrong()
+        assert os.listdir(tmp_path) == []
+
+
 def test_where_it_goes(child: econtext.Context, tmp_path: Path) -> None:
     """A file becomes the target or goes into a folder; a folder becomes the target, or goes into one with a slash."""
     source, folder = tmp_path / 'source', tmp_path / 'folder'
@@ -303,6 +326,37 @@ def test_holes_take_no_room(child: econtext.Context, tmp_path: Path) -> None:
     for path in (tmp_path / 'there', tmp_path / 'back'):
         assert path.stat().st_blocks * 512 < 4 << 20
         assert filecmp.cmp(source, path, shallow=False)
+
+
+def resident(pid: int) -> int:
+    """Return how many bytes of memory a process has now."""
+    return int(Path(f'/proc/{pid}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+def test_memory_stays_flat_through_hops(broker: econtext.Broker, tmp_path: Path) -> None:
+    """Here, in the hops and at the end, whichever way a file goes."""
+    first = broker.local(name='first')
+    second = first.local(name='second')
+    far, other = second.local(name='far'), broker.local(name='other')
+    source, size = tmp_path / 'source', 64 << 20
+    with source.open('wb') as file:
+        block = os.urandom(1 << 20)
+        for number in range(size >> 20):
+            file.write(block[number:] + block[:number])
+    for each in (first, second, far, other):
+        each.put(b'warm', tmp_path / each.name)
+    pids = [os.getpid(), *(each.pid for each in (first, second, far, other))]
+    before = [resident(pid) for pid in pids]
+    most = list(before)
+
+    def watch(_progress: object) -> None:
+        most[:] = [max(found, resident(pid)) for found, pid in zip(most, pids, strict=True)]
+
+    far.put(source, tmp_path / 'there', progress=watch)
+    far.get(tmp_path / 'there', tmp_path / 'back', progress=watch)
+    other.put(far.path(tmp_path / 'there'), tmp_path / 'between', progress=watch)
+    assert filecmp.cmp(source, tmp_path / 'between', shallow=False)
+    assert max(now - then for now, then in zip(most, before, strict=True)) < size // 3
 
 
 def test_progress(child: econtext.Context, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import re
@@ -37,6 +38,25 @@ CLASSES = [kind for kind, _, _ in reference.CLASSES] + [getattr(econtext, name) 
 
 def test_page_is_up_to_date() -> None:
     assert reference.PAGE.read_text() == reference.page(), 'run: python3 scripts/reference.py'
+
+
+def test_definitions_are_python() -> None:
+    """Defaults are values; a text without its quotes would be a name."""
+    found = re.findall(r'```python\n(def .*?)\n```', reference.page(), re.DOTALL)
+    assert len(found) > 100
+    for text in found:
+        (definition,) = ast.parse(text).body
+        assert isinstance(definition, ast.FunctionDef)
+        defaults = [*definition.args.defaults, *definition.args.kw_defaults]
+        assert not any(isinstance(each, ast.Name) for each in defaults), text
+
+
+def test_names_all_that_a_path_has() -> None:
+    words = set(re.findall(r'`(\w+)(?:\(\))?`', reference.MORE['econtext.RemotePath']))
+    own = {name for name in dir(econtext.RemotePath) if not name.startswith('_')}
+    assert own <= words
+    like = {name for name in words - {'context', 'rmtree', 'put', 'get', 'run'} if not name.startswith('econtext')}
+    assert like <= own
 
 
 def test_names_every_exported_name() -> None:

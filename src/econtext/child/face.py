@@ -24,10 +24,10 @@ ERRORS = (
 ).split()
 # Written by scripts/public_names.py, up to END.
 ELSEWHERE = (
-    'Attachment Broker BytesLine Fleet FleetExecutor FleetStream ForkResult Future Futures Host '
-    'HostFuture Line Progress Report Results RunLines Selection Step Stream aio attach bubblewrap chroot '
-    'command doas docker doctor fork incus inventory jail kubectl local lxc lxd machinectl nsenter podman '
-    'select ssh su sudo systemd_nspawn testing unshare'
+    'Attachment Broker BytesLine Copied Fleet FleetExecutor FleetStream ForkResult Future Futures Host '
+    'HostFuture Line Progress RemotePath Report Results RunLines Selection Step Stream TransferProgress '
+    'aio attach bubblewrap chroot command doas docker doctor fork incus inventory jail kubectl local lxc '
+    'lxd machinectl nsenter podman select ssh su sudo systemd_nspawn testing unshare'
 ).split()
 # END
 

@@ -502,6 +502,7 @@ class Receiver(object):
         # type: (Any) -> None
         if self.file is not None:
             self.file.write(data)
+            self.bytes += len(data)
         else:
             self.draft.write(data)
 
@@ -517,6 +518,7 @@ class Receiver(object):
         self.running.update(NOTHING[:size])
         if self.file is not None:
             self.file.write(NOTHING[:size])
+            self.bytes += size
         else:
             self.draft.skip(size)
         self.watch.moved(size)

@@ -62,7 +62,7 @@ class Broker(Connectors[Context], Allows):
 
     def __repr__(self) -> str:
         tree = self._tree
-        state = 'closed' if tree.closed else f'{len(tree.contexts)} contexts'
+        state = 'closed' if tree.closed else notebook.counted(len(tree.contexts), 'context')
         return f'<econtext.Broker {state}>'
 
     def _repr_html_(self) -> str:

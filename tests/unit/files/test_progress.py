@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from econtext.controller.files import progress
-from econtext.controller.files.progress import Progress
+from econtext.controller.files.progress import TransferProgress
 
 
 @pytest.mark.parametrize(('size', 'text'), [
@@ -37,8 +37,8 @@ def test_a_bar_in_the_cell_of_a_notebook(monkeypatch: pytest.MonkeyPatch) -> Non
     # A notebook needs no rich.
     monkeypatch.setitem(sys.modules, 'rich.progress', None)
     bar = progress.bar_for('<site>')
-    bar(Progress('a', 500, 1, 700, False, 1.0))
-    bar(Progress('b', 4000, 2, 8000, True, 2.0))
+    bar(TransferProgress('a', 500, 1, 700, False, 1.0))
+    bar(TransferProgress('b', 4000, 2, 8000, True, 2.0))
     bar.stop()
     assert [each['text/plain'] for each in shown] == [
         '<site>: 500 bytes, 500 bytes/s', '<site>: 4.0 kB of 8.0 kB, 2.0 kB/s']

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller import broker as plain
+from econtext.controller import notebook
 from econtext.controller.aio import errands
 from econtext.controller.aio.context import Context
 from econtext.controller.connect.connectors import Connectors
@@ -57,7 +58,8 @@ class Broker(Connectors[Context]):
         self.blocking: plain.Broker = made(blocking, forward, installed, allow_modules, deny_modules)
 
     def __repr__(self) -> str:
-        state = 'closed' if self.blocking._tree.closed else f'{len(self.blocking._tree.contexts)} contexts'
+        tree = self.blocking._tree
+        state = 'closed' if tree.closed else notebook.counted(len(tree.contexts), 'context')
         return f'<econtext.aio.Broker {state}>'
 
     def _repr_html_(self) -> str:

@@ -12,7 +12,7 @@ The thread of the event loop enters.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
 from econtext.controller.aio import errands
@@ -75,24 +75,58 @@ class Files:
             context, remote, local, mode=mode, times=times, owner=owner, symlinks=symlinks, compare=compare,
             delete=delete, resume=resume, durable=durable, progress=progress))
 
-    async def open(
+    def open(
         self, path: Remote, mode: str = 'r', buffering: int = -1, encoding: str | None = None,
         errors: str | None = None, newline: str | None = None,
-    ) -> File:
+    ) -> Opening:
         """
         Open a file of the context; return a file object whose methods are awaited.
 
-        `path`, `mode`, `buffering`, `encoding`, `errors` and `newline` are those of the open() of econtext.Context.
-        Raises what that does.
+        Use it in ``async with``, or await it: ``file = await web.open(path)``.  `path`, `mode`, `buffering`,
+        `encoding`, `errors` and `newline` are those of the open() of econtext.Context.  Raises what that does, when
+        awaited.
 
         Example::
 
-            async with await web.open('/etc/hosts') as hosts:
+            async with web.open('/etc/hosts') as hosts:
                 names = [line.split() async for line in hosts]
         """
-        context = self.blocking
-        return File(context, await errands.run(context, lambda errand: methods.Files.open(
-            context, path, mode, buffering, encoding, errors, newline)))
+        async def opened() -> File:
+            context = self.blocking
+            return File(context, await errands.run(context, lambda errand: methods.Files.open(
+                context, path, mode, buffering, encoding, errors, newline)))
+
+        return Opening(opened())
+
+
+class Opening(Coroutine[Any, Any, 'File']):
+    """A file that is being opened, made by ``context.open()``: await it for the File, or use it in ``async with``."""
+
+    def __init__(self, opened: Coroutine[Any, Any, File]) -> None:
+        self._opened = opened
+        self._file: File | None = None
+
+    def __await__(self) -> Generator[Any, Any, File]:
+        return self._opened.__await__()
+
+    # So that it may become a task.
+
+    def send(self, value: Any) -> Any:
+        return self._opened.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._opened.throw(*error)
+
+    def close(self) -> None:
+        self._opened.close()
+
+    async def __aenter__(self) -> File:
+        self._file = await self._opened
+        return self._file
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        assert self._file is not None, 'it was entered'
+        await self._file.close()
 
 
 class File:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from econtext.child.labels import seen
+from econtext.controller import notebook
 from econtext.controller.aio import errands
 from econtext.controller.aio.context import Context
 from econtext.controller.aio.pumps import Pump
@@ -55,7 +56,7 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
         self.blocking: blocking.Fleet = fleet
 
     def __repr__(self) -> str:
-        return f'<econtext.aio.Fleet of {len(self)} hosts>'
+        return f'<econtext.aio.Fleet of {notebook.counted(len(self), "host")}>'
 
     def _repr_html_(self) -> str:
         return self.blocking._repr_html_()

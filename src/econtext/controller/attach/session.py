@@ -319,8 +319,14 @@ class AttachedSession(Places):
         if wait.kind == ERROR:
             raise messages.refused(wait.body or b'')
         if wait.kind != RESULT:
-            raise ContextLost(f'{self.path}: the program that has the contexts is gone')
+            raise ContextLost(self.no_answer())
         return bytes(wait.body or b'')
+
+    def no_answer(self) -> str:
+        """Say why no answer comes any more."""
+        if self.closed:
+            return f'{self.path}: this program has left: call econtext.attach() again'
+        return f'{self.path}: the program that has the contexts is gone'
 
     def wait(self, wait: Wait) -> None:
         try:
@@ -346,7 +352,7 @@ class AttachedSession(Places):
         if wait.kind == RESULT:
             return decode(body, self)
         if wait.kind != ERROR:
-            raise ContextLost(f'{self.path}: the program that has the contexts is gone')
+            raise ContextLost(self.no_answer())
         word, told = decode(body)
         if word == 'refused':
             raise messages.refused(told)

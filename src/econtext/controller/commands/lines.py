@@ -26,14 +26,13 @@ class Line(str):
     """
     A line of a command's output, without its end.
 
-    Made by ``context.run_lines()``, and for ``on_line`` of ``context.run()``.
+    Made by ``context.run_lines()``, and for ``on_line`` of ``context.run()``.  `stream` is ``'stdout'`` or
+    ``'stderr'``.  `ended` tells whether the line has an end: False for the last line if it lacks one, and for the
+    pieces of a line longer than 1 MiB, but the last.  A line of ``fleet.run()`` has a `host`, the name of its host.
     """
 
     __slots__ = ('ended', 'stream')
-    #: ``'stdout'`` or ``'stderr'``.
     stream: StreamName
-    #: Whether the line has an end. False for the last line if it lacks one, and for the pieces of a line
-    #: longer than 1 MiB, but the last.
     ended: bool
 
 
@@ -41,12 +40,10 @@ class BytesLine(bytes):
     """
     A line of a command's output as bytes, without its end.
 
-    Made as Line is, with ``text=False``.
+    Made as Line is, with ``text=False``, and with the same attributes.
     """
 
-    #: ``'stdout'`` or ``'stderr'``.
     stream: StreamName
-    #: Whether the line has an end, as in Line.
     ended: bool
 
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from econtext.controller.commands.lines import BytesLine, Line
     from econtext.controller.commands.running import RunLines
+    from econtext.controller.files.paths import RemotePath
     from econtext.controller.session.contract import Home
 
-    Word = str | bytes | os.PathLike[str]
-    Argv = str | os.PathLike[str] | Sequence[Word]
+    Word = str | bytes | os.PathLike[str] | RemotePath
+    Argv = str | os.PathLike[str] | RemotePath | Sequence[Word]
     Input = str | bytes | IO[str] | IO[bytes] | Iterable[str] | Iterable[bytes] | None
     Env = Mapping[str, str | None] | None
 
@@ -51,10 +52,10 @@ class Commands:
         Run a command there, wait for its end, and return a ``subprocess.CompletedProcess``.
 
         `argv` is a list of words, of which the first is the program, and which no shell reads; or a text, which
-        ``/bin/sh`` reads; or a path, the program alone.  `input` is what the command reads: a text, bytes, a file
-        that is open for reading, or an iterable of texts or bytes, sent as the command reads it; without `input`,
-        the command reads nothing.  A file or an iterable is read in a thread of its own.  A command that ends
-        before it has read all is no error.
+        ``/bin/sh`` reads; or a path, the program alone.  A path() of this context may be a word, or `cwd`.
+        `input` is what the command reads: a text, bytes, a file that is open for reading, or an iterable of texts
+        or bytes, sent as the command reads it; without `input`, the command reads nothing.  A file or an iterable
+        is read in a thread of its own.  A command that ends before it has read all is no error.
 
         `env` is the whole environment of the command, as in ``subprocess.run()``.  With `extend_env`, `env` is
         what differs from the environment of the context.  A name whose value is None is not there.  `cwd` is the
@@ -83,7 +84,7 @@ class Commands:
         """
         from econtext.controller.commands import running
         kept = on_line is None if capture is None else capture
-        request = running.Request(argv, check, kept, input, env, extend_env, cwd, timeout, text)
+        request = running.Request(argv, check, kept, input, env, extend_env, cwd, timeout, text, self)
         return running.run(self, request, on_line)
 
     @overload
@@ -121,4 +122,5 @@ class Commands:
                     print(line.stream, line)
         """
         from econtext.controller.commands import running
-        return running.RunLines(self, running.Request(argv, check, capture, input, env, extend_env, cwd, timeout, text))
+        request = running.Request(argv, check, capture, input, env, extend_env, cwd, timeout, text, self)
+        return running.RunLines(self, request)

@@ -33,6 +33,7 @@ from econtext.child.labels import seen
 from econtext.child.transfer import as_bytes
 from econtext.controller.commands.lines import BytesLine, Line, Splitter, StreamName, decode, line_of, newlines
 from econtext.controller.errors import ContextLost, CorruptStream, EcontextError
+from econtext.controller.files.answers import text_of
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.session.contract import Answer, Home, Port
 from econtext.controller.text import harmless
@@ -52,13 +53,13 @@ class Request:
 
     def __init__(
         self, argv: Any, check: bool, capture: bool, input: Any, env: Any, extend_env: bool, cwd: Any, timeout: Any,
-        text: bool,
+        text: bool, home: Home | None = None,
     ) -> None:
         self.argv: Any = argv
         self.check: bool = bool(check)
         self.capture: bool = bool(capture)
         self.text: bool = bool(text)
-        self.words: list[bytes] = words_of(argv)
+        self.words: list[bytes] = words_of(argv, home)
         self.input: Any = check_input(input)
         self.timeout: Any = timeout
         if timeout is not None and not is_seconds(timeout):
@@ -66,30 +67,32 @@ class Request:
         if env is not None and not isinstance(env, Mapping):
             raise TypeError(f'env= must be a mapping of names to values, not {seen(env)}')
         self.options: dict[str, Any] = {
-            'env': None if env is None else [variable(name, value) for name, value in env.items()],
+            'env': None if env is None else [variable(name, value, home) for name, value in env.items()],
             'extend': bool(extend_env),
-            'cwd': None if cwd is None else word(cwd, 'cwd='),
+            'cwd': None if cwd is None else word(cwd, 'cwd=', home),
             'timeout': None if timeout is None else min(float(timeout), LONGEST), 'input': input is not None,
         }
 
 
-def words_of(argv: Any) -> list[bytes]:
-    """Return the words of a command: a text is for the shell."""
+def words_of(argv: Any, home: Home | None) -> list[bytes]:
+    """Return the words of a command in `home`, None for a fleet: a text is for the shell."""
     if isinstance(argv, str):
-        text = word(argv, 'a command')
+        text = word(argv, 'a command', home)
         # The shell would take what begins so for an option.
         return [os.fsencode(SHELL), b'-c', *([b'--'] if text[:1] in (b'-', b'+') else []), text]
-    if isinstance(argv, os.PathLike):
+    if isinstance(argv, os.PathLike) or hasattr(argv, '__econtext_path__'):
         argv = [argv]
     if isinstance(argv, (bytes, bytearray)) or not isinstance(argv, Iterable):
         raise TypeError(f"a command must be a list of words, or a text for the shell, not {seen(argv)}")
-    words = [word(each, 'a word of a command') for each in argv]
+    words = [word(each, 'a word of a command', home) for each in argv]
     if not words or not words[0]:
         raise ValueError('a command must have words, of which the first is the program')
     return words
 
 
-def word(value: Any, what: str) -> bytes:
+def word(value: Any, what: str, home: Home | None) -> bytes:
+    if hasattr(value, '__econtext_path__'):
+        value = text_of(home, value)
     if not isinstance(value, (str, bytes, os.PathLike)):
         raise TypeError(f'{what} must be a text, bytes or a path, not {seen(value)}')
     raw = os.fspath(value)
@@ -103,11 +106,11 @@ def encode(text: str) -> bytes:
     return text.encode('utf-8', 'surrogateescape')
 
 
-def variable(name: Any, value: Any) -> tuple[bytes, bytes | None]:
-    key = word(name, 'a name in env=')
+def variable(name: Any, value: Any, home: Home | None) -> tuple[bytes, bytes | None]:
+    key = word(name, 'a name in env=', home)
     if not key or b'=' in key:
         raise ValueError('a name in env= must not be empty, and must not hold a =')
-    return key, None if value is None else word(value, 'a value in env=')
+    return key, None if value is None else word(value, 'a value in env=', home)
 
 
 def check_input(input: Any) -> Any:

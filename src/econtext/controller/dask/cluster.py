@@ -292,6 +292,11 @@ class Cluster(SpecCluster):
     def _update_worker_status(self, op: str, msg: Any) -> None:
         # The link tells sooner, and for certain, that a worker is lost: the base would end its successor.
         AnyCluster._update_worker_status(self, op, msg)
+        if op == 'remove':
+            # One that somebody has closed is started again by scale() or by await, as by the base.
+            for name, process in list(self.workers.items()):
+                if process.status in (Status.closing, Status.closed):
+                    del self.workers[name]
 
     def _scheduler_lost(self, process: Process, error: BaseException | None) -> None:
         say(log, logging.ERROR, 'the scheduler of the cluster has ended: %s', error or 'it was closed')

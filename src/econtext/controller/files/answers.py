@@ -22,6 +22,16 @@ from econtext.controller.session.contract import Home
 from econtext.controller.text import harmless
 
 
+def text_of(home: Home | None, path: Any) -> str:
+    """Return what path() of `home` has made as a text; raise ValueError for one of another context. None is a fleet."""
+    if path.context is not home:
+        whose = 'a host of the fleet' if home is None else home.name
+        raise ValueError(
+            f'a path of {path.context.name} is none of {whose}: give a text, or copy the file between the contexts')
+    text: str = path.__econtext_path__
+    return text
+
+
 def taken(home: Home, answer: Any) -> Any:
     """Return what `answer` says was done, or raise the error that it tells of."""
     if type(answer) is not tuple or not answer:

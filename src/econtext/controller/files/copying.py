@@ -27,7 +27,7 @@ from econtext.child import within as inside
 from econtext.child.labels import seen
 from econtext.child.transfer import LITTLE, Broken, Nonsense, Watch, as_bytes
 from econtext.controller.errors import ContextLost, EcontextError
-from econtext.controller.files.answers import here, nonsense, taken
+from econtext.controller.files.answers import here, nonsense, taken, text_of
 from econtext.controller.files.progress import Callback, Listener, Reporter, bar_for
 from econtext.controller.session.contract import Answer, Home, Port
 
@@ -47,20 +47,21 @@ def after_fork() -> None:
 
 @dataclass(frozen=True)
 class Copied:
-    """What a transfer of files did."""
+    """
+    What a transfer of files did; ``put()`` and ``get()`` return it.
 
-    #: Where the file or folder is now.
+    `path` is where the file or folder is now, '' for a file object. `files` is how many files and links were written,
+    and `bytes` how many bytes these have. `unchanged` is how many were there already as they are, `deleted` how many
+    were removed since they are not in the source. `left_out` are paths in the source that are no file, folder or link,
+    or that vanished; the first thousand. `checksum` is that of one file, such as ``'sha256:9f86…'``, else ''.
+    """
+
     path: str
-    #: Files and links that were written, and their bytes.
     files: int
     bytes: int
-    #: Files and links that were there already, as they are.
     unchanged: int
-    #: What was removed, since it was not in the source.
     deleted: int
-    #: Paths in the source that are no file, folder or link, or that vanished; the first thousand.
     left_out: tuple[str, ...]
-    #: Of one file its checksum, such as ``sha256:9f86…``; else ''.
     checksum: str
 
 
@@ -146,11 +147,10 @@ class Near:
         return as_bytes(data)  # type: ignore[no-any-return]
 
 
-def remote_name(path: Any) -> tuple[bytes, bytes | None, bool]:
-    """Return a path in a context as bytes, its last name if it has one, and whether a / is behind it."""
-    pure = getattr(path, '__econtext_path__', None)
-    if pure is not None:
-        path = pure
+def remote_name(home: Home | None, path: Any) -> tuple[bytes, bytes | None, bool]:
+    """Return a path in `home` as bytes, its last name if it has one, and whether a / is behind it. None is a fleet."""
+    if hasattr(path, '__econtext_path__'):
+        path = text_of(home, path)
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f'a path must be a text or a path, not {seen(path)}')
     return local_name(path)
@@ -174,7 +174,7 @@ def put(home: Home, local: Any, remote: Any, options: Options) -> Copied:
     """Copy `local` to `remote` in the context."""
     if hasattr(local, '__econtext_path__'):
         return between(local.context, local, home, remote, options)
-    target, _, into = remote_name(remote)
+    target, _, into = remote_name(home, remote)
     file: Any = None
     source, name = b'', None
     size: int | None = 0
@@ -224,7 +224,7 @@ def get(home: Home, remote: Any, local: Any, options: Options) -> Copied:
     """Copy `remote` in the context to `local`."""
     if hasattr(local, '__econtext_path__'):
         return between(home, remote, local.context, local, options)
-    source, name, _ = remote_name(remote)
+    source, name, _ = remote_name(home, remote)
     file: Any = None
     target, into = b'', False
     if hasattr(local, 'write') and not isinstance(local, os.PathLike):
@@ -322,8 +322,8 @@ def between(home: Home, source: Any, other: Home, target: Any, options: Options)
     """Copy `source` of the context `home` to `target` of the context `other`."""
     if home is other:
         return within(home, source, target, options)
-    path, name, _ = remote_name(source)
-    place, _, into = remote_name(target)
+    path, name, _ = remote_name(home, source)
+    place, _, into = remote_name(other, target)
     far = options.for_receiver(name, into, True)
     watch, stop = options.reporter(os.fsdecode(name or path))
     try:
@@ -357,8 +357,8 @@ def between(home: Home, source: Any, other: Home, target: Any, options: Options)
 
 def within(home: Home, source: Any, target: Any, options: Options) -> Copied:
     """Copy `source` of a context to `target` in the same one, by one call."""
-    path, name, _ = remote_name(source)
-    place, _, into = remote_name(target)
+    path, name, _ = remote_name(home, source)
+    place, _, into = remote_name(home, target)
     watch, stop = options.reporter(os.fsdecode(name or path))
     try:
         channel = home.channel(window=WINDOW)

@@ -51,7 +51,7 @@ class Files:
         or ``'always'`` sent, the default for one file.  `delete` removes what the folder there has beside.
         `resume` keeps what a transfer that breaks has written, and goes on behind it the next time.
         `durable` says whether each file is to outlive a loss of power, by default one file alone.
-        `progress` is a function that gets a ``Progress``, or True for a bar on standard error.
+        `progress` is a function that gets a TransferProgress, or True for a bar on standard error.
 
         Raises OSError as files here do, naming the context; ValueError or TypeError before anything is
         sent; what call() raises if the context is gone.

@@ -28,18 +28,19 @@ EVERY = 0.1     # seconds
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a transfer of files is."""
+class TransferProgress:
+    """
+    How far a transfer of files is; a function that is given as `progress` gets it.
 
-    #: The file that goes now.
+    `path` is the file that goes now, `bytes` and `files` are how many have gone, `seconds` is since the transfer began.
+    `total` is how many bytes are to go as far as is known yet, and `complete` tells whether that is all.
+    """
+
     path: str
-    #: Bytes and files that have gone.
     bytes: int
     files: int
-    #: Bytes that are to go, so far as is known yet, and whether that is all.
     total: int
     complete: bool
-    #: Seconds since the transfer began.
     seconds: float
 
     @property
@@ -55,7 +56,7 @@ class Progress:
         return max(self.total - self.bytes, 0) / self.rate if self.rate else 0.0
 
 
-Callback = Callable[[Progress], object]
+Callback = Callable[[TransferProgress], object]
 Event = tuple[Callable[[Any], None], Any]   # what is heard, and of what
 
 
@@ -112,7 +113,7 @@ class Reporter(Watch):
         return True
 
     def tell(self) -> None:
-        self.callback(Progress(
+        self.callback(TransferProgress(
             self.path, self.bytes, self.files, max(self.total, self.bytes), self.complete,
             time.monotonic() - self.begun))
 
@@ -193,7 +194,7 @@ class Cell:
         self.title = title
         self.bar: notebook.Bar = notebook.Bar()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TransferProgress) -> None:
         of = f' of {in_units(progress.total)}' if progress.complete else ''
         self.bar.show(
             progress.bytes, progress.total if progress.complete else None,
@@ -234,7 +235,7 @@ class Bar:
         self.task: Any = self.bar.add_task(title, total=None)
         self.bar.start()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: TransferProgress) -> None:
         self.bar.update(
             self.task, completed=progress.bytes, total=progress.total if progress.complete else None)
 

@@ -65,7 +65,7 @@ class RemoteFile(io.RawIOBase):
         self.ahead: collections.deque[tuple[int, Answer]] = collections.deque()
         self.rest: bytes = b''
         self.written: collections.deque[Answer] = collections.deque()
-        raw = remote_name(path)[0]
+        raw = remote_name(home, path)[0]
         number = int.from_bytes(os.urandom(7), 'big')
         try:
             answer = self.do('open', raw, flags, 0o666, number)

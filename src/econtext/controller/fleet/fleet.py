@@ -79,7 +79,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         self._work_options = work_options
 
     def __repr__(self) -> str:
-        return f'<econtext.Fleet of {len(self)} hosts>'
+        return f'<econtext.Fleet of {notebook.counted(len(self), "host")}>'
 
     def _repr_html_(self) -> str:
         rows = [(name, member.word(), ', '.join(member.host.groups)) for name, member in self._members.items()]
@@ -113,6 +113,9 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
             if not found:
                 raise KeyError(f'no host of the fleet is called {seen(index)}, or matches that')
             return found
+        if not isinstance(index, int):
+            raise TypeError(
+                f'a fleet has hosts by number, slice, name and pattern, not by {seen(index)}: write fleet & names')
         return self._names[index]
 
     def __eq__(self, other: object) -> bool:

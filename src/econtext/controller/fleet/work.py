@@ -141,7 +141,7 @@ class FleetWork:
 
         options = copying.Options(mode, times, owner, symlinks, compare, delete, resume, durable, None)
         source = transfers.source_of(local)
-        copying.remote_name(remote)
+        copying.remote_name(None, remote)
         kind = transfers.Transfers(
             self._pool, self._work_options, lambda host, home: copying.put(home, source, remote, options))
         return carry_out(lambda: self._launch(kind.begin, limit=transfers.LIMIT))
@@ -174,7 +174,7 @@ class FleetWork:
         from econtext.controller.fleet import transfers
 
         options = copying.Options(mode, times, owner, symlinks, compare, delete, resume, durable, None)
-        copying.remote_name(remote)
+        copying.remote_name(None, remote)
         places = transfers.places_for(list(self), local)
 
         def fetch(host: str, home: Any) -> Copied:

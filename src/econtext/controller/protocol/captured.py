@@ -112,7 +112,7 @@ class Capture:
         found = Captured((CARRIER, 'run'))
         found.told = root, self.nodes, self.cells, self.spaces, self.values
         found.modules = tuple(self.needed)
-        found.label = label(function)
+        found.label = label(function).rstrip(',')
         return found
 
     # What a name refers to.
@@ -393,7 +393,8 @@ class Capture:
         return 'node', number
 
     def kind(self, value: type, owner: str, name: str) -> Ref:
-        raise TypeError(f'{owner}{uses(name)} {seen(value)}, which no import finds: move the class to a module')
+        what = f'{owner} uses {name}, {seen(value)}, which' if name else owner
+        raise TypeError(f'{what} is found by no import: move the class to a module')
 
 
 def innermost(value: Any) -> Any:

@@ -86,7 +86,7 @@ def failing(kind: str, message: str) -> bytes:
 
 def hint(context: Peer, described: Any) -> str:
     """Return what to add to an error that may be one of the grammar."""
-    if described[0] not in KINDS:
+    if described[0] not in KINDS or context.python_version[:2] == values.VERSION[:2]:
         return ''
     return explanation(context, str(described[2])) + (
         f'The context runs {there(context)}, this program {HERE}: write the module so that '
