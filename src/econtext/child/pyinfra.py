@@ -64,19 +64,21 @@ class Collected(object):
             self.pieces.append(piece)
 
 
-def run(words, data, timeout, watched):
-    # type: (list[Any], Any, Any, bool) -> tuple[Any, ...]
+def run(words, data, timeout, watched, without):
+    # type: (list[Any], Any, Any, bool, list[str]) -> tuple[Any, ...]
     """
     Run `words`, which read `data`; return (how it ended, status, output), as ``running.run`` says how it ended.
 
-    `watched` is whether the context is to say STALE, and run nothing, when its user might have to log in anew.
+    `watched` is whether the context is to say STALE, and run nothing, when its user might have to log in anew;
+    `without` are names of variables that the command is not to have.
     """
     if watched and is_stale():
         return STALE, 0, []
     data = as_bytes(data)
     channel = Collected(data)  # type: Any
     try:
-        process = running.start([as_bytes(word) for word in words], None, None, bool(data))
+        variables = running.environment([(name, None) for name in without], True)
+        process = running.start([as_bytes(word) for word in words], None, variables, bool(data))
     except OSError:
         error = sys.exc_info()[1]  # type: Any
         return 'program', 127, [running.ERR + as_bytes(words[0]) + as_bytes(': %s\n' % error.strerror)]
@@ -99,18 +101,37 @@ def is_stale():
     return found != FIRST[0]
 
 
-def login_shell():
-    # type: () -> str
-    """Return the shell that an ssh server of this user starts commands with."""
+def coerced():
+    # type: () -> list[str]
+    """Return the names of variables that this Python itself has put into its environment, for a locale with UTF-8."""
+    name = 'LC_CTYPE'
+    if name not in os.environ:
+        return []
     try:
-        return pwd.getpwuid(os.getuid())[6] or '/bin/sh'
+        file = open('/proc/self/environ', 'rb')
+        try:
+            began = file.read()
+        finally:
+            file.close()
+    except (IOError, OSError):
+        return []
+    if began.startswith(as_bytes(name + '=')) or as_bytes('\0' + name + '=') in began:
+        return []
+    return [name]
+
+
+def describe():
+    # type: () -> tuple[str, list[str]]
+    """Return the shell that an ssh server of this user starts commands with, and what ``coerced`` returns."""
+    try:
+        return pwd.getpwuid(os.getuid())[6] or '/bin/sh', coerced()
     except KeyError:
-        return '/bin/sh'
+        return '/bin/sh', coerced()
 
 
 def write(path, data):
     # type: (Any, Any) -> tuple[int, str]
-    """Write the file at `path` where it is, as ``cp`` does; return the number of the error, 0 for none, and its text."""
+    """Write the file at `path` where it is, as ``cp`` does; return the number of the error or 0, and its text."""
     try:
         file = open(as_bytes(path), 'wb')
         try:

@@ -18,7 +18,7 @@ import os
 import socket as plain_socket
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from econtext.pyinfra import bases, frames
@@ -73,7 +73,9 @@ class Client:
         for queue in self.requests.values():
             queue.put((frames.FAILED, [frames.LOST, 'the helper process of econtext has ended']))
 
-    def ask(self, kind: str, *values: Any, answer: Callable[[str], str] | None = None) -> Iterator[Any]:
+    def ask(
+        self, kind: str, *values: Any, answer: Callable[[str], str] | None = None,
+    ) -> Generator[Any, None, list[Any]]:
         """Yield what comes of a request before its last answer; return that. Raises Failed."""
         if self.dead:
             raise Failed(frames.LOST, 'the helper process of econtext has ended')
@@ -85,7 +87,7 @@ class Client:
             while True:
                 word, found = queue.get()
                 if word == frames.DONE:
-                    return found
+                    return list(found)
                 if word == frames.FAILED:
                     raise Failed(*found)
                 if word == frames.ASK:
@@ -98,7 +100,7 @@ class Client:
 
     def do(self, kind: str, *values: Any, answer: Callable[[str], str] | None = None) -> list[Any]:
         """Return the last answer to a request."""
-        asking: Any = self.ask(kind, *values, answer=answer)
+        asking = self.ask(kind, *values, answer=answer)
         while True:
             try:
                 next(asking)

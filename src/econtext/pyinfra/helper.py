@@ -30,7 +30,7 @@ from typing import Any
 
 import econtext
 from econtext.child import pyinfra as there
-from econtext.child import running, sessions
+from econtext.child import sessions
 from econtext.child.transfer import as_bytes
 from econtext.controller.commands import running as commands
 from econtext.pyinfra import frames
@@ -50,12 +50,15 @@ class Failure(Exception):
 class Site:
     """A host, and the contexts of its users."""
 
-    def __init__(self, context: econtext.Context) -> None:
+    def __init__(self, context: econtext.Context, shell: bytes, without: list[str]) -> None:
         self.context = context
+        #: The login shell.
+        self.shell = shell
+        #: Variables that a command is not to have, of this user or another.
+        self.without = without
         #: By the steps that lead there.
         self.users: dict[tuple[Any, ...], econtext.Context] = {}
         self.lock = threading.Lock()
-        self.shell: bytes | None = None
 
     def user(self, steps: tuple[Any, ...]) -> econtext.Context:
         """Return the context that `steps` lead to; start those that are missing."""
@@ -83,6 +86,10 @@ def start_user(context: econtext.Context, kind: str, name: str, password: str | 
     if kind == 'su':
         return context.su(name, password=password)
     return context.doas(name, password=password)
+
+
+def is_stale(context: Any) -> bool:
+    return bool(context.call(there.is_stale))
 
 
 class Helper:
@@ -154,12 +161,12 @@ class Helper:
             for index in range(len(chain) - 1):
                 parent = self.hop(number, parent, chain[:index + 1], asks)
             context = self.start(number, parent, chain[-1], asks, name)
-            context.wait_ready()
+            shell, without = context.call(there.describe)
         except econtext.ConnectError as error:
             raise Failure(frames.CONNECTING, str(error), error.kind in PASSING) from None
         except (econtext.EcontextError, ValueError, TypeError, AttributeError) as error:
             raise Failure(frames.CONNECTING, str(error), False) from None
-        self.sites[host] = Site(context)
+        self.sites[host] = Site(context, as_bytes(shell), [str(name) for name in without])
         return ()
 
     def hop(self, number: int, parent: Any, chain: list[dict[str, Any]], asks: bool) -> econtext.Context:
@@ -220,16 +227,15 @@ class Helper:
         context = self.reached(site, steps)
         try:
             if options['login']:
-                if site.shell is None:
-                    site.shell = as_bytes(context.call(there.login_shell))
                 words = [site.shell, *words]
             if options['terminal']:
-                return self.on_terminal(number, context, words, options)
+                return self.terminal(number, site, context, words, options)
             if options['live']:
-                if steps and context.call(there.is_stale):
+                if steps and is_stale(context):
                     raise self.stale(site)
-                return self.live(number, context, words, options)
-            verdict, status, output = context.call(there.run, words, options['input'], options['timeout'], bool(steps))
+                return self.live(number, site, context, words, options)
+            verdict, status, output = context.call(
+                there.run, words, options['input'], options['timeout'], bool(steps), site.without)
         except econtext.EcontextError as error:
             raise Failure(frames.LOST, str(error)) from None
         if verdict == there.STALE:
@@ -257,12 +263,12 @@ class Helper:
         return Failure(frames.STALE)
 
     def live(
-        self, number: int, context: econtext.Context, words: list[bytes], options: dict[str, Any],
+        self, number: int, site: Site, context: econtext.Context, words: list[bytes], options: dict[str, Any],
     ) -> tuple[Any, ...]:
         request = commands.Request(
-            words, input=options['input'] or None, env=None, extend_env=False, cwd=None, timeout=options['timeout'],
-            check=False, capture=False, text=False)
-        command = commands.Command(context._node, request)
+            words, input=options['input'] or None, env=dict.fromkeys(site.without), extend_env=True, cwd=None,
+            timeout=options['timeout'], check=False, capture=False, text=False)
+        command = commands.Command(context, request)
         try:
             for tag, data in command.pieces():
                 self.say(number, frames.OUTPUT, tag + data)
@@ -273,12 +279,13 @@ class Helper:
             raise Failure(frames.TIMEOUT)
         return status, []
 
-    def on_terminal(
-        self, number: int, context: econtext.Context, words: list[bytes], options: dict[str, Any],
+    def terminal(
+        self, number: int, site: Site, context: econtext.Context, words: list[bytes], options: dict[str, Any],
     ) -> tuple[Any, ...]:
         data, control = context.channel(), context.channel()
+        variables = [*TERMINAL, *((name.encode(), None) for name in site.without)]
         future = context.submit(
-            sessions.serve, data, control, words, {'cwd': None, 'env': TERMINAL, 'extend': True, 'size': SCREEN})
+            sessions.serve, data, control, words, {'cwd': None, 'env': variables, 'extend': True, 'size': SCREEN})
         try:
             if options['input']:
                 data.send(options['input'])
@@ -311,7 +318,7 @@ class Helper:
         """Write the file at `path` there: the bytes, or the file of this machine, that `source` is."""
         context = self.reached(self.site(host), steps)
         try:
-            if steps and context.call(there.is_stale):
+            if steps and is_stale(context):
                 raise self.stale(self.site(host))
             if isinstance(source, bytes) and len(source) <= SMALL:
                 code, text = context.call(there.write, os.fsencode(path), source)
@@ -332,7 +339,7 @@ class Helper:
         """Tell what is in the file at `path` there, piece by piece."""
         context = self.reached(self.site(host), steps)
         try:
-            if steps and context.call(there.is_stale):
+            if steps and is_stale(context):
                 raise self.stale(self.site(host))
             with context.open(path, 'rb') as file:
                 self.say(number, frames.OUTPUT, b'')
