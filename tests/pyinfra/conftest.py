@@ -109,11 +109,19 @@ def pyinfra(scripts: Path, sshd: Sshd, tmp_path: Path) -> Runs:
 @pytest.fixture
 def all_ends() -> Callable[[], None]:
     """A function that waits until what runs below this process is what ran before the test."""
-    before = {entry.pid for entry in leaks.descendants(os.getpid())}
+    def running() -> dict[int, str]:
+        # One that has ended stays until this process, which adopts it, has seen so.
+        return {entry.pid: str(entry) for entry in leaks.descendants(os.getpid()) if entry.state != 'Z'}
+
+    before = running()
 
     def wait() -> None:
-        lab.eventually(
-            lambda: not {entry.pid for entry in leaks.descendants(os.getpid())} - before, 10,
-            'a process is there 10 seconds later')
+        left: list[str] = []
+
+        def over() -> bool:
+            left[:] = [text for pid, text in running().items() if pid not in before]
+            return not left
+
+        lab.eventually(over, 10, f'processes are there 10 seconds later: {left}')
 
     return wait

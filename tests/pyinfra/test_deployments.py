@@ -95,7 +95,7 @@ result(shell('tty; stty size; echo $TERM >&2; cat', _get_pty=True, _stdin='typed
 result(shell('exit 5', _get_pty=True, _success_exit_codes=[5])[0])
 result(shell('echo $0 $A', _shell_executable='no-such-shell'))
 result(shell(r"printf 'caf\303\251 \377\n'"))
-good, output = host.run_shell_command('head -c 20000000 /dev/zero | tr "\\0" x | fold -w 99; echo end')
+good, output = host.run_shell_command('head -c 20000000 /dev/zero | tr "\\0" x | fold -w 99; echo; echo end')
 result([good, len(output.stdout), output.stdout_lines[-1]])
 try:
     shell('echo $$ > /tmp/econtext-pyinfra-$$ ; rm /tmp/econtext-pyinfra-$$; exec sleep 987', _timeout=1)

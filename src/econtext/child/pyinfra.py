@@ -64,20 +64,20 @@ class Collected(object):
             self.pieces.append(piece)
 
 
-def run(words, data, timeout, watched, without):
-    # type: (list[Any], Any, Any, bool, list[str]) -> tuple[Any, ...]
+def run(words, data, timeout, watched, changes):
+    # type: (list[Any], Any, Any, bool, list[tuple[str, str | None]]) -> tuple[Any, ...]
     """
     Run `words`, which read `data`; return (how it ended, status, output), as ``running.run`` says how it ended.
 
     `watched` is whether the context is to say STALE, and run nothing, when its user might have to log in anew;
-    `without` are names of variables that the command is not to have.
+    `changes` are variables that the command has with another value, or not at all (None).
     """
     if watched and is_stale():
         return STALE, 0, []
     data = as_bytes(data)
     channel = Collected(data)  # type: Any
     try:
-        variables = running.environment([(name, None) for name in without], True)
+        variables = running.environment(changes, True)
         process = running.start([as_bytes(word) for word in words], None, variables, bool(data))
     except OSError:
         error = sys.exc_info()[1]  # type: Any

@@ -56,6 +56,8 @@ class Site:
         self.shell = shell
         #: Variables that a command is not to have, of this user or another.
         self.without = without
+        #: The login shells of users that were reached by su, which names them to a command.
+        self.shells: dict[tuple[Any, ...], str] = {}
         #: By the steps that lead there.
         self.users: dict[tuple[Any, ...], econtext.Context] = {}
         self.lock = threading.Lock()
@@ -71,10 +73,21 @@ class Site:
                 context = found
         return context
 
+    def variables(self, steps: tuple[Any, ...], context: econtext.Context) -> list[tuple[str, str | None]]:
+        """Return in what the environment of a command differs from that of its context; None is for no value."""
+        found: list[tuple[str, str | None]] = [(name, None) for name in self.without]
+        if steps and steps[-1][0] == 'su':
+            # The connector may have asked su for another shell, which does not refuse a command.
+            if steps not in self.shells:
+                self.shells[steps] = str(context.call(there.describe)[0])
+            found.append(('SHELL', self.shells[steps]))
+        return found
+
     def forget_users(self) -> None:
         """Close the contexts of other users; what is started next starts anew."""
         with self.lock:
             users, self.users = list(self.users.values()), {}
+            self.shells.clear()
         for context in reversed(users):
             with contextlib.suppress(econtext.EcontextError):
                 context.close()
@@ -226,16 +239,17 @@ class Helper:
             site.forget_users()
         context = self.reached(site, steps)
         try:
+            variables = site.variables(steps, context)
             if options['login']:
                 words = [site.shell, *words]
             if options['terminal']:
-                return self.terminal(number, site, context, words, options)
+                return self.terminal(number, context, words, variables, options)
             if options['live']:
                 if steps and is_stale(context):
                     raise self.stale(site)
-                return self.live(number, site, context, words, options)
+                return self.live(number, context, words, variables, options)
             verdict, status, output = context.call(
-                there.run, words, options['input'], options['timeout'], bool(steps), site.without)
+                there.run, words, options['input'], options['timeout'], bool(steps), variables)
         except econtext.EcontextError as error:
             raise Failure(frames.LOST, str(error)) from None
         if verdict == there.STALE:
@@ -263,10 +277,11 @@ class Helper:
         return Failure(frames.STALE)
 
     def live(
-        self, number: int, site: Site, context: econtext.Context, words: list[bytes], options: dict[str, Any],
+        self, number: int, context: econtext.Context, words: list[bytes], variables: list[tuple[str, str | None]],
+        options: dict[str, Any],
     ) -> tuple[Any, ...]:
         request = commands.Request(
-            words, input=options['input'] or None, env=dict.fromkeys(site.without), extend_env=True, cwd=None,
+            words, input=options['input'] or None, env=dict(variables), extend_env=True, cwd=None,
             timeout=options['timeout'], check=False, capture=False, text=False)
         command = commands.Command(context, request)
         try:
@@ -280,12 +295,13 @@ class Helper:
         return status, []
 
     def terminal(
-        self, number: int, site: Site, context: econtext.Context, words: list[bytes], options: dict[str, Any],
+        self, number: int, context: econtext.Context, words: list[bytes], variables: list[tuple[str, str | None]],
+        options: dict[str, Any],
     ) -> tuple[Any, ...]:
         data, control = context.channel(), context.channel()
-        variables = [*TERMINAL, *((name.encode(), None) for name in site.without)]
+        changes = [*TERMINAL, *((os.fsencode(name), value and os.fsencode(value)) for name, value in variables)]
         future = context.submit(
-            sessions.serve, data, control, words, {'cwd': None, 'env': variables, 'extend': True, 'size': SCREEN})
+            sessions.serve, data, control, words, {'cwd': None, 'env': changes, 'extend': True, 'size': SCREEN})
         try:
             if options['input']:
                 data.send(options['input'])
