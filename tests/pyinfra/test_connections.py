@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Runs
+from deploying import ROOT, Runs
 
 import lab
 from lab import leaks
@@ -152,7 +152,8 @@ connect_all(state)
 folder = tempfile.mkdtemp()
 def meet(host, other):
     return host.run_shell_command(
-        f'touch {{folder}}/{{host.name[-3:]}}; until [ -e {{folder}}/{{other}} ]; do sleep 0.01; done; echo met')[1].stdout
+        f'touch {{folder}}/{{host.name[-3:]}}; '
+        f'until [ -e {{folder}}/{{other}} ]; do sleep 0.01; done; echo met')[1].stdout
 one, two = [state.inventory.get_host(name) for name in names]
 found = [gevent.spawn(meet, one, 'two'), gevent.spawn(meet, two, 'one')]
 gevent.joinall(found)

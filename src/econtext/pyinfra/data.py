@@ -16,7 +16,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-HOST = re.compile(r'(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[^\]]+)\]|(?P<host>[^\[\]]+?))(?::(?P<port>[0-9]+))?')
+HOST = re.compile(
+    r'(?:(?P<user>[^@]+)@)?(?:(?:\[(?P<six>[^@\[\]]+)\]|(?P<host>[^@\[\]:]+))(?::(?P<port>[0-9]+))?'
+    r'|(?P<bare>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[^@\[\]]*))')
 # Words of paramiko that OpenSSH has an option for, and how its value is written.
 PARAMIKO = {'timeout': 'ConnectTimeout', 'auth_timeout': '', 'banner_timeout': '', 'channel_timeout': '',
             'compress': 'Compression'}
@@ -29,12 +31,9 @@ class Unusable(ValueError):
 def split(name: str) -> dict[str, Any]:
     """Return the data in ``[USER@]HOST[:PORT]``; an address of IPv6 that has a port stands in brackets."""
     found = HOST.fullmatch(name)
-    if not name or found is None or (not found['six'] and name.count(':') > 1):
-        host = name.rpartition('@')[2]
-        if host.count(':') > 1 and '[' not in host:
-            return {'ssh_hostname': host, **({'ssh_user': name.rpartition('@')[0]} if '@' in name else {})}
+    if found is None:
         raise Unusable(f'a host is [USER@]HOST[:PORT], not {name!r}')
-    data: dict[str, Any] = {'ssh_hostname': found['six'] or found['host']}
+    data: dict[str, Any] = {'ssh_hostname': found['six'] or found['host'] or found['bare']}
     if found['user']:
         data['ssh_user'] = found['user']
     if found['port']:
@@ -49,7 +48,7 @@ def chain(data: Mapping[str, Any], folder: str | None, timeout: float | None) ->
     `folder` is where relative paths of keys are looked for, too; `timeout` is in seconds.
     """
     hops = data.get('econtext_via') or []
-    if isinstance(hops, (str, Mapping)):
+    if not isinstance(hops, (list, tuple)):
         hops = [hops]
     requests = [request(hop_data(hop), folder, timeout, index == 0) for index, hop in enumerate(hops)]
     return [*requests, request(data, folder, timeout, not hops)]
