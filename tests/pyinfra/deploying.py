@@ -31,7 +31,8 @@ class Runs:
         self.server = server
         self.folder = folder
         self.variables = {
-            **os.environ, 'PATH': f'{scripts}:{os.environ["PATH"]}', 'PYTHONPATH': str(ROOT / 'src'), 'HOME': str(folder)}
+            **os.environ, 'PATH': f'{scripts}:{os.environ["PATH"]}', 'PYTHONPATH': str(ROOT / 'src'),
+            'HOME': str(folder)}
 
     def words(self, hosts: str, *words: str, user: str = '', **data: Any) -> list[str]:
         """Return the command line of a run."""

@@ -83,7 +83,7 @@ from pyinfra import host
 from pyinfra.operations import server
 other = {{'@econtext/one': 'two', '@econtext/two': 'one'}}[host.name]
 server.shell(
-    commands=['touch {tmp_path}/of-' + host.name[-3:] + '; until [ -e {tmp_path}/of-' + other + ' ]; do sleep 0.01; done'])
+    commands=['touch {tmp_path}/' + host.name[-3:] + '; until [ -e {tmp_path}/' + other + ' ]; do sleep 0.01; done'])
 ''')
     done = pyinfra.run('@econtext/one,@econtext/two', 'deploy.py', **LOCAL)
     assert done.status == 0, done.output

@@ -39,11 +39,12 @@ class Collected(object):
 
     def __init__(self, data):
         # type: (Any) -> None
-        self.home = sys.modules['econtext'].program.home  # type: ignore[attr-defined]
+        econtext = sys.modules['econtext']  # type: Any
+        self.home = econtext.program.home  # type: Any
         messages = [running.NO_MORE]  # type: list[bytes]
         if data:
             messages.insert(0, running.INPUT + data)
-        self.messages = iter(messages)
+        self.messages = iter(messages)  # type: Iterator[bytes]
         self.pieces = []  # type: list[bytes]
 
     def __iter__(self):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     class ConnectError(Exception):
         """A host could not be connected."""
 
+    class InventoryError(Exception):
+        """The name of a host is none."""
+
     CommandOutput: Any
     DataMeta: Any
     OutputLine: Any
@@ -52,6 +55,7 @@ else:
     files = importlib.import_module('pyinfra.api.util')
     BaseConnector, DataMeta = base.BaseConnector, base.DataMeta
     CommandOutput, OutputLine = commands.CommandOutput, commands.OutputLine
-    ConnectError = importlib.import_module('pyinfra.api.exceptions').ConnectError
+    exceptions = importlib.import_module('pyinfra.api.exceptions')
+    ConnectError, InventoryError = exceptions.ConnectError, exceptions.InventoryError
     StringCommand = importlib.import_module('pyinfra.api.command').StringCommand
     QuoteString = importlib.import_module('pyinfra.api.command').QuoteString

@@ -25,10 +25,10 @@ from econtext.pyinfra import bases, frames
 
 PATIENCE = 10.0     # seconds that the helper has to end by itself
 # Not by -m, for which Python would look into the current directory; and econtext is to be this one.
-PROGRAM = (
+PROGRAM: str = (
     'import sys; sys.path[:] = [each for each in sys.path if each]; sys.path.append(sys.argv[2]); '
     'from econtext.pyinfra import helper; helper.main()')
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT: str = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Failed(Exception):
@@ -53,9 +53,9 @@ class Client:
         # One of gevent's, also where the standard library is not patched.
         self.socket: Any = bases.sockets.socket(fileno=ours.detach())
         self.requests: dict[int, Any] = {}
-        self.numbers = 0
+        self.numbers: int = 0
         self.hosts: set[str] = set()
-        self.dead = False
+        self.dead: bool = False
         self.reader: Any = bases.gevent.spawn(self.read)
 
     def read(self) -> None:

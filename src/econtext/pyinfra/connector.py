@@ -26,7 +26,7 @@ from econtext.pyinfra import bases, client, data, frames, users
 
 MOST_IN_MEMORY = 1 << 23    # bytes of an upload that has no name here
 OUT, ERR = b'O', b'E'
-STREAMS = {OUT: 'stdout', ERR: 'stderr'}
+STREAMS: dict[bytes, str] = {OUT: 'stdout', ERR: 'stderr'}
 
 
 class ConnectorData(TypedDict):
@@ -55,8 +55,8 @@ class ConnectorData(TypedDict):
     econtext_options: dict[str, Any]
 
 
-meta = bases.DataMeta
-DATA = {
+meta: Any = bases.DataMeta
+DATA: dict[str, Any] = {
     'ssh_hostname': meta('SSH hostname'),
     'ssh_port': meta('SSH port'),
     'ssh_user': meta('SSH user'),
@@ -103,9 +103,9 @@ class EcontextConnector(bases.BaseConnector):
         ]
     """
 
-    handles_execution = True
-    data_cls = ConnectorData
-    data_meta = DATA
+    handles_execution: bool = True
+    data_cls: Any = ConnectorData
+    data_meta: dict[str, Any] = DATA
 
     def __init__(self, state: Any, host: Any) -> None:
         super().__init__(state, host)
@@ -120,8 +120,7 @@ class EcontextConnector(bases.BaseConnector):
         try:
             found = data.split(name or '')
         except data.Unusable as error:
-            from pyinfra.api.exceptions import InventoryError  # type: ignore[import-not-found]
-            raise InventoryError(f'@econtext: {error}') from None
+            raise bases.InventoryError(f'@econtext: {error}') from None
         yield f'@econtext/{name}', found, []
 
     # The connection.
@@ -525,7 +524,7 @@ class Lines:
     """Makes lines of pieces of output; with a prefix it prints each."""
 
     def __init__(self, prefix: str | None) -> None:
-        self.prefix = prefix
+        self.prefix: str | None = prefix
         self.found: list[Any] = []
         self.rest: dict[bytes, bytes] = {OUT: b'', ERR: b''}
 

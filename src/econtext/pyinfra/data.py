@@ -16,12 +16,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-HOST = re.compile(
+from econtext.child.labels import seen
+
+HOST: re.Pattern[str] = re.compile(
     r'(?:(?P<user>[^@]+)@)?(?:(?:\[(?P<six>[^@\[\]]+)\]|(?P<host>[^@\[\]:]+))(?::(?P<port>[0-9]+))?'
     r'|(?P<bare>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[^@\[\]]*))')
-# Words of paramiko that OpenSSH has an option for, and how its value is written.
-PARAMIKO = {'timeout': 'ConnectTimeout', 'auth_timeout': '', 'banner_timeout': '', 'channel_timeout': '',
-            'compress': 'Compression'}
+# Words of paramiko that OpenSSH has an option for, and those that can be passed over.
+PARAMIKO: frozenset[str] = frozenset(('timeout', 'compress', 'auth_timeout', 'banner_timeout', 'channel_timeout'))
 
 
 class Unusable(ValueError):
@@ -32,7 +33,7 @@ def split(name: str) -> dict[str, Any]:
     """Return the data in ``[USER@]HOST[:PORT]``; an address of IPv6 that has a port stands in brackets."""
     found = HOST.fullmatch(name)
     if found is None:
-        raise Unusable(f'a host is [USER@]HOST[:PORT], not {name!r}')
+        raise Unusable(f'a host is [USER@]HOST[:PORT], not {seen(name)}')
     data: dict[str, Any] = {'ssh_hostname': found['six'] or found['host'] or found['bare']}
     if found['user']:
         data['ssh_user'] = found['user']

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-HEAD = struct.Struct('>Q')
+HEAD: struct.Struct = struct.Struct('>Q')
 BLOCK = 1 << 18     # bytes of a file in one message
 
 # What is asked of the helper; with each the number of the request and its arguments.

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import marshal
 import os
 import socket
 import sys
@@ -51,16 +52,16 @@ class Site:
     """A host, and the contexts of its users."""
 
     def __init__(self, context: econtext.Context, shell: bytes, without: list[str]) -> None:
-        self.context = context
+        self.context: econtext.Context = context
         #: The login shell.
-        self.shell = shell
+        self.shell: bytes = shell
         #: Variables that a command is not to have, of this user or another.
-        self.without = without
+        self.without: list[str] = without
         #: The login shells of users that were reached by su, which names them to a command.
         self.shells: dict[tuple[Any, ...], str] = {}
         #: By the steps that lead there.
         self.users: dict[tuple[Any, ...], econtext.Context] = {}
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
 
     def user(self, steps: tuple[Any, ...]) -> econtext.Context:
         """Return the context that `steps` lead to; start those that are missing."""
@@ -109,13 +110,13 @@ class Helper:
     """Reads requests, and answers them."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.writing = threading.Lock()
-        self.broker = econtext.Broker()
-        self.changing = threading.Lock()
+        self.connection: socket.socket = connection
+        self.writing: threading.Lock = threading.Lock()
+        self.broker: econtext.Broker = econtext.Broker()
+        self.changing: threading.Lock = threading.Lock()
         self.sites: dict[str, Site] = {}
         #: Contexts that others are reached through, by what was asked for.
-        self.hops: dict[str, econtext.Context] = {}
+        self.hops: dict[bytes, econtext.Context] = {}
         self.asked: dict[int, Future[str]] = {}
 
     def serve(self) -> None:
@@ -183,7 +184,8 @@ class Helper:
         return ()
 
     def hop(self, number: int, parent: Any, chain: list[dict[str, Any]], asks: bool) -> econtext.Context:
-        key = repr(chain)
+        # Of plain values alone.
+        key = marshal.dumps(chain)
         with self.changing:
             found = self.hops.get(key)
             if found is None:

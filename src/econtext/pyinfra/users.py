@@ -19,11 +19,11 @@ Step = tuple[str, str, str | None, bool]
 
 # What makes a context differ from a new session, for the commands of its user, before the context could see it; and
 # what refuses to work while a process of the user runs.
-UNSETTLING = re.compile(
+UNSETTLING: re.Pattern[str] = re.compile(
     r'\b(userdel|usermod|deluser|adduser|groupdel|groupmod|delgroup|addgroup|gpasswd|rmuser|pw|pkill|killall|skill|'
     r'loginctl|reboot|shutdown|poweroff|halt|kexec)\b')
-PLAIN_SHELL = re.compile(r'[A-Za-z0-9_./+ -]+')
-PLAIN_USER = re.compile(r'[A-Za-z_][A-Za-z0-9_.-]*\$?')
+PLAIN_SHELL: re.Pattern[str] = re.compile(r'[A-Za-z0-9_./+ -]+')
+PLAIN_USER: re.Pattern[str] = re.compile(r'[A-Za-z_][A-Za-z0-9_.-]*\$?')
 
 
 def steps(arguments: Mapping[str, Any]) -> tuple[Step, ...] | None:
