@@ -231,6 +231,23 @@ def test_a_host_that_is_lost_is_connected_again(broker: econtext.Broker, jobs: A
 # -- How it ends ------------------------------------------------------------------
 
 
+def test_the_workers_end_with_a_scheduler_that_is_killed(
+    broker: econtext.Broker, jobs: Any, caplog: pytest.LogCaptureFixture,
+) -> None:
+    places = hosts(broker, 2)
+    with start(places, scheduler=places[0]) as cluster:
+        with distributed.Client(cluster) as client:
+            pids = [*client.run(os.getpid).values(), client.run_on_scheduler(os.getpid)]
+            gone = folders(client)
+            os.kill(pids[-1], 9)
+            eventually(lambda: not any(map(leaks.alive, pids)), what='the workers have ended')
+        eventually(lambda: 'the scheduler of the cluster has ended' in caplog.text)
+        assert not any(map(os.path.exists, gone))
+        # None is started again.
+        assert 'started again' not in caplog.text
+    assert [place.call(len, 'free') for place in places] == [4, 4]
+
+
 def test_close_ends_a_task_that_runs(broker: econtext.Broker, jobs: Any) -> None:
     with start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
         [pid] = client.run(os.getpid).values()

@@ -52,6 +52,12 @@ with econtext.Broker() as broker:
     with joblib.parallel_config('econtext', fleet=broker.fleet(['here'], connector='local')):
         assert joblib.Parallel()([joblib.delayed(abs)(-1)]) == [1]
 """,
+    'pyinfra': """
+import os, subprocess, sys
+program = os.path.join(os.path.dirname(sys.executable), 'pyinfra')
+subprocess.run(
+    [program, '-y', '@econtext/here', '--data', 'econtext_connector=local', 'exec', '--', 'true'], check=True)
+""",
     'fsspec': """
 import fsspec
 with fsspec.open('econtext://./proc/self/comm') as file:

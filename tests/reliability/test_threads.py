@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stops import late, work
@@ -96,3 +98,35 @@ def test_cleanup_runs_whichever_thread_was_first_to_import_threading(
     assert held.result(60) == 'go'
     context.close()
     assert (tmp_path / 'seen').read_text() == 'done'
+
+
+COROUTINES = '''
+    import asyncio
+
+    async def wait(channel, cleaned):
+        channel.send('begun')
+        try:
+            await asyncio.sleep(600)
+        finally:
+            await asyncio.sleep(0)
+            channel.send(cleaned)
+'''
+
+
+@pytest.mark.parametrize('version', ['3.7', '3.8', '3.13'])
+def test_a_coroutine_function_in_a_thread_is_cancelled(
+    broker: econtext.Broker, version: str, program: Callable[..., Any],
+) -> None:
+    """Its event loop waits outside of Python, where nothing can be raised; its cleanup runs."""
+    module = program({'awaited.py': COROUTINES}, 'awaited')
+    child = broker.local(python=pythons.interpreter(version), threads=3)
+    channels = [child.channel() for _ in range(3)]
+    futures = [child.submit(module.wait, channel, number) for number, channel in enumerate(channels)]
+    for channel in channels:
+        assert next(channel) == 'begun'
+    for number in 1, 0, 2:
+        futures[number].interrupt(grace=60)
+        assert next(channels[number]) == number
+        with pytest.raises(econtext.CallError, match='Interrupted'):
+            futures[number].result(60)
+    assert child.call(len, 'free again') == 10

@@ -31,7 +31,7 @@ from econtext.child import failure
 from econtext.core.calls import find
 from econtext.core.codec import encode, native
 from econtext.child.kinds import BEGUN, INTERRUPT, WITHDRAW
-from econtext.core.loop import allocate_lock
+from econtext.core.loop import allocate_lock, get_ident
 from econtext.core.wire import CALL, DEAD, EMPTY, ERROR, RESULT
 
 NAME = 'econtext.child.awaiting', 'run'
@@ -39,6 +39,8 @@ MARK = NAME[0].encode('ascii')
 HEAD = 64       # bytes of a call in which its module stands
 OLDEST = (3, 7)  # asyncio.run, and all that it does
 PATIENCE = 0.9  # seconds that tasks have at the end, of those of the whole context
+# The event loops of `alone`, by their threads: those beside the main one.
+LOOPS = {}  # type: dict[Any, Any]
 
 
 def begin():
@@ -74,9 +76,59 @@ def check():
 
 def alone(told, args, kwargs):
     # type: (Any, Any, dict[str, Any]) -> Any
-    """Run the coroutine function that `told` leads to, to its end."""
+    """
+    Run the coroutine function that `told` leads to, to its end.
+
+    A signal calls the main thread out of its event loop.  No other thread has that, so ``wake`` knows their loops.
+    """
     check()
-    return __import__('asyncio').run(coroutine(told, args, kwargs))
+    asyncio = __import__('asyncio')  # type: Any
+    made = coroutine(told, args, kwargs)
+    thread = get_ident()
+    if thread == sys.modules['econtext'].program.home.supervisor.main:
+        return asyncio.run(made)
+    if hasattr(asyncio, 'Runner'):
+        runner = asyncio.Runner()
+        LOOPS[thread] = runner.get_loop()
+        try:
+            return runner.run(made)
+        finally:
+            del LOOPS[thread]
+            runner.close()
+    # What asyncio.run() does until Python 3.10.
+    loop = LOOPS[thread] = asyncio.new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(made)
+    finally:
+        del LOOPS[thread]
+        try:
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+def wake(thread):
+    # type: (int) -> None
+    """Have a thread that waits in its event loop look what there is for it."""
+    loop = LOOPS.get(thread)
+    if loop is not None:
+        try:
+            loop.call_soon_threadsafe(int)
+        except RuntimeError:
+            # It has been closed just now.
+            pass
+
+
+def after_fork():
+    # type: () -> None
+    """The loops are run by threads of the other process."""
+    LOOPS.clear()
 
 
 def coroutine(told, args, kwargs):

@@ -5,7 +5,7 @@ First the programs it started are told to end (SIGTERM), so that what waits for
 them returns; then ``econtext.Interrupted`` is raised in its thread.  In the main
 thread a signal does that, SIGURG, which by default and in what is started from
 here does nothing.  In another thread ctypes does, if it is there, and nothing does
-while that thread is outside of Python.
+while that thread is outside of Python, unless it waits in an event loop of ours.
 
 Invariants:
 
@@ -112,6 +112,10 @@ def strike_thread(supervisor, call, thread, error):
         frame = frame_of(thread)
         if frame and may_leave(frame):
             raise_in(number(thread), ctypes.py_object(error))
+            awaiting = sys.modules.get('econtext.child.awaiting')  # type: Any
+            if awaiting is not None:
+                # It may wait in an event loop, which is outside of Python.
+                awaiting.wake(thread)
             return
         time.sleep(pause)
         pause = min(2 * pause, LONGEST)

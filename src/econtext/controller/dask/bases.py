@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         scheduler_address: str
         scheduler_info: Any
         security: Any
+        shutdown_scheduler: bool
         status: Any
         worker_spec: dict[Any, Any]
         workers: dict[Any, Any]

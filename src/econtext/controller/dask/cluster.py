@@ -8,6 +8,7 @@ Invariants:
 
 * A worker that is lost is started again for as long as the cluster wants it, each time after a longer wait while it
   does not stay.
+* With the scheduler all workers end, and none is started again.
 * There are never more workers than places: more is refused when it is asked for.
 * What the cluster has started ends with it, or with the link to this program; contexts that it was given do not.
 
@@ -137,6 +138,7 @@ class Cluster(SpecCluster):
             #: How often each worker was started again, and when it was last.
             self._attempts: dict[str, tuple[int, float]] = {}
             self._renewals: set[asyncio.Task[None]] = set()
+            self._lost_scheduler: bool = False
             dask.register(dial)
             self._connect(names[:wanted])
             super().__init__(
@@ -299,12 +301,25 @@ class Cluster(SpecCluster):
                     del self.workers[name]
 
     def _scheduler_lost(self, process: Process, error: BaseException | None) -> None:
-        say(log, logging.ERROR, 'the scheduler of the cluster has ended: %s', error or 'it was closed')
+        say(log, logging.ERROR, 'the scheduler of the cluster has ended, and its workers end too: %s: start another '
+            'cluster', error or 'it was closed')
+        self._lost_scheduler = True
+        # Else the end of the cluster would connect to it, for as long as connections may take.
+        self.shutdown_scheduler = False
+        task = asyncio.ensure_future(self._end_all(process))
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)
+
+    async def _end_all(self, scheduler: Process) -> None:
+        """End all workers: nobody has work for them any more."""
+        async with self._lock:
+            servers = [scheduler, *self.workers.values()]
+        await asyncio.gather(*(server.close() for server in servers), return_exceptions=True)
 
     def _lost(self, process: Process, error: BaseException | None) -> None:
         """A worker has ended, or did not start again. The event loop."""
         name = str(process.name)
-        if self.status not in (Status.starting, Status.running) or name not in self.worker_spec:
+        if self.status not in (Status.starting, Status.running) or name not in self.worker_spec or self._lost_scheduler:
             return
         count, last = self._attempts.get(name, (0, 0.0))
         if time.monotonic() - last > STAYS + wait_before(count):

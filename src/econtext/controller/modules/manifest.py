@@ -131,6 +131,7 @@ WITH_CALLS = full("""
     child.interpreter
     child.listings
     child.pickled
+    child.pyinfra
     child.receiving
     child.running
     child.scripts
