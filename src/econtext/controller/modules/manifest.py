@@ -128,6 +128,7 @@ WITH_CALLS = full("""
     child.groups
     child.listings
     child.pickled
+    child.ansiballz
     child.receiving
     child.running
     child.scripts
