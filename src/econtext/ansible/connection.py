@@ -32,7 +32,6 @@ PASSING = 'connection-refused', 'timeout', 'unreachable'
 # Variables that count when an interpreter starts, not when a module runs.
 AT_START = 'PYTHON', 'LC_', 'LANG', 'LD_', 'DYLD_'
 LONGEST_PAUSE = 30
-OTHER_WAY = 'stock'
 
 
 class Stock(Exception):
@@ -58,6 +57,9 @@ class Persistent:
         """Return how the host is entered: 'connector', 'arguments', 'options', and the 'key' of all that; or raise Stock."""
         raise NotImplementedError
 
+    def say(self, text: str) -> None:
+        """Tell a person who wants to know what happens."""
+
     def attempts(self) -> int:
         """Return how often to try to reach a host."""
         return 1
@@ -66,8 +68,12 @@ class Persistent:
 
     def exec_command(self, cmd: Any, in_data: Any = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command, and return its status, output and errors."""
+        this: Any = self
+        if not this._connected:
+            this._connect()
         try:
             request = self._command_request(wire.plain(cmd), wire.plain(in_data) if in_data else b'', sudoable)
+            self.say(f'ECONTEXT {request["what"].upper()} {cmd}')
             return self._carried_out(request)
         except Stock:
             done: tuple[int, bytes, bytes] = super().exec_command(  # type: ignore[misc]
@@ -112,16 +118,12 @@ class Persistent:
             link.close()
         super().close()  # type: ignore[misc]
 
-    def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
-        """Say whether modules go through standard input: yes, unless somebody has said no."""
+    def set_options(self, *args: Any, **kwargs: Any) -> None:
+        """Take the options; modules go through standard input, unless somebody has said otherwise."""
         this: Any = self
-        if self._wants_terminal() or wrap_async or (this.become and not this.become.pipelining):
-            return False
-        try:
-            value, origin = this.get_option_and_origin('pipelining')
-        except KeyError:
-            return True
-        return bool(value) or origin == 'default'
+        super().set_options(*args, **kwargs)  # type: ignore[misc]
+        if this.get_option_and_origin('pipelining')[1] == 'default':
+            this.set_option('pipelining', True)
 
     # Requests.
 
@@ -228,4 +230,4 @@ class Persistent:
 def unreachable(kind: str, text: str, lines: Any) -> str:
     """Return the text for a host that cannot be entered: what the program said, else what econtext says."""
     said = lines if isinstance(lines, str) else '\n'.join(lines or ())
-    return said.strip() or text
+    return f'Failed to connect to the host: {said.strip() or text}'
