@@ -58,6 +58,8 @@ class Ansible:
         self.folder = folder
         self.inventory = folder / 'inventory'
         lines = ['[all:vars]', f'ansible_ssh_common_args="-F {sshd.config}"',
+                 # The stock plugin's own process stays behind a run for as long as this says.
+                 'ansible_ssh_args="-C -o ControlMaster=auto -o ControlPersist=1s"',
                  'ansible_python_interpreter=/usr/bin/python3', '[all]']
         lines += [f'{kind} ansible_host={sshd.address} ansible_user={accounts[kind].name}'
                   for kind in ('nopw', 'sudo', 'plain')]
