@@ -4,8 +4,8 @@ A worker's end: find the daemon of the run, or start it.
 Invariants:
 
 * Of workers that find no daemon one starts it, under a lock; the others use that.
-* The socket lies in the private folder that Ansible makes for each run, and removes: no other user can enter, and nothing
-  stays of a daemon that was killed.
+* The socket lies in the private folder that Ansible makes for each run, and removes: no other user can enter, and
+  nothing stays of a daemon that was killed.
 * A daemon that was killed is replaced.
 
 Any thread may enter; a `Link` is one thread's.

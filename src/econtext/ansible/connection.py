@@ -54,7 +54,11 @@ class Persistent:
     # For the plugins.
 
     def way(self) -> dict[str, Any]:
-        """Return how the host is entered: 'connector', 'arguments', 'options', and the 'key' of all that; or raise Stock."""
+        """
+        Return how the host is entered, or raise Stock.
+
+        That is 'connector', 'arguments' and 'options', and the 'key' of all these.
+        """
         raise NotImplementedError
 
     def say(self, text: str) -> None:
@@ -72,7 +76,8 @@ class Persistent:
         if not this._connected:
             this._connect()
         try:
-            request = self._command_request(wire.plain(cmd), wire.plain(in_data) if in_data else b'', sudoable)
+            request = self._command_request(
+                wire.plain(cmd), wire.plain(in_data) if in_data else b'', sudoable)
             self.say(f'ECONTEXT {request["what"].upper()} {cmd}')
             return self._carried_out(request)
         except Stock:

@@ -20,7 +20,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import socket
 import sys
 import threading
@@ -39,7 +38,7 @@ READY = b'ready\n'
 BLOCK = 1 << 20
 LOOK = 0.5          # seconds between two looks at a process that cannot be waited for
 LAST = 15.0         # seconds until the daemon ends, whatever its contexts do
-LINE = re.compile(r'[^\n]*\n?')
+WRITE = 'umask 077; cat > "$0"'
 
 
 class Daemon:
@@ -79,6 +78,8 @@ class Daemon:
         """Carry out a request; return its answer."""
         at = wire.REFUSED
         try:
+            if request['what'] == 'reset':
+                return wire.DONE, await self.reset(request)
             login = await self.login(request)
             at = wire.BECOME
             place = await self.become(request, login)
@@ -162,10 +163,9 @@ class Daemon:
             lambda key, each: key[0] == host and len(key) > 1 and each is not place and not each.busy)
 
     async def on_put(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
-        """Write a file of ours to the host: into the file that is there, if there is one."""
+        """Write a file of ours to the host, into the file that is there; a new one is for its owner alone."""
         with open(request['source'], 'rb') as source:
-            done = await place.context.run(
-                ['/bin/sh', '-c', 'cat > "$0"', request['target']], input=source, text=False)
+            done = await place.context.run(['/bin/sh', '-c', WRITE, request['target']], input=source, text=False)
         return done.returncode, b'', done.stderr
 
     async def on_fetch(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
@@ -176,8 +176,8 @@ class Daemon:
                     target.write(data)
         return 0, b'', b''
 
-    async def on_reset(self, request: dict[str, Any], _place: Place) -> tuple[int, bytes, bytes]:
-        """End all contexts of the host."""
+    async def reset(self, request: dict[str, Any]) -> tuple[int, bytes, bytes]:
+        """End all contexts of the host, if there are any."""
         host = request['way']['key']
         await self.places.close(lambda key, _: key[0] == host)
         return 0, b'', b''

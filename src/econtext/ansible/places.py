@@ -18,9 +18,9 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 import econtext
-from econtext.child import ansiballz
 from econtext.ansible.archives import Archive
 from econtext.ansible.payload import Payload
+from econtext.child import ansiballz
 
 # Calls at once: tasks of several hosts may be delegated to one.
 THREADS = 16

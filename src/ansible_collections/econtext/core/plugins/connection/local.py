@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+
+from ansible import constants
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.connection import local as stock
+from ansible.utils.display import Display
+
+from econtext.ansible.connection import Persistent
+
 DOCUMENTATION = """
 name: local
 short_description: tasks on this machine, in one process for a whole run
@@ -35,16 +45,6 @@ options:
     vars:
     - {name: ansible_pipelining}
 """
-
-import multiprocessing
-import os
-
-from ansible import constants
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.connection import local as stock
-from ansible.utils.display import Display
-
-from econtext.ansible.connection import Persistent
 
 # What Ansible itself reads: each option and variable of the release that is installed.
 vars().update(DOCUMENTATION=stock.DOCUMENTATION)

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import re
+
+from ansible import constants
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.connection import ssh as stock
+from ansible.utils.display import Display
+
+from econtext.ansible.connection import Persistent, Stock
+from econtext.ansible.wire import plain
+
 DOCUMENTATION = """
 name: ssh
 short_description: hosts by OpenSSH, entered once for a whole run
@@ -319,17 +331,6 @@ options:
     - {name: ansible_ssh_verbosity}
 """
 
-import multiprocessing
-import os
-
-from ansible import constants
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.connection import ssh as stock
-from ansible.utils.display import Display
-
-from econtext.ansible.connection import Persistent, Stock
-from econtext.ansible.wire import plain
-
 # What Ansible itself reads: each option and variable of the release that is installed.
 vars().update(DOCUMENTATION=stock.DOCUMENTATION)
 
@@ -358,7 +359,7 @@ class Connection(Persistent, stock.Connection):
         words = self._words(host)
         password = plain(self.get_option('password') or self._play_context.password or None)
         seconds = float(self.get_option('timeout') or 10) + 20
-        program, args = words[0], [word for word in words[1:] if set(word[1:]) != {'v'}]
+        program, args = words[0], [word for word in words[1:] if not re.fullmatch('-v+', word)]
         options = {
             'ssh_path': program, 'password': password, 'connect_timeout': seconds,
             # One connection for all of the run; ssh keeps no other behind it.
