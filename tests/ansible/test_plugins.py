@@ -337,7 +337,7 @@ for name in 'ssh', 'local':
             for each in (name, 'econtext.core.' + name)]
     options = [set(list(json.loads(doc.stdout).values())[0]['doc']['options']) for doc in docs]
     meant = {'exec_command', 'put_file', 'fetch_file', 'reset', 'close', 'set_options', '__init__',
-             '_sshpass_available'}
+             '_sshpass_available', '_abc_impl', '_is_protocol'}
     mine = {key for each in (Persistent, ours.Connection) for key in vars(each) if not key.startswith('__')}
     instance = set(stock.Connection.__init__.__code__.co_names) | set(ConnectionBase.__init__.__code__.co_names)
     hidden = (mine - meant) & (set(dir(stock.Connection)) | instance)

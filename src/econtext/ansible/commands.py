@@ -8,8 +8,8 @@ Invariants:
 
 * A line is taken apart only if the same parts, put together by the become plugin, make the same line again: so what
   runs behind the program is what the line would have run.
-* What is typed goes to sudo, su and doas alone, on their terminal: a program that reads a password on its standard
-  input would take it from the link.
+* A program that becomes another user asks on a terminal: one that reads a password on its standard input would take
+  it from the link.  So a program is started for all commands only if it is known how that is had.
 
 Pure; nothing here imports Ansible, the become plugin is an argument.
 """
@@ -20,12 +20,14 @@ import copy
 import shlex
 from typing import Any, NamedTuple
 
+from econtext.connectors import su
+
 SLEEP = ' && sleep 0'   # what releases before 2.21 append to each command
 MARK = '@econtext@'     # in place of the command in a line
 KEY = '@key@'           # in place of what differs with each line
 DEEPEST = 4
-# Programs that ask for passwords on a terminal, if told nothing else.
-ASKS_ON_TERMINAL = 'sudo', 'su', 'doas'
+# Programs of which is known how to have them ask on a terminal.
+KNOWN = 'sudo', 'su', 'doas'
 
 
 class Become(NamedTuple):
@@ -103,7 +105,7 @@ def become_of(plugin: Any, shell: Any) -> Become | None:
     """Return how to become another user by the plugin; None where only the plugin's own way is safe."""
     name = plugin.name.rpartition('.')[2]
     password = option(plugin, 'become_pass') or None
-    if password is not None and name not in ASKS_ON_TERMINAL:
+    if name not in KNOWN:
         return None
     if name == 'sudo' and reads_input(option(plugin, 'become_flags') or '') is None:
         return None
@@ -115,10 +117,13 @@ def become_of(plugin: Any, shell: Any) -> Become | None:
     return Become(name, line, None if password is None else str(password), prompts)
 
 
-def started(plugin: Any, shell: Any, command: str) -> str:
-    """Return the line that starts `command` by the become plugin, which asks its questions on a terminal."""
-    line: str = terminal_twin(plugin).build_become_command(command, shell)
-    return line
+def started(plugin: Any, shell: Any, command: str) -> list[str]:
+    """Return the words that start `command` by the become plugin, which asks its questions on a terminal."""
+    again = terminal_twin(plugin)
+    if plugin.name.rpartition('.')[2] == 'su':
+        # It asks where its standard input and error are, and leaves other descriptors as they are.
+        return ['sh', '-c', su.BEFORE, 'sh', '-c', again.build_become_command(su.BEHIND + command, shell)]
+    return ['sh', '-c', again.build_become_command(command, shell)]
 
 
 def terminal_twin(plugin: Any) -> Any:

@@ -91,7 +91,8 @@ class Persistent:
         try:
             if not os.path.isfile(source):
                 raise Stock
-            status, _, errors = self._carried_out(self._plain_request('put', source=source, target=self._remote_path(out_path)))
+            request = self._plain_request('put', source=source, target=str(wire.plain(out_path)))
+            status, _, errors = self._carried_out(request)
         except Stock:
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         if status != 0:
@@ -102,7 +103,7 @@ class Persistent:
         """Copy a file from the host."""
         try:
             return self._carried_out(self._plain_request(
-                'fetch', source=self._remote_path(in_path), target=os.path.abspath(wire.plain(out_path))))
+                'fetch', source=str(wire.plain(in_path)), target=os.path.abspath(wire.plain(out_path))))
         except Stock:
             return super().fetch_file(in_path, out_path)  # type: ignore[misc]
 
@@ -176,24 +177,18 @@ class Persistent:
             raise Stock
         from econtext.parent import command
         stage = command.shell(command.candidates(None))
-        line = commands.started(plugin, shell, stage)
-        return {'name': found.name, 'key': found.key, 'password': found.password, 'prompts': found.prompts,
-                'line': line}
+        return {'key': found.key, 'password': found.password, 'prompts': found.prompts,
+                'argv': commands.started(plugin, shell, stage)}
 
     def _plain_request(self, what: str, **more: Any) -> dict[str, Any]:
         """Return a request of the user who logs in."""
         if self._is_stock or self._wants_terminal():
             raise Stock
-        return {'what': what, 'way': self.way(), 'become': None, 'interpreter': None,
-                'cwd': getattr(self, 'cwd', None), **more}
+        return {'what': what, 'way': self.way(), 'become': None, 'interpreter': None, **more}
 
     def _wants_terminal(self) -> bool:
         asked = getattr(self, '_is_tty_requested', None)
         return bool(asked is not None and asked())
-
-    def _remote_path(self, path: Any) -> str:
-        """Return a path of the host: what is relative counts from the home."""
-        return str(wire.plain(path))
 
     # Answers.
 

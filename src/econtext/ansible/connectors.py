@@ -23,10 +23,10 @@ def start_login(broker: Any, way: dict[str, Any], python: str | None) -> Any:
 
 
 def start_become(context: Any, become: dict[str, Any]) -> Any:
-    """Start a context behind the program of a become plugin, by the line that the plugin made for the first stage."""
+    """Start a context behind the program of a become plugin, by the words that the plugin made for the first stage."""
     question = typed(become['password'], become['prompts'])
-    # The shell does not use the stage that stands behind its line.
-    return context.command(['sh', '-c', become['line']], question=question, **COMMON)
+    # The shell does not use the words that stand behind its line.
+    return context.command(become['argv'], question=question, **COMMON)
 
 
 def typed(password: str | None, prompts: list[str]) -> Callable[[str], str | None] | None:

@@ -132,8 +132,7 @@ class Daemon:
 
     async def on_command(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
         """Run a command."""
-        done = await place.context.run(
-            request['words'], input=request['input'] or None, cwd=request['cwd'], text=False)
+        done = await place.context.run(request['words'], input=request['input'] or None, text=False)
         code = done.returncode
         return code if code >= 0 else 128 - code, done.stdout, done.stderr
 
@@ -151,8 +150,7 @@ class Daemon:
             return await self.on_command(request, place)
         other.busy += 1
         try:
-            return await other.run_module(
-                archive, payload, request['variables'], request['interpreter'], request['cwd'])
+            return await other.run_module(archive, payload, request['variables'], request['interpreter'])
         finally:
             other.busy -= 1
 

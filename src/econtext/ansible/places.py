@@ -57,7 +57,7 @@ class Place:
         return self.verdicts[interpreter]
 
     async def run_module(
-        self, archive: Archive, payload: Payload, variables: dict[str, str], interpreter: str, cwd: str | None,
+        self, archive: Archive, payload: Payload, variables: dict[str, str], interpreter: str,
     ) -> tuple[int, bytes, bytes]:
         """Run a packed module in a fork; return its status and output."""
         await self._send(archive)
@@ -65,7 +65,7 @@ class Place:
         try:
             done = await isolated.call(
                 ansiballz.run, archive.digest, payload.module, payload.params, payload.profile, payload.open_files,
-                variables, interpreter, cwd)
+                variables, interpreter)
         except econtext.ForkExited as error:
             return status(error.returncode), error.stdout, error.stderr
         return done.value, done.stdout, done.stderr

@@ -204,12 +204,12 @@ def forget(names):
         sys.modules.pop(name, None)
 
 
-def run(archive, module, params, profile, open_files, variables, interpreter, cwd):
-    # type: (bytes, str, bytes, str, int, dict[str, str], str, str | None) -> int
+def run(archive, module, params, profile, open_files, variables, interpreter):
+    # type: (bytes, str, bytes, str, int, dict[str, str], str) -> int
     """Run the payload as the program that it is; return its status.  In a fork only."""
     payload = PAYLOADS[archive]
     os.environ.update(variables)
-    settle(cwd, open_files)
+    settle(open_files)
     sys.argv[:] = ['']
     sys.executable = interpreter
     sys.path[:] = [entry for entry in sys.path if entry not in ('', '.')]
@@ -249,11 +249,9 @@ def start(module, params, profile, where):
     raise SystemExit('%s did not end by itself' % module)
 
 
-def settle(cwd, open_files):
-    # type: (str | None, int) -> None
-    """Enter the folder, and set the limit."""
-    if cwd is not None:
-        os.chdir(cwd)
+def settle(open_files):
+    # type: (int) -> None
+    """Leave a folder that cannot be read, and set the limit."""
     try:
         os.getcwd()
     except OSError:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 
 from econtext.ansible import commands
+from econtext.connectors import su
 
 
 class Shell:
@@ -85,12 +86,14 @@ def test_one_way_has_one_key() -> None:
 
 def test_passwords_are_typed_on_terminals_alone() -> None:
     made = commands.started(Plugin('sudo', become_pass='x'), Shell, 'stage')
-    assert ' -S ' not in made
-    assert '-H -n ' in made
+    assert made[:2] == ['sh', '-c']
+    assert ' -S ' not in made[2]
+    assert '-H -n ' in made[2]
+    assert commands.started(Plugin('su'), Shell, 'stage')[2] == su.BEFORE
     found = commands.become_of(Plugin('sudo', become_pass='x'), Shell)
     assert found is not None
     assert found.password == 'x'
     assert commands.become_of(Plugin('other.collection.pbrun', become_pass='x'), Shell) is None
-    assert commands.become_of(Plugin('other.collection.pbrun'), Shell) is not None
+    assert commands.become_of(Plugin('other.collection.pbrun'), Shell) is None
     assert commands.become_of(Plugin('sudo', become_flags='-HS'), Shell) is None
     assert commands.become_of(Plugin('sudo', become_flags='-u "'), Shell) is None

@@ -11,6 +11,7 @@ from ansible.plugins.connection import local as stock
 from ansible.utils.display import Display
 
 from econtext.ansible.connection import Persistent
+from econtext.ansible.wire import plain
 
 DOCUMENTATION = """
 name: local
@@ -68,4 +69,6 @@ class Connection(Persistent, stock.Connection):
         Display().vvv(text, host=self._play_context.remote_addr)
 
     def way(self):
-        return {'connector': 'local', 'arguments': [], 'options': {}, 'key': 'local'}
+        # Another user may not enter the folder by its path, but may well be in it.
+        folder = None if self.cwd is None else plain(os.path.abspath(self.cwd))
+        return {'connector': 'local', 'arguments': [], 'options': {'cwd': folder}, 'key': repr(('local', folder))}
