@@ -42,7 +42,7 @@ attachment = econtext.attach('/run/socket')
 '''
 # The rings, the modules behind the entry points of the package, those behind extras: files that have no underscore.
 PARTS = {
-    'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'command_line', 'dask', 'filesystem', 'joblib',
+    'ansible', 'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'command_line', 'dask', 'filesystem', 'joblib',
     'ways',
 }
 STARTS = {*registry.ours(), 'connect', 'allow'}

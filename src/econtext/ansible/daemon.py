@@ -45,9 +45,9 @@ class Daemon:
     """Answers the requests of one run."""
 
     def __init__(self, broker: Any) -> None:
-        self.broker = broker
-        self.places = Places()
-        self.archives = Archives()
+        self.broker: Any = broker
+        self.places: Places = Places()
+        self.archives: Archives = Archives()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one worker until it goes."""

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 CALL = b'\n\nif __name__ == "__main__":\n    _ansiballz_main(\n'
 # Of the arguments of that call: all of them, and the type of each; the date is not looked at.
-ARGUMENTS = {
+ARGUMENTS: dict[str, type | None] = {
     'zip_data': str, 'ansible_module': str, 'module_fqn': str, 'params': str, 'profile': str, 'date_time': None,
     'extensions': dict, 'rlimit_nofile': int,
 }

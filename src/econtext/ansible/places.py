@@ -40,10 +40,12 @@ class Place:
     """A context, and what is known to be there."""
 
     def __init__(self, context: Any) -> None:
-        self.context = context
-        self.busy = 0       # requests
+        self.context: Any = context
+        self.busy: int = 0      # requests
         self.verdicts: dict[str, tuple[bool, bool]] = {}
-        self.sending = asyncio.Lock()
+        #: Holds something while nobody sends.
+        self.turn: asyncio.Queue[None] = asyncio.Queue()
+        self.turn.put_nowait(None)
         self.sources: set[bytes] = set()
         self.archives: dict[bytes, int] = {}
 
@@ -72,7 +74,8 @@ class Place:
 
     async def _send(self, archive: Archive) -> None:
         """Have the sources of an archive there; and compiled, once it is likely that they are used again."""
-        async with self.sending:
+        await self.turn.get()
+        try:
             times = self.archives.get(archive.digest, 0)
             if not times:
                 new = {digest: data for digest, data in archive.sources.items() if digest not in self.sources}
@@ -82,6 +85,8 @@ class Place:
             elif times == 1:
                 await self.context.call(ansiballz.prepare, archive.digest)
             self.archives[archive.digest] = times + 1
+        finally:
+            self.turn.put_nowait(None)
 
 
 def status(returncode: int | None) -> int:

@@ -15,8 +15,9 @@ Invariants:
   removes.
 * Sources are kept by their content, so two releases of Ansible may use one context.
 
-`add`, `preload` and `prepare` are called one at a time, and before the `run` that needs them; the daemon sees to that.
-`run` is called in a fork only.  Ansible's modules need Python 3.8 and more, `suits` says no on others.
+Entered by whoever carries out calls: `add`, `preload` and `prepare` one at a time, and before the `run` that needs them;
+the daemon sees to that.  `run` is called in a fork only.  Ansible's modules need Python 3.8 and more: on others nothing
+but `suits` is called, which says no.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,8 +87,7 @@ class Finder(object):
         found = self.modules.get(name)
         if found is None:
             return None
-        machinery = sys.modules['importlib.machinery']  # type: Any
-        spec = machinery.ModuleSpec(name, self, origin=found[1], is_package=found[0])
+        spec = loaded('importlib.machinery').ModuleSpec(name, self, origin=found[1], is_package=found[0])
         spec.has_location = True
         if found[0]:
             spec.submodule_search_locations = [os.path.dirname(found[1])]
@@ -163,7 +163,6 @@ def preload(archive):
         return
     modules = PAYLOADS[archive].modules
     finder = Finder(modules)
-    __import__('importlib.machinery')
     sys.meta_path.insert(0, finder)
     try:
         try:
@@ -172,9 +171,12 @@ def preload(archive):
             for name in BASIS:
                 if name in modules:
                     __import__(name)
-        except (Exception, SystemExit):
-            # As the module itself will fail, and say so.
+        except:
+            # Half of it is worse than nothing.
             forget(modules)
+            if not isinstance(sys.exc_info()[1], (Exception, SystemExit)):
+                raise
+            # As the module itself will fail, and say so.
     finally:
         sys.meta_path.remove(finder)
     for name in modules:
@@ -229,23 +231,27 @@ def run(archive, module, params, profile, open_files, variables, interpreter):
     except SystemExit:
         return status_of(sys.exc_info()[1])
     except:
-        sys.excepthook(*sys.exc_info())
+        loaded('sys').excepthook(*sys.exc_info())
         return 1
+
+
+def loaded(name):
+    # type: (str) -> Any
+    """Return a module, which older Pythons may lack, or of which they lack something."""
+    __import__(name)
+    return sys.modules[name]
 
 
 def start(module, params, profile, where):
     # type: (str, bytes, str, str) -> None
     """Do what the payload's own program does behind its preparations."""
     if profile:
-        __import__(LOADER)
-        loader = sys.modules[LOADER]  # type: Any
-        loader.run_module(json_params=params, profile=profile, module_fqn=module, modlib_path=where, extensions={})
+        loaded(LOADER).run_module(
+            json_params=params, profile=profile, module_fqn=module, modlib_path=where,
+            extensions={})
         return
-    import runpy
-    __import__(BASIS[0])
-    basic = sys.modules[BASIS[0]]  # type: Any
-    basic._ANSIBLE_ARGS = params
-    runpy.run_module(module, {'_module_fqn': module, '_modlib_path': where}, '__main__', True)
+    loaded(BASIS[0])._ANSIBLE_ARGS = params
+    loaded('runpy').run_module(module, {'_module_fqn': module, '_modlib_path': where}, '__main__', True)
     raise SystemExit('%s did not end by itself' % module)
 
 
@@ -261,13 +267,12 @@ def settle(open_files):
             os.chdir('/')
     if open_files:
         limit_files(open_files)
-    import time
-    time.tzset()
+    loaded('time').tzset()
 
 
 def limit_files(wanted):
     # type: (int) -> None
-    import resource
+    resource = loaded('resource')
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
@@ -282,13 +287,10 @@ def limit_files(wanted):
 def materialized(payload, module):
     # type: (Payload, str) -> str
     """Write the archive into a folder that goes with this process; return the path."""
-    import atexit
-    import shutil
-    import tempfile
-    import zipfile
+    zipfile = loaded('zipfile')
     name = 'ansible_%s_payload' % module.split('.')[-1]
-    folder = os.path.realpath(tempfile.mkdtemp('', name + '_'))
-    atexit.register(shutil.rmtree, folder, True)
+    folder = os.path.realpath(loaded('tempfile').mkdtemp('', name + '_'))
+    loaded('atexit').register(loaded('shutil').rmtree, folder, True)
     path = os.path.join(folder, name + '.zip')
     archive = zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED)
     try:
