@@ -16,8 +16,8 @@ Invariants:
 * Sources are kept by their content, so two releases of Ansible may use one context.
 
 Entered by whoever carries out calls: `add`, `preload` and `prepare` one at a time, and before the `run` that needs
-them; the daemon sees to that.  `run` is called in a fork only.  Ansible's modules need Python 3.8 and more: on others nothing
-but `suits` is called, which says no.
+them; the daemon sees to that.  `run` is called in a fork only.  Ansible's modules need Python 3.8 and more: elsewhere
+nothing is called.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
