@@ -95,6 +95,7 @@ def comparable(value: Any, place: Path) -> Any:
         return [comparable(item, place) for item in value]
     if isinstance(value, str):
         text = value.replace(str(place), 'PLACE')
+        text = re.sub(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+|0:00:\d\d\.\d+', 'TIME', text)
         return re.sub(r'ansible-tmp-[-\d.]+|ansible-local-\w+|tmp\w{8}|\.source\S*', 'TEMPORARY', text)
     return value
 
