@@ -29,7 +29,7 @@ ARGUMENTS: dict[str, type | None] = {
     'extensions': dict, 'rlimit_nofile': int,
 }
 
-OLD_END = b"\nif __name__ == '__main__':\n    _ansiballz_main()\n"
+OLD_END = b"\nif __name__ == '__main__':\n    _ansiballz_main()"
 OLD_ZIP = re.compile(rb"^    ZIPDATA = '([A-Za-z0-9+/=]+)'$", re.MULTILINE)
 OLD_PARAMS = re.compile(rb'^    ANSIBALLZ_PARAMS = (.+)$', re.MULTILINE)
 OLD_RUN = re.compile(
@@ -61,7 +61,7 @@ def recognized(data: bytes) -> Payload | None:
     at = data.rfind(CALL)
     if at >= 0:
         return of_call(data[at + len(CALL):])
-    return of_program(data) if data.endswith(OLD_END) else None
+    return of_program(data) if data.removesuffix(b'\n').endswith(OLD_END) else None
 
 
 def of_call(text: bytes) -> Payload | None:

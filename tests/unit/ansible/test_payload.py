@@ -49,6 +49,7 @@ def test_the_forms() -> None:
     assert recognized(called()) == FOUND
     assert recognized(called(rlimit_nofile=64)) == FOUND._replace(open_files=64)
     assert recognized(program()) == FOUND._replace(params=b'{}', profile='')
+    assert recognized(program().rstrip()) == FOUND._replace(params=b'{}', profile='')
     limited = program('    requested_soft = min(existing_hard, 512)')
     assert recognized(limited) == FOUND._replace(params=b'{}', profile='', open_files=512)
 
