@@ -217,7 +217,8 @@ def test_without_python_the_stock_plugin_does_it(
 - {name: raw, raw: "echo raw; command -v python3 || echo none"}
 - {name: module, command: id -un, ignore_errors: true}
 """
-        variables = {'ansible_ssh_common_args': f'-F {bare.config}', 'ansible_ssh_use_tty': False}
+        variables = {'ansible_ssh_common_args': f'-F {bare.config}', 'ansible_ssh_use_tty': False,
+                     'ansible_pipelining': True}  # fmt: skip
         ours = ansible.run(tasks, OURS, ansible_python_interpreter='/no/python', **variables)
         stock = ansible.run(tasks, 'ssh', ansible_python_interpreter='/no/python', **variables)
         assert 'none' in ours.of('raw')['stdout'], ours.output

@@ -70,5 +70,5 @@ class Connection(Persistent, stock.Connection):
 
     def way(self):
         # Another user may not enter the folder by its path, but may well be in it.
-        folder = None if self.cwd is None else plain(os.path.abspath(self.cwd))
+        folder = None if self.cwd is None else plain(os.path.abspath(os.fsdecode(self.cwd)))
         return {'connector': 'local', 'arguments': [], 'options': {'cwd': folder}, 'key': repr(('local', folder))}
