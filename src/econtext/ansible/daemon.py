@@ -99,7 +99,9 @@ class Daemon:
             return wire.FAILED, f'{error.strerror or error}: {error.filename or ""}'.rstrip(': ')
         except Exception as error:
             logging.exception('a request')
-            return wire.FAILED, f'{type(error).__name__}: {error}'
+            text = f'{type(error).__name__}: {error}'
+            # Options that econtext does not take, Ansible's own plugin may.
+            return (at, text) if at == wire.FAILED else (at, ('refused-option', text, ''))
 
     async def login(self, request: dict[str, Any]) -> Place:
         """Return the place by which the host of a request is entered."""
