@@ -161,6 +161,16 @@ def test_the_wheel_works_in_a_bare_environment(packages: Packages, bare: Callabl
     assert [name for name in names if name.partition('.')[0] in ('rich', 'fsspec', 'tomli')] == []
 
 
+def test_the_wheel_has_the_collection_for_ansible(packages: Packages) -> None:
+    """Ansible finds it in the folder of the packages, beside other collections."""
+    with zipfile.ZipFile(packages[0]) as opened:
+        names = {name for name in opened.namelist() if name.startswith('ansible_collections/')}
+    place = 'ansible_collections/econtext/core/'
+    assert names >= {place + name for name in (
+        'README.md', 'galaxy.yml', 'meta/runtime.yml', 'plugins/connection/ssh.py', 'plugins/connection/local.py')}
+    assert {name.split('/')[1] for name in names} == {'econtext'}, 'a file of ours that others could have too'
+
+
 def test_the_source_package_builds_the_same_wheel_without_git(packages: Packages, tmp_path: Path) -> None:
     wheel, source = packages
     with tarfile.open(source) as opened:

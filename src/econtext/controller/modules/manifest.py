@@ -132,6 +132,7 @@ WITH_CALLS = full("""
     child.listings
     child.pickled
     child.pyinfra
+    child.ansiballz
     child.receiving
     child.running
     child.scripts

@@ -1,0 +1,46 @@
+"""
+The archives of packed modules, as the daemon keeps them: each is opened once, and its files are known by their content.
+
+Not shared between threads: the daemon's event loop enters.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import zipfile
+import zlib
+
+
+class Archive:
+    """What is in one archive."""
+
+    def __init__(self, digest: bytes, data: bytes) -> None:
+        self.digest = digest
+        self.files: dict[str, bytes] = {}       # digests of contents, by the names of files
+        self.sources: dict[bytes, bytes] = {}   # compressed contents, by their digests
+        with zipfile.ZipFile(io.BytesIO(data)) as opened:
+            for name in opened.namelist():
+                content = opened.read(name)
+                found = self.files[name] = digest_of(content)
+                self.sources[found] = zlib.compress(content)
+
+
+class Archives:
+    """All archives that came so far."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, Archive] = {}
+
+    def open(self, text: bytes) -> Archive:
+        """Return the archive that `text` is in base64; raise ValueError or zipfile.BadZipFile for what is none."""
+        digest = digest_of(text)
+        if digest not in self._found:
+            self._found[digest] = Archive(digest, base64.b64decode(text, validate=True))
+        return self._found[digest]
+
+
+def digest_of(data: bytes) -> bytes:
+    """Return what tells `data` from all else."""
+    return hashlib.blake2b(data, digest_size=16).digest()

@@ -1,0 +1,117 @@
+"""
+A worker's end: find the daemon of the run, or start it.
+
+Invariants:
+
+* Of workers that find no daemon one starts it, under a lock; the others use that.
+* The socket lies in the private folder that Ansible makes for each run, and removes: no other user can enter, and
+  nothing stays of a daemon that was killed.
+* A daemon that was killed is replaced.
+
+Any thread may enter; a `Link` is one thread's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+from typing import Any
+
+from econtext.ansible import wire
+
+SOCKET = 'econtext'
+LOCK = 'econtext.lock'
+LOG = 'econtext.log'
+MODULE = 'econtext.ansible.daemon'
+TRIES = 3
+TOLD = 2000     # characters of a daemon's last words
+
+
+class DaemonError(Exception):
+    """The daemon cannot be had: the text says why."""
+
+
+class Link:
+    """A connection to the daemon of the run whose main process is `pid`, and whose private folder is `folder`."""
+
+    def __init__(self, folder: str, pid: int) -> None:
+        self.folder = folder
+        self.pid = pid
+        self._link: socket.socket | None = None
+
+    def ask(self, request: dict[str, Any]) -> tuple[str, Any]:
+        """Return the answer to a request; raise DaemonError if there is no daemon, or it goes away meanwhile."""
+        if self._link is None:
+            self._link = self._found()
+        try:
+            kind, value = wire.ask(self._link, request)
+            return kind, value
+        except EOFError as error:
+            self.close()
+            raise DaemonError(f'the econtext daemon of this run has ended: {error}{self._words()}') from None
+        except BaseException:
+            # A task that takes too long: the daemon gives the request up when it hears of the end.
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Leave the daemon."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def _found(self) -> socket.socket:
+        for _ in range(TRIES):
+            link = self._connected()
+            if link is not None:
+                return link
+            with open(os.path.join(self.folder, LOCK), 'w') as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                link = self._connected()
+                if link is not None:
+                    return link
+                self._start()
+        raise DaemonError(f'the econtext daemon of this run does not start{self._words()}')
+
+    def _connected(self) -> socket.socket | None:
+        made = socket.socket(socket.AF_UNIX)
+        place = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            made.connect(short(self.folder, place))
+            return made
+        except OSError:
+            made.close()
+            return None
+        finally:
+            os.close(place)
+
+    def _start(self) -> None:
+        with open(os.path.join(self.folder, LOG), 'ab') as log:
+            daemon = subprocess.Popen(
+                [sys.executable, '-m', MODULE, self.folder, str(self.pid)], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+        assert daemon.stdout is not None
+        with daemon.stdout:
+            if not daemon.stdout.readline():
+                raise DaemonError(f'the econtext daemon of this run does not start{self._words()}')
+        # A worker lives for one task, and the daemon for all: init waits for it.
+        daemon.returncode = 0
+
+    def _words(self) -> str:
+        """Return the last that the daemon said, to stand behind a sentence."""
+        try:
+            with open(os.path.join(self.folder, LOG), encoding='utf-8', errors='replace') as log:
+                said = log.read().strip()
+        except OSError:
+            said = ''
+        return f'; its last words:\n{said[-TOLD:]}' if said else ''
+
+
+def short(folder: str, place: int) -> str:
+    """Return a path of the socket that is short enough for every system; `place` is the open folder."""
+    path = os.path.join(folder, SOCKET)
+    beside = f'/proc/self/fd/{place}/{SOCKET}'
+    return beside if len(os.fsencode(path)) > 100 and os.path.exists('/proc/self/fd') else path

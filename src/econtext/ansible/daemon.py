@@ -1,0 +1,262 @@
+"""
+The daemon of one run of Ansible: ``python -m econtext.ansible.daemon FOLDER PID``.
+
+It owns a broker, and carries out what workers ask through a socket in the run's private folder: one request at a time
+for each connection.
+
+Invariants:
+
+* It ends with the process PID, however that ends, and takes along its contexts and its socket.
+* A request whose worker has gone is given up, and so is what it has started on the host.
+* Every request has one answer, of the kinds in ``wire``.
+* It prints one line once it listens, and nothing else; what it logs goes to its standard error.
+
+One event loop; threads are those of econtext.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import threading
+import zipfile
+from typing import Any
+
+import econtext
+from econtext.ansible import wire
+from econtext.ansible.archives import Archives
+from econtext.ansible.connectors import start_become, start_login
+from econtext.ansible.payload import Payload
+from econtext.ansible.places import COMMON, Place, Places, changes_accounts, with_interpreter
+
+SOCKET = 'econtext'
+READY = b'ready\n'
+BLOCK = 1 << 20
+LOOK = 0.5          # seconds between two looks at a process that cannot be waited for
+LAST = 15.0         # seconds until the daemon ends, whatever its contexts do
+WRITE = 'umask 077; cat > "$0"'
+
+
+class Daemon:
+    """Answers the requests of one run."""
+
+    def __init__(self, broker: Any) -> None:
+        self.broker: Any = broker
+        self.places: Places = Places()
+        self.archives: Archives = Archives()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one worker until it goes."""
+        head = asyncio.ensure_future(reader.readexactly(wire.HEAD.size))
+        try:
+            while True:
+                request = wire.unpacked(await reader.readexactly(wire.length(await head)))
+                head = asyncio.ensure_future(reader.readexactly(wire.HEAD.size))
+                work = asyncio.ensure_future(self.answer(request))
+                await asyncio.wait((work, head), return_when=asyncio.FIRST_COMPLETED)
+                if not work.done():
+                    # Nobody waits for it.
+                    work.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await work
+                    return
+                writer.write(wire.packed(work.result()))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            head.cancel()
+            with contextlib.suppress(asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
+                await head
+            writer.close()
+
+    async def answer(self, request: dict[str, Any]) -> tuple[str, Any]:
+        """Carry out a request; return its answer."""
+        at = wire.REFUSED
+        try:
+            if request['what'] == 'reset':
+                return wire.DONE, await self.reset(request)
+            login = await self.login(request)
+            at = wire.BECOME
+            place = await self.become(request, login)
+            at = wire.FAILED
+            place.busy += 1
+            try:
+                return wire.DONE, await getattr(self, 'on_' + request['what'])(request, place)
+            finally:
+                place.busy -= 1
+        except econtext.ConnectError as error:
+            if at == wire.FAILED:
+                return at, str(error)
+            return at, (error.kind, str(error), error.lines)
+        except econtext.ContextLost as error:
+            return wire.LOST, str(error)
+        except OSError as error:
+            return wire.FAILED, f'{error.strerror or error}: {error.filename or ""}'.rstrip(': ')
+        except Exception as error:
+            logging.exception('a request')
+            text = f'{type(error).__name__}: {error}'
+            # Options that econtext does not take, Ansible's own plugin may.
+            return (at, text) if at == wire.FAILED else (at, ('refused-option', text, ''))
+
+    async def login(self, request: dict[str, Any]) -> Place:
+        """Return the place by which the host of a request is entered."""
+        way = request['way']
+        return await with_interpreter(
+            self.places, (way['key'],), lambda python: start_login(self.broker, way, python), request['interpreter'])
+
+    async def become(self, request: dict[str, Any], login: Place) -> Place:
+        """Return the place of the user that a request wants to be."""
+        become = request['become']
+        if become is None:
+            return login
+        return await self.places.get(
+            (request['way']['key'], become['key'], become['password']),
+            lambda: start_become(login.context, become))
+
+    async def fitting(self, request: dict[str, Any], place: Place) -> tuple[Place, bool]:
+        """Return the place beside `place` that has the interpreter, and whether modules may run there."""
+        interpreter = request['interpreter']
+        same, able = await place.suits(interpreter)
+        if same:
+            return place, able
+        become = request['become'] or {'key': None, 'password': None}
+        key = request['way']['key'], become['key'], become['password'], interpreter
+        other = await self.places.get(key, lambda: place.context.local(python=interpreter, **COMMON))
+        _, able = await other.suits(interpreter)
+        return other, able
+
+    # What workers ask for.
+
+    async def on_command(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
+        """Run a command."""
+        done = await place.context.run(request['words'], input=request['input'] or None, text=False)
+        code = done.returncode
+        return code if code >= 0 else 128 - code, done.stdout, done.stderr
+
+    async def on_module(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
+        """Run a packed module; as the command that it is where that cannot be done otherwise."""
+        payload = Payload(*request['payload'])
+        if changes_accounts(payload):
+            await self.let_go(request, place)
+        try:
+            archive = self.archives.open(payload.archive)
+            other, able = await self.fitting(request, place)
+        except (ValueError, zipfile.BadZipFile, econtext.ConnectError):
+            able = False
+        if not able:
+            return await self.on_command(request, place)
+        other.busy += 1
+        try:
+            return await other.run_module(archive, payload, request['variables'], request['interpreter'])
+        finally:
+            other.busy -= 1
+
+    async def let_go(self, request: dict[str, Any], place: Place) -> None:
+        """End the idle contexts of other users on the host: the account of one may be about to go."""
+        host = request['way']['key']
+        await self.places.close(
+            lambda key, each: key[0] == host and len(key) > 1 and each is not place and not each.busy)
+
+    async def on_put(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
+        """Write a file of ours to the host, into the file that is there; a new one is for its owner alone."""
+        with open(request['source'], 'rb') as source:
+            done = await place.context.run(['/bin/sh', '-c', WRITE, request['target']], input=source, text=False)
+        return done.returncode, b'', done.stderr
+
+    async def on_fetch(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
+        """Write a file of the host to a file of ours."""
+        async with await place.context.open(request['source'], 'rb', buffering=0) as source:
+            with open(request['target'], 'wb') as target:
+                while data := await source.read(BLOCK):
+                    target.write(data)
+        return 0, b'', b''
+
+    async def reset(self, request: dict[str, Any]) -> tuple[int, bytes, bytes]:
+        """End all contexts of the host, if there are any."""
+        host = request['way']['key']
+        await self.places.close(lambda key, _: key[0] == host)
+        return 0, b'', b''
+
+
+async def ended(pid: int) -> None:
+    """Wait until process `pid` has ended."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    except (AttributeError, OSError):
+        while os.getppid() == pid or lives(pid):
+            await asyncio.sleep(LOOK)
+        return
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(handle, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return True
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+
+
+def listening(folder: str) -> socket.socket:
+    """Return a socket that listens in `folder`, from which a path of any length is short."""
+    os.chdir(folder)
+    made = socket.socket(socket.AF_UNIX)
+    # Nobody finds it under its name before it listens.
+    made.bind(SOCKET + '.new')
+    made.listen(1000)
+    os.rename(SOCKET + '.new', SOCKET)
+    made.setblocking(False)
+    return made
+
+
+async def main(folder: str, pid: int) -> None:
+    """Serve in `folder` until process `pid` has ended."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    home = os.getcwd()
+    made = listening(folder)
+    # Contexts on this machine start where Ansible did.
+    os.chdir(home)
+    broker = econtext.aio.Broker()
+    server = await asyncio.start_unix_server(Daemon(broker).serve, sock=made)
+    os.write(1, READY)
+    quiet()
+    try:
+        await ended(pid)
+    finally:
+        guard = threading.Timer(LAST, os._exit, (1,))
+        guard.daemon = True
+        guard.start()
+        server.close()
+        with contextlib.suppress(OSError):
+            os.unlink(SOCKET, dir_fd=place)
+        await broker.close()
+        # Requests of workers that outlive their run have nothing to wait for.
+        os._exit(0)
+
+
+def quiet() -> None:
+    """Keep no output open that somebody may wait for."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+if __name__ == '__main__':
+    logging.basicConfig(format='%(asctime)s %(name)s: %(message)s')
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

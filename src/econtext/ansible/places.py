@@ -1,0 +1,150 @@
+"""
+The contexts of one run: those by which a host is entered, those behind a become plugin, and those of another Python.
+
+Invariants:
+
+* There is one context for each way to enter a host, for each become line behind that, and for each interpreter behind
+  these.  A context that has ended is started again by the next request.
+* Of requests that need a context that is starting, one starts it, and all hear what came of that.
+* What was sent to a context is noted with the context, and so forgotten with it.
+
+The daemon's event loop enters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+import econtext
+from econtext.ansible.archives import Archive
+from econtext.ansible.payload import Payload
+from econtext.child import ansiballz
+
+# Calls at once: tasks of several hosts may be delegated to one.
+THREADS = 16
+COMMON: dict[str, Any] = {'threads': THREADS, 'gil_limit': 0}
+# Kinds of a ConnectError that another interpreter may not have.
+PYTHON_KINDS = 'no-python', 'broken-python', 'unsupported-python'
+OLDEST = 3, 8
+# More output than a module prints; what Ansible would have to keep in memory as well.
+MOST = 1 << 30
+# Whose modules change accounts, which they cannot where processes of the account run.
+CHANGE_ACCOUNTS = 'user', 'group'
+
+Start = Callable[['str | None'], Any]
+
+
+class Place:
+    """A context, and what is known to be there."""
+
+    def __init__(self, context: Any) -> None:
+        self.context: Any = context
+        self.busy: int = 0      # requests
+        self.verdicts: dict[str, tuple[bool, bool]] = {}
+        #: Holds something while nobody sends.
+        self.turn: asyncio.Queue[None] = asyncio.Queue()
+        self.turn.put_nowait(None)
+        self.sources: set[bytes] = set()
+        self.archives: dict[bytes, int] = {}
+
+    async def suits(self, interpreter: str) -> tuple[bool, bool]:
+        """Say whether this is what a program of `interpreter` would be, and whether modules may run here."""
+        if self.context.python_version < OLDEST:
+            # What older ones cannot even read is not sent there; the path itself must do.
+            return self.context.executable == interpreter, False
+        if interpreter not in self.verdicts:
+            self.verdicts[interpreter] = await self.context.call(ansiballz.suits, interpreter)
+        return self.verdicts[interpreter]
+
+    async def run_module(
+        self, archive: Archive, payload: Payload, variables: dict[str, str], interpreter: str,
+    ) -> tuple[int, bytes, bytes]:
+        """Run a packed module in a fork; return its status and output."""
+        await self._send(archive)
+        isolated = self.context.options(fork=True, max_output=MOST)
+        try:
+            done = await isolated.call(
+                ansiballz.run, archive.digest, payload.module, payload.params, payload.profile, payload.open_files,
+                variables, interpreter)
+        except econtext.ForkExited as error:
+            return status(error.returncode), error.stdout, error.stderr
+        return done.value, done.stdout, done.stderr
+
+    async def _send(self, archive: Archive) -> None:
+        """Have the sources of an archive there; and compiled, once it is likely that they are used again."""
+        await self.turn.get()
+        try:
+            times = self.archives.get(archive.digest, 0)
+            if not times:
+                new = {digest: data for digest, data in archive.sources.items() if digest not in self.sources}
+                await self.context.call(ansiballz.add, archive.digest, archive.files, new)
+                self.sources.update(new)
+                await self.context.call(ansiballz.preload, archive.digest)
+            elif times == 1:
+                await self.context.call(ansiballz.prepare, archive.digest)
+            self.archives[archive.digest] = times + 1
+        finally:
+            self.turn.put_nowait(None)
+
+
+def status(returncode: int | None) -> int:
+    """Return the status that a shell has of a process; a signal counts from 128."""
+    if returncode is None:
+        return 1
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+class Places:
+    """All contexts of the run."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, asyncio.Future[Place]] = {}
+
+    async def get(self, key: Hashable, start: Callable[[], Any]) -> Place:
+        """Return the place of that key; `start` starts its context if there is none that lives."""
+        while True:
+            found = self._found.get(key)
+            if found is None:
+                found = self._found[key] = asyncio.ensure_future(started(start))
+                found.add_done_callback(lambda done: self._drop_failed(key, done))
+            place = await asyncio.shield(found)
+            try:
+                await place.context.wait_ready()
+                return place
+            except econtext.EcontextError:
+                if self._found.get(key) is found:
+                    del self._found[key]
+
+    def _drop_failed(self, key: Hashable, done: asyncio.Future[Place]) -> None:
+        if (done.cancelled() or done.exception() is not None) and self._found.get(key) is done:
+            del self._found[key]
+
+    async def close(self, chosen: Callable[[Any, Place], bool]) -> None:
+        """End the contexts that are `chosen` by key and place."""
+        ending: list[Awaitable[None]] = []
+        for key, found in list(self._found.items()):
+            if found.done() and not found.cancelled() and found.exception() is None and chosen(key, found.result()):
+                del self._found[key]
+                ending.append(found.result().context.close())
+        await asyncio.gather(*ending)
+
+
+async def started(start: Callable[[], Any]) -> Place:
+    return Place(await start().wait_ready())
+
+
+async def with_interpreter(places: Places, key: Hashable, start: Start, interpreter: str | None) -> Place:
+    """Return the place of that key; a new one has `interpreter`, or any if there is no such."""
+    try:
+        return await places.get(key, lambda: start(interpreter))
+    except econtext.ConnectError as error:
+        if interpreter is None or error.kind not in PYTHON_KINDS:
+            raise
+    return await places.get(key, lambda: start(None))
+
+
+def changes_accounts(payload: Payload) -> bool:
+    """Does the module make, change or remove accounts?"""
+    return payload.module.rpartition('.')[2] in CHANGE_ACCOUNTS

@@ -1,0 +1,314 @@
+"""
+Carry out Ansible's packed modules, each in a fork of this context.
+
+Such a module is an archive of sources, one of which is the program.  The daemon of a run of Ansible sends the sources
+of each archive once (`add`), has Ansible's basis imported once (`preload`), and has `run` called in a fork, see
+``separate``.  There everything that the module imports is found in memory, and what this context has compiled before is
+not compiled again.
+
+Invariants:
+
+* A module sees what it sees as a program of its own: its name is ``__main__``, its sources are those of its archive
+  alone, and what it does to its process does nothing here.
+* What was imported ahead is used only if the archive has the very same sources; else the fork imports its own.
+* A module that may start itself again, or that reads files of its archive, gets the archive as a file, which the fork
+  removes.
+* Sources are kept by their content, so two releases of Ansible may use one context.
+
+Entered by whoever carries out calls: `add`, `preload` and `prepare` one at a time, and before the `run` that needs
+them; the daemon sees to that.  `run` is called in a fork only.  Ansible's modules need Python 3.8 and more: elsewhere
+nothing is called.
+"""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+    from typing import Any
+
+    #: Whether it is a package, its path, the digest of its source.
+    Found = tuple[bool, str, bytes]
+
+import os
+import sys
+import zlib
+
+OLDEST = 3, 8
+ROOT = '/ansible_payload.zip'       # where sources are said to come from that are in no file
+SITE = 'sitecustomize.py'
+LOADER = 'ansible.module_utils._internal._ansiballz._loader'
+BASIS = 'ansible.module_utils.basic', LOADER
+USUAL = 'json', 'runpy', 'tempfile', 'shutil', 'zipfile', 'base64', 'subprocess', 'locale', 'platform', 'datetime'
+# With this in its archive, a module may want the archive itself.
+STARTS_AGAIN = 'ansible/module_utils/common/respawn.py'
+
+SOURCES = {}    # type: dict[bytes, bytes]      # content of a file, by its digest
+CODE = {}       # type: dict[bytes, CodeType]   # of a source that was compiled, by the digest of the source
+PAYLOADS = {}   # type: dict[bytes, Payload]    # by the digest of the archive
+PRELOADED = {}  # type: dict[str, bytes]        # the digest of the source, by the name of a module that is imported here
+
+
+class Payload(object):
+    """What a packed module consists of: `files` are the digests of its files, by their names in the archive."""
+
+    def __init__(self, files):
+        # type: (dict[str, bytes]) -> None
+        self.files = files
+        self.modules = {}   # type: dict[str, Found]
+        for name in files:
+            if name.endswith('.py'):
+                module = name[:-3].replace('/', '.')
+                package = module.endswith('.__init__')
+                if package:
+                    module = module[:-len('.__init__')]
+                self.modules[module] = package, ROOT + '/' + name, files[name]
+
+    def wants_archive(self):
+        # type: () -> bool
+        """May the module want its archive as a file?"""
+        return STARTS_AGAIN in self.files or [name for name in self.files if not name.endswith('.py')] != []
+
+    def differs(self):
+        # type: () -> bool
+        """Has the payload another source for something that was imported here?"""
+        for name in PRELOADED:
+            if name in self.modules and self.modules[name][2] != PRELOADED[name]:
+                return True
+        return False
+
+
+class Finder(object):
+    """Finds the modules of a payload in memory, and loads them."""
+
+    def __init__(self, modules):
+        # type: (dict[str, Found]) -> None
+        self.modules = modules
+
+    def find_spec(self, name, path=None, target=None):
+        # type: (str, Any, Any) -> Any
+        found = self.modules.get(name)
+        if found is None:
+            return None
+        spec = loaded('importlib.machinery').ModuleSpec(name, self, origin=found[1], is_package=found[0])
+        spec.has_location = True
+        if found[0]:
+            spec.submodule_search_locations = [os.path.dirname(found[1])]
+        return spec
+
+    def create_module(self, spec):
+        # type: (Any) -> Any
+        return None
+
+    def exec_module(self, module):
+        # type: (Any) -> None
+        exec(self.get_code(module.__name__), module.__dict__)
+
+    def is_package(self, name):
+        # type: (str) -> bool
+        return self.modules[name][0]
+
+    def get_filename(self, name):
+        # type: (str) -> str
+        return self.modules[name][1]
+
+    def get_source(self, name):
+        # type: (str) -> str
+        if name not in self.modules:
+            # As any loader that is asked for what it has not, such as `__main__`.
+            raise ImportError(name)
+        return SOURCES[self.modules[name][2]].decode('utf-8')
+
+    def get_data(self, path):
+        # type: (str) -> bytes
+        for _, where, digest in self.modules.values():
+            if where == path:
+                return SOURCES[digest]
+        raise OSError(2, 'No such file or directory', path)
+
+    def get_code(self, name):
+        # type: (str) -> CodeType
+        _, path, digest = self.modules[name]
+        code = CODE.get(digest)
+        if code is None:
+            code = CODE[digest] = compile(SOURCES[digest], path, 'exec', 0, True)
+        return code
+
+
+def suits(interpreter):
+    # type: (str) -> tuple[bool, bool]
+    """
+    Say whether this context is what a program of `interpreter` would be, and whether modules may run in its forks.
+
+    They may not where variables steer Python that the context ignores.
+    """
+    able = sys.version_info >= OLDEST and not [name for name in os.environ if name.startswith('PYTHON')]
+    home = os.path.dirname(os.path.dirname(os.path.abspath(interpreter)))
+    prefix = sys.prefix
+    if os.path.exists(os.path.join(home, 'pyvenv.cfg')) or prefix != getattr(sys, 'base_prefix', prefix):
+        # The path decides to which environment an interpreter belongs.
+        return os.path.abspath(interpreter) == os.path.abspath(sys.executable), able
+    return os.path.realpath(interpreter) == os.path.realpath(sys.executable), able
+
+
+def add(archive, files, sources):
+    # type: (bytes, dict[str, bytes], dict[bytes, bytes]) -> None
+    """Keep the compressed `sources`, by their digests, and of which `files` the archive of that digest consists."""
+    for digest in sources:
+        SOURCES[digest] = zlib.decompress(sources[digest])
+    PAYLOADS[archive] = Payload(files)
+
+
+def preload(archive):
+    # type: (bytes) -> None
+    """Import what nearly every module imports, from the sources of the payload."""
+    if PRELOADED:
+        return
+    modules = PAYLOADS[archive].modules
+    finder = Finder(modules)
+    sys.meta_path.insert(0, finder)
+    try:
+        try:
+            for name in USUAL:
+                __import__(name)
+            for name in BASIS:
+                if name in modules:
+                    __import__(name)
+        except:
+            # Half of it is worse than nothing.
+            forget(modules)
+            if not isinstance(sys.exc_info()[1], (Exception, SystemExit)):
+                raise
+            # As the module itself will fail, and say so.
+    finally:
+        sys.meta_path.remove(finder)
+    for name in modules:
+        if name in sys.modules:
+            PRELOADED[name] = modules[name][2]
+
+
+def prepare(archive):
+    # type: (bytes) -> None
+    """Compile what forks would have to compile, each anew."""
+    payload = PAYLOADS[archive]
+    if payload.wants_archive():
+        return
+    finder = Finder(payload.modules)
+    for name in payload.modules:
+        if name not in PRELOADED:
+            try:
+                finder.get_code(name)
+            except Exception:
+                # As the module itself will fail, if it imports that.
+                pass
+
+
+def forget(names):
+    # type: (Any) -> None
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def run(archive, module, params, profile, open_files, variables, interpreter):
+    # type: (bytes, str, bytes, str, int, dict[str, str], str) -> int
+    """Run the payload as the program that it is; return its status.  In a fork only."""
+    payload = PAYLOADS[archive]
+    os.environ.update(variables)
+    settle(open_files)
+    sys.argv[:] = ['']
+    sys.executable = interpreter
+    sys.path[:] = [entry for entry in sys.path if entry not in ('', '.')]
+    sys.modules['__main__'] = type(sys)('__main__')
+    where = ROOT
+    if payload.wants_archive():
+        forget(list(PRELOADED))
+        where = materialized(payload, module)
+        sys.path.insert(0, where)
+    else:
+        if payload.differs():
+            forget(list(PRELOADED))
+        sys.meta_path.insert(0, Finder(payload.modules))
+    try:
+        start(module, params, profile, where)
+        return 0
+    except SystemExit:
+        return status_of(sys.exc_info()[1])
+    except:
+        loaded('sys').excepthook(*sys.exc_info())
+        return 1
+
+
+def loaded(name):
+    # type: (str) -> Any
+    """Return a module, which older Pythons may lack, or of which they lack something."""
+    __import__(name)
+    return sys.modules[name]
+
+
+def start(module, params, profile, where):
+    # type: (str, bytes, str, str) -> None
+    """Do what the payload's own program does behind its preparations."""
+    if profile:
+        loaded(LOADER).run_module(
+            json_params=params, profile=profile, module_fqn=module, modlib_path=where,
+            extensions={})
+        return
+    loaded(BASIS[0])._ANSIBLE_ARGS = params
+    loaded('runpy').run_module(module, {'_module_fqn': module, '_modlib_path': where}, '__main__', True)
+    raise SystemExit('%s did not end by itself' % module)
+
+
+def settle(open_files):
+    # type: (int) -> None
+    """Leave a folder that cannot be read, and set the limit."""
+    try:
+        os.getcwd()
+    except OSError:
+        try:
+            os.chdir(os.path.expanduser('~'))
+        except OSError:
+            os.chdir('/')
+    if open_files:
+        limit_files(open_files)
+    loaded('time').tzset()
+
+
+def limit_files(wanted):
+    # type: (int) -> None
+    resource = loaded('resource')
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if wanted != soft:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except ValueError:
+            # Some systems tell a limit that they do not allow.
+            pass
+
+
+def materialized(payload, module):
+    # type: (Payload, str) -> str
+    """Write the archive into a folder that goes with this process; return the path."""
+    zipfile = loaded('zipfile')
+    name = 'ansible_%s_payload' % module.split('.')[-1]
+    folder = os.path.realpath(loaded('tempfile').mkdtemp('', name + '_'))
+    loaded('atexit').register(loaded('shutil').rmtree, folder, True)
+    path = os.path.join(folder, name + '.zip')
+    archive = zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED)
+    try:
+        for each in payload.files:
+            archive.writestr(zipfile.ZipInfo(each), SOURCES[payload.files[each]])
+        # A module that starts itself again finds its archive before an installed Ansible.
+        archive.writestr(zipfile.ZipInfo(SITE), 'import sys\nsys.path.insert(0, %r)\n' % path)
+    finally:
+        archive.close()
+    return path
+
+
+def status_of(error):
+    # type: (Any) -> int
+    """Return the status with which Python ends for a SystemExit, and print what Python would print."""
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xff
+    sys.stderr.write('%s\n' % (error.code,))
+    return 1

@@ -1,0 +1,353 @@
+"""The collection `econtext.core` under real releases of Ansible, against a real ssh server."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import RELEASES, Ansible, Run, environment
+
+from lab import eventually, leaks, open_to_all, require
+from lab.accounts import Accounts
+from lab.sshd import Sshd
+
+OURS = 'econtext.core.ssh'
+pytestmark = pytest.mark.deadline(600)
+
+# Differ from run to run, whoever runs it.
+PASSING = {'start', 'end', 'delta', 'ansible_job_id', 'results_file', 'ctime', 'mtime', 'atime', 'inode', 'version',
+           'warnings', 'deprecations', 'exception',
+           # Ansible fills this in by names that it knows for its own plugins alone.
+           '_ansible_delegated_vars'}  # fmt: skip
+
+PLAY = """
+- {name: ping, ping: {}}
+- {name: facts, setup: {gather_subset: '!all'}}
+- {name: both outputs, command: "sh -c 'echo out; echo err >&2'"}
+- {name: shell, shell: "id -un; pwd; umask; cat"}
+- {name: bytes, shell: "printf 'a\\\\377b'", ignore_errors: true}
+- {name: another user, command: id -un, become: true}
+- {name: unprivileged, command: id -un, become: true, become_user: ect_target}
+- {name: copy, copy: {content: "hello {{ inventory_hostname }}\\n", dest: "{{ place }}/file", mode: '0640'}}
+- {name: copy again, copy: {content: "hello {{ inventory_hostname }}\\n", dest: "{{ place }}/file", mode: '0640'}}
+- {name: copy by root, copy: {content: "of root\\n", dest: "{{ place }}/root"}, become: true}
+- {name: large, copy: {src: "{{ large }}", dest: "{{ place }}/large"}}
+- {name: template, template: {src: "{{ template }}", dest: "{{ place }}/template"}}
+- {name: line, lineinfile: {path: "{{ place }}/file", line: added}}
+- {name: stat, stat: {path: "{{ place }}/file"}}
+- {name: slurp, slurp: {src: "{{ place }}/file"}}
+- {name: fetch, fetch: {src: "{{ place }}/large", dest: "{{ fetched }}", flat: true}}
+- {name: fetch of the kernel, fetch: {src: /proc/version, dest: "{{ fetched }}-version", flat: true}}
+- {name: fetch of nothing, fetch: {src: "{{ place }}/none", dest: "{{ fetched }}"}, ignore_errors: true}
+- {name: loop, command: "echo {{ item }}", loop: [a, "b c", d]}
+- {name: script, script: "{{ script }} one 'two three'"}
+- {name: raw, raw: "echo raw; exit 3", ignore_errors: true}
+- {name: no program, command: /no/such/program, ignore_errors: true}
+- {name: status, shell: "echo x; exit 7", ignore_errors: true}
+- {name: killed, shell: "kill -9 $$", ignore_errors: true}
+- {name: async, command: "sh -c 'sleep 0.2; echo later'", async: 60, poll: 1}
+- {name: environment, shell: "echo $GREETING", environment: {GREETING: "it's \\"me\\""}}
+- {name: locale, shell: "echo $LC_ALL", environment: {LC_ALL: C}}
+- {name: delegated, command: id -un, delegate_to: root}
+- {name: chdir, command: pwd, args: {chdir: /usr}}
+- {name: packages, package_facts: {manager: auto}, become: true, no_log: true}
+- {name: reset, meta: reset_connection}
+- {name: afterwards, command: id -un}
+- {name: time, command: sleep 60, timeout: 1, ignore_errors: true}
+- {name: wrong arguments, stat: {no_such: argument}, ignore_errors: true}
+- {name: removed, file: {path: "{{ place }}/file", state: absent}}
+"""
+
+
+@pytest.fixture(scope='module', params=list(RELEASES))
+def ansible(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sshd: Sshd, accounts: Accounts,
+) -> Ansible:
+    require('sudo')
+    return Ansible(environment(request.param), tmp_path_factory.mktemp('ansible'), sshd, accounts)
+
+
+@pytest.fixture
+def place(tmp_path: Path, accounts: Accounts) -> Callable[[], Path]:
+    """Makes folders that belong to the account `nopw`."""
+
+    def make() -> Path:
+        folder = tmp_path / f'place{len(list(tmp_path.iterdir()))}'
+        folder.mkdir(0o755)
+        open_to_all(folder)
+        os.chown(folder, accounts['nopw'].uid, -1)
+        return folder
+
+    return make
+
+
+def comparable(value: Any, place: Path) -> Any:
+    """Return a result without what differs from run to run."""
+    if isinstance(value, dict):
+        return {key: comparable(item, place) for key, item in value.items() if key not in PASSING}
+    if isinstance(value, list):
+        return [comparable(item, place) for item in value]
+    if isinstance(value, str):
+        text = value.replace(str(place), 'PLACE')
+        text = re.sub(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+|0:00:\d\d\.\d+', 'TIME', text)
+        return re.sub(r'ansible-tmp-[-\d.]+|ansible-local-\w+|tmp\w{8}|\.source\S*', 'TEMPORARY', text)
+    return value
+
+
+def test_a_play_has_the_results_of_the_stock_plugin(
+    ansible: Ansible, place: Callable[[], Path], tmp_path: Path,
+) -> None:
+    large, template, script = tmp_path / 'large', tmp_path / 'template', tmp_path / 'script'
+    large.write_bytes(os.urandom(3_000_000))
+    template.write_text('{{ inventory_hostname }} {{ 6 * 7 }}\n')
+    script.write_text('#!/bin/sh\necho "$1,$2"\necho "err" >&2\nid -un\nexit 0\n')
+    seen = {}
+    for connection in OURS, 'ssh':
+        folder = place()
+        fetched = tmp_path / f'fetched-{len(seen)}'
+        done = ansible.run(
+            PLAY, connection, place=str(folder), large=str(large), template=str(template), script=str(script),
+            fetched=str(fetched), ansible_pipelining=True, ansible_ssh_use_tty=False)
+        assert done.returncode == 0, done.output
+        assert fetched.read_bytes() == large.read_bytes()
+        assert Path(f'{fetched}-version').read_bytes() == Path('/proc/version').read_bytes()
+        assert (folder / 'large').read_bytes() == large.read_bytes()
+        seen[connection] = [
+            (each['task'], each['kind'], comparable(each['result'], folder)) for each in done.results]
+        for _, _, result in seen[connection]:
+            result.pop('dest', None)
+            if 'ansible_facts' in result:
+                result['ansible_facts'] = sorted(result['ansible_facts'])
+    assert len(seen[OURS]) == len(PLAY.strip().splitlines()) - 1
+    for ours, stock in zip(seen[OURS], seen['ssh'], strict=True):
+        assert ours == stock
+
+
+def test_one_login_and_one_sudo_serve_a_run(ansible: Ansible) -> None:
+    done = ansible.run("""
+- {name: one, shell: "ps -o ppid= -p $PPID"}
+- {name: two, shell: "ps -o ppid= -p $PPID"}
+- {name: root one, shell: "ps -o ppid= -p $PPID", become: true}
+- {name: root two, shell: "ps -o ppid= -p $PPID", become: true}
+- {name: reset, meta: reset_connection}
+- {name: three, shell: "ps -o ppid= -p $PPID"}
+""", OURS)
+    assert done.returncode == 0, done.output
+    one, two, three = (int(done.of(name)['stdout']) for name in ('one', 'two', 'three'))
+    root, again = (int(done.of(name)['stdout']) for name in ('root one', 'root two'))
+    assert one == two
+    assert root == again
+    assert len({one, root, three}) == 3
+
+
+def test_modules_run_in_forks_of_the_context(ansible: Ansible) -> None:
+    done = ansible.run("""
+- {name: fork, shell: "ps -o args= -p $PPID"}
+- {name: of root, shell: "ps -o args= -p $PPID", become: true}
+- {name: own process, shell: "ps -o args= -p $PPID", environment: {PYTHONOPTIMIZE: '1'}}
+- {name: file, shell: "ps -o args= -p $PPID", vars: {ansible_pipelining: false}}
+""", OURS)
+    assert done.returncode == 0, done.output
+    for name in 'fork', 'of root':
+        assert done.of(name)['stdout'].startswith('econtext:'), done.of(name)
+    for name in 'own process', 'file':
+        assert done.of(name)['stdout'].startswith('/usr/bin/python3'), done.of(name)
+
+
+def test_an_async_task_outlives_its_run(ansible: Ansible, tmp_path: Path) -> None:
+    mark = tmp_path / 'mark'
+    open_to_all(tmp_path)
+    done = ansible.run(
+        f"- {{name: begun, shell: 'sleep 3; echo $$ > {mark}', async: 100, poll: 0, become: true}}", OURS)
+    assert done.returncode == 0, done.output
+    assert not mark.exists(), 'the run has waited'
+    eventually(mark.exists)
+
+
+def test_passwords(ansible: Ansible, sshd: Sshd, tmp_path: Path) -> None:
+    keyless = tmp_path / 'keyless'
+    keyless.write_text(re.sub('.*Identit.*\n', '', sshd.config.read_text()))
+    task = "- {name: who, command: id -un, become: '{{ other | default(false) }}'}"
+    common = f'-F {keyless}'
+    done = ansible.run(task, OURS, 'nopw', ansible_password='pw-ect_nopw', ansible_ssh_common_args=common)
+    assert done.of('who')['stdout'] == 'ect_nopw'
+    done = ansible.run(task, OURS, 'nopw', ansible_password='wrong', ansible_ssh_common_args=common)
+    assert done.of('who')['kind'] == 'unreachable'
+    assert 'Permission denied' in done.of('who')['msg']
+    done = ansible.run(task, OURS, 'sudo', other=True, ansible_become_password='pw-ect_sudo')
+    assert done.of('who')['stdout'] == 'root'
+    done = ansible.run(task, OURS, 'sudo', other=True, ansible_become_password='wrong')
+    assert 'Incorrect sudo password' in done.of('who')['msg']
+    done = ansible.run(task, OURS, 'sudo', other=True)
+    assert done.of('who')['kind'] == 'failed'
+    assert 'password' in str(done.of('who'))
+    su = {'other': True, 'ansible_become_method': 'su', 'ansible_become_user': 'ect_target',
+          'ansible_shell_allow_world_readable_temp': True}  # fmt: skip
+    done = ansible.run(task, OURS, 'plain', ansible_become_password='pw-ect_target', **su)
+    assert done.of('who')['stdout'] == 'ect_target', done.output
+    done = ansible.run(task, OURS, 'plain', ansible_become_password='wrong', **su)
+    assert 'Incorrect su password' in done.of('who')['msg']
+
+
+def test_hosts_that_cannot_be_entered(ansible: Ansible, sshd: Sshd) -> None:
+    for variables in {'ansible_port': 1}, {'ansible_user': 'no_such_user'}, {'ansible_host': 'host.invalid'}:
+        done = ansible.run('- {name: who, command: id -un}', OURS, **variables)
+        assert done.of('who')['kind'] == 'unreachable', done.output
+        assert 'Failed to connect to the host' in done.of('who')['msg']
+
+
+def test_without_python_the_stock_plugin_does_it(
+    ansible: Ansible, accounts: Accounts, tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A path without Python, and an interpreter that is not there."""
+    folder = tmp_path_factory.mktemp('bare')
+    programs = folder / 'bin'
+    programs.mkdir()
+    for name in 'sh', 'echo', 'id', 'cat', 'chmod', 'rm', 'mkdir', 'dd':
+        (programs / name).symlink_to(f'/usr/bin/{name}')
+    open_to_all(programs)
+    with Sshd(folder / 'sshd', options=[f'SetEnv PATH={programs}']) as bare:
+        tasks = """
+- {name: raw, raw: "echo raw; command -v python3 || echo none"}
+- {name: module, command: id -un, ignore_errors: true}
+"""
+        variables = {'ansible_ssh_common_args': f'-F {bare.config}', 'ansible_ssh_use_tty': False,
+                     'ansible_pipelining': True}  # fmt: skip
+        ours = ansible.run(tasks, OURS, ansible_python_interpreter='/no/python', **variables)
+        stock = ansible.run(tasks, 'ssh', ansible_python_interpreter='/no/python', **variables)
+        assert 'none' in ours.of('raw')['stdout'], ours.output
+        for name in 'raw', 'module':
+            assert ours.of(name).get('msg') == stock.of(name).get('msg')
+            assert ours.of(name).get('rc') == stock.of(name).get('rc')
+        # The interpreter that the play names is found where no search would.
+        done = ansible.run('- {name: who, command: id -un}', OURS, **variables)
+        assert done.of('who')['stdout'] == 'ect_nopw', done.output
+
+
+def test_an_interpreter_other_than_the_first_has_its_own_context(ansible: Ansible, tmp_path: Path) -> None:
+    own = tmp_path / 'own'
+    subprocess.run(['/usr/bin/python3', '-m', 'venv', '--without-pip', '--symlinks', own], check=True, timeout=100)
+    open_to_all(own / 'bin')
+    done = ansible.run("""
+- {name: first, setup: {gather_subset: ['!all', python]}}
+- {name: second, setup: {gather_subset: ['!all', python]}, vars: {ansible_python_interpreter: '%s'}}
+""" % (own / 'bin' / 'python'), OURS)
+    assert done.returncode == 0, done.output
+    found = [done.of(name)['ansible_facts']['ansible_python']['executable'] for name in ('first', 'second')]
+    assert found == ['/usr/bin/python3', str(own / 'bin' / 'python')]
+
+
+def test_this_machine(ansible: Ansible) -> None:
+    done = ansible.run("""
+- {name: one, shell: "ps -o ppid= -p $PPID; pwd"}
+- {name: two, shell: "ps -o ppid= -p $PPID; pwd"}
+- {name: other, command: id -un, become: true, become_user: ect_target}
+""", 'econtext.core.local')
+    assert done.returncode == 0, done.output
+    assert done.of('one')['stdout'] == done.of('two')['stdout']
+    assert done.of('other')['stdout'] == 'ect_target'
+
+
+# -- nothing stays -----------------------------------------------------------
+
+
+def waiting(ansible: Ansible, mark: Path) -> Run:
+    """Return a run that waits in a command of root's on the host, which has begun."""
+    open_to_all(mark.parent)
+    mark.parent.chmod(0o777)
+    run = ansible.start(f"""
+- {{name: waits, shell: "echo $$ > {mark}.new; mv {mark}.new {mark}; exec sleep 1000", become: true}}
+- {{name: then, command: id -un}}
+""", OURS)
+    eventually(lambda: mark.exists() or run.process.poll() is not None)
+    assert run.process.poll() is None, run.finish().output
+    return run
+
+
+def daemons(run: Run) -> list[int]:
+    lines = {each.pid: leaks.command_line(each.pid) for each in leaks.table()}
+    return [pid for pid, line in lines.items() if 'econtext.ansible.daemon' in line and str(run.home) in line]
+
+
+def test_nothing_stays_of_a_run_that_was_killed(ansible: Ansible, tmp_path: Path) -> None:
+    run = waiting(ansible, tmp_path / 'mark')
+    command = int((tmp_path / 'mark').read_text())
+    (daemon,) = daemons(run)
+    run.process.kill()
+    run.process.communicate()
+    eventually(lambda: not leaks.alive(daemon) and not leaks.alive(command))
+    assert not list(run.home.rglob('econtext'))
+
+
+def test_a_run_goes_on_behind_a_daemon_that_was_killed(ansible: Ansible, tmp_path: Path) -> None:
+    run = waiting(ansible, tmp_path / 'mark')
+    command = int((tmp_path / 'mark').read_text())
+    (daemon,) = daemons(run)
+    os.kill(daemon, signal.SIGKILL)
+    done = run.finish()
+    assert done.of('waits')['kind'] == 'unreachable'
+    assert 'daemon' in done.of('waits')['msg']
+    eventually(lambda: not leaks.alive(command))
+    assert not list(run.home.rglob('econtext'))
+
+
+def test_a_worker_that_is_killed_takes_its_command_along(ansible: Ansible, tmp_path: Path) -> None:
+    run = waiting(ansible, tmp_path / 'mark')
+    command = int((tmp_path / 'mark').read_text())
+    workers = [each.pid for each in leaks.descendants(run.process.pid)
+               if 'ansible-playbook' in leaks.command_line(each.pid)]
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    eventually(lambda: not leaks.alive(command))
+    run.process.kill()
+    run.process.communicate()
+
+
+def test_two_runs_side_by_side(ansible: Ansible) -> None:
+    tasks = """
+- {name: one, command: id -un, loop: [1, 2, 3]}
+- {name: two, command: id -un, become: true, loop: [1, 2, 3]}
+"""
+    both = [ansible.start(tasks, OURS) for _ in range(2)]
+    for run in both:
+        done = run.finish()
+        assert done.returncode == 0, done.output
+        assert not daemons(run) or eventually(lambda run=run: not daemons(run))
+
+
+# -- the plugins as Ansible sees them -----------------------------------------
+
+
+def test_documentation_is_whole(ansible: Ansible, tmp_path: Path) -> None:
+    """ansible-doc shows each option of the stock plugin, and no name of ours hides one of the stock plugin's."""
+    program = tmp_path / 'program.py'
+    program.write_text('''
+import importlib, json, subprocess, sys
+from ansible.plugins.connection import ConnectionBase
+from econtext.ansible.connection import Persistent
+answers = {}
+for name in 'ssh', 'local':
+    stock = importlib.import_module('ansible.plugins.connection.' + name)
+    ours = importlib.import_module('ansible_collections.econtext.core.plugins.connection.' + name)
+    docs = [subprocess.run([sys.argv[1], '--json', '-t', 'connection', each], capture_output=True, text=True)
+            for each in (name, 'econtext.core.' + name)]
+    options = [set(list(json.loads(doc.stdout).values())[0]['doc']['options']) for doc in docs]
+    meant = {'exec_command', 'put_file', 'fetch_file', 'reset', 'close', 'set_options', '__init__',
+             '_sshpass_available', '_abc_impl', '_is_protocol'}
+    mine = {key for each in (Persistent, ours.Connection) for key in vars(each) if not key.startswith('__')}
+    instance = set(stock.Connection.__init__.__code__.co_names) | set(ConnectionBase.__init__.__code__.co_names)
+    hidden = (mine - meant) & (set(dir(stock.Connection)) | instance)
+    answers[name] = [sorted(options[0] - options[1]), sorted(hidden), [doc.stderr for doc in docs]]
+print(json.dumps(answers))
+''')
+    done = subprocess.run(
+        [ansible.programs / 'python', program, ansible.programs / 'ansible-doc'], capture_output=True, text=True,
+        timeout=200, env=ansible.environ(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == '{"ssh": [[], [], ["", ""]], "local": [[], [], ["", ""]]}'
