@@ -3,8 +3,8 @@ Payloads that Ansible built, kept for later runs, so that a run builds only thos
 
 ansible-core builds the payload of each module once a run, and keeps it in a folder of that run (``ansiballz_cache`` in
 its local temporary folder).  Before a task that needs a module, the cache puts the payload of an earlier run there; at
-the end of a play and of the run it takes from there what is new.  Nothing of ansible-core is changed, and a payload that
-is not there is built as ever.
+the end of a play and of the run it takes from there what is new.  Nothing of ansible-core is changed, and a payload
+that is not there is built as ever.
 
 Invariants:
 
@@ -167,26 +167,37 @@ class PayloadCache:
         self.core, self.store = core, store
         self.folder = os.path.join(run, 'ansiballz_cache')
         self.sources = Sources(core)
-        self.put_in: set[str] = set()   # names of files in the run's folder
+        self.put_in: dict[str, str] = {}    # path of a module -> the name of its payload in the run's folder
         self._keys: dict[str, str] = {}     # path of a module -> the key before its first task
         self._taken: set[str] = set()   # names of files that were looked at
 
     def before_task(self, modules: Sequence[str], collections: Sequence[str] = ()) -> None:
         """Put in the payloads of these modules, named as a task with these collections names them."""
+        try:
+            base = self.sources.base()
+        except (Unknown, OSError):
+            base = ''
         for name in modules:
             path = self.core.module(name, collections)
-            if path is None or not path.endswith('.py') or path in self._keys:
+            if path is None or not path.endswith('.py'):
                 continue
             try:
-                self._keys[path] = self.sources.key(path)
-                self._put_in(self._keys[path])
+                key = self.sources.key(path, base)
             except (Unknown, OSError):
-                continue
+                key = ''
+            if path not in self._keys:
+                self._keys[path] = key
+                if key:
+                    self._put_in(path, key)
+            elif path in self.put_in and key != self._keys[path]:
+                # Something wrote into the sources during the run: ansible-core builds the payload itself.
+                os.unlink(os.path.join(self.folder, self.put_in.pop(path)))
+                self._keys[path] = key
 
     def harvest(self) -> None:
         """Take the payloads that this run has built, and delete those used longest ago."""
         try:
-            built = sorted(set(os.listdir(self.folder)) - self.put_in - self._taken)
+            built = sorted(set(os.listdir(self.folder)) - set(self.put_in.values()) - self._taken)
         except OSError:
             return
         new = False
@@ -200,24 +211,27 @@ class PayloadCache:
         if new:
             self.store.prune()
 
-    def _put_in(self, key: str) -> None:
+    def _put_in(self, path: str, key: str) -> None:
         found = self.store.get(key)
         if found is None:
             return
         try:
             header, payload = entries.unpack(found)
             entries.archive(payload)
+            further = self.sources.further(header.collections, header.embeds)
         except entries.Damaged:
             self.store.drop(key)
             return
-        if not RUN_NAME.fullmatch(header.file) or self.sources.further(header.collections, header.embeds) != header.sources:
+        except (Unknown, OSError):
+            return
+        if not RUN_NAME.fullmatch(header.file) or further != header.sources:
             return
         os.makedirs(self.folder, 0o700, exist_ok=True)
         draft = os.path.join(self.folder, f'.{secrets.token_hex(8)}')
         try:
             write(draft, payload)
             os.link(draft, os.path.join(self.folder, header.file))  # not over what ansible-core has put there
-            self.put_in.add(header.file)
+            self.put_in[path] = header.file
         except FileExistsError:
             pass
         finally:
@@ -233,8 +247,9 @@ class PayloadCache:
             payload = opened.read(ENTRY)
         members = entries.members(payload)
         main = module.replace('.', '/') + '.py'
+        base = self.sources.base()
         for path, before in self._keys.items():
-            if os.path.basename(path) != os.path.basename(main) or self.sources.key(path) != before:
+            if os.path.basename(path) != os.path.basename(main) or self.sources.key(path, base) != before:
                 continue
             try:
                 collections, embeds = self.sources.check(members, main, path)

@@ -100,6 +100,10 @@ class StandIn:
         self.state = state
 
 
+def first(state: object) -> object:
+    return state[0] if isinstance(state, list) and state else None
+
+
 class Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type[StandIn]:
         if (module, name) not in CLASSES:
@@ -121,7 +125,8 @@ def archive(payload: bytes) -> bytes:
             raise
         except Exception as error:  # whatever a pickle of foreign bytes raises
             raise Damaged(f'the payload cannot be read: {type(error).__name__}') from error
-        text = state.get('zip_data') if isinstance(state, dict) else None
+        # Classes with slots give a list of their fields, in order; the zip is the first.
+        text = state.get('zip_data') if isinstance(state, dict) else first(state)
     if not isinstance(text, bytes):
         raise Damaged('the payload holds no zip')
     try:

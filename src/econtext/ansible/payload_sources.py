@@ -31,6 +31,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from econtext.ansible.payload_entries import digest
+from econtext.controller.modules import parser
 
 FILES = 3000    # in one folder of sources
 BYTES = 64 * 1024 * 1024    # in one file of sources
@@ -108,9 +109,15 @@ class Sources:
             parts += [folder, self.folder(folder)]
         return digest(*map(os.fsencode, parts))
 
-    def key(self, path: str) -> str:
-        """Return the name of the entry for the module at `path`, as its sources are now."""
+    def key(self, path: str, base: str) -> str:
+        """
+        Return the name of the entry for the module at `path`, as its sources are now.
+
+        :param base: what `base()` returned, or '' if that was not known.
+        """
         content = self.file(path)
+        if not base:
+            raise Unknown('the folders of module_utils are not known')
         if not content:
             raise Unknown(f'{path} is no file')
         return digest(self.base().encode(), os.fsencode(path), content.encode())
@@ -157,8 +164,8 @@ class Sources:
         place = self._installed(name)
         if place and os.path.exists(place):
             # Of the folders down to module_utils, and of those of modules, only the names are sent.
-            bare = not content and name.endswith('/__init__.py') and (name.count('/') < 6 or '/plugins/modules/' in name)
-            return bare or self.file(place) == digest(content)
+            above = name.count('/') < 6 or '/plugins/modules/' in name
+            return (above and not content and name.endswith('/__init__.py')) or self.file(place) == digest(content)
         return made
 
     def _winner(self, relative: str) -> str | None:
@@ -244,10 +251,9 @@ def mentioned(members: dict[str, bytes]) -> list[str]:
 
 def imported(member: str, content: bytes) -> set[str]:
     """Return the collections that one source imports."""
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise Unknown(f'{member} cannot be parsed') from error
+    tree = parser.parse(content)
+    if tree is None:
+        raise Unknown(f'{member} cannot be parsed')
     package = member.removesuffix('.py').split('/')[:-1]
     names: list[list[str]] = []
     for node in ast.walk(tree):

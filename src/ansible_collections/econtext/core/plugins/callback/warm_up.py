@@ -2,8 +2,8 @@
 """
 The callback ``econtext.core.warm_up``: what each worker would load or build again, done once.
 
-Ansible forks a worker for each task of each host.  What the main process has loaded before, each worker has for nothing.
-And the payloads of modules are kept from run to run: ``econtext.ansible.payload_cache``.
+Ansible forks a worker for each task of each host.  What the main process has loaded before, each worker has for
+nothing.  And the payloads of modules are kept from run to run: ``econtext.ansible.payload_cache``.
 
 Invariants:
 
@@ -23,8 +23,8 @@ type: aggregate
 short_description: load once what each worker would load again, and keep built modules from run to run
 description:
   - Loads plugins, filters and tests in the main process, before it forks the workers that use them.
-  - Keeps the payloads of modules (AnsiballZ) from run to run. A payload is used again only while ansible-core, Python, the
-    module, and every file of every folder of C(module_utils) that could be in it are the same.
+  - Keeps the payloads of modules (AnsiballZ) from run to run. A payload is used again only while ansible-core, Python,
+    the module, and every file of every folder of C(module_utils) that could be in it are the same.
   - A run in which any of this fails is a run without this plugin.
 author: the econtext authors
 requirements:
@@ -53,6 +53,7 @@ options:
 
 import functools
 import importlib
+import itertools
 import os
 
 import ansible
@@ -79,7 +80,7 @@ class Core:
         from econtext.ansible.payload_sources import Unknown
 
         found = [each for each in loader.module_utils_loader.print_paths().split(os.pathsep) if each]
-        for one, other in zip(found, found[1:], strict=False):
+        for one, other in itertools.pairwise(found):
             if os.path.exists(one + os.pathsep + other) or not os.path.isabs(other):
                 raise Unknown('a folder of module_utils has a colon in its name')
         return [str(each) for each in found if os.path.isdir(each)]
