@@ -83,8 +83,9 @@ class Project:
 
     def output(self, program: str, *arguments: str) -> str:
         """Return what another of Ansible's programs prints on standard output; it must succeed."""
-        done = subprocess.run([self.programs / program, *arguments], cwd=self.folder, env={**clean(), **self.environment},
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(
+            [self.programs / program, *arguments], cwd=self.folder, env={**clean(), **self.environment},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True)  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
 

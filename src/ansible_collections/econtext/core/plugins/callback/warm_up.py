@@ -124,7 +124,6 @@ class CallbackModule(CallbackBase):
 
     # -- what Ansible tells ------------------------------------------------------
 
-    @harmless
     def v2_playbook_on_start(self, playbook):
         self._open()
 
@@ -166,9 +165,12 @@ class CallbackModule(CallbackBase):
 
     # -- what is done ------------------------------------------------------------
 
-    @harmless
     def _before(self, task):
         self._load('action_loader', task.action, class_only=True, collection_list=task.collections)
+        self._put_in(task)
+
+    @harmless
+    def _put_in(self, task):
         if self._cache is not None and os.getpid() == self._process:
             from econtext.ansible import payload_cache
 
@@ -185,6 +187,7 @@ class CallbackModule(CallbackBase):
         except Exception as error:  # a plugin that cannot be loaded is an error of the task that uses it
             self._display.vvv(f'econtext.core.warm_up: {name} not loaded: {type(error).__name__}')
 
+    @harmless
     def _open(self):
         if self._cache is not None or self._process is None or not self.get_option('payload_cache'):
             return
@@ -194,11 +197,12 @@ class CallbackModule(CallbackBase):
         try:
             store = payload_cache.Store(folder, self.get_option('payload_cache_size') * 1024 * 1024)
         except payload_cache.Refused as error:
-            self._process = None    # said once, and not tried again
+            self._process = None    # not tried again
             self._display.vvv(f'econtext.core.warm_up: no payload is kept: {error}')
             return
         self._cache = payload_cache.PayloadCache(Core(), store, str(constants.DEFAULT_LOCAL_TMP))
 
+    @harmless
     def _harvest(self):
         if self._cache is not None and os.getpid() == self._process:
             self._cache.harvest()
