@@ -34,8 +34,8 @@ NEWEST = (3, 7)     # ansible-core 2.20 and later support 3.9, and 2.18 3.8
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'older')
 PLACE = OLDER.replace('.', '/')
 DEBUGGED = re.compile(r'=\s*[}!:]')
-# A function of ansible-core's own dataclasses that writes checks of types, which Python 3.6 cannot evaluate; nothing but
-# the checks depends on it.
+# A function of ansible-core's own dataclasses that writes checks of types, which Python 3.6 cannot evaluate; nothing
+# but the checks depends on it.
 UNCHECKED = {'ansible/module_utils/_internal/_dataclass_validation.py': 'inject_post_init_validation'}
 
 
@@ -60,7 +60,7 @@ def downlevel(source: str, target: tuple[int, int] = OLDEST, name: str = 'the so
     >>> downlevel('if (n := len(x)) > 1:\\n    print(n)')
     'n = len(x)\\nif n > 1:\\n    print(n)\\n'
     """
-    if not OLDEST <= target:
+    if target < OLDEST:
         raise ValueError('Python 3.6 is the oldest that a source can be made for')
     if target > NEWEST:
         return source
@@ -73,18 +73,17 @@ def lowered(source: str, target: tuple[int, int], name: str) -> str:
     if tree is None:
         raise TooNew(f'{name} cannot be parsed: correct the source')
     try:
-        lowering = Lowering(target, bound(tree), used(tree), strings=has_new_strings(source, tree))
-        made = lowering.lower(tree)
+        lowering = Lowering(source, tree, target, strings=has_new_strings(source, tree))
+        made = lowering.lower()
         if lowering.changed and not lowering.strings:
             # All f-strings go: `unparse` of a newer Python writes what an older one cannot read.
-            lowering = Lowering(target, bound(tree), used(tree), strings=True)
             again = parser.parse(source)
             assert again is not None, 'it was parsed before'
-            made = lowering.lower(again)
+            made = Lowering(source, again, target, strings=True).lower()
     except Newer as error:
         raise TooNew(
-            f'{name} cannot be made to run on Python {target[0]}.{target[1]}: {error}. Use a newer Python on the target, '
-            'or an older release of the module') from error
+            f'{name} cannot be made to run on Python {target[0]}.{target[1]}: {error}. Use a newer Python on the '
+            'target, or an older release of the module') from error
     if not lowering.changed:
         return source
     if name in UNCHECKED:
@@ -135,30 +134,6 @@ def older_members() -> dict[str, bytes]:
         if name.endswith('.py'):
             with open(os.path.join(FOLDER, name), 'rb') as opened:
                 found[f'{PLACE}/{name}'] = opened.read()
-    return found
-
-
-def bound(tree: ast.Module) -> set[str]:
-    """Return the names that a source binds anywhere."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            found.add(node.id)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(node.name)
-        elif isinstance(node, ast.alias):
-            found.add(node.asname or node.name.split('.')[0])
-    return found
-
-
-def used(tree: ast.Module) -> dict[str, set[str]]:
-    """Return name -> attributes that a source reads of it."""
-    found: dict[str, set[str]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            found.setdefault(node.value.id, set()).add(node.attr)
     return found
 
 

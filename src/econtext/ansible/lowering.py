@@ -24,7 +24,7 @@ the guard ``_PY_MIN``               the version of the target
 
 Invariants:
 
-* A tree without any of these stays as it is, and `changed` is false.
+* If a tree has none of these, `changed` is false. A class of Generic[X] alone is none: Python 3.6 has it.
 * What has no row is an error that names the construct and the line: `match`, `except*`, `type`, parameters of types,
   names of NEWER_METHODS.
 
@@ -34,6 +34,7 @@ Pure; any thread may enter.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 from econtext.ansible.hoisting import Hoister, Stuck, has_walrus
@@ -50,6 +51,8 @@ NEWER: dict[str, set[str] | None] = {
     'functools': {'cache', 'cached_property'},
     'contextlib': {'nullcontext'},
 }
+# Names that Python 3.6 has, but not in a form that goes with the rest: replaced only if something else has to be.
+FORMER = {'Generic', 'get_type_hints', 'NoReturn', '*'}
 # In `importlib`, a module that came later.
 NEWER_MODULES = {'importlib': {'resources'}}
 BUILTIN_TYPES = {'dict', 'frozenset', 'list', 'set', 'tuple', 'type'}
@@ -57,6 +60,7 @@ BUILTIN_TYPES = {'dict', 'frozenset', 'list', 'set', 'tuple', 'type'}
 NEWER_METHODS = {'removeprefix': 'str.removeprefix', 'removesuffix': 'str.removesuffix'}
 NEWER_KEYWORDS = {'missing_ok': 'Path.unlink(missing_ok=)', 'dirs_exist_ok': 'shutil.copytree(dirs_exist_ok=)'}
 STATEMENTS = {'Match': 'a match statement', 'TryStar': 'except*', 'TypeAlias': 'a type statement'}
+PARENTHESES = re.compile(r'with\s*\(')
 PROCESSES = {'run', 'Popen', 'check_output', 'check_call', 'call'}
 
 
@@ -66,13 +70,15 @@ class Newer(Exception):
 
 class Lowering(ast.NodeTransformer):
     """
+    :param source: the text of the source.
+    :param tree: the same, parsed; it is changed.
     :param target: the version of Python to run on.
-    :param bound: the names that the source binds anywhere.
     :param strings: whether f-strings must go even if nothing else has to.
     """
 
-    def __init__(self, target: tuple[int, int], bound: set[str], used: dict[str, set[str]], *, strings: bool) -> None:
-        self.target, self.bound, self.used, self.strings = target, bound, used, strings
+    def __init__(self, source: str, tree: ast.Module, target: tuple[int, int], *, strings: bool) -> None:
+        self.source, self.tree, self.target, self.strings = source, tree, target, strings
+        self.bound, self.used = bound(tree), used(tree)
         self.changed = strings
         self.needs_older = False
         self.annotations = False    # whether annotations are texts anyway
@@ -80,7 +86,8 @@ class Lowering(ast.NodeTransformer):
 
     # -- the whole source ------------------------------------------------------
 
-    def lower(self, tree: ast.Module) -> ast.Module:
+    def lower(self) -> ast.Module:
+        tree = self.tree
         self.annotations = any(isinstance(node, ast.ImportFrom) and node.module == '__future__'
                                and any(alias.name == 'annotations' for alias in node.names) for node in tree.body)
         lazy = any(isinstance(node, ast.FunctionDef) and node.name == '__getattr__' for node in tree.body)
@@ -96,8 +103,8 @@ class Lowering(ast.NodeTransformer):
             tree.body.append(ast.parse(f'{SELF}.attributes(__name__)').body[0])
             self.changed = self.needs_older = True
         if self.needs_older:
-            tree.body.insert(first_free(tree.body), ast.parse(f'import {OLDER} as {SELF}').body[0] if False else
-                             ast.parse(f'from ansible.module_utils import econtext_older as {SELF}').body[0])
+            package, _, name = OLDER.rpartition('.')
+            tree.body.insert(first_free(tree.body), ast.ImportFrom(package, [ast.alias(name, SELF)], 0))
         return tree
 
     def visit(self, node: ast.AST) -> ast.AST:
@@ -125,7 +132,7 @@ class Lowering(ast.NodeTransformer):
         modules = NEWER_MODULES.get(node.module, set()) & {alias.name for alias in node.names}
         if not later and not modules:
             return node
-        self.changed = True
+        self.changed = self.changed or bool(modules or later - FORMER)
         place = OLDER if modules else f'{OLDER}.{node.module}'
         moved = [alias for alias in node.names if alias.name in later | modules]
         stay = [alias for alias in node.names if alias not in moved]
@@ -145,7 +152,6 @@ class Lowering(ast.NodeTransformer):
         moved = [alias for alias in node.names if alias.name in NEWER and self.is_newer(alias)]
         if not moved:
             return node
-        self.changed = True
         made: list[ast.stmt] = [ast.ImportFrom(OLDER, [alias], 0) for alias in moved]
         stay = [alias for alias in node.names if alias not in moved]
         if stay:
@@ -155,7 +161,9 @@ class Lowering(ast.NodeTransformer):
     def is_newer(self, alias: ast.alias) -> bool:
         """Does the source use more of this module than Python 3.6 has?"""
         names = NEWER[alias.name]
-        return names is None or bool(self.used.get(alias.asname or alias.name, set()) & names)
+        found = self.used.get(alias.asname or alias.name, set())
+        self.changed = self.changed or names is None or bool(found & names - FORMER)
+        return names is None or bool(found & names)
 
     # -- definitions -----------------------------------------------------------
 
@@ -204,7 +212,8 @@ class Lowering(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         before = self.decorators(node)
         if any(isinstance(base, ast.Subscript) for base in node.bases):
-            self.changed = self.needs_older = True
+            self.changed = self.changed or any(map(self.is_builtin_type, node.bases))
+            self.needs_older = True
             original = [self.alias(base) if isinstance(base, ast.Subscript) else base for base in node.bases]
             node.bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
             bases = ast.Assign([ast.Name('__orig_bases__', ast.Store())], ast.Tuple(original, ast.Load()))
@@ -235,8 +244,8 @@ class Lowering(ast.NodeTransformer):
     # -- statements and expressions ----------------------------------------------
 
     def visit_With(self, node: ast.With) -> ast.AST:
-        if len(node.items) > 1:
-            self.changed = True     # they may stand in parentheses
+        if len(node.items) > 1 and PARENTHESES.match(ast.get_source_segment(self.source, node) or ''):
+            self.changed = True
         return self.generic_visit(node)
 
     def visit_Try(self, node: ast.Try) -> ast.AST:
@@ -275,7 +284,7 @@ class Lowering(ast.NodeTransformer):
         if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) \
                 and function.value.id == 'subprocess' and function.attr in PROCESSES:
             self.processes(node)
-        if isinstance(function, ast.Name) and function.id == 'zip' and any(each.arg == 'strict' for each in node.keywords):
+        if isinstance(function, ast.Name) and function.id == 'zip' and node.keywords:
             raise newer('zip(strict=)', node)
         for keyword in node.keywords:
             if keyword.arg in NEWER_KEYWORDS:
@@ -322,7 +331,7 @@ def first_free(body: Sequence[ast.stmt]) -> int:
     """Return where the first import may stand: behind the docstring and what is imported of the future."""
     number = 0
     for number, node in enumerate(body):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         future = isinstance(node, ast.ImportFrom) and node.module == '__future__'
         if not (future or isinstance(node, ast.Pass) or (is_text and number == 0)):
             return number
@@ -379,3 +388,27 @@ def formatted(node: ast.JoinedStr) -> tuple[str, list[ast.expr]]:
 
 def conversion(node: ast.FormattedValue) -> str:
     return '!' + chr(node.conversion) if node.conversion != -1 else ''
+
+
+def bound(tree: ast.Module) -> set[str]:
+    """Return the names that a source binds anywhere."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            found.add(node.id)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name.split('.')[0])
+    return found
+
+
+def used(tree: ast.Module) -> dict[str, set[str]]:
+    """Return name -> attributes that a source reads of it."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found.setdefault(node.value.id, set()).add(node.attr)
+    return found

@@ -79,8 +79,22 @@ def final(value):
     return value
 
 
-def TypedDict(name, fields=(), total=True):
-    return type(name, (dict,), {'__annotations__': dict(fields)})
+class _Keys(type):
+    def __new__(mcs, name, bases, names, total=True):
+        return super().__new__(mcs, name, bases, names)
+
+    def __init__(cls, name, bases, names, total=True):
+        super().__init__(name, bases, names)
+
+    def __call__(cls, *args, **options):
+        if cls is not TypedDict:
+            return dict(*args, **options)
+        name, fields = args
+        return _Keys(name, (TypedDict,), {'__annotations__': dict(fields)})
+
+
+class TypedDict(dict, metaclass=_Keys):
+    pass
 
 
 def get_args(value):
