@@ -1,5 +1,5 @@
 """
-What Python 3.6 lacks of the standard library, for modules of Ansible that were made older: `econtext.ansible.downlevel`.
+What Python 3.6 lacks of the standard library, for modules of Ansible that `econtext.ansible.downlevel` made older.
 
 Invariants:
 
