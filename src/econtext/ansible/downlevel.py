@@ -1,0 +1,167 @@
+"""
+Payloads of Ansible made older: a current ansible-core's modules for a target whose Python it no longer supports.
+
+RHEL 8 has Python 3.6, which ansible-core left behind with 2.17.  What its modules use of later Pythons is mostly
+grammar, and a little of the standard library; `lowering` has the table.  The sources of a payload are known on the
+controller, so they are made older there, and kept by their content.
+
+Invariants:
+
+* A source without anything that is newer than the target comes back as it is, to the byte.
+* What comes back can be compiled by the target and does what the source does; or TooNew names module and construct.
+* A payload keeps its members, their order and their names, and gets those of `older` if a source needs them.
+
+Pure but for reading the files of `older`; any thread may enter.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import io
+import os
+import re
+import tokenize
+import zipfile
+
+from econtext.ansible.lowering import OLDER, Lowering, Newer
+from econtext.controller.errors import EcontextError
+from econtext.controller.modules import parser
+
+OLDEST = (3, 6)
+NEWEST = (3, 7)     # ansible-core 2.20 and later support 3.9, and 2.18 3.8
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'older')
+PLACE = OLDER.replace('.', '/')
+DEBUGGED = re.compile(r'=\s*[}!:]')
+# A function of ansible-core's own dataclasses that writes checks of types, which Python 3.6 cannot evaluate; nothing
+# but the checks depends on it.
+UNCHECKED = {'ansible/module_utils/_internal/_dataclass_validation.py': 'inject_post_init_validation'}
+
+
+class TooNew(EcontextError):
+    """
+    A module of Ansible cannot be made old enough for the Python of a target.
+
+    The message names the module, the construct and the line, and what to do.
+    """
+
+
+def downlevel(source: str, target: tuple[int, int] = OLDEST, name: str = 'the source') -> str:
+    """
+    Return a source that does on an older Python what this one does on a newer one.
+
+    :param source: a module.
+    :param target: the version of Python to run on, from (3, 6).
+    :param name: for errors, the module's name.
+
+    Raises TooNew if the source uses what cannot be made older, ValueError if there is no such target.
+
+    >>> downlevel('if (n := len(x)) > 1:\\n    print(n)')
+    'n = len(x)\\nif n > 1:\\n    print(n)\\n'
+    """
+    if target < OLDEST:
+        raise ValueError('Python 3.6 is the oldest that a source can be made for')
+    if target > NEWEST:
+        return source
+    return lowered(source, target, name)
+
+
+@functools.lru_cache(maxsize=1024)
+def lowered(source: str, target: tuple[int, int], name: str) -> str:
+    tree = parser.parse(source)
+    if tree is None:
+        raise TooNew(f'{name} cannot be parsed: correct the source')
+    try:
+        lowering = Lowering(source, tree, target, strings=has_new_strings(source, tree))
+        made = lowering.lower()
+        if lowering.changed and not lowering.strings:
+            # All f-strings go: `unparse` of a newer Python writes what an older one cannot read.
+            again = parser.parse(source)
+            assert again is not None, 'it was parsed before'
+            made = Lowering(source, again, target, strings=True).lower()
+    except Newer as error:
+        raise TooNew(
+            f'{name} cannot be made to run on Python {target[0]}.{target[1]}: {error}. Use a newer Python on the '
+            'target, or an older release of the module') from error
+    if not lowering.changed:
+        return source
+    if name in UNCHECKED:
+        empty(made, UNCHECKED[name])
+    return ast.unparse(ast.fix_missing_locations(made)) + '\n'
+
+
+def downlevel_payload(payload: bytes, target: tuple[int, int] = OLDEST) -> bytes:
+    """
+    Return the zip of a payload with all its sources made older.
+
+    :param payload: the zip.
+    :param target: the version of Python to run on, from (3, 6).
+
+    Raises TooNew if a source uses what cannot be made older.
+    """
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(payload)) as reading, zipfile.ZipFile(made, 'w') as writing:
+        needed = False
+        for info in reading.infolist():
+            content = reading.read(info)
+            if info.filename.endswith('.py') and content:
+                older = lowered_member(content, target, info.filename)
+                needed = needed or OLDER.encode() in older or b'econtext_older' in older
+                content = older
+            writing.writestr(info, content, info.compress_type)
+        for name, content in (older_members() if needed else {}).items():
+            info = zipfile.ZipInfo(name, reading.infolist()[0].date_time)
+            info.compress_type = reading.infolist()[0].compress_type
+            writing.writestr(info, content)
+    return made.getvalue()
+
+
+def lowered_member(content: bytes, target: tuple[int, int], name: str) -> bytes:
+    try:
+        source = importlib.util.decode_source(content)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise TooNew(f'{name} cannot be read: correct its encoding') from error
+    made = downlevel(source, target, name)
+    return content if made == source else made.encode('utf-8', 'surrogatepass')
+
+
+@functools.cache
+def older_members() -> dict[str, bytes]:
+    """Return name -> content of what Python 3.6 lacks, as members of a payload."""
+    found = {}
+    for name in sorted(os.listdir(FOLDER)):
+        if name.endswith('.py'):
+            with open(os.path.join(FOLDER, name), 'rb') as opened:
+                found[f'{PLACE}/{name}'] = opened.read()
+    return found
+
+
+def has_new_strings(source: str, tree: ast.Module) -> bool:
+    """Has a source f-strings of a form that came later: `=`, or what Python 3.12 allows within the braces?"""
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    if not strings:
+        return False
+    if any(DEBUGGED.search(ast.get_source_segment(source, node) or '') for node in strings):
+        return True
+    begin, end = (getattr(tokenize, name, None) for name in ('FSTRING_START', 'FSTRING_END'))
+    if begin is None:
+        return False    # this Python cannot read them either
+    quotes: list[str] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        inside = token.type in (tokenize.STRING, begin)
+        if quotes and ((inside and (quotes[-1] in token.string or '\\' in token.string))
+                       or token.type == tokenize.COMMENT or (token.type == tokenize.NL and len(quotes[-1]) == 1)):
+            return True
+        if token.type == begin:
+            quotes.append(token.string.lstrip('rRfFbB'))
+        elif token.type == end:
+            quotes.pop()
+    return False
+
+
+def empty(tree: ast.Module, function: str) -> None:
+    """Leave nothing of a function but that it can be called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            node.body = [ast.Pass()]

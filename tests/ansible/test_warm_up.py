@@ -1,0 +1,68 @@
+"""The callback econtext.core.warm_up: what workers find loaded, and that nothing of it is needed."""
+
+from __future__ import annotations
+
+import collections
+import json
+import re
+from pathlib import Path
+
+import cores
+import pytest
+
+PLAYBOOK = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - command: echo {{ 'one' | upper | default('two') }}
+      register: said
+    - assert: {that: said.stdout is defined and said.stdout is search('ONE')}
+    - debug: msg="{{ said.stdout }}"
+"""
+WORKERS = {'FilterModule', 'TestModule'}  # what Ansible has each worker load
+CALLBACK = {'ANSIBLE_CALLBACKS_ENABLED': 'econtext.core.warm_up'}
+
+
+@pytest.fixture(params=cores.FORMATS)
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> cores.Project:
+    made = cores.Project(tmp_path / 'project', cores.core(request.param, tmp_path_factory.getbasetemp()))
+    made.write('site.yml', PLAYBOOK)
+    return made
+
+
+def plain(text: str) -> str:
+    """Return what a playbook printed, without what differs from run to run."""
+    return re.sub(r'[\d:.]{6,}', '', text)
+
+
+def loaded_again(text: str) -> set[str]:
+    """Return the kinds of plugins of which some was loaded more than once: by several workers."""
+    lines = [line for line in text.splitlines() if ': Loading ' in line and 'found_in_cache=True' not in line]
+    found = collections.Counter(line.split(': Loading ')[1].partition(' from ')[0] for line in lines)
+    return {name.split()[0] for name, count in found.items() if count > 1}
+
+
+@pytest.mark.deadline(300)
+def test_workers_find_loaded_what_they_use(project: cores.Project) -> None:
+    hosts = ('-i', 'one,two,')
+    assert loaded_again(project.run(*hosts, ANSIBLE_DEBUG='1')) >= WORKERS
+    again = loaded_again(project.run(*hosts, ANSIBLE_DEBUG='1', **CALLBACK))
+    assert not again & (WORKERS | {'ActionModule', 'Connection', 'ShellModule'})
+
+
+@pytest.mark.deadline(300)
+def test_a_run_prints_the_same_with_and_without_and_if_all_fails(project: cores.Project) -> None:
+    without = plain(project.run())
+    assert '"msg": "ONE"' in without
+    assert plain(project.run(**CALLBACK)) == without
+    project.write('broken/econtext/__init__.py', 'raise RuntimeError("broken")\n')
+    broken = project.run('-vvv', PYTHONPATH=str(project.folder / 'broken'), **CALLBACK)
+    assert 'econtext.core.warm_up: _open: RuntimeError: broken' in broken
+    assert plain(project.run(PYTHONPATH=str(project.folder / 'broken'), **CALLBACK)) == without
+
+
+@pytest.mark.deadline(300)
+def test_ansible_doc_shows_its_options(project: cores.Project) -> None:
+    text = project.output('ansible-doc', '-t', 'callback', '--json', 'econtext.core.warm_up')
+    options = json.loads(text)['econtext.core.warm_up']['doc']['options']
+    assert sorted(options) == ['payload_cache', 'payload_cache_folder', 'payload_cache_size']
