@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
 STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
-LIMIT = 400  # seconds for one target
+LIMIT = 1200  # seconds for one target
 # Those that need no network, no package and no service of the machine.
 TARGETS = """
     ping raw command_shell slurp copy template file stat lineinfile blockinfile replace fetch script async async_fail
@@ -40,8 +40,8 @@ TARGETS = """
     connection_remote_is_local delegate_to service_facts check_mode module_precedence connection
 """.split()
 
-# As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3 holds
-# the keys; the rest is the command.  Both ends of a connection see one file system, as several targets expect.
+# As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
+# holds the keys; the rest is the command.  Both ends of a connection see one file system, as several targets expect.
 INSIDE = r"""
 set -e
 overlay=$1 results=$2 keys=$3; shift 3
@@ -113,8 +113,22 @@ class Place:
         """Return the source distribution of one core, unpacked."""
         folder = self.folder / f'ansible_core-{core}'
         if not folder.exists():
-            run([sys.executable, '-m', 'pip', 'download', '-qq', '--disable-pip-version-check', '--no-deps',
-                 '--no-binary', 'ansible-core', '-d', str(self.folder), f'ansible-core=={core}'])
+            run(
+                [
+                    sys.executable,
+                    '-m',
+                    'pip',
+                    'download',
+                    '-qq',
+                    '--disable-pip-version-check',
+                    '--no-deps',
+                    '--no-binary',
+                    'ansible-core',
+                    '-d',
+                    str(self.folder),
+                    f'ansible-core=={core}',
+                ]
+            )
             shutil.unpack_archive(str(self.folder / f'ansible_core-{core}.tar.gz'), str(self.folder), filter='data')
         return folder
 
@@ -143,8 +157,8 @@ def variables(over: str) -> dict[str, str]:
 def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
     found = {
         'PATH': f'{environment}/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': '/root', 'LC_ALL': 'C.UTF-8',
-        'ANSIBLE_CONFIG': str(tests / 'empty.cfg'), 'ANSIBLE_ROLES_PATH': str(tests / 'targets'), 'ANSIBLE_NOCOLOR': '1',
-        'ANSIBLE_HOST_KEY_CHECKING': 'False', 'ANSIBLE_DEPRECATION_WARNINGS': 'False',
+        'ANSIBLE_CONFIG': str(tests / 'empty.cfg'), 'ANSIBLE_ROLES_PATH': str(tests / 'targets'),
+        'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_HOST_KEY_CHECKING': 'False', 'ANSIBLE_DEPRECATION_WARNINGS': 'False',
         'ANSIBLE_RETRY_FILES_ENABLED': 'false', 'INVENTORY_PATH': str(tests / 'inventory'),
         'ANSIBLE_INVENTORY': str(tests / 'inventory'), 'ANSIBLE_TEST_PREFER_VENV': '',
         'ANSIBLE_PLAYBOOK_DIR': str(tests), 'JUNIT_OUTPUT_DIR': '/tmp/junit',
@@ -161,7 +175,9 @@ def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tup
     """Return the command of a target, and where it runs, as ansible-test does it."""
     folder = tests / 'targets' / target
     if target == 'connection':
-        names = ''.join(f'ours-{name} ansible_pipelining={value}\n' for name, value in (('on', 'true'), ('off', 'false')))
+        names = ''.join(
+            f'ours-{name} ansible_pipelining={value}\n' for name, value in (('on', 'true'), ('off', 'false'))
+        )
         lines = ''.join(f'{name}={value}\n' for name, value in variables(over).items() if name != 'ansible_pipelining')
         inventory = tests / 'inventory-connection'
         inventory.write_text(f'[ours]\n{names}[ours:vars]\n{lines}')
@@ -196,8 +212,14 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
     status: int | None
     with open(log, 'wb') as file:
         process = subprocess.Popen(
-            words, cwd=where, env=environ, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-            start_new_session=True)
+            words,
+            cwd=where,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             status = process.wait(LIMIT)
         except subprocess.TimeoutExpired:
@@ -237,10 +259,32 @@ def measure(place: Place, core: str, over: str, target: str, python: str) -> Res
     note.unlink(missing_ok=True)
     environment, source = place.environment(core, python), place.source(core)
     process = subprocess.run(
-        ['unshare', '-mpnf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
-         str(place.overlay), str(place.results), str(place.keys), sys.executable, str(Path(__file__).resolve()),
-         '--inside', core, over, target, str(environment), str(source), str(log), str(note)],
-        stdin=subprocess.DEVNULL)
+        [
+            'unshare',
+            '-mpnf',
+            '--kill-child',
+            '--propagation',
+            'private',
+            'bash',
+            '-c',
+            INSIDE,
+            'inside',
+            str(place.overlay),
+            str(place.results),
+            str(place.keys),
+            sys.executable,
+            str(Path(__file__).resolve()),
+            '--inside',
+            core,
+            over,
+            target,
+            str(environment),
+            str(source),
+            str(log),
+            str(note),
+        ],
+        stdin=subprocess.DEVNULL,
+    )
     if not note.exists():
         raise SystemExit(f'the run of {target} could not begin: status {process.returncode}')
     return read(note)
@@ -284,8 +328,12 @@ def main() -> int:
         return inside(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     parser.add_argument('--folder', type=Path, required=True, help='keeps what was installed, and the results')
-    parser.add_argument('--core', action='append', help=f'a version of ansible-core; all of {", ".join(CORES)} unless told')
-    parser.add_argument('--over', action='append', help='ssh, mitogen or econtext.core.ssh; the first and last unless told')
+    parser.add_argument(
+        '--core', action='append', help=f'of ansible-core: {", ".join(CORES)} unless told'
+    )
+    parser.add_argument(
+        '--over', action='append', help='ssh, mitogen, econtext.core.ssh; all but mitogen unless told'
+    )
     parser.add_argument('--python', default=sys.executable, help='the interpreter for ansible: 3.12 or newer')
     parser.add_argument('--again', action='store_true', help='run what has a result, too')
     parser.add_argument('--only-table', action='store_true', help='run nothing')
