@@ -1,0 +1,365 @@
+"""Runs ansible-core's own integration targets over a connection, and prints a table of what passed.
+
+    python scripts/ansible_targets.py --folder FOLDER [--core VERSION …] [--over CONNECTION …] [TARGET …]
+
+FOLDER keeps what was installed and each result, so that a run that was ended goes on; `--again` runs all anew.
+CONNECTION is `ssh`, `mitogen` or `econtext.core.ssh`; each combination of core, connection and target is run by
+itself.  The targets come with ansible-core's source distribution.  Each run has file systems, processes and a network
+of its own, with an ssh server on their loopback, and nothing of that outlives the run.  Needs root, Linux, unshare,
+ip, sshd and overlay file systems.
+
+Exit status: 0 if each target passed over each connection over which `ssh` passed, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
+STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
+LIMIT = 1200  # seconds for one target
+# Those that need no network, no package and no service of the machine.
+TARGETS = """
+    ping raw command_shell slurp copy template file stat lineinfile blockinfile replace fetch script async async_fail
+    binary_modules_posix old_style_modules_posix want_json_modules_posix unarchive find assemble tempfile become
+    become_sudo become_su become_unprivileged environment gathering_facts getent group user args json_cleanup
+    module_utils module_utils_common.respawn interpreter_discovery_python remote_tmp wait_for wait_for_connection
+    loop-connection connection_delegation unicode unsafe_writes embedded_module facts_d python_module_rlimit_nofile
+    module_tracebacks missing-interpreter noexec task-timeout module-serialization-profiles known_hosts
+    connection_remote_is_local delegate_to service_facts check_mode module_precedence connection
+""".split()
+
+# As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
+# holds the keys; the rest is the command.  Both ends of a connection see one file system, as several targets expect.
+INSIDE = r"""
+set -e
+overlay=$1 results=$2 keys=$3; shift 3
+ip link set lo up
+mount -t tmpfs tmpfs "$overlay"; cd "$overlay"; mkdir upper work root
+mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work root
+mount --rbind /dev root/dev; mount -t proc proc root/proc; mount --rbind /sys root/sys
+mount -t tmpfs tmpfs root/run; mkdir -p root/run/sshd
+mount --bind "$results" "root$results"
+chroot root usermod -p '*' root
+mkdir -p root/root/.ssh; chmod 711 root/root; chmod 700 root/root/.ssh
+cp "$keys/user" root/root/.ssh/id_ed25519; cp "$keys/user.pub" root/root/.ssh/authorized_keys
+printf 'Host *\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n' > root/root/.ssh/config
+chmod 600 root/root/.ssh/*
+: > root/root/.bashrc; : > root/root/.profile
+printf '%s\n' 'Port 22' 'ListenAddress 127.0.0.1' "HostKey $keys/host" 'UsePAM no' 'PermitRootLogin yes' \
+    'StrictModes no' 'Subsystem sftp internal-sftp' 'MaxSessions 100' 'MaxStartups 100' 'PrintMotd no' \
+    > root/etc/ssh/sshd_config
+chroot root /usr/sbin/sshd -f /etc/ssh/sshd_config
+exec chroot root "$@"
+"""
+
+
+@dataclass
+class Result:
+    core: str
+    over: str
+    target: str
+    status: int | None  # None: it took longer than LIMIT
+    seconds: float
+    left: list[str]  # processes that were there 10 s after the end
+
+    @property
+    def passed(self) -> bool:
+        return self.status == 0
+
+
+# What runs are made of.
+
+
+class Place:
+    """The folder that keeps what was installed, and the results."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.results = self.folder / 'results'
+        self.results.mkdir(parents=True, exist_ok=True)
+        self.keys = self.folder / 'keys'
+        self.overlay = self.folder / 'overlay'
+        self.overlay.mkdir(exist_ok=True)
+        if not self.keys.exists():
+            self.keys.mkdir(mode=0o700)
+            for name in 'user', 'host':
+                run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(self.keys / name)])
+
+    def environment(self, core: str, python: str) -> Path:
+        """Return the environment that has one core, Mitogen and econtext; make it where there is none."""
+        folder = self.folder / f'env-{core}'
+        done = folder / '.made'
+        if not done.exists():
+            print(f'installing ansible-core {core}', flush=True)
+            run([python, '-m', 'venv', '--clear', str(folder)])
+            pip = [str(folder / 'bin/python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check']
+            run([*pip, f'ansible-core=={core}', 'mitogen==0.3.54', 'passlib', '-e', str(ROOT)])
+            done.touch()
+        return folder
+
+    def source(self, core: str) -> Path:
+        """Return the source distribution of one core, unpacked."""
+        folder = self.folder / f'ansible_core-{core}'
+        if not folder.exists():
+            run(
+                [
+                    sys.executable,
+                    '-m',
+                    'pip',
+                    'download',
+                    '-qq',
+                    '--disable-pip-version-check',
+                    '--no-deps',
+                    '--no-binary',
+                    'ansible-core',
+                    '-d',
+                    str(self.folder),
+                    f'ansible-core=={core}',
+                ]
+            )
+            shutil.unpack_archive(str(self.folder / f'ansible_core-{core}.tar.gz'), str(self.folder), filter='data')
+        return folder
+
+    def note(self, core: str, over: str, target: str) -> Path:
+        return self.results / f'{core} {over} {target}.json'
+
+    def log(self, core: str, over: str, target: str) -> Path:
+        return self.results / f'{core} {over} {target}.log'
+
+
+def run(words: list[str]) -> None:
+    subprocess.run(words, check=True)
+
+
+# Inside of the namespaces.
+
+
+def variables(over: str) -> dict[str, str]:
+    return {
+        'ansible_host': '127.0.0.1', 'ansible_connection': STOCK if over == MITOGEN else over, 'ansible_user': 'root',
+        'ansible_ssh_common_args': '"-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"',
+        'ansible_python_interpreter': '/usr/bin/python3', 'ansible_pipelining': 'true',
+    }  # fmt: skip
+
+
+def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
+    found = {
+        'PATH': f'{environment}/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': '/root', 'LC_ALL': 'C.UTF-8',
+        'ANSIBLE_CONFIG': str(tests / 'empty.cfg'), 'ANSIBLE_ROLES_PATH': str(tests / 'targets'),
+        'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_HOST_KEY_CHECKING': 'False', 'ANSIBLE_DEPRECATION_WARNINGS': 'False',
+        'ANSIBLE_RETRY_FILES_ENABLED': 'false', 'INVENTORY_PATH': str(tests / 'inventory'),
+        'ANSIBLE_INVENTORY': str(tests / 'inventory'), 'ANSIBLE_TEST_PREFER_VENV': '',
+        'ANSIBLE_PLAYBOOK_DIR': str(tests), 'JUNIT_OUTPUT_DIR': '/tmp/junit',
+        'ANSIBLE_TEST_ANSIBLE_LIB_ROOT': str(next(environment.glob('lib/python3*/site-packages/ansible'))),
+        'USER': 'root', 'TERM': 'dumb',
+    }  # fmt: skip
+    if over == MITOGEN:
+        plugins = next(environment.glob('lib/python3*/site-packages/ansible_mitogen/plugins/strategy'))
+        found.update(ANSIBLE_STRATEGY='mitogen_linear', ANSIBLE_STRATEGY_PLUGINS=str(plugins))
+    return found
+
+
+def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tuple[list[str], Path]:
+    """Return the command of a target, and where it runs, as ansible-test does it."""
+    folder = tests / 'targets' / target
+    if target == 'connection':
+        names = ''.join(
+            f'ours-{name} ansible_pipelining={value}\n' for name, value in (('on', 'true'), ('off', 'false'))
+        )
+        lines = ''.join(f'{name}={value}\n' for name, value in variables(over).items() if name != 'ansible_pipelining')
+        inventory = tests / 'inventory-connection'
+        inventory.write_text(f'[ours]\n{names}[ours:vars]\n{lines}')
+        environ['INVENTORY'] = str(inventory)
+        words = ['-e', 'target_hosts=ours', '-e', 'action_prefix=', '-e', 'local_tmp=/tmp/ansible-local', '-e',
+                 'remote_tmp=/tmp/ansible-remote']  # fmt: skip
+        return ['bash', './test.sh', *words], folder
+    if (folder / 'runme.sh').exists():
+        return ['bash', './runme.sh', '-v'], folder
+    aliases = folder / 'aliases'
+    facts = not (aliases.exists() and 'gather_facts/no' in aliases.read_text())
+    play = tests / f'play-{target}.yml'
+    play.write_text(json.dumps([{
+        'hosts': 'testhost', 'gather_facts': facts, 'vars': {'output_dir': environ['OUTPUT_DIR']}, 'roles': [target],
+    }]))  # fmt: skip
+    return ['ansible-playbook', play.name, '-i', 'inventory', '-v'], tests
+
+
+def inside(core: str, over: str, target: str, environment: str, source: str, log: str, note: str) -> int:
+    """Run one target; write the result as JSON."""
+    tests = Path(source) / 'test/integration'
+    host = ' '.join(f'{name}={value}' for name, value in variables(over).items())
+    # The heading that targets look for is that of ansible-test's own inventory.
+    heading = 'from test/lib/ansible_test/_data/inventory'
+    (tests / 'inventory').write_text(f'[testgroup]\ntesthost {host}\n[testgroup:vars]\n# {heading}\n')
+    environ = settings(Path(environment), over, tests)
+    environ['OUTPUT_DIR'] = f'/tmp/out-{target}'
+    Path(environ['OUTPUT_DIR']).mkdir(parents=True)
+    Path(environ['ANSIBLE_CONFIG']).touch()
+    words, where = command(tests, over, target, environ)
+    before = time.monotonic()
+    status: int | None
+    with open(log, 'wb') as file:
+        process = subprocess.Popen(
+            words,
+            cwd=where,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            status = None
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    took = time.monotonic() - before
+    Path(note).write_text(json.dumps(asdict(Result(core, over, target, status, round(took, 1), remains(over)))))
+    return 0
+
+
+def remains(over: str) -> list[str]:
+    """Return the commands of processes that are there 10 s after the end, but for what `ssh` keeps on purpose."""
+    if over != OURS:
+        return []
+    end = time.monotonic() + 10
+    while True:
+        found = []
+        for each in Path('/proc').iterdir():
+            if each.name.isdigit() and int(each.name) not in (1, os.getpid()):
+                try:
+                    words = (each / 'cmdline').read_bytes().replace(b'\0', b' ').decode(errors='replace').strip()
+                except OSError:
+                    continue
+                if words and not words.startswith(('sshd: /usr/sbin/sshd', '/usr/sbin/sshd')):
+                    found.append(words[:200])
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.1)
+
+
+# Outside of them.
+
+
+def measure(place: Place, core: str, over: str, target: str, python: str) -> Result:
+    note, log = place.note(core, over, target), place.log(core, over, target)
+    note.unlink(missing_ok=True)
+    environment, source = place.environment(core, python), place.source(core)
+    process = subprocess.run(
+        [
+            'unshare',
+            '-mpnf',
+            '--kill-child',
+            '--propagation',
+            'private',
+            'bash',
+            '-c',
+            INSIDE,
+            'inside',
+            str(place.overlay),
+            str(place.results),
+            str(place.keys),
+            sys.executable,
+            str(Path(__file__).resolve()),
+            '--inside',
+            core,
+            over,
+            target,
+            str(environment),
+            str(source),
+            str(log),
+            str(note),
+        ],
+        stdin=subprocess.DEVNULL,
+    )
+    if not note.exists():
+        raise SystemExit(f'the run of {target} could not begin: status {process.returncode}')
+    return read(note)
+
+
+def read(path: Path) -> Result:
+    return Result(**json.loads(path.read_text()))
+
+
+def table(results: list[Result], overs: list[str]) -> tuple[list[str], int]:
+    """Return the lines of the table, and how many targets failed that `ssh` passes."""
+    by = {(each.core, each.over, each.target): each for each in results}
+    rows = dict.fromkeys((each.core, each.target) for each in results)
+    lines = [' '.join(['core'.ljust(9), 'target'.ljust(32), *[over.ljust(20) for over in overs]])]
+    worse = 0
+    for core, target in rows:
+        cells = []
+        stock = by.get((core, STOCK, target))
+        for over in overs:
+            one = by.get((core, over, target))
+            text = '-' if one is None else verdict(one)
+            if one is not None and over == OURS and not one.passed and (stock is None or stock.passed):
+                worse += 1
+                text += ' <'
+            cells.append(text.ljust(20))
+        lines.append(' '.join([core.ljust(9), target.ljust(32), *cells]).rstrip())
+    for over in overs:
+        those = [each for each in results if each.over == over]
+        left = sum(bool(each.left) for each in those)
+        lines.append(f'{over}: {sum(each.passed for each in those)} of {len(those)} passed, {left} left processes')
+    return lines, worse
+
+
+def verdict(one: Result) -> str:
+    text = 'passed' if one.passed else 'too long' if one.status is None else f'failed {one.status}'
+    return f'{text} {one.seconds:.0f} s' + (' left!' if one.left else '')
+
+
+def main() -> int:
+    if sys.argv[1:2] == ['--inside']:
+        return inside(*sys.argv[2:])
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    parser.add_argument('--folder', type=Path, required=True, help='keeps what was installed, and the results')
+    parser.add_argument(
+        '--core', action='append', help=f'of ansible-core: {", ".join(CORES)} unless told'
+    )
+    parser.add_argument(
+        '--over', action='append', help='ssh, mitogen, econtext.core.ssh; all but mitogen unless told'
+    )
+    parser.add_argument('--python', default=sys.executable, help='the interpreter for ansible: 3.12 or newer')
+    parser.add_argument('--again', action='store_true', help='run what has a result, too')
+    parser.add_argument('--only-table', action='store_true', help='run nothing')
+    parser.add_argument('target', nargs='*', help='all that need no network unless told')
+    options = parser.parse_args()
+    place = Place(options.folder)
+    cores, overs = options.core or CORES, options.over or [STOCK, OURS]
+    results = []
+    for core in cores:
+        for target in options.target or TARGETS:
+            if not (place.source(core) / 'test/integration/targets' / target).exists():
+                continue
+            for over in overs:
+                note = place.note(core, over, target)
+                if note.exists() and not options.again:
+                    results.append(read(note))
+                elif not options.only_table:
+                    result = measure(place, core, over, target, options.python)
+                    results.append(result)
+                    print(f'{core} {target} {over}: {verdict(result)}', flush=True)
+                    for words in result.left:
+                        print(f'    left: {words}')
+    lines, worse = table(results, overs)
+    print('\n'.join(lines))
+    return 1 if worse else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
