@@ -36,17 +36,18 @@ PREAMBLE = full("""
     core.main
 """)
 
-# In the first write, behind the preamble: what a context needs for its first call.
+# In the first write, behind the preamble: what a context needs for its first call. None is executed before all are
+# there, so they have the order in which they compress best: 50 bytes less than in another.
 FIRST_WRITE = full("""
-    child.life
+    child.registry
+    child.face
     child.flow
+    child.title
     child.kinds
     child.supervisor
     child.watch
-    child.registry
-    child.face
+    child.life
     child.pull
-    child.title
 """)
 
 # As soon as the context has said HELLO: less to send, and to compile, before that.
