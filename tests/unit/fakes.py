@@ -211,7 +211,7 @@ class FakePeer:
     def standing(self) -> str:
         if self.counters.rejected:
             return REJECTED
-        return LIVE if self.error is None else ENDING
+        return LIVE if self.error is None or self.retired else ENDING
 
     def ways(self) -> tuple[Lines, ...]:
         return (self.lines,)

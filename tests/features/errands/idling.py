@@ -20,6 +20,8 @@ def note(path, text):
     folder.close()
 
 
-def echo(channel):
+def echo_once(channel, seconds):
     for value in channel:
+        time.sleep(seconds)
         channel.send(value)
+        return

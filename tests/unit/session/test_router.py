@@ -428,6 +428,36 @@ def test_a_question_to_who_is_gone_is_answered_at_once(scene: Scene, why: str) -
     assert scene.near.backlog.total == 0 or why == 'no context'
 
 
+@pytest.mark.parametrize('kind', [RESULT, ERROR])
+@pytest.mark.parametrize('moment', ['behind', 'while it is sent'])
+def test_a_context_that_was_idle_answers_what_it_was_sent_and_is_sent_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: int, moment: str,
+) -> None:
+    send = scene.near.link.transport.send
+
+    def retire(*frame: Any) -> None:
+        if frame:
+            send(*frame)
+        scene.near.retired = True
+        lose(scene.near)
+
+    if moment == 'while it is sent':
+        monkeypatch.setattr(scene.near.link.transport, 'send', retire)
+        handle = scene.ask(1)
+    else:
+        handle = scene.ask(1)
+        retire()
+    assert scene.near.used
+    assert scene.answers == []
+    assert len(scene.near.link.frames) == 1
+    scene.ask(1)
+    assert scene.answers == [(DEAD, b'')]
+    assert len(scene.near.link.frames) == 1
+    assert scene.judge(kind, handle=handle)
+    scene.route(kind, 1, handle, b'body')
+    assert scene.answers[1:] == [(kind, b'body')]
+
+
 @pytest.mark.parametrize('kind', [RESULT, ERROR, DEAD])
 def test_large_questions_are_counted_until_they_are_answered(scene: Scene, kind: int) -> None:
     from econtext.controller.session.backpressure import LARGE
