@@ -62,7 +62,8 @@ class Terminal:
         """Pass each key on as it is typed."""
         before = termios.tcgetattr(0)
         try:
-            tty.setraw(0)
+            # What was typed already is for the program there, as with ssh.
+            tty.setraw(0, termios.TCSADRAIN)
             yield
         finally:
             termios.tcsetattr(0, termios.TCSADRAIN, before)
