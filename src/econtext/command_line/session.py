@@ -200,8 +200,10 @@ class FarStreams:
     """The streams of a program of `beside`, whose near ends are in `near`; no program has them yet."""
 
     def __init__(self, near: econtext.Context, beside: econtext.Context, terminal: bool) -> None:
-        self.near, self.beside = near, beside
-        self.data, self.control = near.channel(), near.channel()
+        self.near: econtext.Context = near
+        self.beside: econtext.Context = beside
+        self.data: Any = near.channel()
+        self.control: Any = near.channel()
         self.served: Any = near.submit(
             sessions.serve, self.data, self.control, None, {'size': Terminal.size() if terminal else None})
         try:
