@@ -14,10 +14,6 @@ The rings, by folder: ``core`` runs in every context, ``parent`` and ``connector
 in those that start others, ``controller`` in the user's own program only.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import ModuleType as _ModuleType
-
 #: True in a context, False in the program that started it.
 slave = False
 
@@ -86,7 +82,7 @@ _WAYS = tuple((
 __all__ = [*sorted([*_HOMES, *_WAYS]), 'slave']
 
 
-def _module(name: str) -> '_ModuleType':
+def _module(name: str) -> object:
     # Not before a name is wanted: the near end of a command line has its answer before this were imported.
     from importlib import import_module
     return import_module(f'{__name__}.{name}')

@@ -61,6 +61,14 @@ class Lab:
         self.server = self.start('serve', *words, stdin=subprocess.DEVNULL, stdout=None, stderr=None)
         eventually(lambda: any(map(listens, self.sockets())), what='the server does not listen')
 
+    def leave_descriptors(self, count: int) -> None:
+        """Let the server have so many descriptors more than it has when no command runs."""
+        assert self.server is not None
+        # It answers once it has loaded all.
+        assert self.run('serve', '--status').returncode == 0
+        held = max(map(int, os.listdir(f'/proc/{self.server.pid}/fd')))
+        resource.prlimit(self.server.pid, resource.RLIMIT_NOFILE, (held + 1 + count, 4096))
+
     def sockets(self) -> list[Path]:
         return list(self.folder.glob('econtext-serve/serve-*'))
 
@@ -382,6 +390,43 @@ def test_a_terminal_and_its_size(served: Lab, script: Any) -> None:
     assert served.connections() == 1
 
 
+def test_a_command_takes_streams_that_are_ready(served: Lab, script: Any) -> None:
+    """Of each kind after each other kind: what is ready for one kind is no hindrance for another."""
+    path = script('import sys; print(sys.stdin.read(), flush=True); sys.exit(3)')
+    for _ in range(2):
+        done = served.run('run', *served.way, path, input=b'in')
+        assert (done.returncode, done.stdout, done.stderr) == (3, b'in\n', b'')
+        done = served.run('exec', *served.way, '--', 'cat', input=b'in')
+        assert (done.returncode, done.stdout, done.stderr) == (0, b'in', b'')
+        typing = Typing(served, 'run', *served.way, '-t', script('print("got", input())', 'typed.py'))
+        typing.type('ahead\r')
+        typing.expect('got ahead')
+        assert typing.end() == 0
+    assert served.connections() == 1
+
+
+def test_a_program_that_closes_its_output_and_goes_on(served: Lab, script: Any) -> None:
+    """The end of its output is not its end; what it started and left there holds up nobody."""
+    path = script("""
+import os, subprocess, sys
+if sys.argv[1:]:
+    subprocess.Popen(['sleep', '3'], stdin=subprocess.DEVNULL)
+print('printed', flush=True)
+nothing = os.open(os.devnull, os.O_RDWR)
+for fd in 1, 2:
+    os.dup2(nothing, fd)
+sys.stdin.read()
+os._exit(5)
+""")
+    for words in [], [], ['hold']:
+        with served.start('run', *served.way, path, *words) as process:
+            assert process.stdout
+            assert process.stdout.readline() == b'printed\n'
+            assert process.poll() is None
+            process.communicate(timeout=SECONDS)
+        assert process.returncode == 5
+
+
 def test_ctrl_c_in_a_terminal_without_one_there(served: Lab, script: Any) -> None:
     typing = Typing(served, 'run', *served.way, script(SLEEP))
     typing.expect('ready')
@@ -445,19 +490,16 @@ def test_a_server_that_does_not_answer(served: Lab) -> None:
 @pytest.mark.parametrize('more', [0, 1, 2, 3, 4, 6, 8, 11])
 def test_a_server_without_descriptors(served: Lab, more: int) -> None:
     """The command runs without the server, which runs on or ends, and holds nothing of the command."""
-    assert served.server is not None
     command = ['exec', *served.way, '--', 'cat; echo so >&2; exit 7']
-    held = max(map(int, os.listdir(f'/proc/{served.server.pid}/fd')))
-    resource.prlimit(served.server.pid, resource.RLIMIT_NOFILE, (held + 1 + more, 4096))
+    served.leave_descriptors(more)
     done = served.run(*command, input=b'in')
     assert (done.returncode, done.stdout, done.stderr) == (7, b'in', b'so\n')
 
 
 def test_who_wants_to_know_hears_that_the_server_is_exhausted(served: Lab) -> None:
     assert served.server is not None
-    held = max(map(int, os.listdir(f'/proc/{served.server.pid}/fd')))
-    # One more: the connection of the command, and none of its descriptors.
-    resource.prlimit(served.server.pid, resource.RLIMIT_NOFILE, (held + 2, 4096))
+    # For the connection of the command, and none of its descriptors.
+    served.leave_descriptors(1)
     done = served.run('exec', '-v', *served.way, '--', 'echo x')
     assert (done.returncode, done.stdout) == (0, b'x\n')
     assert b'econtext: the session server has no process or descriptor left' in done.stderr

@@ -24,7 +24,7 @@ import click
 
 import econtext
 from econtext.command_line.targets import BadTarget
-from econtext.controller.text import harmless_lines
+from econtext.controller.text import harmless_lines, shown
 
 #: Each command, its module and what it does, in the order of the help.
 COMMANDS = {
@@ -102,7 +102,7 @@ class Commands(click.Group):
             near = get_close_matches(args[0], COMMANDS, 1)
             hint = f'did you mean {near[0]}?' if near else (
                 f'a host stands behind a command: econtext exec {args[0]} -- COMMAND')
-            raise click.UsageError(f'No such command {args[0]!r}: {hint}', ctx)
+            raise click.UsageError(f'No such command {shown(args[0])}: {hint}', ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -19,6 +19,7 @@ import click
 
 from econtext.command_line.connecting import Way
 from econtext.command_line.targets import BadTarget, Target, parse
+from econtext.controller.text import shown
 
 Function = Callable[..., Any]
 NAMES = tuple(Way.__dataclass_fields__)
@@ -77,7 +78,7 @@ class Command(click.Command):
             hint = self.habits.get(error.option_name)
             if hint is None:
                 raise
-            raise click.UsageError(f'No such option {error.option_name!r}: {hint}', ctx) from None
+            raise click.UsageError(f'No such option {shown(error.option_name)}: {hint}', ctx) from None
 
 
 def arranged(words: Sequence[str], taking: Set[str], leading: int | None, last: str = '') -> list[str]:

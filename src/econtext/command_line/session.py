@@ -62,7 +62,8 @@ class Terminal:
         """Pass each key on as it is typed."""
         before = termios.tcgetattr(0)
         try:
-            tty.setraw(0)
+            # What was typed already is for the program there, as with ssh.
+            tty.setraw(0, termios.TCSADRAIN)
             yield
         finally:
             termios.tcsetattr(0, termios.TCSADRAIN, before)
@@ -199,8 +200,10 @@ class FarStreams:
     """The streams of a program of `beside`, whose near ends are in `near`; no program has them yet."""
 
     def __init__(self, near: econtext.Context, beside: econtext.Context, terminal: bool) -> None:
-        self.near, self.beside = near, beside
-        self.data, self.control = near.channel(), near.channel()
+        self.near: econtext.Context = near
+        self.beside: econtext.Context = beside
+        self.data: Any = near.channel()
+        self.control: Any = near.channel()
         self.served: Any = near.submit(
             sessions.serve, self.data, self.control, None, {'size': Terminal.size() if terminal else None})
         try:
