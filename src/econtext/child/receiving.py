@@ -21,6 +21,7 @@ Fetched with the first transfer; runs in the controller too.  One thread for eac
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from econtext.child.folders import Place
@@ -225,8 +226,9 @@ class Receiver(object):
         try:
             os.stat(path)
         except OSError:
-            os.mkdir(path, OPEN_TO_OWNER)
-            new = True
+            new = made(lambda: os.mkdir(path, OPEN_TO_OWNER))
+            if not new and not os.path.isdir(path):
+                raise failed(errno.EEXIST, os.strerror(errno.EEXIST), path)
         folder = open_folder(path)
         self.push(self.inside.begin(folder, path), folder, new)
         self.open_up(folder)
@@ -295,8 +297,9 @@ class Receiver(object):
                 folder.unlink(name)
                 self.deleted += 1
                 kind = None
-            if kind is None:
-                folder.mkdir(name, OPEN_TO_OWNER)
+            if kind is None and not made(lambda: folder.mkdir(name, OPEN_TO_OWNER)):
+                # Entered as one that was there: what is no folder is none.
+                kind = stat.S_IFDIR
             child = self.inside.enter(name, top[0])
             self.open_up(child)
             self.push(child.place, child, kind is None)
@@ -689,6 +692,18 @@ def same_content(fd, entry):
         if name in SUMS and SUMS[name]().digest_size == len(entry.digest):
             return sum_of(fd, -1, name).digest() == entry.digest    # type: ignore[no-any-return]
     return False
+
+
+def made(make):
+    # type: (Callable[[], Any]) -> bool
+    """Make a folder; tell whether it is ours. Else another transfer, for example, made it at the same moment."""
+    try:
+        make()
+    except OSError:
+        if sys.exc_info()[1].errno != errno.EEXIST:     # type: ignore[union-attr]
+            raise
+        return False
+    return True
 
 
 def divided(text, by):
