@@ -524,6 +524,28 @@ def test_what_comes_into_a_new_folder_meanwhile_gives_way_unless_it_is_a_folder(
 
 
 @pytest.mark.usefixtures('descriptors')
+def test_a_folder_that_another_transfer_makes_at_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hosts may share a disk: each finds no folder, and one is the first to make it."""
+    mkdir = os.mkdir
+
+    def late(*args: Any, **where: Any) -> None:
+        mkdir(*args, **where)
+        mkdir(*args, **where)
+
+    target, entry = tmp_path / 'new', Entry(FILE, b'x', 0o644, len(CONTENT))
+    monkeypatch.setattr(os, 'mkdir', late)
+    receive(target, listing(ROOT, Entry(DIR, b'd', 0o755), entry, END, END),
+            small_file(2), transfer.KEPT, transfer.END)
+    assert (target / 'd' / 'x').read_bytes() == CONTENT
+    dangling = tmp_path / 'dangling'
+    dangling.symlink_to('nowhere')
+    with pytest.raises(FileExistsError):
+        receive(dangling, listing(ROOT, END), transfer.KEPT, transfer.END)
+
+
+@pytest.mark.usefixtures('descriptors')
 def test_a_small_file_of_another_checksum_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / 'x').write_bytes(b'old')
     with pytest.raises(OSError, match='checksum') as caught:

@@ -21,6 +21,7 @@ Fetched with the first transfer; runs in the controller too.  One thread for eac
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from econtext.child.folders import Place
@@ -210,8 +211,9 @@ class Receiver(object):
         try:
             os.stat(path)
         except OSError:
-            os.mkdir(path, OPEN_TO_OWNER)
-            new = True
+            new = made(lambda: os.mkdir(path, OPEN_TO_OWNER))
+            if not new and not os.path.isdir(path):
+                raise failed(errno.EEXIST, os.strerror(errno.EEXIST), path)
         folder = open_folder(path)
         self.push(self.inside.begin(folder, path), folder, new)
         self.open_up(folder)
@@ -282,8 +284,9 @@ class Receiver(object):
                 folder.unlink(name)
                 self.deleted += 1
                 kind = None
-            if kind is None:
-                folder.mkdir(name, OPEN_TO_OWNER)
+            if kind is None and not made(lambda: folder.mkdir(name, OPEN_TO_OWNER)):
+                # Entered as one that was there: what is no folder is none.
+                kind = stat.S_IFDIR
             child = self.inside.enter(name, top[0])
             self.open_up(child)
             self.push(child.place, child, kind is None)
@@ -610,6 +613,18 @@ class Receiver(object):
             # A folder of another user; told of behind all that can be done.
             if self.error is None:
                 self.error = sys.exc_info()[1]
+
+
+def made(make):
+    # type: (Callable[[], Any]) -> bool
+    """Make a folder; tell whether it is ours. Else another transfer, for example, made it at the same moment."""
+    try:
+        make()
+    except OSError:
+        if sys.exc_info()[1].errno != errno.EEXIST:     # type: ignore[union-attr]
+            raise
+        return False
+    return True
 
 
 def divided(text, by):
