@@ -82,13 +82,13 @@ def alone(told, args, kwargs):
     A signal calls the main thread out of its event loop.  No other thread has that, so ``wake`` knows their loops.
     """
     check()
-    asyncio = __import__('asyncio')  # type: Any
+    library = __import__('asyncio')  # type: Any
     made = coroutine(told, args, kwargs)
     thread = get_ident()
     if thread == sys.modules['econtext'].program.home.supervisor.main:
-        return asyncio.run(made)
-    if hasattr(asyncio, 'Runner'):
-        runner = asyncio.Runner()
+        return library.run(made)
+    if hasattr(library, 'Runner'):
+        runner = library.Runner()
         LOOPS[thread] = runner.get_loop()
         try:
             return runner.run(made)
@@ -96,20 +96,21 @@ def alone(told, args, kwargs):
             del LOOPS[thread]
             runner.close()
     # What asyncio.run() does until Python 3.10.
-    loop = LOOPS[thread] = asyncio.new_event_loop()
+    loop = LOOPS[thread] = library.new_event_loop()
     try:
-        asyncio.set_event_loop(loop)
+        library.set_event_loop(loop)
         return loop.run_until_complete(made)
     finally:
         del LOOPS[thread]
         try:
-            left = asyncio.all_tasks(loop)
+            left = library.all_tasks(loop)
             for task in left:
                 task.cancel()
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            if left:
+                loop.run_until_complete(library.wait(left))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
-            asyncio.set_event_loop(None)
+            library.set_event_loop(None)
             loop.close()
 
 
