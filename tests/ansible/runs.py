@@ -72,6 +72,8 @@ class Ansible:
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith(('ANSIBLE_', 'PYTHON')) and name != 'ECONTEXT_SERVER'}
         return {**kept, 'ANSIBLE_CONFIG': str(self.folder / 'ansible.cfg'), 'ANSIBLE_HOME': str(home),
+                # Else a run would find the connection of another, to another server at the same address.
+                'ANSIBLE_SSH_CONTROL_PATH_DIR': str(home / 'cp'),
                 'RESULTS': str(home / 'results'), 'ANSIBLE_NOCOLOR': '1', 'LC_ALL': 'C.UTF-8'}
 
     def start(self, tasks: str, connection: str, hosts: str = 'nopw', **variables: Any) -> Run:
