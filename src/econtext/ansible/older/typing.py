@@ -13,7 +13,6 @@ import sys
 import typing
 from typing import *  # noqa: F403
 
-
 Alias = sys.modules[__package__].Alias
 TYPE_CHECKING = False
 NoReturn = getattr(typing, 'NoReturn', None)
