@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import lab
 from econtext.ansible import downlevel, lowering
 from econtext.ansible.downlevel import TooNew
+from econtext.ansible.payload_cache import Store
 from lab import pythons
 
 # Reads sources, one a line, runs each, and prints what is in `result` or which exception it raised.
@@ -387,3 +388,36 @@ def test_a_payload_keeps_its_members(old: Server) -> None:
 def test_every_newer_module_is_there() -> None:
     there = {Path(name).stem for name in downlevel.older_members()}
     assert {*lowering.NEWER, 'resources', '__init__'} == there
+
+
+def test_what_was_made_is_kept_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path / 'kept'))
+    made: list[str] = []
+    make = downlevel.lowered_member
+
+    def counted(content: bytes, target: tuple[int, int], name: str) -> bytes:
+        made.append(name)
+        return make(content, target, name)
+
+    monkeypatch.setattr(downlevel, 'lowered_member', counted)
+    try:
+        def members(text: str, target: tuple[int, int] = (3, 6)) -> dict[str, bytes]:
+            zipped = io.BytesIO()
+            with zipfile.ZipFile(zipped, 'w') as writing:
+                writing.writestr('a.py', text)
+                writing.writestr('b.py', 'y = 1\n')
+            with zipfile.ZipFile(io.BytesIO(downlevel.downlevel_payload(zipped.getvalue(), target, store))) as reading:
+                return {name: reading.read(name) for name in reading.namelist()}
+
+        first = members('(x := 1)\n')
+        assert first == members('(x := 1)\n') == {'a.py': b'x = 1\nx\n', 'b.py': b'y = 1\n'}
+        assert made == ['a.py', 'b.py']
+        assert members('(x := 2)\n')['a.py'] == b'x = 2\nx\n'
+        members('(x := 1)\n', (3, 7))
+        assert made == ['a.py', 'b.py', 'a.py', 'a.py', 'b.py']
+        for entry in (tmp_path / 'kept').iterdir():
+            entry.write_bytes(entry.read_bytes()[:-1] + b'?')
+        assert members('(x := 1)\n') == first
+        assert made[-2:] == ['a.py', 'b.py']
+    finally:
+        store.close()

@@ -162,6 +162,13 @@ def test_a_change_of_any_source_is_another_key(core: FakeCore, what: str, again:
     assert key(core, sources if again else None) != before
 
 
+def test_a_name_that_changes_is_another_key(core: FakeCore) -> None:
+    path = core.write('utils/one.py', '')
+    before = key(core)
+    path.rename(path.with_name('two.py'))
+    assert key(core) != before
+
+
 def test_a_change_that_keeps_size_and_time_is_another_key(core: FakeCore) -> None:
     path = core.write('utils/basic.py', 'BASIC = 1\n')
     os.utime(path, (10**9, 10**9))
@@ -299,9 +306,11 @@ class Run:
             utils = Path(self.core.root) / 'module_utils' / 'basic.py'
         module = self.core.module(name, ())
         assert module
+        later = self.core.folder / 'utils' / 'later.py'     # which the module imports if it is there
         path.write_bytes(zipped({
             'ansible/__init__.py': b'written', f'ansible/modules/{name}.py': Path(module).read_bytes(),
-            'ansible/module_utils/basic.py': utils.read_bytes()}))  # fmt: skip
+            'ansible/module_utils/basic.py': utils.read_bytes(),
+            **({'ansible/module_utils/later.py': later.read_bytes()} if later.exists() else {})}))  # fmt: skip
         return True
 
     def play(self, name: str = 'ping') -> bool:
@@ -339,6 +348,17 @@ def test_a_payload_of_sources_that_changed_meanwhile_is_not_kept(core: FakeCore,
     run.cache.harvest()
     (core.folder / 'utils' / 'basic.py').unlink()
     (core.folder / 'utils').rmdir()
+    assert Run(core, store, 'b').play()
+
+
+def test_a_payload_of_a_source_that_came_meanwhile_is_not_kept(core: FakeCore, store: Store) -> None:
+    run = Run(core, store, 'a')
+    run.cache.before_task(['ping'])
+    path = core.write('utils/later.py', '')
+    run.builds()
+    run.cache.harvest()
+    path.unlink()
+    path.parent.rmdir()
     assert Run(core, store, 'b').play()
 
 

@@ -11,7 +11,10 @@ Invariants:
 * What comes back can be compiled by the target and does what the source does; or TooNew names module and construct.
 * A payload keeps its members, their order and their names, and gets those of `older` if a source needs them.
 
-Pure but for reading the files of `older`; any thread may enter.
+* What a store keeps is found by the content of the source, by this code and by the Python that writes; a damaged entry
+  is made again.
+
+Only a store, and the files of `older`, are read and written; any thread may enter.
 """
 
 from __future__ import annotations
@@ -21,11 +24,15 @@ import functools
 import importlib.util
 import io
 import os
+import platform
 import re
 import tokenize
 import zipfile
 
+from econtext.ansible import payload_entries
 from econtext.ansible.lowering import OLDER, Lowering, Newer
+from econtext.ansible.payload_cache import Store
+from econtext.ansible.payload_entries import digest
 from econtext.controller.errors import EcontextError
 from econtext.controller.modules import parser
 
@@ -91,12 +98,14 @@ def lowered(source: str, target: tuple[int, int], name: str) -> str:
     return ast.unparse(ast.fix_missing_locations(made)) + '\n'
 
 
-def downlevel_payload(payload: bytes, target: tuple[int, int] = OLDEST) -> bytes:
+def downlevel_payload(payload: bytes, target: tuple[int, int] = OLDEST, store: Store | None = None) -> bytes:
     """
     Return the zip of a payload with all its sources made older.
 
     :param payload: the zip.
     :param target: the version of Python to run on, from (3, 6).
+    :param store: a folder for what was made, by the sources' content, for other processes and later runs; it must not
+        be the folder of the payload cache, whose limits are for payloads.
 
     Raises TooNew if a source uses what cannot be made older.
     """
@@ -106,8 +115,8 @@ def downlevel_payload(payload: bytes, target: tuple[int, int] = OLDEST) -> bytes
         for info in reading.infolist():
             content = reading.read(info)
             if info.filename.endswith('.py') and content:
-                older = lowered_member(content, target, info.filename)
-                needed = needed or OLDER.encode() in older or b'econtext_older' in older
+                older = kept_member(content, target, info.filename, store)
+                needed = needed or b'econtext_older' in older
                 content = older
             writing.writestr(info, content, info.compress_type)
         for name, content in (older_members() if needed else {}).items():
@@ -115,6 +124,36 @@ def downlevel_payload(payload: bytes, target: tuple[int, int] = OLDEST) -> bytes
             info.compress_type = reading.infolist()[0].compress_type
             writing.writestr(info, content)
     return made.getvalue()
+
+
+def kept_member(content: bytes, target: tuple[int, int], name: str, store: Store | None) -> bytes:
+    """Return a member of a payload made older: from the store, if there is one that has it."""
+    if store is None or target > NEWEST:
+        return lowered_member(content, target, name)
+    key = digest(makers(), bytes(target), name.encode('utf-8', 'surrogatepass'), content)
+    found = store.get(key)
+    if found is not None:
+        try:
+            return payload_entries.unpack(found)[1]
+        except payload_entries.Damaged:
+            store.drop(key)
+    made = lowered_member(content, target, name)
+    try:
+        store.put(key, payload_entries.pack(payload_entries.Header(name, (), (), ''), made))
+    except OSError:
+        pass    # it is made again next time
+    return made
+
+
+@functools.cache
+def makers() -> bytes:
+    """Return a digest of all that decides how a source is made older: this code, and the Python that writes it."""
+    folder = os.path.dirname(FOLDER)
+    parts = [platform.python_version().encode()]
+    for name in ('downlevel.py', 'lowering.py', 'hoisting.py'):
+        with open(os.path.join(folder, name), 'rb') as opened:
+            parts.append(opened.read())
+    return digest(*parts).encode()
 
 
 def lowered_member(content: bytes, target: tuple[int, int], name: str) -> bytes:

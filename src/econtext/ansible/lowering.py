@@ -100,7 +100,7 @@ class Lowering(ast.NodeTransformer):
             except Stuck as error:
                 raise Newer(str(error)) from error
         if lazy:
-            tree.body.append(ast.parse(f'{SELF}.attributes(__name__)').body[0])
+            tree.body.append(ast.Expr(self.older('attributes', ast.Name('__name__', ast.Load()))))
             self.changed = self.needs_older = True
         if self.needs_older:
             package, _, name = OLDER.rpartition('.')
@@ -174,13 +174,13 @@ class Lowering(ast.NodeTransformer):
         return self.function(node)
 
     def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = self.annotation(node.returns)
+        node.returns = self.as_text(node.returns)
         before = self.decorators(node)
         self.generic_visit(node)
         return together([*before, node]) if before else node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = self.annotation(node.annotation)
+        node.annotation = self.as_text(node.annotation)
         return node
 
     def visit_arguments(self, node: ast.arguments) -> ast.AST:
@@ -189,7 +189,7 @@ class Lowering(ast.NodeTransformer):
             node.args, node.posonlyargs = node.posonlyargs + node.args, []
         return self.generic_visit(node)
 
-    def annotation(self, node: ast.expr | None) -> ast.expr | None:
+    def as_text(self, node: ast.expr | None) -> ast.expr | None:
         """Return an annotation as a text, if it is one anyway or cannot be evaluated."""
         if node is None or isinstance(node, ast.Constant) or not (self.annotations or self.has_newer_types(node)):
             return node
@@ -201,7 +201,7 @@ class Lowering(ast.NodeTransformer):
                    for each in ast.walk(node))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        annotation = self.annotation(node.annotation)
+        annotation = self.as_text(node.annotation)
         assert annotation is not None
         node.annotation = annotation
         node.target = self.visit(node.target)   # type: ignore[assignment]
@@ -223,7 +223,11 @@ class Lowering(ast.NodeTransformer):
 
     def alias(self, node: ast.Subscript) -> ast.expr:
         args = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        return ast.Call(ast.Attribute(ast.Name(SELF, ast.Load()), 'alias', ast.Load()), [node.value, *args], [])
+        return self.older('alias', node.value, *args)
+
+    def older(self, function: str, *args: ast.expr) -> ast.expr:
+        """Return a call of a function of `older`."""
+        return ast.Call(ast.Attribute(ast.Name(SELF, ast.Load()), function, ast.Load()), list(args), [])
 
     def decorators(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.stmt]:
         """Make the decorators plain, and return what comes before the definition."""

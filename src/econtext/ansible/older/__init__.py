@@ -20,9 +20,6 @@ class Alias(object):
     def __call__(self, *args, **options):
         return self.__origin__(*args, **options)
 
-    def __repr__(self):
-        return '%r%r' % (self.__origin__, list(self.__args__))
-
     def __eq__(self, other):
         return (isinstance(other, Alias)
                 and (self.__origin__, self.__args__) == (other.__origin__, other.__args__))

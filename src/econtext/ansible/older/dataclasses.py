@@ -106,9 +106,9 @@ def _process(cls, init, repr, eq, order, unsafe_hash, frozen):
         for name, compare in _ORDER.items():
             _set(cls, name, compare)
     if unsafe_hash or (eq and frozen and not own_hash):
-        cls.__hash__ = _hash
+        _set(cls, '__hash__', _hash)
     elif eq and not own_hash:
-        cls.__hash__ = None
+        _set(cls, '__hash__', None)
     if frozen:
         _set(cls, '__setattr__', _refuse_set)
         _set(cls, '__delattr__', _refuse_delete)

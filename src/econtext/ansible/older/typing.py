@@ -13,8 +13,7 @@ import sys
 import typing
 from typing import *  # noqa: F403
 
-from . import Alias
-
+Alias = sys.modules[__package__].Alias
 TYPE_CHECKING = False
 NoReturn = getattr(typing, 'NoReturn', None)
 ForwardRef = getattr(typing, 'ForwardRef', getattr(typing, '_ForwardRef', str))
