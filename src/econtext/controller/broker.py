@@ -21,6 +21,7 @@ from econtext.controller.context import Context
 from econtext.controller.errors import stays
 from econtext.controller.modules.repository import Modules
 from econtext.controller.session.callbacks import Allows
+from econtext.controller.text import counted
 from econtext.controller.tree import Tree
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Broker(Connectors[Context], Allows):
 
     def __repr__(self) -> str:
         tree = self._tree
-        state = 'closed' if tree.closed else notebook.counted(len(tree.contexts), 'context')
+        state = 'closed' if tree.closed else counted(len(tree.contexts), 'context')
         return f'<econtext.Broker {state}>'
 
     def _repr_html_(self) -> str:

@@ -25,11 +25,6 @@ MOST = 100      # rows
 LONGEST = 1000  # characters of a value
 
 
-def counted(number: int, what: str) -> str:
-    """Return how many there are: `1 host`, `2 hosts`."""
-    return f'{number} {what}' if number == 1 else f'{number} {what}s'
-
-
 def is_notebook() -> bool:
     """Does this program run in a notebook, whose cells show more than text?"""
     ipython = sys.modules.get('IPython')

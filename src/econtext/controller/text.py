@@ -64,3 +64,8 @@ def indented(text: str) -> str:
 def shown(text: str) -> str:
     """Return what is seen of a text that may be long, on one line."""
     return harmless(text if len(text) <= SHOWN else text[:SHOWN] + ' …')
+
+
+def counted(number: int, what: str) -> str:
+    """Return how many there are: `1 host`, `2 hosts`."""
+    return f'{number} {what}' if number == 1 else f'{number} {what}s'

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from econtext.controller import broker as plain
-from econtext.controller import notebook
 from econtext.controller.aio import errands
 from econtext.controller.aio.context import Context
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.errors import stays
 from econtext.controller.runtime import signals
+from econtext.controller.text import counted
 
 if TYPE_CHECKING:
     from econtext.controller.aio.fleet import Fleet
@@ -59,7 +59,7 @@ class Broker(Connectors[Context]):
 
     def __repr__(self) -> str:
         tree = self.blocking._tree
-        state = 'closed' if tree.closed else notebook.counted(len(tree.contexts), 'context')
+        state = 'closed' if tree.closed else counted(len(tree.contexts), 'context')
         return f'<econtext.aio.Broker {state}>'
 
     def _repr_html_(self) -> str:

@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from econtext.child.labels import seen
-from econtext.controller import notebook
 from econtext.controller.aio import errands
 from econtext.controller.aio.context import Context
 from econtext.controller.aio.pumps import Pump
@@ -26,6 +25,7 @@ from econtext.controller.errors import stays
 from econtext.controller.fleet import fleet as blocking
 from econtext.controller.fleet.futures import Futures, HostFuture, outcome_of
 from econtext.controller.fleet.results import Results
+from econtext.controller.text import counted
 
 if TYPE_CHECKING:
     from econtext.controller.connect.options import ConnectRequest
@@ -56,7 +56,7 @@ class Fleet(Connectors['Fleet'], Sequence[str]):
         self.blocking: blocking.Fleet = fleet
 
     def __repr__(self) -> str:
-        return f'<econtext.aio.Fleet of {notebook.counted(len(self), "host")}>'
+        return f'<econtext.aio.Fleet of {counted(len(self), "host")}>'
 
     def _repr_html_(self) -> str:
         return self.blocking._repr_html_()

@@ -43,6 +43,7 @@ from econtext.controller.fleet.work import FleetWork, carry_out
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.signals import interruptible
 from econtext.controller.session.calls import check_isolation
+from econtext.controller.text import counted
 
 if TYPE_CHECKING:
     from econtext.controller.connect.options import ConnectRequest
@@ -79,7 +80,7 @@ class Fleet(Connectors['Fleet'], FleetWork, Sequence[str]):
         self._work_options = work_options
 
     def __repr__(self) -> str:
-        return f'<econtext.Fleet of {notebook.counted(len(self), "host")}>'
+        return f'<econtext.Fleet of {counted(len(self), "host")}>'
 
     def _repr_html_(self) -> str:
         rows = [(name, member.word(), ', '.join(member.host.groups)) for name, member in self._members.items()]
