@@ -103,6 +103,11 @@ SAME = {
             assert (w := n) is not None
             for each in (seen := [w, n]): yield each
             with open((name := '/dev/null')) as opened: yield name
+            while (n := n - 1) > 0: pass
+            else:
+                for y in [1, 2]:
+                    if y: break
+                yield y
             s = 1
             s += (s := 5) + s
             yield s, (a := 1, b := a + 1)[1], a if (c := b) else -c, {'k': (v := 7), v: v}
@@ -338,6 +343,7 @@ def is_changed(source: str) -> bool:
 REFUSED = {
     'a match statement, line 1': 'match x:\n    case 1: pass\n',
     'GeneratorExp, line 1': 'any((y := each) for each in x)\n',
+    'While, line 2': 'for x in y:\n    while (z := 0): pass\n    else:\n        if a: break\n',
     'Compare, line 1': 'a < b < (c := 1)\n',
     'str.removeprefix, line 2': '\nx.removeprefix("a")\n',
     'Path.unlink(missing_ok=), line 1': 'x.unlink(missing_ok=True)\n',

@@ -102,7 +102,7 @@ class Hoister:
         if not has_walrus(node.test):
             return [node]
         before, test = self.expression(node.test)
-        if any(isinstance(each, (ast.Break, ast.Continue)) for each in within(node.orelse)):
+        if leaves(node.orelse):
             raise stuck(node)
         leave = ast.If(ast.UnaryOp(ast.Not(), test), [*node.orelse, ast.Break()], [])
         node.test, node.body, node.orelse = ast.Constant(True), [*before, leave, *node.body], []
@@ -194,8 +194,20 @@ def put(owner: ast.AST, place: tuple[str, int], value: ast.expr) -> None:
         getattr(owner, field)[number] = value
 
 
-def within(statements: Sequence[ast.stmt]) -> list[ast.AST]:
-    return [each for statement in statements for each in ast.walk(statement)]
+def leaves(statements: Sequence[ast.AST]) -> bool:
+    """Is a `break` or `continue` among statements that belongs to a loop around them?"""
+    for each in statements:
+        if isinstance(each, (ast.Break, ast.Continue)):
+            return True
+        if isinstance(each, (ast.For, ast.AsyncFor, ast.While)):
+            inner: Sequence[ast.AST] = each.orelse
+        elif isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        else:
+            inner = [part for field in BLOCKS for part in getattr(each, field, ()) if isinstance(part, ast.AST)]
+        if leaves(inner):
+            return True
+    return False
 
 
 def stuck(node: ast.AST) -> Stuck:
