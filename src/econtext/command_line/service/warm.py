@@ -107,6 +107,10 @@ class Keeper:
         near = [self.prepared.near] if self.prepared is not None else []
         return any(each._node.error is not None for each in [*self.spare, *near])
 
+    def is_lost_for_good(self) -> bool:
+        """Has the holder ended, or the context of the host?"""
+        return self.base is not None and self.base._node.error is not None
+
     def prepare(self, host: Host) -> None:
         """Have ready what a command on `host` needs; raise Declined or EcontextError if that cannot be."""
         self.connect(host)

@@ -22,6 +22,7 @@ import gc
 import io
 import os
 import pickle
+import select
 import signal
 import socket
 import sys
@@ -35,6 +36,7 @@ from econtext.command_line.service.requests import DECLINED, ENDED, STATUS_BYTES
 from econtext.command_line.service.warm import Declined, Keeper
 
 TOLD, LACKS, HOST = b'told', b'lacks', b'host'
+ENDING = 0.5    # seconds that the descriptors of a server which was killed take to be closed, all of them
 # The descriptors 0, 1 and 2 of a command, and the connection to it.
 GIVEN = 4
 PREPARED = b'p'
@@ -225,10 +227,21 @@ def carry_out(request: Request, fds: Sequence[int], contexts: Keeper, telling: i
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
+        if contexts.is_lost_for_good() and has_ended(telling):
+            # The command hears of the end of the server by the end of the connection to it.
+            os._exit(FAULT)
         tell(fds[3], status, telling)
         if status is not None and contexts.used is not None:
-            note(telling, HOST + b'\t' + base64.b64encode(pickle.dumps(contexts.used)))
+            with contextlib.suppress(OSError):
+                note(telling, HOST + b'\t' + base64.b64encode(pickle.dumps(contexts.used)))
         os._exit(status or 0)
+
+
+def has_ended(telling: int) -> bool:
+    """Has the server ended, or does it end just now?"""
+    poller = select.poll()
+    poller.register(telling, 0)
+    return bool(poller.poll(ENDING * 1000))
 
 
 def tell(connection: int, status: int | None, telling: int) -> None:
@@ -237,7 +250,8 @@ def tell(connection: int, status: int | None, telling: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(nothing, number)
-    note(telling, TOLD)
+    with contextlib.suppress(OSError):
+        note(telling, TOLD)
     with contextlib.suppress(OSError):
         ended = ENDED + ((status or 0) << 8).to_bytes(STATUS_BYTES, sys.byteorder)
         os.write(connection, ended if status is not None else DECLINED)
