@@ -39,7 +39,7 @@ class Hoister:
     """Rewrites the statements of one source; `count` numbers the names that it makes."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
 
     def fresh(self) -> str:
         self.count += 1

@@ -77,12 +77,16 @@ class Lowering(ast.NodeTransformer):
     """
 
     def __init__(self, source: str, tree: ast.Module, target: tuple[int, int], *, strings: bool) -> None:
-        self.source, self.tree, self.target, self.strings = source, tree, target, strings
-        self.bound, self.used = bound(tree), used(tree)
-        self.changed = strings
-        self.needs_older = False
-        self.annotations = False    # whether annotations are texts anyway
-        self.hoister = Hoister()
+        self.source: str = source
+        self.tree: ast.Module = tree
+        self.target: tuple[int, int] = target
+        self.strings: bool = strings
+        self.bound: set[str] = bound(tree)
+        self.used: dict[str, set[str]] = used(tree)
+        self.changed: bool = strings
+        self.needs_older: bool = False
+        self.annotations: bool = False  # whether annotations are texts anyway
+        self.hoister: Hoister = Hoister()
 
     # -- the whole source ------------------------------------------------------
 

@@ -44,7 +44,7 @@ RUN_NAME = re.compile(r'([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)-(ZIP_[A-Z0-9]+)(-none)
 
 # Actions of ansible.builtin -> the modules that they run beside the one that has their own name.
 COPYING = ('copy', 'file', 'stat')
-FURTHER = {
+FURTHER: dict[str, tuple[str, ...]] = {
     'assemble': COPYING, 'copy': COPYING, 'fetch': ('slurp', 'stat'), 'gather_facts': ('setup',),
     'package': ('setup', 'apt', 'dnf', 'dnf5'), 'dnf': ('setup', 'dnf5'), 'reboot': ('setup', 'find', 'command'),
     'script': ('stat', 'file', 'copy'), 'service': ('setup', 'systemd', 'sysvinit'), 'shell': ('command',),
@@ -92,7 +92,8 @@ class Store:
     """
 
     def __init__(self, folder: str, size: int = SIZE, count: int = COUNT) -> None:
-        self.size, self.count = size, count
+        self.size: int = size
+        self.count: int = count
         self._folder = open_private(folder)
 
     def close(self) -> None:
@@ -164,9 +165,10 @@ class PayloadCache:
     """
 
     def __init__(self, core: Installation, store: Store, run: str) -> None:
-        self.core, self.store = core, store
-        self.folder = os.path.join(run, 'ansiballz_cache')
-        self.sources = Sources(core)
+        self.core: Installation = core
+        self.store: Store = store
+        self.folder: str = os.path.join(run, 'ansiballz_cache')
+        self.sources: Sources = Sources(core)
         self.put_in: dict[str, str] = {}    # path of a module -> the name of its payload in the run's folder
         self._keys: dict[str, str] = {}     # path of a module -> the key before its first task
         self._taken: set[str] = set()   # names of files that were looked at

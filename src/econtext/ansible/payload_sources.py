@@ -72,7 +72,7 @@ class Remembered(NamedTuple):
 
 class Sources:
     def __init__(self, core: Installation) -> None:
-        self.core = core
+        self.core: Installation = core
         self._files: dict[str, Remembered] = {}
 
     # -- digests ---------------------------------------------------------------

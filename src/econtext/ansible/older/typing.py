@@ -13,7 +13,7 @@ import sys
 import typing
 from typing import *  # noqa: F403
 
-Alias = sys.modules[__package__].Alias
+Alias = sys.modules[__name__.rpartition('.')[0]].Alias    # zipimport gives no __package__ to Python 3.6
 TYPE_CHECKING = False
 NoReturn = getattr(typing, 'NoReturn', None)
 ForwardRef = getattr(typing, 'ForwardRef', getattr(typing, '_ForwardRef', str))
