@@ -114,12 +114,14 @@ def test_a_link_that_leads_nowhere_is_an_error(copy: Path, target: str) -> None:
 
 def test_links_lead_to_the_right_pages(copy: Path) -> None:
     page = copy / 'docs' / 'howto' / 'sudo.md'
-    page.write_text('# Sudo\n[a](../reference.md#brokerfleet) [b](../../CHANGELOG.md) [c](../../examples/deploy.py) '
-                    '[d](files.md) [e](https://example.org/#x) [f](../../tests/examples/test_examples.py) [g](#sudo)\n')
+    # At its end: other pages link to its headings.
+    page.write_text(page.read_text() + '[a](../reference.md#brokerfleet) [b](../../CHANGELOG.md) '
+                    '[c](../../examples/deploy.py) [d](files.md) [e](https://example.org/#x) '
+                    '[f](../../tests/examples/test_examples.py) [g](#errors)\n')
     site = pages.Site(copy)
-    assert site.made()['howto/sudo.md'] == (
-        '# Sudo\n[a](../reference/broker.md#brokerfleet) [b](../changes.md) [c](../examples.md#deploypy) '
-        '[d](files.md) [e](https://example.org/#x) f [g](#sudo)\n')
+    assert site.made()['howto/sudo.md'].endswith(
+        '\n[a](../reference/broker.md#brokerfleet) [b](../changes.md) [c](../examples.md#deploypy) '
+        '[d](files.md) [e](https://example.org/#x) f [g](#errors)\n')
     assert 'https://example.org/#x' in site.external
 
 
