@@ -114,7 +114,7 @@ def test_noise_is_a_note_and_no_failure(broker: econtext.Broker, sshd: Sshd, acc
     report = econtext.doctor(broker, 'lab', ssh_args=sshd.ssh_args(accounts['noisy'].name))
     assert report.ok, report
     notes = [step for step in report.steps if step.outcome == 'note']
-    assert [step.name for step in notes] == ['shell'], report
+    assert [step.name for step in notes] == ['shell'], '\n'.join(map(str, report.steps))
     assert notes[0].lines == 'stdout: BANNER stdout\nstderr: BANNER stderr'
     assert 'Silence' in notes[0].remedy
 

@@ -8,7 +8,6 @@ that made the lock, and the class of the object that has the lock.
 from __future__ import annotations
 
 import _thread
-import concurrent.futures
 import os
 import sys
 import threading
@@ -150,9 +149,17 @@ def do_everything(folder: str) -> None:
                 file.read(10)
             assert context.call(work.callback) == 5
         futures = [contexts[1].submit(work.noise, 20) for _ in range(9)]
+        called = threading.Semaphore(0)
+
+        def callback(_: object) -> None:
+            contexts[2].call(len, '')
+            called.release()
+
         for future in futures:
-            future.add_done_callback(lambda _: contexts[2].call(len, ''))
-        concurrent.futures.wait(futures)
+            future.add_done_callback(callback)
+        # A callback runs below the lock of lines, and what it waits for begins at the top again.
+        for _ in futures:
+            assert called.acquire(timeout=60)
         with econtext.attach(broker.listen()) as attached:
             for other in attached.contexts:
                 other.call(len, '')
