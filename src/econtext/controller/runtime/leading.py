@@ -44,8 +44,6 @@ from econtext.controller.runtime.waiting import Told, Wait
 from econtext.core.loop import Loop, Reader, Waiter, harden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from econtext.controller.runtime.waiting import Action, Visitor, Work
 
 
@@ -125,41 +123,35 @@ class Leading(Loop):
         own = waiter.own
         # Asked in each turn: for one, as a rule, without a step in between.
         is_due = own[0].is_due if len(own) == 1 else functools.partial(self.is_due, own)
-        while True:
-            if not waiter.done:
-                self.lead(me, waiter, is_due)
+        glance = False      # is there more to handle, so that a turn is to see first what else has come?
+        while glance or not waiter.done:
+            self.turns += 1
+            try:
+                self.enter(waiter)
+                if waiter.leads:
+                    # Before the look at what there is: who adds to it from now on wakes us.
+                    self.leader = me
+                    if glance:
+                        # There is something to read, so that this turn does not wait.
+                        self.wake()
+                        self.turn(waiter)
+                    else:
+                        while waiter.leads and not (self.chores or waiter.done or is_due(me)):
+                            self.turn(waiter)
+            finally:
+                # Spelled out: a handler may raise as a function is entered, before its own `try`.
+                try:
+                    self.leave(waiter)
+                except BaseException:
+                    self.leave(waiter)
+                    raise
             if waiter.done:
                 return
             self.run_chores()
             for work in own:
                 if work.is_due(me):
                     work.handle()
-            if self.chores or is_due(me):
-                # See first what else has come.
-                self.lead(me, waiter, None)
-
-    def lead(self, me: int, waiter: Any, is_due: Callable[[int], bool] | None) -> None:
-        """Lead, or park, until `waiter` is done or there is something to handle; without `is_due`, for one glance."""
-        self.turns += 1
-        try:
-            self.enter(waiter)
-            if waiter.leads:
-                # Before the look at what there is: who adds to it from now on wakes us.
-                self.leader = me
-                if is_due is None:
-                    # There is something to read, so that this turn does not wait.
-                    self.wake()
-                    self.turn(waiter)
-                else:
-                    while waiter.leads and not (self.chores or waiter.done or is_due(me)):
-                        self.turn(waiter)
-        finally:
-            # Spelled out: a handler may raise as a function is entered, before its own `try`.
-            try:
-                self.leave(waiter)
-            except BaseException:
-                self.leave(waiter)
-                raise
+            glance = bool(self.chores or is_due(me))
 
     @staticmethod
     def is_due(own: tuple[Work, ...], me: int) -> bool:
