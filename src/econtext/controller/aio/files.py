@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
 from econtext.controller.aio import errands
+from econtext.controller.aio.paths import RemotePath, told
 from econtext.controller.files import methods
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Files:
     blocking: Any
 
     async def put(
-        self, local: Local | bytes | BinaryIO, remote: Remote, *, mode: int | None = None, times: bool = True,
+        self, local: Local | bytes | BinaryIO | RemotePath, remote: Remote | RemotePath, *,
+        mode: int | None = None, times: bool = True,
         owner: bool | str | None = None, symlinks: Literal['keep', 'follow', 'skip'] = 'keep',
         compare: Literal['time', 'content', 'always'] | None = None, delete: bool = False, resume: bool = False,
         durable: bool | None = None, progress: Callback | bool | None = None,
@@ -51,11 +53,12 @@ class Files:
             await web.put('site', '/srv/site', delete=True)
         """
         return await errands.run(self.blocking, lambda context: methods.Files.put(
-            context, local, remote, mode=mode, times=times, owner=owner, symlinks=symlinks, compare=compare,
-            delete=delete, resume=resume, durable=durable, progress=progress))
+            context, told(context, local), told(context, remote), mode=mode, times=times, owner=owner,
+            symlinks=symlinks, compare=compare, delete=delete, resume=resume, durable=durable, progress=progress))
 
     async def get(
-        self, remote: Remote, local: Local | BinaryIO, *, mode: int | None = None, times: bool = True,
+        self, remote: Remote | RemotePath, local: Local | BinaryIO | RemotePath, *,
+        mode: int | None = None, times: bool = True,
         owner: bool | str | None = None, symlinks: Literal['keep', 'follow', 'skip'] = 'keep',
         compare: Literal['time', 'content', 'always'] | None = None, delete: bool = False, resume: bool = False,
         durable: bool | None = None, progress: Callback | bool | None = None,
@@ -72,11 +75,11 @@ class Files:
             await web.get('/var/log/syslog', 'logs/')
         """
         return await errands.run(self.blocking, lambda context: methods.Files.get(
-            context, remote, local, mode=mode, times=times, owner=owner, symlinks=symlinks, compare=compare,
-            delete=delete, resume=resume, durable=durable, progress=progress))
+            context, told(context, remote), told(context, local), mode=mode, times=times, owner=owner,
+            symlinks=symlinks, compare=compare, delete=delete, resume=resume, durable=durable, progress=progress))
 
     def open(
-        self, path: Remote, mode: str = 'r', buffering: int = -1, encoding: str | None = None,
+        self, path: Remote | RemotePath, mode: str = 'r', buffering: int = -1, encoding: str | None = None,
         errors: str | None = None, newline: str | None = None,
     ) -> Opening:
         """
@@ -94,9 +97,26 @@ class Files:
         async def opened() -> File:
             context = self.blocking
             return File(context, await errands.run(context, lambda errand: methods.Files.open(
-                context, path, mode, buffering, encoding, errors, newline)))
+                context, told(context, path), mode, buffering, encoding, errors, newline)))
 
         return Opening(opened())
+
+    def path(self, *parts: Remote | RemotePath) -> RemotePath:
+        """
+        Return a path in the context, with the methods of ``pathlib.Path``, which run there and are awaited.
+
+        `parts` are those of the path() of econtext.Context.  ``iterdir``, ``glob``, ``rglob`` and ``walk`` are for
+        ``async for``; ``open`` is as that of the context; names, such as ``name`` and ``parent``, are not awaited.  If
+        the task is cancelled, what runs there is interrupted.  Raises what that does.
+
+        Example::
+
+            async for path in web.path('/etc').glob('*.conf'):
+                print(path.name, (await path.stat()).st_size)
+        """
+        # One that another program has not answered for says so here.
+        assert self.blocking is not None
+        return RemotePath(self, *parts)
 
 
 class Opening(Coroutine[Any, Any, 'File']):
