@@ -78,8 +78,8 @@ class Commands:
         """
         if on_line is None:
             done: CompletedProcess[Any] = await errands.run(self.blocking, lambda context: run(
-                context, all_told(context, argv), check=check, capture=capture, input=input, env=env,
-                extend_env=extend_env, cwd=told(context, cwd), timeout=timeout, text=text))
+                context, all_told(context, argv), check=check, capture=capture, input=input,
+                env=all_told(context, env), extend_env=extend_env, cwd=told(context, cwd), timeout=timeout, text=text))
             return done
         choose: Any = self.run_lines
         lines: RunLines[Any] = choose(
@@ -124,8 +124,8 @@ class Commands:
         """
         errand = errands.Errand(self.blocking)
         lines: running.RunLines[Any] = run_lines(
-            errand, all_told(errand, argv), check=check, capture=capture, input=input, env=env, extend_env=extend_env,
-            cwd=told(errand, cwd), timeout=timeout, text=text)
+            errand, all_told(errand, argv), check=check, capture=capture, input=input,
+            env=all_told(errand, env), extend_env=extend_env, cwd=told(errand, cwd), timeout=timeout, text=text)
         return RunLines(errand, lines)
 
 

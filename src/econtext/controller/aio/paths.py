@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from econtext.child import files
@@ -24,7 +24,7 @@ from econtext.controller.files.answers import taken
 from econtext.controller.files.names import PathNames, check_text, decoded, pattern_of, plain, sorted_out, status
 
 if TYPE_CHECKING:
-    from econtext.controller.aio.files import Opening
+    from econtext.controller.aio.opened import Opening
 
 
 class RemotePath(PathNames):
@@ -210,7 +210,9 @@ def told(home: Any, value: Any) -> Any:
 
 
 def all_told(home: Any, words: Any) -> Any:
-    """Return the words of a command, each as told()."""
+    """Return the words of a command, or its variables, each as told()."""
+    if isinstance(words, Mapping):
+        return {name: told(home, value) for name, value in words.items()}
     if isinstance(words, (str, bytes, bytearray, os.PathLike)) or not isinstance(words, Iterable):
         return told(home, words)
     return [told(home, word) for word in words]

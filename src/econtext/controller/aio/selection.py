@@ -48,7 +48,7 @@ def select(sources: Iterable[S] = (), timeout: float | None = None, *, keep: boo
     Example::
 
         async for channel, line in econtext.aio.select(channels):
-            print(channel, line)
+            print(channel.context.name, line)
     """
     if isinstance(sources, (Channel, Stream, asyncio.Future)):
         raise TypeError('select() takes a list: for a single channel or stream use `async for`')
@@ -186,8 +186,7 @@ class Selection(AsyncIterator[tuple[S, Any]], Generic[S]):
         # One at a time: what was taken and not looked at would be lost with the loop of the reader.
         body = channel._end.take()
         if body is not None:
-            value = channel._decode(body)
-            return [source._wrap(value) if isinstance(source, Stream) else value]
+            return [source._wrap(channel._decode(body))]
         over = not (channel._end.inbox or channel._end.is_open())
         if isinstance(source, Stream):
             over, error = source._ended(over)
