@@ -122,12 +122,14 @@ CLASSES += (
       'shutdown', 'close')),
     (aio.Attachment, 'econtext.aio.Attachment', ('contexts', 'context', 'call', 'fleet', 'close')),
     (aio_commands.Commands, 'Commands: methods of aio.Context', ('run', 'run_lines')),
-    (aio_files.Files, 'Files: methods of aio.Context', ('put', 'get', 'open')),
+    (aio_files.Files, 'Files: methods of aio.Context', ('put', 'get', 'open', 'path')),
+    (aio.RemotePath, 'econtext.aio.RemotePath', ()),
     (aio.Options, 'econtext.aio.Context.options(…)', ('call', 'submit', 'stream')),
     (aio_forks.ForkOptions, 'econtext.aio.Context.options(fork=True, …)', ('call', 'submit')),
     (aio.Future, 'econtext.aio.Future', ('cancel', 'interrupt')),
     (aio.Channel, 'econtext.aio.Channel', ('send', 'get', 'open', 'keep', 'close')),
     (aio.Stream, 'econtext.aio.Stream', ('aclose',)),
+    (aio.Selection, 'econtext.aio.Selection', ('add', 'remove', 'close')),
     (aio.RunLines, 'econtext.aio.RunLines', ('aclose',)),
     (aio.File, 'econtext.aio.File', ('read', 'readline', 'write', 'seek', 'flush', 'close')),
     (aio.Fleet, 'econtext.aio.Fleet',
@@ -140,7 +142,7 @@ CLASSES += (
 CLASSES += ((dask.Cluster, 'econtext.dask.Cluster', ('scale', 'adapt')),)
 MODULES: tuple[tuple[types.ModuleType, tuple[str, ...]], ...] = (
     (econtext, ('register', 'select', 'attach', 'doctor')),
-    (aio, ('attach',)),
+    (aio, ('attach', 'select')),
     (econtext.local, ('connect',)),
     (econtext.ssh, ('connect',)),
     (econtext.sudo, ('connect',)),
@@ -229,6 +231,9 @@ broker.''',
 | other places | `readlink`, `resolve`, `absolute`, `expanduser` |
 
 `rmtree()` removes a folder with all that is in it.''',
+    'econtext.aio.RemotePath': '''\
+The names of [econtext.RemotePath](#econtextremotepath): what asks for files is awaited, `iterdir`, `glob`, `rglob` and
+`walk` are for `async for`, `open` is for `async with` or awaited.''',
     'econtext.Future': '`add_done_callback` and the functions of `concurrent.futures` work as with any future.',
 }
 IN_A_CONTEXT = """\

@@ -13,12 +13,14 @@ from econtext.controller.aio.calls import Options
 from econtext.controller.aio.channels import Channel
 from econtext.controller.aio.commands import RunLines
 from econtext.controller.aio.context import Context
-from econtext.controller.aio.files import File
 from econtext.controller.aio.fleet import Fleet, HostResult, HostStream
 from econtext.controller.aio.futures import Future
+from econtext.controller.aio.opened import File
+from econtext.controller.aio.paths import RemotePath
+from econtext.controller.aio.selection import Selection, select
 from econtext.controller.aio.streams import Stream
 
 __all__ = [
     'Attachment', 'Broker', 'Channel', 'Context', 'File', 'Fleet', 'Future', 'HostResult', 'HostStream', 'Options',
-    'RunLines', 'Stream', 'attach',
+    'RemotePath', 'RunLines', 'Selection', 'Stream', 'attach', 'select',
 ]

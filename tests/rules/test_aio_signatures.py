@@ -14,25 +14,37 @@ from typing import Any, overload
 
 import pytest
 
+import econtext
+from econtext import aio
 from econtext.controller import broker, context
+from econtext.controller.aio import attach as aio_attach
 from econtext.controller.aio import broker as aio_broker
 from econtext.controller.aio import calls as aio_calls
 from econtext.controller.aio import channels as aio_channels
 from econtext.controller.aio import commands as aio_commands
 from econtext.controller.aio import context as aio_context
 from econtext.controller.aio import fleet as aio_fleet
+from econtext.controller.aio import forks as aio_forks
+from econtext.controller.aio import paths as aio_paths
+from econtext.controller.aio import selection as aio_selection
 from econtext.controller.aio import streams as aio_streams
+from econtext.controller.attach import client
 from econtext.controller.commands import running
 from econtext.controller.connect.connectors import Connectors
+from econtext.controller.files import paths
 from econtext.controller.fleet import fleet
 from econtext.controller.fleet import streams as fleet_streams
-from econtext.controller.session import calls, channels, streams
+from econtext.controller.session import calls, channels, forks, selection, streams
 
 #: What is awaited -> what blocks.
 TWINS: dict[str, tuple[Any, Any]] = {
     'Broker': (aio_broker.Broker, broker.Broker),
     'Context': (aio_context.Context, context.Context),
     'Options': (aio_calls.Options, calls.Options),
+    'Attachment': (aio_attach.Attachment, client.Attachment),
+    'ForkOptions': (aio_forks.ForkOptions, forks.ForkOptions),
+    'RemotePath': (aio_paths.RemotePath, paths.RemotePath),
+    'Selection': (aio_selection.Selection, selection.Selection),
     'Channel': (aio_channels.Channel, channels.Channel),
     'Stream': (aio_streams.Stream, streams.Stream),
     'RunLines': (aio_commands.RunLines, running.RunLines),
@@ -42,9 +54,6 @@ TWINS: dict[str, tuple[Any, Any]] = {
 #: Awaited methods whose parameters are others -> why.
 OTHERS = {
     'Broker.__init__': 'also takes an econtext.Broker, whose contexts it shares',
-    'Context.get': 'there is no awaited path()',
-    'Context.open': 'there is no awaited path()',
-    'Context.put': 'there is no awaited path()',
     'Context.shutdown': 'always waits, as tasks do; a task that is cancelled withdraws its own calls',
     'Fleet.get': 'hands its options on',
     'Fleet.put': 'hands its options on',
@@ -52,7 +61,7 @@ OTHERS = {
 }
 #: Methods that only one of the two has -> why.
 ALONE = {
-    'Context.path': 'each use of a path may wait, which an attribute cannot',
+    'Attachment.contexts': 'is a property of what blocks: the other program is asked',
     'Fleet.executor': 'an Executor blocks by its nature',
     'HostStream.aclose': 'the name that asyncio has for close()',
     'HostStream.close': 'is aclose()',
@@ -60,6 +69,27 @@ ALONE = {
     'RunLines.close': 'is aclose()',
     'Stream.aclose': 'the name that asyncio has for close()',
     'Stream.close': 'is aclose()',
+}
+#: Public names of econtext that `econtext.aio` has under another name -> which.
+RENAMED = {'FleetStream': 'HostStream', 'HostFuture': 'HostResult'}
+#: Public names of econtext that `econtext.aio` has not -> why.
+SAME = {
+    **dict.fromkeys((
+        'CallError CallTimeout ConnectError ContextLost CorruptStream EcontextError FleetError ForkExited '
+        'InternalError Interrupted NotAllowed').split(), 'an error, which both raise'),
+    **dict.fromkeys(
+        'BytesLine Copied ForkResult Host Line Progress Report Results Secret Step TransferProgress'.split(),
+        'a value that waits for nothing'),
+    'FleetExecutor': 'an Executor blocks by its nature',
+    'Futures': 'Fleet.submit() returns a dict of awaited futures',
+    'aio': 'itself',
+    'doctor': 'examines a host while a person waits, and prints: nothing runs beside it',
+    'inventory': 'reads files of this machine',
+    'program': 'is for code in contexts',
+    'register': 'waits for nothing',
+    'testing': 'is for tests of connectors',
+    'utils': 'owns a broker for a main function that blocks',
+    **dict.fromkeys(('local', 'ssh', 'sudo'), 'modules of a connector, whose connect() takes an awaited broker, too'),
 }
 #: Classes that a program makes itself.
 MADE = {'Broker'}
@@ -125,6 +155,19 @@ def test_what_blocks_has_a_twin(name: str) -> None:
 def test_an_awaited_broker_takes_one_thing_more() -> None:
     awaited, blocking = (inspect.signature(kind.__init__).parameters for kind in TWINS['Broker'])
     assert [each for name, each in awaited.items() if name != 'blocking'] == list(blocking.values())
+
+
+def test_each_public_name_has_a_twin_or_a_reason() -> None:
+    names = set(vars(econtext)['_HOMES'])
+    assert sorted(names - set(aio.__all__) - SAME.keys() - RENAMED.keys()) == []
+    assert sorted(SAME.keys() - names) == [], 'these are public no more'
+    assert sorted(SAME.keys() & set(aio.__all__)) == [], 'these have a twin by now'
+    assert RENAMED.keys() <= names
+    assert set(RENAMED.values()) <= set(aio.__all__)
+
+
+def test_select_takes_what_blocks_takes() -> None:
+    assert not is_other(aio_selection.select, selection.select)
 
 
 class Blocking:

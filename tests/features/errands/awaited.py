@@ -64,6 +64,17 @@ def leave():
     os._exit(3)
 
 
+def leave_with(channel):
+    """End the process of the context, which has a channel."""
+    os._exit(3)
+
+
+def wait_to_yield(path):
+    """A stream that says how it ends, and yields nothing."""
+    wait(path)
+    yield 1
+
+
 def say(text):
     print(text)
 

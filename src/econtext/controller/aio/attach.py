@@ -29,6 +29,7 @@ from econtext.controller.runtime import signals
 if TYPE_CHECKING:
     from econtext.controller.aio.fleet import Fleet
     from econtext.controller.connect.options import ConnectRequest
+    from econtext.controller.fleet.relays import Relays
     from econtext.controller.fleet.requests import Connector
     from econtext.controller.fleet.sources import Hosts
 
@@ -145,13 +146,13 @@ class Attachment(Connectors[Context]):
 
     def fleet(
         self, hosts: Hosts, *, connector: Connector = 'ssh', connect_limit: int = 64, connect_retries: int = 0,
-        retry_delay: float = 1.0, **options: Any,
+        retry_delay: float = 1.0, relays: Relays = None, **options: Any,
     ) -> Fleet:
         """
         Return a fleet: many hosts, on which the same is done.
 
-        `hosts`, `connector`, `connect_limit`, `connect_retries`, `retry_delay` and `options` are those of the fleet()
-        of econtext.Attachment.  Raises what that does.
+        `hosts`, `connector`, `connect_limit`, `connect_retries`, `retry_delay`, `relays` and `options` are those of the
+        fleet() of econtext.Attachment.  Raises what that does.
 
         Example::
 
@@ -162,7 +163,7 @@ class Attachment(Connectors[Context]):
 
         return Fleet(self.blocking.fleet(
             hosts, connector=connector, connect_limit=connect_limit, connect_retries=connect_retries,
-            retry_delay=retry_delay, **options))
+            retry_delay=retry_delay, relays=relays, **options))
 
     async def close(self) -> None:
         """

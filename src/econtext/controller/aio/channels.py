@@ -81,8 +81,9 @@ class Channel(Generic[T]):
     _crosses_as = 'econtext'
     __reduce_ex__: Callable[..., Any] = stays
 
-    def __init__(self, channel: channels.Channel) -> None:
+    def __init__(self, channel: channels.Channel, wrap: Callable[[Any], Any]) -> None:
         self._channel: channels.Channel = channel
+        self._wrap = wrap
 
     def __repr__(self) -> str:
         state = 'open' if self.open() else 'closed'
@@ -95,6 +96,11 @@ class Channel(Generic[T]):
 
     def _check_handing(self, context: Peer | None) -> channels.Channel:
         return self._channel._check_handing(context)
+
+    @property
+    def context(self) -> Any:
+        """The context that it was opened with."""
+        return self._wrap(self._channel.context)
 
     def _bridge(self) -> Bridge:
         return bridge_of(self._channel._channels.loop)
@@ -133,7 +139,7 @@ class Channel(Generic[T]):
 
             line = await channel.get(timeout=5)
         """
-        value: T = await get(self._bridge(), self._channel, timeout)
+        value: T = self._wrap(await get(self._bridge(), self._channel, timeout))
         return value
 
     def keep(self) -> Channel[T]:

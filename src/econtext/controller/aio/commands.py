@@ -12,10 +12,12 @@ The thread of the event loop enters.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from econtext.controller.aio import errands
+from econtext.controller.aio.paths import all_told, told
 from econtext.controller.aio.pumps import Pump
 from econtext.controller.commands import methods, running
 from econtext.controller.commands.lines import BytesLine, Line
@@ -23,7 +25,11 @@ from econtext.controller.commands.lines import BytesLine, Line
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
-    from econtext.controller.commands.methods import Argv, Env, Input, Word
+    from econtext.controller.commands.methods import Env, Input
+    from econtext.controller.files.names import PathNames
+
+    Word = str | bytes | os.PathLike[str] | PathNames
+    Argv = str | os.PathLike[str] | PathNames | Sequence[Word]
 
 AHEAD = 1000    # lines
 AnyLine = TypeVar('AnyLine', Line, BytesLine)
@@ -72,8 +78,8 @@ class Commands:
         """
         if on_line is None:
             done: CompletedProcess[Any] = await errands.run(self.blocking, lambda context: run(
-                context, argv, check=check, capture=capture, input=input, env=env, extend_env=extend_env, cwd=cwd,
-                timeout=timeout, text=text))
+                context, all_told(context, argv), check=check, capture=capture, input=input,
+                env=all_told(context, env), extend_env=extend_env, cwd=told(context, cwd), timeout=timeout, text=text))
             return done
         choose: Any = self.run_lines
         lines: RunLines[Any] = choose(
@@ -118,8 +124,8 @@ class Commands:
         """
         errand = errands.Errand(self.blocking)
         lines: running.RunLines[Any] = run_lines(
-            errand, argv, check=check, capture=capture, input=input, env=env, extend_env=extend_env, cwd=cwd,
-            timeout=timeout, text=text)
+            errand, all_told(errand, argv), check=check, capture=capture, input=input,
+            env=all_told(errand, env), extend_env=extend_env, cwd=told(errand, cwd), timeout=timeout, text=text)
         return RunLines(errand, lines)
 
 

@@ -235,7 +235,7 @@ class Context(Connectors['Context'], Commands, Files):
             async for chunk in channel:
                 ...
         """
-        return Channel(self.blocking.channel(window=window))
+        return Channel(self.blocking.channel(window=window), wrap)
 
     # Life.
 
@@ -368,4 +368,4 @@ def wrap(value: Any) -> Any:
     """Return what stands for `value` here, if that is a context or channel."""
     if isinstance(value, blocking.Context):
         return Context(value)
-    return Channel(value) if isinstance(value, channels.Channel) else value
+    return Channel(value, wrap) if isinstance(value, channels.Channel) else value

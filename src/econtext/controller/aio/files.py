@@ -12,10 +12,11 @@ The thread of the event loop enters.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
 from econtext.controller.aio import errands
+from econtext.controller.aio.opened import File, Opening
+from econtext.controller.aio.paths import RemotePath, told
 from econtext.controller.files import methods
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Files:
     blocking: Any
 
     async def put(
-        self, local: Local | bytes | BinaryIO, remote: Remote, *, mode: int | None = None, times: bool = True,
+        self, local: Local | bytes | BinaryIO | RemotePath, remote: Remote | RemotePath, *,
+        mode: int | None = None, times: bool = True,
         owner: bool | str | None = None, symlinks: Literal['keep', 'follow', 'skip'] = 'keep',
         compare: Literal['time', 'content', 'always'] | None = None, delete: bool = False, resume: bool = False,
         durable: bool | None = None, progress: Callback | bool | None = None,
@@ -51,11 +53,12 @@ class Files:
             await web.put('site', '/srv/site', delete=True)
         """
         return await errands.run(self.blocking, lambda context: methods.Files.put(
-            context, local, remote, mode=mode, times=times, owner=owner, symlinks=symlinks, compare=compare,
-            delete=delete, resume=resume, durable=durable, progress=progress))
+            context, told(context, local), told(context, remote), mode=mode, times=times, owner=owner,
+            symlinks=symlinks, compare=compare, delete=delete, resume=resume, durable=durable, progress=progress))
 
     async def get(
-        self, remote: Remote, local: Local | BinaryIO, *, mode: int | None = None, times: bool = True,
+        self, remote: Remote | RemotePath, local: Local | BinaryIO | RemotePath, *,
+        mode: int | None = None, times: bool = True,
         owner: bool | str | None = None, symlinks: Literal['keep', 'follow', 'skip'] = 'keep',
         compare: Literal['time', 'content', 'always'] | None = None, delete: bool = False, resume: bool = False,
         durable: bool | None = None, progress: Callback | bool | None = None,
@@ -72,11 +75,11 @@ class Files:
             await web.get('/var/log/syslog', 'logs/')
         """
         return await errands.run(self.blocking, lambda context: methods.Files.get(
-            context, remote, local, mode=mode, times=times, owner=owner, symlinks=symlinks, compare=compare,
-            delete=delete, resume=resume, durable=durable, progress=progress))
+            context, told(context, remote), told(context, local), mode=mode, times=times, owner=owner,
+            symlinks=symlinks, compare=compare, delete=delete, resume=resume, durable=durable, progress=progress))
 
     def open(
-        self, path: Remote, mode: str = 'r', buffering: int = -1, encoding: str | None = None,
+        self, path: Remote | RemotePath, mode: str = 'r', buffering: int = -1, encoding: str | None = None,
         errors: str | None = None, newline: str | None = None,
     ) -> Opening:
         """
@@ -94,126 +97,23 @@ class Files:
         async def opened() -> File:
             context = self.blocking
             return File(context, await errands.run(context, lambda errand: methods.Files.open(
-                context, path, mode, buffering, encoding, errors, newline)))
+                context, told(context, path), mode, buffering, encoding, errors, newline)))
 
         return Opening(opened())
 
-
-class Opening(Coroutine[Any, Any, 'File']):
-    """A file that is being opened, made by ``context.open()``: await it for the File, or use it in ``async with``."""
-
-    def __init__(self, opened: Coroutine[Any, Any, File]) -> None:
-        self._opened = opened
-        self._file: File | None = None
-
-    def __await__(self) -> Generator[Any, Any, File]:
-        return self._opened.__await__()
-
-    # So that it may become a task.
-
-    def send(self, value: Any) -> Any:
-        return self._opened.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        return self._opened.throw(*error)
-
-    def close(self) -> None:
-        self._opened.close()
-
-    async def __aenter__(self) -> File:
-        self._file = await self._opened
-        return self._file
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        assert self._file is not None, 'it was entered'
-        await self._file.close()
-
-
-class File:
-    """
-    An open file of a context, awaited; made by ``context.open()``.
-
-    One task at a time may use it.  Use ``async for`` for its lines, and ``async with`` to close it.
-    """
-
-    def __init__(self, context: Any, file: Any) -> None:
-        self._context = context
-        self._file = file
-
-    async def _do(self, work: Callable[[], Any]) -> Any:
-        return await errands.finish(work)
-
-    async def read(self, size: int = -1) -> Any:
+    def path(self, *parts: Remote | RemotePath) -> RemotePath:
         """
-        Return the rest of the file, or `size` bytes or characters of it. Raises OSError.
+        Return a path in the context, with the methods of ``pathlib.Path``, which run there and are awaited.
+
+        `parts` are those of the path() of econtext.Context.  ``iterdir``, ``glob``, ``rglob`` and ``walk`` are for
+        ``async for``; ``open`` is as that of the context; names, such as ``name`` and ``parent``, are not awaited.  If
+        the task is cancelled, what runs there is interrupted.  Raises what that does.
 
         Example::
 
-            text = await file.read()
+            async for path in web.path('/etc').glob('*.conf'):
+                print(path.name, (await path.stat()).st_size)
         """
-        return await self._do(lambda: self._file.read(size))
-
-    async def readline(self) -> Any:
-        """
-        Return the next line, empty at the end. Raises OSError.
-
-        Example::
-
-            line = await file.readline()
-        """
-        return await self._do(self._file.readline)
-
-    async def write(self, data: Any) -> int:
-        """
-        Write `data`, a text or bytes; return how much that is. Raises OSError.
-
-        Example::
-
-            await file.write('127.0.0.1 localhost\\n')
-        """
-        size: int = await self._do(lambda: self._file.write(data))
-        return size
-
-    async def seek(self, offset: int, whence: int = 0) -> int:
-        """
-        Go to `offset`, counted from where `whence` says, as in ``io``; return the position. Raises OSError.
-
-        Example::
-
-            await file.seek(0)
-        """
-        position: int = await self._do(lambda: self._file.seek(offset, whence))
-        return position
-
-    async def flush(self) -> None:
-        """
-        Wait until what was written is there. Raises OSError.
-
-        Example::
-
-            await file.flush()
-        """
-        await self._do(self._file.flush)
-
-    async def close(self) -> None:
-        """
-        Write what is left, and close the file. Raises OSError.
-
-        Example::
-
-            await file.close()
-        """
-        await self._do(self._file.close)
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self._lines()
-
-    async def _lines(self) -> AsyncIterator[Any]:
-        while line := await self.readline():
-            yield line
-
-    async def __aenter__(self) -> File:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
+        # One that another program has not answered for says so here.
+        assert self.blocking is not None
+        return RemotePath(self, *parts)

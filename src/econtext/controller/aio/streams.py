@@ -11,6 +11,7 @@ The thread of the event loop enters, one task at a time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 
@@ -36,6 +37,8 @@ class Stream(AsyncIterator[T], Generic[T]):
         self._inner = inner
         self._bridge = bridge
         self._wrap = wrap
+        # What the function has raised, once its values have ended.
+        self._last: Future[Any] | None = None
 
     def __repr__(self) -> str:
         state = 'over' if self._inner._over else 'open'
@@ -55,12 +58,41 @@ class Stream(AsyncIterator[T], Generic[T]):
                 inner._over = True
                 inner._channel.close()
                 raise inner._late() from None
-            ended: Future[Any] = Future(bridge, inner._grace, bool, inner._future)
-            await ended
+            await self._outcome()
             raise StopAsyncIteration
         finally:
             # Nor does the traceback keep them.
             del self, inner
+
+    def _outcome(self) -> Future[Any]:
+        """Return the future of what the function has raised; there are no more values."""
+        if self._last is None:
+            self._last = Future(self._bridge, self._inner._grace, bool, self._inner._future)
+            # A reader may leave before it looks.
+            self._last.add_done_callback(lambda last: last.cancelled() or last.exception())
+        return self._last
+
+    def _ended(self, over: bool) -> tuple[bool, BaseException | None]:
+        """
+        Tell whether no more values will come, and what is raised for it, as by __anext__; wait for nothing.
+
+        `over` says that its channel has ended, and all of it was read.
+        """
+        inner, error = self._inner, None
+        if inner._over:
+            return True, None
+        if over:
+            last = self._outcome()
+            if not last.done():
+                return False, None
+            error = asyncio.CancelledError() if last.cancelled() else last.exception()
+        elif inner._left() == 0:
+            inner._channel.close()
+            error = inner._late()
+        else:
+            return False, None
+        inner._over = True
+        return True, error
 
     async def aclose(self) -> None:
         """
