@@ -8,7 +8,7 @@ output.
 Invariants:
 
 * A handler of a signal only notes the signal: a thread sends it on.  The third Ctrl-C leaves at once.
-* A process of the session server starts no thread for a command: a busy machine lets a new thread wait for milliseconds.
+* A process of the session server starts no thread for a command: on a busy machine a new one waits for milliseconds.
 * Our own terminal is as it was before, however the session ends.
 
 Entered by the main thread; sessions of many hosts by a thread each.
