@@ -163,6 +163,20 @@ def test_run_a_script_with_its_modules(way: list[str], scripts: Path) -> None:
     assert sorted(many.stdout.splitlines()) == ['[lab-2] hello [] __main__', '[lab]   hello [] __main__']
 
 
+@pytest.mark.parametrize('words', [('script.py',), ('script:main',)])
+def test_the_modules_are_sent_ahead(way: list[str], tmp_path: Path, words: tuple[str, ...]) -> None:
+    """All at once: the script need not ask for one after the other."""
+    (tmp_path / 'script.py').write_text('import first\ndef main():\n    return first.x\nprint(main())\n')
+    for name, needs in ('first', 'second'), ('second', 'third'):
+        (tmp_path / f'{name}.py').write_text(f'from {needs} import x\n')
+    (tmp_path / 'third.py').write_text('x = 5\n')
+    done = econtext('run', '-vv', '--no-server', 'lab', *way, *words, cwd=tmp_path)
+    assert done.stdout.startswith('5\n'), done
+    assert 'first, second, third' in done.stderr
+    for name in 'script', 'first', 'second', 'third':
+        assert f'< module {name}' not in done.stderr
+
+
 @pytest.mark.parametrize(('code', 'status', 'output'), [
     ('import sys; sys.exit(7)', 7, ''),
     ('import sys; sys.exit("so")', 1, ''),

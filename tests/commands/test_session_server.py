@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
+import hashlib
 import os
 import pty
 import resource
@@ -578,3 +580,61 @@ def test_a_host_that_wants_a_password(lab: Lab, sshd: Sshd, accounts: Accounts) 
         typing.type(f'{account.password}\r')
         typing.expect('0')
         assert typing.end() == 0
+
+
+@pytest.fixture
+def strange(lab: Lab, sshd: Sshd, tmp_path: Path) -> tuple[list[str], Path, str]:
+    """A way to the server, on which its key is not known: the words, the file for known keys, and the fingerprint."""
+    hosts = tmp_path / 'hosts'
+    hosts.touch()
+    public = (sshd.directory / 'host.pub').read_text().split()[1]
+    found = base64.b64encode(hashlib.sha256(base64.b64decode(public)).digest()).decode().rstrip('=')
+    asking = ['-o', f'UserKnownHostsFile={hosts}', '-o', 'StrictHostKeyChecking=ask']
+    return [lab.way[0], *asking, *lab.way[1:]], hosts, f'SHA256:{found}'
+
+
+@pytest.mark.parametrize('served', [False, True])
+def test_a_key_that_is_not_known_is_asked_about(
+    lab: Lab, strange: tuple[list[str], Path, str], served: bool
+) -> None:
+    """The person sees the fingerprint, and decides; with the key recorded a server has the connection again."""
+    way, hosts, fingerprint = strange
+    if served:
+        lab.serve()
+    lab.env['ECONTEXT_SERVER'] = 'auto' if served else '0'
+    words = ['exec', *way, '--', 'echo', 'come', 'in']
+    for refusal in 'no\r', '\x04':
+        typing = Typing(lab, *words)
+        typing.expect(f'{fingerprint}.')
+        typing.expect('(yes/no/[fingerprint])? ')
+        typing.type('maybe\r')
+        typing.expect("'no' or the fingerprint: ")
+        typing.type(refusal)
+        typing.expect('key is not known')
+        assert typing.end() == 255
+        assert hosts.read_text() == ''
+    typing = Typing(lab, *words)
+    typing.expect('(yes/no/[fingerprint])? ')
+    typing.type('SHA256:ofAnotherKey\r')
+    typing.expect("'no' or the fingerprint: ")
+    typing.type(f'{fingerprint}\r')
+    typing.expect('come in')
+    assert typing.end() == 0
+    assert hosts.read_text() != ''
+    before = lab.connections()
+    for _ in range(2):
+        assert lab.run(*words).stdout == b'come in\n'
+    assert lab.connections() - before == (1 if served else 2)
+
+
+def test_a_key_is_not_asked_about_where_nobody_answers(lab: Lab, strange: tuple[list[str], Path, str]) -> None:
+    way, hosts, _ = strange
+    lab.env['ECONTEXT_SERVER'] = '0'
+    piped = lab.run('exec', *way, '--', 'true')
+    assert piped.returncode == 255
+    assert b"the host's key is not known" in piped.stderr
+    for words in ['exec', '--json', *way, '--', 'true'], ['fleet', '--json', *way]:
+        typing = Typing(lab, *words)
+        typing.expect('key is not known')
+        assert typing.end() != 0
+    assert hosts.read_text() == ''

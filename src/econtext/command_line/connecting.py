@@ -5,6 +5,7 @@ Invariants:
 
 * All hosts of a command are one fleet, one host too: each is connected once, side by side with the others.
 * Nothing is asked where there is no terminal; the error then says what was wanted.
+* Nobody but the person at the terminal trusts a host whose key is not known: who types nothing has not.
 
 Any thread may enter ``Asker.ask``; all else is for the main thread.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +24,10 @@ from typing import Any, Protocol
 
 import econtext
 from econtext.command_line.targets import BadTarget, Pattern, Target, parse, parse_hosts
+from econtext.controller.text import harmless_lines
+
+ROOM = 1024     # bytes of a line that is typed
+FINGERPRINT = re.compile(r'\b(?:SHA\d+|MD5):[\w+/=:-]+')
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Way:
     ssh_options: tuple[str, ...] = ()
     inventory: str | None = None
     verbose: int = 0
+    #: May the person at the terminal be asked whether to trust a host? Not where a program reads what is printed.
+    attended: bool = True
 
     def ssh_args(self) -> list[str]:
         """Return the arguments for ``ssh``."""
@@ -67,6 +75,22 @@ class Asker:
                 self.known[question] = getpass.getpass(question)
             return self.known[question]
 
+    def ask_host_key(self, question: str) -> str | None:
+        """Return what the user types about the key of a host: yes, or the fingerprint in the question; else None."""
+        with self.lock, open('/dev/tty', 'r+b', buffering=0) as terminal:
+            text = question
+            while True:
+                terminal.write(harmless_lines(text).encode('utf-8', 'replace'))
+                answer = line_from(terminal)
+                if answer is None or answer.lower() == 'no':
+                    return None
+                if answer.lower() == 'yes':
+                    return 'yes'
+                if answer in FINGERPRINT.findall(question):
+                    # An old ssh takes no fingerprint.
+                    return answer if 'fingerprint]' in question else 'yes'
+                text = "Please type 'yes', 'no' or the fingerprint: "
+
     def function(self, once: bool = False) -> Callable[[str], str] | None:
         """Return what asks; None if there is nobody to ask."""
         try:
@@ -74,6 +98,17 @@ class Asker:
         except OSError:
             return None
         return self.ask_once if once else self.ask
+
+
+def line_from(terminal: Any) -> str | None:
+    """Return what is typed up to the end of the line; None at the end of the input."""
+    data = b''
+    while not data.endswith(b'\n'):
+        piece = terminal.read(ROOM)
+        if not piece:
+            return None
+        data += piece
+    return str(data.decode('utf-8', 'replace').strip())
 
 
 def options_of(target: Target, way: Way, asker: Asker) -> dict[str, Any]:
@@ -84,6 +119,7 @@ def options_of(target: Target, way: Way, asker: Asker) -> dict[str, Any]:
         options |= {
             'username': way.username, 'port': way.port, 'identity_file': way.identity_file,
             'ssh_args': way.ssh_args(), 'password': ask, 'passphrase': ask, 'answers': ask,
+            'host_key': asker.ask_host_key if ask and way.attended and os.isatty(0) else None,
         }
     return options | target.options
 

@@ -147,6 +147,7 @@ def reach(
             if given.get('verbose'):
                 log(given['verbose'])
             own = {name: given.pop(name) for name in NAMES if name in given}
+            own['attended'] = not given.get('as_json')
             own['via'] = tuple(hop for word in own.get('via', ()) for hop in word.split(','))
             if given.pop('compress', False):
                 own['ssh_options'] = (*own['ssh_options'], 'Compression=yes')

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import concurrent.futures
+import contextlib
 import importlib
 import os
 import re
@@ -29,6 +30,7 @@ from econtext.command_line.application import FAILED, said, status_of
 from econtext.command_line.connecting import Way, fleet_of
 from econtext.command_line.execute import summary
 from econtext.controller.commands.lines import Splitter, decode
+from econtext.controller.modules.imports import read_imports
 from econtext.controller.modules.packer import parse
 
 FUNCTION = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z')
@@ -36,7 +38,7 @@ AT_A_TIME = 64
 HELP = """\
 Run a Python script, or a function of a module, of this machine on hosts.
 
-The script finds its own modules beside it, as it does here: they go to the host when it imports them, and nothing is
+The script finds its own modules beside it, as it does here: they go to the host ahead of it, and nothing is
 written there. It has your standard input and output, its arguments, your Ctrl-C and its exit status. On many hosts each
 line has the name of its host.
 
@@ -82,14 +84,23 @@ def find_modules(folder: str) -> None:
 
 
 def script(path: str, source: bytes, words: tuple[str, ...]) -> Begin:
-    return lambda context: context.submit(scripts.run_file, path, source, list(words))
+    wanted = list(dict.fromkeys(read_imports('__main__', (False, path, source))))
+    return lambda context: ahead(context, wanted).submit(scripts.run_file, path, source, list(words))
 
 
 def function(what: str, words: tuple[str, ...], as_json: bool) -> Begin:
     find_modules(os.getcwd())
     module, _, name = what.partition(':')
     args, kwargs = arguments(words)
-    return lambda context: context.submit(scripts.run_function, module, name, args, kwargs, as_json)
+    return lambda context: ahead(context, [module]).submit(scripts.run_function, module, name, args, kwargs, as_json)
+
+
+def ahead(context: econtext.Context, modules: list[str]) -> econtext.Context:
+    """Send `modules`, and what they need, before the program asks for one after the other; return the context."""
+    # What goes wrong here goes wrong where the program imports that, and is told there.
+    with contextlib.suppress(Exception):
+        context._node.push_ahead(modules)
+    return context
 
 
 def arguments(words: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:

@@ -8,6 +8,7 @@ output.
 Invariants:
 
 * A handler of a signal only notes the signal: a thread sends it on.  The third Ctrl-C leaves at once.
+* A process of the session server starts no thread for a command: on a busy machine a new one waits for milliseconds.
 * Our own terminal is as it was before, however the session ends.
 
 Entered by the main thread; sessions of many hosts by a thread each.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import queue
 import signal
@@ -42,6 +44,48 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 LEAVES = 3      # so many times Ctrl-C leaves at once
 
 Sink = Callable[[str, bytes], object]
+
+
+class Thread:
+    """A thread that does what it is given, one thing after the other, until its end. It waits without being woken."""
+
+    def __init__(self) -> None:
+        self.queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        threading.Thread(target=self.work, name='econtext session', daemon=True).start()
+
+    def work(self) -> None:
+        while (task := self.queue.get()) is not None:
+            task()
+
+    def do(self, task: Callable[[], object]) -> None:
+        """Have `task` done behind what was given before. Handlers of signals may enter."""
+        self.queue.put(task)
+
+    def end(self) -> None:
+        """Let the thread end behind what it was given."""
+        self.queue.put(None)
+
+
+#: Threads that wait for a command: those of a process of the session server; see ``prepare_threads``.
+PREPARED: list[Thread] = []
+WANTED = 3      # threads of a command with a program: for signals, for its input, and for its end
+
+
+def prepare_threads() -> None:
+    """Have the threads ready that a command is going to want."""
+    PREPARED.extend(Thread() for _ in range(WANTED - len(PREPARED)))
+
+
+def take_thread() -> Thread:
+    """Return a thread that waits; who takes it ends it."""
+    return PREPARED.pop() if PREPARED else Thread()
+
+
+def in_thread(task: Callable[[], object]) -> None:
+    """Have `task` done by a thread that ends with it."""
+    thread = take_thread()
+    thread.do(task)
+    thread.end()
 
 
 class Terminal:
@@ -73,7 +117,6 @@ class Controls:
     """Sends what happens here to each session that runs: signals, and another size of the terminal."""
 
     def __init__(self, sized: bool) -> None:
-        self.queue: queue.SimpleQueue[signal.Signals | None] = queue.SimpleQueue()
         self.lock: threading.Lock = threading.Lock()
         self.channels: list[Any] = []
         self.sized = sized
@@ -81,8 +124,7 @@ class Controls:
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Controls:
-        self.thread: threading.Thread = threading.Thread(target=self.pass_on, name='econtext signals', daemon=True)
-        self.thread.start()
+        self.thread: Thread = take_thread()
         for number in (*PASSED_ON, *([signal.SIGWINCH] if self.sized else [])):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self.before[number] = signal.signal(number, self.note)
@@ -91,25 +133,24 @@ class Controls:
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-        self.queue.put(None)
+        self.thread.end()
 
     def note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
             self.interrupts += 1
             if self.interrupts >= LEAVES:
                 raise KeyboardInterrupt
-        self.queue.put(signal.Signals(number))
+        self.thread.do(functools.partial(self.pass_on, signal.Signals(number)))
 
-    def pass_on(self) -> None:
-        while (number := self.queue.get()) is not None:
-            message: Any = (sessions.SIGNAL, number.name)
-            if number == signal.SIGWINCH:
-                message = (sessions.SIZE, Terminal.size())
-            with self.lock:
-                channels = list(self.channels)
-            for channel in channels:
-                with contextlib.suppress(econtext.EcontextError):
-                    channel.send(message)
+    def pass_on(self, number: signal.Signals) -> None:
+        message: Any = (sessions.SIGNAL, number.name)
+        if number == signal.SIGWINCH:
+            message = (sessions.SIZE, Terminal.size())
+        with self.lock:
+            channels = list(self.channels)
+        for channel in channels:
+            with contextlib.suppress(econtext.EcontextError):
+                channel.send(message)
 
     def add(self, channel: Any) -> None:
         """Send to `channel` from now on."""
@@ -137,7 +178,10 @@ def hear(data: Any, sink: Sink) -> None:
 
 
 def start_input(data: Any, reads: bool) -> None:
-    threading.Thread(target=feed, args=(data, reads), name='econtext input', daemon=True).start()
+    if reads:
+        in_thread(functools.partial(feed, data, True))
+    else:
+        feed(data, False)
 
 
 def run_command(
@@ -181,7 +225,8 @@ def run_program(
         program = begin(beside)
         far.control.send((sessions.OPENED, far.opened.result()))
         controls.add(far.control)
-        program.add_done_callback(far.close)
+        # No callback of the program: the thread that runs callbacks would be started for that.
+        in_thread(functools.partial(far.close_behind, program))
         start_input(far.data, reads)
         hear(far.data, sink)
         far.end()
@@ -215,8 +260,10 @@ class FarStreams:
         kind = os.environ.get('TERM', 'dumb') if terminal else None
         self.opened: Any = beside.submit(scripts.open_streams, names, kind)
 
-    def close(self, program: Any) -> None:
-        """The program has ended: what others leave in its streams is not waited for any longer."""
+    def close_behind(self, program: Any) -> None:
+        """Wait for the end of the program: what others leave in its streams is not waited for any longer."""
+        with contextlib.suppress(Exception):
+            program.exception()
         self.control.close()
 
     def end(self) -> None:

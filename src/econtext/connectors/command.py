@@ -23,7 +23,7 @@ ANSWERS = 'password', 'passphrase', 'question'
 MISSING = 'not-found'
 
 PROMPTS = (
-    ('(yes/no', 'host-key'),
+    ('(yes/no', 'host_key'),
     ('passphrase for', 'passphrase'),
     ('passphrase: ', 'passphrase'),
     ('enter pin for', 'passphrase'),

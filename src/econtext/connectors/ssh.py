@@ -25,11 +25,12 @@ from econtext.parent import command
 
 OPTIONS = ('hostname', 'username', 'port', 'identity_file', 'python',
            'ssh_args', 'ssh_path', 'one_trip')
-ANSWERS = 'password', 'passphrase', 'question'
+ANSWERS = 'password', 'passphrase', 'host_key', 'question'
 MISSING = 'not-found'
 
 PROMPTS = (
-    ('(yes/no', 'host-key'),
+    ('(yes/no', 'host_key'),
+    ("please type 'yes'", 'host_key'),
     ('enter passphrase for', 'passphrase'),
     ('enter pin for', 'passphrase'),
 ) + command.NEW_PASSWORD + (

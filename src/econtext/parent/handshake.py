@@ -46,9 +46,12 @@ LACKING = {
     'password': 'password-required',
     'passphrase': 'passphrase-required',
     'new-password': 'expired-password',
-    'host-key': 'unknown-host-key',
+    'host_key': 'unknown-host-key',
     'question': 'answer-required',
 }
+
+# The failure it is when the same question comes again, where that is another than a wrong password.
+AGAIN = {'host_key': 'unknown-host-key'}
 
 # Without a pattern for what was printed, the exit status alone says this much:
 # what shells return where a program is missing, or cannot be executed.
@@ -105,7 +108,8 @@ class Handshake(object):
     part matches everything: a question at rest that nothing else knows; the end
     of a program that started, with no other failure seen.
     `answers` maps keys to what to type, or ASK; that of ``question`` is for every
-    question with no answer of its own, but for host keys.  `lacking` overrides LACKING.
+    question with no answer of its own, but for host keys: with one of these the controller gets all lines that
+    the terminal has shown since the last answer, for they tell the key.  `lacking` overrides LACKING.
     `held` says that answers are read from standard input, where the child reads behind its ``gate``.
     """
 
@@ -135,6 +139,8 @@ class Handshake(object):
         # The last text there that ends as no question does, and has no answer.
         self.none = {'err': EMPTY, 'tty': EMPTY}  # type: dict[str, bytes]
         self.answered = {}  # type: dict[tuple[str, str], str]
+        # The lines on the terminal since something was typed there.
+        self.shown = []  # type: list[str]
         self.questions = 0  # type: int
 
     def feed(self, source, data):
@@ -261,7 +267,9 @@ class Handshake(object):
         for i in range(len(data)):
             byte = data[i:i + 1]
             if byte == NEWLINE:
-                self.asked[source] = False
+                asked, self.asked[source] = self.asked[source], False
+                if source == 'tty' and not asked:
+                    self.shown = (self.shown + [readable(self.partial[source])])[-LINES:]
                 events += self.listen(source, byte)
             else:
                 self.partial[source] = (self.partial[source] + byte)[-TEXT:]
@@ -303,7 +311,7 @@ class Handshake(object):
             self.taken = self.partial[source]
         question = readable(self.partial[source])
         if (source, question) in self.answered:
-            return self.fail('wrong-password')
+            return self.fail(AGAIN.get(key, 'wrong-password'))
         self.questions += 1
         if self.questions > MOST:
             return self.fail('endless-questions')
@@ -315,10 +323,12 @@ class Handshake(object):
         guess = self.key(source, None) is None
         # A guess is good once: the next unknown question wants something else.
         if (guess and (other or self.answered and answer is not ASK)
-                or other and answer is None and key != 'host-key'):
+                or other and answer is None and key != 'host_key'):
             key, answer = 'question', self.answers.get('question')
         if answer is ASK:
             self.question = source, question, not loose
+            if key == 'host_key':
+                question = '\n'.join(self.shown + [question])[-TEXT:]
             return [('ask', key, question)]
         if answer is None and loose:
             return self.ignore(source)
@@ -335,6 +345,7 @@ class Handshake(object):
         # type: (str, str, str, str) -> list[tuple[Any, ...]]
         """Answer a question; a line break ends what can be typed."""
         self.answered[source, question] = key
+        self.shown = []
         event = 'type'
         if source == 'err':
             event = 'enter'

@@ -419,6 +419,37 @@ def test_no_answer_is_a_yes_to_a_strangers_key() -> None:
     assert found[0][:2] == ('failed', 'unknown-host-key')
 
 
+STRANGE = (b"\rThe authenticity of host '[10.0.0.7]:36991 ([10.0.0.7]:36991)' can't be established.\n"
+           b'ED25519 key fingerprint is SHA256:QWiSv2jtP60Fj3lt9O3RT76q7T+wCFfpL5qPwZi/CBQ.\n'
+           b'This key is not known by any other names.\n')
+SURE = b'Are you sure you want to continue connecting (yes/no/[fingerprint])? '
+
+
+def test_who_trusts_a_key_is_told_all_that_ssh_says_of_it_and_no_more() -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'host_key': ASK, 'passphrase': 'pp'})
+    assert handshake.feed('tty', b'Old news\r\nEnter passphrase for key k: ')[0] == ('type', b'pp\n')
+    handshake.feed('tty', b'\r\n' + STRANGE)
+    handshake.feed('err', b'ED25519 key fingerprint is SHA256:ofSomebodyElse.\r\n')
+    found = handshake.feed('tty', SURE)
+    assert found == [('ask', 'host_key', (STRANGE[1:] + SURE).decode())]
+    assert handshake.answer('host_key', 'yes') == [('type', b'yes\n')]
+    assert handshake.feed('out', MARK)[0][0] == 'ready'
+
+
+@pytest.mark.parametrize('answer', [None, 'SHA256:another'])
+def test_a_key_that_nobody_trusts_is_not_known(answer: str | None) -> None:
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {'host_key': ASK, 'question': 'yes'})
+    handshake.feed('tty', STRANGE + SURE)
+    found = handshake.answer('host_key', answer)
+    again = b"Please type 'yes', 'no' or the fingerprint: "
+    while answer is not None and found[0][0] == 'type':
+        found = handshake.feed('tty', b'\n' + again)
+        assert found[0] == ('ask', 'host_key', again.decode()) or found[0][0] == 'failed'
+        if found[0][0] == 'ask':
+            found = handshake.answer('host_key', answer)
+    assert found[0][:2] == ('failed', 'unknown-host-key')
+
+
 def test_what_is_no_question_is_not_pending() -> None:
     handshake = Handshake(MARK, sudo.PROMPTS, sudo.FAILURES, {'password': 'pw'})
     assert not handshake.pending()

@@ -76,6 +76,21 @@ def test_a_module_comes_with_what_it_needs_and_once(session: FakeSession) -> Non
     assert peer.complete == {'app', 'lib'}
 
 
+def test_what_cannot_be_read_is_not_sent_ahead_but_when_it_is_asked_for(
+    session: FakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = False, 'new.py', b'match x:\n    case 1:\n        pass\n'
+    monkeypatch.setattr(Modules, 'units', {**Modules.units, 'new': new})
+    peer = add(session)
+    peer.python_version = ()
+    peer.push_ahead(['app'])
+    assert (sent(peer), peer.sent) == ([], set())
+    peer.python_version = 3, 6, 0
+    peer.push_ahead(['new', 'code', 'app', 'app'])
+    assert sent(peer) == [(MODULE, 1, 0, ['app', 'lib'])]
+    assert peer.sent == {'app', 'lib'}
+
+
 def test_code_objects_are_not_sent_ahead(session: FakeSession) -> None:
     peer = add(session)
     peer.push('code')

@@ -35,6 +35,8 @@ from econtext.command_line.targets import BadTarget, Target, parse
 ASKED = frozenset(
     'answer-required expired-password passphrase-required password-required refused-key tty-required unknown-host-key '
     'wrong-password'.split())
+# Of these the one that the next command may not meet any more: it is answered once.
+RECORDED = frozenset(['unknown-host-key'])
 REFUSED, FORKS = 'refused', 'forks'
 # From here on modules of the standard library know when they are forked, such as `random`.
 FORKED_SAFELY = 3, 7
@@ -149,7 +151,8 @@ class Keeper:
         except econtext.ConnectError as error:
             if error.kind not in ASKED:
                 raise
-            self.note(host.key(), REFUSED)
+            if error.kind not in RECORDED:
+                self.note(host.key(), REFUSED)
             raise Declined from None
         except econtext.ContextLost:
             raise Declined from None
@@ -204,5 +207,5 @@ def shared_host(target: Target | None, way: Way) -> Host | None:
 def local_paths(way: Way) -> Way:
     """Return `way` such that files of this machine are found from any folder."""
     return replace(
-        way, identity_file=way.identity_file and os.path.abspath(os.path.expanduser(way.identity_file)),
+        way, attended=True, identity_file=way.identity_file and os.path.abspath(os.path.expanduser(way.identity_file)),
         config=way.config and os.path.abspath(os.path.expanduser(way.config)))

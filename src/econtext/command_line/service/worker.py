@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import econtext
+from econtext.command_line import session
 from econtext.command_line.service.holder import Holder, close_all_but, reset_signals, take_environment
 from econtext.command_line.service.requests import DECLINED, ENDED, STATUS_BYTES, Request, decoded
 from econtext.command_line.service.warm import Declined, Keeper
@@ -183,6 +184,7 @@ def become_standby(
         with contextlib.suppress(Declined, econtext.EcontextError):
             contexts.prepare(pickle.loads(base64.b64decode(host)))
         take_environment(before)
+        session.prepare_threads()
         contexts.expect([os.fsdecode(word) for word in before.words])
         gc.freeze()
         with contextlib.suppress(OSError):

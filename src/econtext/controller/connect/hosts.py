@@ -8,7 +8,18 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from econtext.controller.connect.options import Answers, C, ConnectRequest, Python, Secret, Starter, answering, words
+from econtext.child.labels import seen
+from econtext.controller.connect.options import (
+    Answers,
+    C,
+    ConnectRequest,
+    HostKey,
+    Python,
+    Secret,
+    Starter,
+    answering,
+    words,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -28,6 +39,7 @@ class HostConnectors(Starter[C]):
         identity_file: str | os.PathLike[str] | None = None,
         password: Secret = None,
         passphrase: Secret = None,
+        host_key: HostKey = None,
         answers: Answers = None,
         python: Python = None,
         ssh_args: Sequence[str] = (),
@@ -42,7 +54,10 @@ class HostConnectors(Starter[C]):
         configuration counts for all of `username`, `port` and `identity_file`
         that is not given; `ssh_args`, a list, precedes all other arguments.
         `password` is for the account, `passphrase` for the private key: texts, or
-        functions that get the prompt and return one.  `answers` is for all else
+        functions that get the prompt and return one.  `host_key` is for the question whether
+        to trust a host whose key is not recorded: a function that gets all that ssh says about
+        that, with the fingerprint, and returns ``'yes'``, the fingerprint that it knows, or None
+        to give up.  Without `host_key` such a host is a ConnectError.  `answers` is for all else
         that is asked, such as a second factor: a function that gets each question
         and returns what to type, or a mapping of parts of questions to texts or
         such functions.  `python` is the path of the
@@ -62,6 +77,10 @@ class HostConnectors(Starter[C]):
             web = broker.ssh('web1.example.com', username='deploy')
             print(web.call(os.uname))
         """
+        if not (host_key is None or callable(host_key)):
+            raise TypeError(
+                'host_key= must be a function that gets what ssh says of the key, and returns "yes", the fingerprint '
+                f'or None; not {seen(host_key)}')
         options = {
             'hostname': hostname,
             'username': username,
@@ -73,5 +92,5 @@ class HostConnectors(Starter[C]):
         }
         if one_trip:
             options['one_trip'] = True
-        secrets = {'password': password, 'passphrase': passphrase, 'question': answering(answers)}
+        secrets = {'password': password, 'passphrase': passphrase, 'host_key': host_key, 'question': answering(answers)}
         return self._start(ConnectRequest('ssh', options, secrets, common, hostname))

@@ -25,6 +25,8 @@ from econtext.controller.secret import Secret as Hidden
 C = TypeVar('C')
 Python = str | Sequence[str] | None
 Secret = str | Hidden | Callable[[str], str | Hidden] | None
+# Is a host to be trusted? A function that gets what ssh says of the key.
+HostKey = Callable[[str], str | None] | None
 # For questions that have no option of their own: a function, or parts of questions and what to say.
 Answers = Callable[[str], str | None] | Mapping[str, str | Callable[[str], str]] | None
 

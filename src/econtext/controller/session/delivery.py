@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from econtext.controller.modules import bytecode
@@ -41,6 +41,7 @@ class Delivery:
     lines: Lines
     level: int
     same_python: bool
+    python_version: tuple[int, ...]
 
     def __init__(self) -> None:
         #: What was sent.
@@ -69,8 +70,28 @@ class Delivery:
             if units:
                 self.deliver(units)
             self.complete.update(modules)
+        self.log_sent(units)
+
+    def push_ahead(self, modules: Iterable[str]) -> None:
+        """
+        Send `modules` and what they need of the program's own, as far as the Python there can read that.
+
+        The rest is sent when it is asked for, with the reason why it cannot be read; so is all if that Python is unknown.
+        """
+        reader = self if self.python_version else self.via
+        if reader is None or not reader.python_version:
+            return
+        with self.sending:
+            found = [unit for module in modules for unit in self.broker.modules.closure(module, self.sent)]
+            units = [(name, unit) for name, unit in found if syntax_check.is_readable(cast('Peer', reader), unit)]
+            self.sent.difference_update({name for name, _ in found} - {name for name, _ in units})
+            if units:
+                self.deliver(units)
+        self.log_sent(units)
+
+    def log_sent(self, units: Sequence[tuple[str, Unit]]) -> None:
         if units and self.level <= logging.DEBUG:
-            # A handler may call this context, and need the lock.
+            # Without the lock: a handler may call this context, and need it.
             say(self.lines.logger, logging.DEBUG, '> modules %s', ', '.join(name for name, unit in units))
 
     def deliver(self, units: Sequence[tuple[str, Unit | None]], handle: int = 0, foreign: bool = False) -> None:

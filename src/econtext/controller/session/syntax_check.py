@@ -105,6 +105,11 @@ def there(context: Peer) -> str:
     return f'Python {version}' if version else 'another Python'
 
 
+def is_readable(context: Peer, unit: Unit) -> bool:
+    """Can the context load `unit` as it is here?"""
+    return isinstance(unit[2], bytes) and not (is_older(context) and newest(context, unit))
+
+
 def is_older(context: Peer) -> bool:
     return () < context.python_version[:2] < values.VERSION[:2]
 
