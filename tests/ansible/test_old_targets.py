@@ -187,8 +187,8 @@ def seen(done: Result, folder: Path) -> list[tuple[str, str, Any]]:
         for name, value in facts.items():
             if name in OWN_FACTS:
                 facts[name] = sorted(value) if isinstance(value, dict) else type(value).__name__
-            elif name.startswith('ansible_virtualization_tech'):
-                facts[name] = sorted(value)     # a set there
+            elif name.startswith('ansible_virtualization_tech') or name == 'ansible_interfaces':
+                facts[name] = sorted(value)     # sets there
         found.append((each['task'], each['kind'], result))
     return found
 
