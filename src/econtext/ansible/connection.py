@@ -153,6 +153,7 @@ class Persistent:
             if behind is None or not executable:
                 raise Stock
             line = wire.plain(behind)
+        line, data = commands.with_old_pythons(line), commands.for_old_pythons(data)
         request = self._plain_request('command', words=[*executable.split(), '-c', line], input=data, become=become)
         if data:
             self._recognize(request, line, data)
