@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -182,7 +184,11 @@ def seen(done: Result, folder: Path) -> list[tuple[str, str, Any]]:
     for each in done.results:
         result = comparable(each['result'], folder)
         result.pop('dest', None)
+        if 'msg' in result:     # Python 3.6 names the program of an OSError twice
+            result['msg'] = re.sub(r"(: b'[^']*')\1", r'\1', str(result['msg']))
         facts = result.get('ansible_facts', {})
+        # Python 3.7 and later put it into their own environment.
+        facts.get('ansible_env', {}).pop('LC_CTYPE', None)
         result['names'] = sorted(facts)
         for name, value in facts.items():
             if name in OWN_FACTS:
@@ -228,3 +234,84 @@ def test_a_play_does_on_python_3_6_what_it_does_on_3_11(
     assert len(results['3.6']) == len(PLAY.strip().splitlines())
     differ = list(differences('', results['3.6'], results['3.11']))
     assert not differ, '\n'.join(differ)
+
+
+def fake_dnf(folder: Path) -> Path:
+    """Return the interpreter of an environment of Python 3.6 in which there is a package `dnf` that can do nothing."""
+    subprocess.run(
+        [pythons.public_python('3.6'), '-m', 'venv', '--without-pip', '--symlinks', folder], check=True, timeout=100)
+    packages, = folder.glob('lib/python*/site-packages')
+    for name, text in {
+            '__init__': "import sys\n__version__ = '4.7'\nclass Base:\n  def __init__(self):\n"
+                        "    raise RuntimeError('no base on Python %d.%d' % sys.version_info[:2])\n",
+            'base': 'WITH_MODULES = True', 'const': '', 'exceptions': 'class Error(Exception): pass', 'package': '',
+            'subject': '', 'util': '', 'module/__init__': '', 'module/module_base': '', 'cli/__init__': '',
+    }.items():  # fmt: skip
+        path = packages / 'dnf' / f'{name}.py'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    with open(packages / 'dnf' / '__init__.py', 'a') as opened:
+        opened.write('import dnf.base\n')
+    open_to_all(packages / 'dnf' / 'module')
+    return folder / 'bin' / 'python'
+
+
+def test_versions_discovery_and_what_cannot_be_made_older(ansible: Ansible, tmp_path: Path) -> None:
+    """Each in one task of one run: 3.7 and 3.8, discovery, dnf with bindings that do nothing, and newer sources."""
+    tasks = """
+- {name: of 3.7, greet: {whom: me}, vars: {ansible_python_interpreter: '%s'}}
+- {name: of 3.8, greet: {whom: me}, vars: {ansible_python_interpreter: '%s'}}
+- {name: later on 3.8, greet: {whom: me}, async: 60, poll: 1, vars: {ansible_python_interpreter: '%s'}}
+- {name: dnf, dnf: {name: bash}, ignore_errors: true, vars: {ansible_python_interpreter: '%s'}}
+- {name: matches, matches: {}, ignore_errors: true, vars: {ansible_python_interpreter: '{{ old }}'}}
+- {name: matches in a file, matches: {}, ignore_errors: true, vars: {ansible_python_interpreter: '{{ old }}',
+   ansible_pipelining: false}}
+- {name: needs, needs: {}, ignore_errors: true, vars: {ansible_python_interpreter: '{{ old }}'}}
+- {name: needs not, may_need: {value: false}, vars: {ansible_python_interpreter: '{{ old }}'}}
+- {name: needs now, may_need: {value: true}, ignore_errors: true, vars: {ansible_python_interpreter: '{{ old }}'}}
+- {name: newer, matches: {}, vars: {ansible_python_interpreter: /usr/bin/python3}}
+- {name: found, setup: {gather_subset: ['!all', python]}, vars: {ansible_python_interpreter: auto}}
+""" % (pythons.public_python('3.7'), *[pythons.public_python('3.8')] * 2, fake_dnf(tmp_path / 'with-dnf'))
+    old = str(pythons.public_python('3.6'))
+    done = ansible.run(tasks, OURS, ansible_interpreter_python_fallback=[old], old=old)
+    assert done.returncode == 0, done.output
+    for name in 'of 3.7', 'of 3.8', 'later on 3.8':
+        assert done.of(name)['words'] == ['hello', 'me']
+    assert 'no base on Python 3.6' in str(done.of('dnf')), done.of('dnf')
+    for name in 'matches', 'matches in a file':
+        assert re.search(r'matches\.py cannot be made to run on Python 3\.6: a match statement, line 7\. Use a newer',
+                         done.of(name)['msg']), done.of(name)
+    for name in 'needs', 'needs now':
+        assert done.of(name)['kind'] == 'failed'
+        assert 'matching.py cannot be made to run on Python 3.6: a match statement' in str(done.of(name)['msg'])
+    assert done.of('needs not')['done']
+    assert done.of('newer')['done']
+    facts = done.of('found')['ansible_facts']
+    assert facts['ansible_python']['executable'] == old
+    assert 'Unhandled error' not in done.output
+
+
+def test_what_was_made_older_is_kept_and_damage_is_mended(ansible: Ansible) -> None:
+    if cores.NEWEST not in str(ansible.programs):
+        pytest.skip('one release is enough')
+    store = ansible.folder / 'cache' / 'econtext' / 'ansible' / 'older'
+    old = pythons.public_python('3.6')
+
+    def run() -> dict[str, bytes]:
+        done = ansible.run('- {name: one, greet: {whom: me}}', OURS, ansible_python_interpreter=old)
+        assert done.returncode == 0, done.output
+        return {path.name: path.read_bytes() for path in store.iterdir()}
+
+    first = run()
+    assert len(first) > 50
+    times = {path.name: path.stat().st_ino for path in store.iterdir()}
+    assert run() == first
+    assert {path.name: path.stat().st_ino for path in store.iterdir()} == times, 'nothing is written twice'
+    names = sorted(first)
+    for number, name in enumerate(names):
+        path = store / name
+        if number % 3 == 0:
+            path.write_bytes(first[name][:-20])
+        elif number % 3 == 1:
+            path.write_bytes(first[names[number - 1]])      # whole, and of another source
+    assert run() == first
