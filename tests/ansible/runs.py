@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,6 +20,12 @@ ROOT = Path(__file__).parents[2]
 # Release of ansible-core -> versions of Python on which it runs, the best first.
 RELEASES = {'2.18': ('3.11', '3.12', '3.13'), '2.21': ('3.13', '3.12', '3.14')}
 SECONDS = 240
+
+# Differ from run to run, whoever runs it.
+PASSING = {'start', 'end', 'delta', 'ansible_job_id', 'results_file', 'ctime', 'mtime', 'atime', 'inode', 'version',
+           'warnings', 'deprecations', 'exception', '_original_basename', 'timedout',
+           # Ansible fills this in by names that it knows for its own plugins alone.
+           '_ansible_delegated_vars'}  # fmt: skip
 
 
 def environment(release: str) -> Path:
@@ -74,6 +81,8 @@ class Ansible:
         return {**kept, 'ANSIBLE_CONFIG': str(self.folder / 'ansible.cfg'), 'ANSIBLE_HOME': str(home),
                 # Else a run would find the connection of another, to another server at the same address.
                 'ANSIBLE_SSH_CONTROL_PATH_DIR': str(home / 'cp'),
+                # What one run has made older, the next one finds.
+                'XDG_CACHE_HOME': str(self.folder / 'cache'),
                 'RESULTS': str(home / 'results'), 'ANSIBLE_NOCOLOR': '1', 'LC_ALL': 'C.UTF-8'}
 
     def start(self, tasks: str, connection: str, hosts: str = 'nopw', **variables: Any) -> Run:
@@ -113,3 +122,16 @@ class Run:
     def results(self) -> list[dict[str, Any]]:
         file = self.home / 'results'
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def comparable(value: Any, place: Path) -> Any:
+    """Return a result without what differs from run to run."""
+    if isinstance(value, dict):
+        return {key: comparable(item, place) for key, item in value.items() if key not in PASSING}
+    if isinstance(value, list):
+        return [comparable(item, place) for item in value]
+    if isinstance(value, str):
+        text = value.replace(str(place), 'PLACE')
+        text = re.sub(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+|0:00:\d\d\.\d+', 'TIME', text)
+        return re.sub(r'ansible-tmp-[-\d.]+|ansible-local-\w+|tmp\w{8}|\.source\S*', 'TEMPORARY', text)
+    return value

@@ -56,7 +56,7 @@ class Server:
         return said
 
 
-@pytest.fixture(scope='module', params=['3.6', '3.7'])
+@pytest.fixture(scope='module', params=['3.6', '3.7', '3.8'])
 def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if request.param not in pythons.interpreters():
         lab.unavailable(f'Python {request.param}: not on this machine')
@@ -93,6 +93,14 @@ def both(source: str, old: Server) -> tuple[str, str]:
 
 
 SAME = {
+    'prefixes and suffixes': '''
+        class A:
+            def removeprefix(self, x): return 'own', x
+        a, log = 'abcab', []
+        def f(x): log.append(x); return x
+        result = [a.removeprefix('ab'), a.removesuffix('ab'), a.removesuffix(''), b'abc'.removeprefix(b'x'),
+                  A().removeprefix('y'), f('xy').removeprefix(f('x')), a.removeprefix(p := 'a'), p, log]
+    ''',
     'a walrus in each place': '''
         def f(x):
             while (n := x.pop()) > 2 and (m := n - 1):
@@ -345,7 +353,7 @@ REFUSED = {
     'GeneratorExp, line 1': 'any((y := each) for each in x)\n',
     'While, line 2': 'for x in y:\n    while (z := 0): pass\n    else:\n        if a: break\n',
     'Compare, line 1': 'a < b < (c := 1)\n',
-    'str.removeprefix, line 2': '\nx.removeprefix("a")\n',
+    'str.removeprefix, line 2': '\nf = x.removeprefix\n',
     'Path.unlink(missing_ok=), line 1': 'x.unlink(missing_ok=True)\n',
     'zip(strict=), line 1': 'zip(a, b, strict=True)\n',
     'continue in a finally block, line 2': 'for x in y:\n    try: pass\n    finally: continue\n',

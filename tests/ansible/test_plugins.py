@@ -8,10 +8,9 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from runs import RELEASES, Ansible, Run, environment
+from runs import RELEASES, Ansible, Run, comparable, environment
 
 from lab import eventually, leaks, open_to_all, require
 from lab.accounts import Accounts
@@ -19,12 +18,6 @@ from lab.sshd import Sshd
 
 OURS = 'econtext.core.ssh'
 pytestmark = pytest.mark.deadline(600)
-
-# Differ from run to run, whoever runs it.
-PASSING = {'start', 'end', 'delta', 'ansible_job_id', 'results_file', 'ctime', 'mtime', 'atime', 'inode', 'version',
-           'warnings', 'deprecations', 'exception', '_original_basename', 'timedout',
-           # Ansible fills this in by names that it knows for its own plugins alone.
-           '_ansible_delegated_vars'}  # fmt: skip
 
 PLAY = """
 - {name: ping, ping: {}}
@@ -85,19 +78,6 @@ def place(tmp_path: Path, accounts: Accounts) -> Callable[[], Path]:
         return folder
 
     return make
-
-
-def comparable(value: Any, place: Path) -> Any:
-    """Return a result without what differs from run to run."""
-    if isinstance(value, dict):
-        return {key: comparable(item, place) for key, item in value.items() if key not in PASSING}
-    if isinstance(value, list):
-        return [comparable(item, place) for item in value]
-    if isinstance(value, str):
-        text = value.replace(str(place), 'PLACE')
-        text = re.sub(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+|0:00:\d\d\.\d+', 'TIME', text)
-        return re.sub(r'ansible-tmp-[-\d.]+|ansible-local-\w+|tmp\w{8}|\.source\S*', 'TEMPORARY', text)
-    return value
 
 
 def test_a_play_has_the_results_of_the_stock_plugin(

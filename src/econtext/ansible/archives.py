@@ -9,22 +9,50 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 import zipfile
 import zlib
+from collections.abc import Mapping
+
+BASIC = 'ansible/module_utils/basic.py'
+MINIMUM = re.compile(rb'^_PY_MIN = \((\d+), (\d+)\)', re.MULTILINE)
+UNSAID = 3, 9   # of an archive without that line
 
 
 class Archive:
-    """What is in one archive."""
+    """What is in one archive: `members` are the contents of its files, by their names."""
 
-    def __init__(self, digest: bytes, data: bytes) -> None:
+    def __init__(self, digest: bytes, members: Mapping[str, bytes], refused: Mapping[str, str] | None = None) -> None:
         self.digest = digest
         self.files: dict[str, bytes] = {}       # digests of contents, by the names of files
         self.sources: dict[bytes, bytes] = {}   # compressed contents, by their digests
-        with zipfile.ZipFile(io.BytesIO(data)) as opened:
-            for name in opened.namelist():
-                content = opened.read(name)
-                found = self.files[name] = digest_of(content)
-                self.sources[found] = zlib.compress(content)
+        #: Why a file could not be made older, by the names of files.
+        self.refused: dict[str, str] = dict(refused or {})
+        for name, content in members.items():
+            found = self.files[name] = digest_of(content)
+            self.sources[found] = zlib.compress(content)
+        self.minimum: tuple[int, int] = self._minimum()
+
+    def members(self) -> dict[str, bytes]:
+        """Return the contents of the files, by their names."""
+        return {name: zlib.decompress(self.sources[digest]) for name, digest in self.files.items()}
+
+    def zipped(self) -> bytes:
+        """Return the archive as a zip."""
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, 'w', zipfile.ZIP_DEFLATED) as writing:
+            for name, content in self.members().items():
+                info = zipfile.ZipInfo(name)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                writing.writestr(info, content)
+        return made.getvalue()
+
+    def _minimum(self) -> tuple[int, int]:
+        """Return the oldest Python that the modules of this ansible-core accept."""
+        if BASIC not in self.files:
+            return UNSAID
+        found = MINIMUM.search(zlib.decompress(self.sources[self.files[BASIC]]))
+        return (int(found[1]), int(found[2])) if found else UNSAID
 
 
 class Archives:
@@ -37,7 +65,8 @@ class Archives:
         """Return the archive that `text` is in base64; raise ValueError or zipfile.BadZipFile for what is none."""
         digest = digest_of(text)
         if digest not in self._found:
-            self._found[digest] = Archive(digest, base64.b64decode(text, validate=True))
+            with zipfile.ZipFile(io.BytesIO(base64.b64decode(text, validate=True))) as opened:
+                self._found[digest] = Archive(digest, {name: opened.read(name) for name in opened.namelist()})
         return self._found[digest]
 
 

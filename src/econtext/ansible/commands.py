@@ -17,6 +17,7 @@ Pure; nothing here imports Ansible, the become plugin is an argument.
 from __future__ import annotations
 
 import copy
+import re
 import shlex
 from typing import Any, NamedTuple
 
@@ -26,6 +27,14 @@ SLEEP = ' && sleep 0'   # what releases before 2.21 append to each command
 MARK = '@econtext@'     # in place of the command in a line
 KEY = '@key@'           # in place of what differs with each line
 DEEPEST = 4
+# How Ansible looks for an interpreter, by the list that is its default: all that is there, the best first.
+DISCOVERY = re.compile(
+    r"(echo (?:PLATFORM; uname; echo )?FOUND(?:; command -v '[^']+')*; command -v '/usr/bin/python3'"
+    r"; command -v 'python3')(; echo ENDFOUND(?: && sleep 0)?)")
+LOOK = "; command -v '{}'"
+OLD_PYTHONS = 'python3.8', 'python3.7', 'python3.6', '/usr/libexec/platform-python'
+ASKS_SYSTEM = b"result['platform_dist_result'] = platform.dist()"
+ANNOTATIONS = b'from __future__ import annotations\n'
 # Programs of which is known how to have them ask on a terminal.
 KNOWN = 'sudo', 'su', 'doas'
 
@@ -55,6 +64,22 @@ def inner(command: str, executable: str) -> str | None:
     if len(words) != 1 or start + shlex.quote(words[0]) != command:
         return None
     return words[0]
+
+
+def with_old_pythons(line: str) -> str:
+    """Return a line that looks for interpreters, with those behind that econtext can serve too; other lines as is."""
+    found = DISCOVERY.fullmatch(line)
+    if found is None:
+        return line
+    further = [each for each in map(LOOK.format, OLD_PYTHONS) if each not in found[1]]
+    return found[1] + ''.join(further) + found[2]
+
+
+def for_old_pythons(program: bytes) -> bytes:
+    """Return the program by which ansible-core 2.18 asks what system there is, for any Python; others as they are."""
+    if ASKS_SYSTEM in program and b'->' not in program:
+        return program.replace(ANNOTATIONS, b'')
+    return program
 
 
 def behind(line: str, plugin: Any, shell: Any) -> str | None:

@@ -32,6 +32,8 @@ PASSING = 'connection-refused', 'timeout', 'unreachable'
 # Variables that count when an interpreter starts, not when a module runs.
 AT_START = 'PYTHON', 'LC_', 'LANG', 'LD_', 'DYLD_'
 LONGEST_PAUSE = 30
+# What Ansible calls the files of packed modules, in its temporary folder on the host.
+PROGRAMS = 'AnsiballZ_', 'async_wrapper'
 
 
 class Stock(Exception):
@@ -92,6 +94,8 @@ class Persistent:
             if not os.path.isfile(source):
                 raise Stock
             request = self._plain_request('put', source=source, target=str(wire.plain(out_path)))
+            if os.path.dirname(source) == self.run_folder:
+                recognize_file(request)
             status, _, errors = self._carried_out(request)
         except Stock:
             return super().put_file(in_path, out_path)  # type: ignore[misc]
@@ -149,6 +153,7 @@ class Persistent:
             if behind is None or not executable:
                 raise Stock
             line = wire.plain(behind)
+        line, data = commands.with_old_pythons(line), commands.for_old_pythons(data)
         request = self._plain_request('command', words=[*executable.split(), '-c', line], input=data, become=become)
         if data:
             self._recognize(request, line, data)
@@ -164,11 +169,10 @@ class Persistent:
             return
         variables, interpreter = found
         request['interpreter'] = interpreter
-        if any(name.startswith(AT_START) for name in variables):
-            return
         packed = payload.recognized(data)
         if packed is not None:
-            request.update(what='module', payload=tuple(packed), variables=variables)
+            fork = not any(name.startswith(AT_START) for name in variables)
+            request.update(what='module', payload=tuple(packed), variables=variables, fork=fork)
 
     def _become_request(self, plugin: Any, shell: Any) -> dict[str, Any]:
         """Return how the become plugin's program is started, or raise Stock."""
@@ -225,6 +229,18 @@ class Persistent:
             return self._daemon_link.ask(request)
         except DaemonError as error:
             raise self.Unreachable(str(error)) from None
+
+
+def recognize_file(request: dict[str, Any]) -> None:
+    """Say in a request that puts a file what packed module Ansible has written there, if that is one."""
+    folder, name = os.path.split(request['target'])
+    if not os.path.basename(folder).startswith('ansible-tmp-') or not name.startswith(PROGRAMS):
+        return
+    with open(request['source'], 'rb') as opened:
+        data = opened.read()
+    packed, interpreter = payload.recognized(data), payload.shebang(data)
+    if packed is not None and interpreter is not None:
+        request.update(payload=tuple(packed), interpreter=interpreter)
 
 
 def unreachable(kind: str, text: str, lines: Any) -> str:

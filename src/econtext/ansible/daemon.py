@@ -11,7 +11,7 @@ Invariants:
 * Every request has one answer, of the kinds in ``wire``.
 * It prints one line once it listens, and nothing else; what it logs goes to its standard error.
 
-One event loop; threads are those of econtext.
+One event loop; threads are those of econtext, and one that makes sources older: `old_targets`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ import zipfile
 from typing import Any
 
 import econtext
-from econtext.ansible import wire
-from econtext.ansible.archives import Archives
+from econtext.ansible import old_targets, wire
+from econtext.ansible.archives import Archive, Archives
 from econtext.ansible.connectors import start_become, start_login
+from econtext.ansible.downlevel import TooNew
+from econtext.ansible.old_targets import OldTargets
 from econtext.ansible.payload import Payload
 from econtext.ansible.places import COMMON, Place, Places, changes_accounts, with_interpreter
 
@@ -48,6 +50,7 @@ class Daemon:
         self.broker: Any = broker
         self.places: Places = Places()
         self.archives: Archives = Archives()
+        self.old_targets: OldTargets = OldTargets()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one worker until it goes."""
@@ -95,6 +98,8 @@ class Daemon:
             return at, (error.kind, str(error), error.lines)
         except econtext.ContextLost as error:
             return wire.LOST, str(error)
+        except TooNew as error:
+            return wire.FAILED, str(error)
         except OSError as error:
             return wire.FAILED, f'{error.strerror or error}: {error.filename or ""}'.rstrip(': ')
         except Exception as error:
@@ -143,16 +148,24 @@ class Daemon:
         payload = Payload(*request['payload'])
         if changes_accounts(payload):
             await self.let_go(request, place)
+        fork = bool(request['fork'])
         try:
             archive = self.archives.open(payload.archive)
             other, able = await self.fitting(request, place)
         except (ValueError, zipfile.BadZipFile, econtext.ConnectError):
-            able = False
-        if not able:
             return await self.on_command(request, place)
+        target = old_targets.needed(archive, other.context.python_version)
+        if target is not None:
+            archive = await self.old_targets.archive(archive, payload, target)
+        if not (able and fork):
+            if target is not None:
+                program = await self.old_targets.program(request['input'], payload, archive, target)
+                request = {**request, 'input': program}
+            return explained(archive, await self.on_command(request, place))
         other.busy += 1
         try:
-            return await other.run_module(archive, payload, request['variables'], request['interpreter'])
+            return explained(archive, await other.run_module(
+                archive, payload, request['variables'], request['interpreter']))
         finally:
             other.busy -= 1
 
@@ -164,9 +177,30 @@ class Daemon:
 
     async def on_put(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
         """Write a file of ours to the host, into the file that is there; a new one is for its owner alone."""
+        if request.get('payload'):
+            program = await self.program_for(request, place)
+            if program is not None:
+                done = await place.context.run(
+                    ['/bin/sh', '-c', WRITE, request['target']], input=program, text=False)
+                return done.returncode, b'', done.stderr
         with open(request['source'], 'rb') as source:
             done = await place.context.run(['/bin/sh', '-c', WRITE, request['target']], input=source, text=False)
         return done.returncode, b'', done.stderr
+
+    async def program_for(self, request: dict[str, Any], place: Place) -> bytes | None:
+        """Return the program to write in place of a packed module, for an old Python; None if the module will do."""
+        payload = Payload(*request['payload'])
+        try:
+            archive = self.archives.open(payload.archive)
+            other, _ = await self.fitting(request, place)
+        except (ValueError, zipfile.BadZipFile, econtext.ConnectError):
+            return None
+        target = old_targets.needed(archive, other.context.python_version)
+        if target is None:
+            return None
+        older = await self.old_targets.archive(archive, payload, target)
+        with open(request['source'], 'rb') as source:
+            return await self.old_targets.program(source.read(), payload, older, target)
 
     async def on_fetch(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
         """Write a file of the host to a file of ours."""
@@ -181,6 +215,14 @@ class Daemon:
         host = request['way']['key']
         await self.places.close(lambda key, _: key[0] == host)
         return 0, b'', b''
+
+
+def explained(archive: Archive, done: tuple[int, bytes, bytes]) -> tuple[int, bytes, bytes]:
+    """Return what a module did; raise TooNew if it failed by a source that could not be made older."""
+    for reason in archive.refused.values():
+        if done[0] and reason.encode() in done[2]:
+            raise TooNew(reason)
+    return done
 
 
 async def ended(pid: int) -> None:

@@ -11,8 +11,8 @@ Invariants:
 * What comes back can be compiled by the target and does what the source does; or TooNew names module and construct.
 * A payload keeps its members, their order and their names, and gets those of `older` if a source needs them.
 
-* What a store keeps is found by the content of the source, by this code and by the Python that writes; a damaged entry
-  is made again.
+* What a store keeps is found by the content of the source, its name, the target, this code and the Python that writes;
+  an entry that is damaged, or that belongs under another name, is made again.
 
 Only a store, and the files of `older`, are read and written; any thread may enter.
 """
@@ -28,6 +28,7 @@ import platform
 import re
 import tokenize
 import zipfile
+from collections.abc import Mapping
 
 from econtext.ansible import payload_entries
 from econtext.ansible.lowering import OLDER, Lowering, Newer
@@ -37,10 +38,12 @@ from econtext.controller.errors import EcontextError
 from econtext.controller.modules import parser
 
 OLDEST = (3, 6)
-NEWEST = (3, 7)     # ansible-core 2.20 and later support 3.9, and 2.18 3.8
+NEWEST = (3, 8)     # ansible-core 2.20 and later support 3.9, and 2.18 3.8
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'older')
 PLACE = OLDER.replace('.', '/')
 DEBUGGED = re.compile(r'=\s*[}!:]')
+# What stands in place of a source that cannot be made older: the module can do without it, or fails and says why.
+REFUSAL = 'raise SyntaxError(%r)\n'
 # A function of ansible-core's own dataclasses that writes checks of types, which Python 3.6 cannot evaluate; nothing
 # but the checks depends on it.
 UNCHECKED = {'ansible/module_utils/_internal/_dataclass_validation.py': 'inject_post_init_validation'}
@@ -71,10 +74,9 @@ def downlevel(source: str, target: tuple[int, int] = OLDEST, name: str = 'the so
         raise ValueError('Python 3.6 is the oldest that a source can be made for')
     if target > NEWEST:
         return source
-    return lowered(source, target, name)
+    return remembered(source, target, name)
 
 
-@functools.lru_cache(maxsize=1024)
 def lowered(source: str, target: tuple[int, int], name: str) -> str:
     tree = parser.parse(source)
     if tree is None:
@@ -98,6 +100,9 @@ def lowered(source: str, target: tuple[int, int], name: str) -> str:
     return ast.unparse(ast.fix_missing_locations(made)) + '\n'
 
 
+remembered = functools.lru_cache(maxsize=1024)(lowered)
+
+
 def downlevel_payload(payload: bytes, target: tuple[int, int] = OLDEST, store: Store | None = None) -> bytes:
     """
     Return the zip of a payload with all its sources made older.
@@ -109,21 +114,55 @@ def downlevel_payload(payload: bytes, target: tuple[int, int] = OLDEST, store: S
 
     Raises TooNew if a source uses what cannot be made older.
     """
+    with zipfile.ZipFile(io.BytesIO(payload)) as reading:
+        infos = {info.filename: info for info in reading.infolist()}
+        members = {name: reading.read(info) for name, info in infos.items()}
+    older, refused = downlevel_members(members, target, store)
+    for reason in refused.values():
+        raise TooNew(reason)
     made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(payload)) as reading, zipfile.ZipFile(made, 'w') as writing:
-        needed = False
-        for info in reading.infolist():
-            content = reading.read(info)
-            if info.filename.endswith('.py') and content:
-                older = kept_member(content, target, info.filename, store)
-                needed = needed or b'econtext_older' in older
-                content = older
-            writing.writestr(info, content, info.compress_type)
-        for name, content in (older_members() if needed else {}).items():
-            info = zipfile.ZipInfo(name, reading.infolist()[0].date_time)
-            info.compress_type = reading.infolist()[0].compress_type
-            writing.writestr(info, content)
+    first = next(iter(infos.values()), None)
+    with zipfile.ZipFile(made, 'w') as writing:
+        for name, content in older.items():
+            found = infos.get(name)
+            if found is None:
+                assert first is not None, 'nothing is needed by nothing'
+                found = zipfile.ZipInfo(name, first.date_time)
+                found.compress_type = first.compress_type
+            writing.writestr(found, content, found.compress_type)
     return made.getvalue()
+
+
+def downlevel_members(
+    members: Mapping[str, bytes], target: tuple[int, int] = OLDEST, store: Store | None = None,
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """
+    Return the files of a payload made older, and why some of them could not be made so.
+
+    :param members: name -> content.
+    :param target: the version of Python to run on, from (3, 6).
+    :param store: as for `downlevel_payload`.
+
+    In place of a source that cannot be made older stands one that raises SyntaxError with the reason, as the target
+    itself would: many sources of a payload are used by a few of its tasks alone.
+    """
+    made: dict[str, bytes] = {}
+    refused: dict[str, str] = {}
+    for name, content in members.items():
+        made[name] = content
+        if name.endswith('.py') and content:
+            try:
+                made[name] = kept_member(content, target, name, store)
+            except TooNew as error:
+                refused[name] = str(error)
+                made[name] = (REFUSAL % ascii_of(str(error))).encode('ascii')
+    if any(b'econtext_older' in content for name, content in made.items() if name.endswith('.py')):
+        made.update(older_members())
+    return made, refused
+
+
+def ascii_of(text: str) -> str:
+    return text.encode('ascii', 'backslashreplace').decode('ascii')
 
 
 def kept_member(content: bytes, target: tuple[int, int], name: str, store: Store | None) -> bytes:
@@ -134,15 +173,22 @@ def kept_member(content: bytes, target: tuple[int, int], name: str, store: Store
     found = store.get(key)
     if found is not None:
         try:
-            return payload_entries.unpack(found)[1]
+            header, kept = payload_entries.unpack(found)
+            if header == entry_header(name, key):
+                return kept
         except payload_entries.Damaged:
-            store.drop(key)
+            pass
+        store.drop(key)
     made = lowered_member(content, target, name)
     try:
-        store.put(key, payload_entries.pack(payload_entries.Header(name, (), (), ''), made))
+        store.put(key, payload_entries.pack(entry_header(name, key), made))
     except OSError:
         pass    # it is made again next time
     return made
+
+
+def entry_header(name: str, key: str) -> payload_entries.Header:
+    return payload_entries.Header(name, (), (), key)
 
 
 @functools.cache

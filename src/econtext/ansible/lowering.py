@@ -18,6 +18,7 @@ decorators of any form              a name, assigned before the definition
 ``@lru_cache``                      ``@lru_cache()``
 ``subprocess.run(text=True)``       ``universal_newlines=True``
 ``capture_output=True``             ``stdout=subprocess.PIPE, stderr=subprocess.PIPE``
+``x.removeprefix(y)``, ``suffix``   a function of `older`
 modules and names that came later   imported from `older` (NEWER)
 the guard ``_PY_MIN``               the version of the target
 ==================================  ====================================================================================
@@ -26,7 +27,7 @@ Invariants:
 
 * If a tree has none of these, `changed` is false. A class of Generic[X] alone is none: Python 3.6 has it.
 * What has no row is an error that names the construct and the line: `match`, `except*`, `type`, parameters of types,
-  names of NEWER_METHODS.
+  names of NEWER_METHODS that are not called.
 
 Pure; any thread may enter.
 """
@@ -56,8 +57,9 @@ FORMER = {'Generic', 'get_type_hints', 'NoReturn', '*'}
 # In `importlib`, a module that came later.
 NEWER_MODULES = {'importlib': {'resources'}}
 BUILTIN_TYPES = {'dict', 'frozenset', 'list', 'set', 'tuple', 'type'}
-# Methods and arguments that Python 3.6 lacks, and that nothing here replaces.
+# Methods that Python 3.6 lacks: calls of them become calls of `older`.
 NEWER_METHODS = {'removeprefix': 'str.removeprefix', 'removesuffix': 'str.removesuffix'}
+# Arguments that Python 3.6 lacks, and that nothing here replaces.
 NEWER_KEYWORDS = {'missing_ok': 'Path.unlink(missing_ok=)', 'dirs_exist_ok': 'shutil.copytree(dirs_exist_ok=)'}
 STATEMENTS = {'Match': 'a match statement', 'TryStar': 'except*', 'TypeAlias': 'a type statement'}
 PARENTHESES = re.compile(r'with\s*\(')
@@ -292,12 +294,21 @@ class Lowering(ast.NodeTransformer):
         if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) \
                 and function.value.id == 'subprocess' and function.attr in PROCESSES:
             self.processes(node)
+        if isinstance(function, ast.Attribute) and function.attr in NEWER_METHODS and len(node.args) == 1 \
+                and not node.keywords:
+            self.changed = self.needs_older = True
+            return self.older(function.attr, *map(self.visited, (function.value, node.args[0])))
         if isinstance(function, ast.Name) and function.id == 'zip' and node.keywords:
             raise newer('zip(strict=)', node)
         for keyword in node.keywords:
             if keyword.arg in NEWER_KEYWORDS:
                 raise newer(NEWER_KEYWORDS[keyword.arg], node)
         return self.generic_visit(node)
+
+    def visited(self, node: ast.expr) -> ast.expr:
+        made = self.visit(node)
+        assert isinstance(made, ast.expr), 'an expression stays one'
+        return made
 
     def processes(self, node: ast.Call) -> None:
         for keyword in list(node.keywords):

@@ -38,6 +38,7 @@ OLD_RUN = re.compile(
 OLD_LIMIT = re.compile(rb'^    requested_soft = min\(existing_hard, (\d+)\)$', re.MULTILINE)
 
 ASSIGNMENT = re.compile(r'[A-Za-z_][A-Za-z0-9_]*=')
+SHEBANG = re.compile(rb'#![ \t]*(/[!-~]*)[ \t]*\r?\n')
 SLEEP = ['&&', 'sleep', '0']    # what releases before 2.21 append to each command
 
 
@@ -137,3 +138,9 @@ def interpreter_of(words: list[str]) -> tuple[dict[str, str], str] | None:
     if len(words) != 1 or not words[0].startswith('/'):
         return None
     return variables, words[0]
+
+
+def shebang(data: bytes) -> str | None:
+    """Return the interpreter that the first line of a program names; None for more than a path."""
+    found = SHEBANG.match(data)
+    return found[1].decode() if found else None

@@ -16,8 +16,8 @@ Invariants:
 * Sources are kept by their content, so two releases of Ansible may use one context.
 
 Entered by whoever carries out calls: `add`, `preload` and `prepare` one at a time, and before the `run` that needs
-them; the daemon sees to that.  `run` is called in a fork only.  Ansible's modules need Python 3.8 and more: elsewhere
-nothing is called.
+them; the daemon sees to that.  `run` is called in a fork only.  Ansible's modules need Python 3.8 and more, and 3.6 if
+the daemon has made them older: elsewhere nothing is called.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ import os
 import sys
 import zlib
 
-OLDEST = 3, 8
+OLDEST = 3, 6
 ROOT = '/ansible_payload.zip'       # where sources are said to come from that are in no file
 SITE = 'sitecustomize.py'
 LOADER = 'ansible.module_utils._internal._ansiballz._loader'

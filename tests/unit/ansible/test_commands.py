@@ -97,3 +97,36 @@ def test_passwords_are_typed_on_terminals_alone() -> None:
     assert commands.become_of(Plugin('other.collection.pbrun'), Shell) is None
     assert commands.become_of(Plugin('sudo', become_flags='-HS'), Shell) is None
     assert commands.become_of(Plugin('sudo', become_flags='-u "'), Shell) is None
+
+
+PYTHONS = '; '.join(f"command -v '{name}'" for name in ('python3.9', '/usr/bin/python3', 'python3'))
+
+
+@pytest.mark.parametrize('end', ['', ' && sleep 0'])
+@pytest.mark.parametrize('start', ['echo FOUND; ', 'echo PLATFORM; uname; echo FOUND; '])
+def test_discovery_finds_older_pythons_behind_all_others(start: str, end: str) -> None:
+    line = f'{start}{PYTHONS}; echo ENDFOUND{end}'
+    made = commands.with_old_pythons(line)
+    assert made.startswith(start + PYTHONS)
+    assert made.endswith(f'; echo ENDFOUND{end}')
+    further = made[len(start + PYTHONS):-len(f'; echo ENDFOUND{end}')]
+    assert shlex.split(further.replace(';', ' ')) == [
+        word for name in commands.OLD_PYTHONS for word in ('command', '-v', name)]
+    assert commands.with_old_pythons(made) == made
+    listed = line.replace("'python3.9'", "'python3.8'")
+    assert commands.with_old_pythons(listed).count('python3.8') == 1
+
+
+@pytest.mark.parametrize('line', [
+    'echo FOUND; echo ENDFOUND', "echo FOUND; command -v 'mine'; echo ENDFOUND", f'{PYTHONS}; echo ENDFOUND',
+    f'echo FOUND; {PYTHONS}; echo ENDFOUND; rm x', f'echo x; echo FOUND; {PYTHONS}; echo ENDFOUND', '',
+])  # fmt: skip
+def test_other_lines_stay(line: str) -> None:
+    assert commands.with_old_pythons(line) == line
+
+
+def test_the_question_for_the_system_is_one_for_any_python() -> None:
+    body = b"result['platform_dist_result'] = platform.dist()\n"
+    assert commands.for_old_pythons(b'from __future__ import annotations\n' + body) == body
+    for other in b'from __future__ import annotations\n', commands.ANNOTATIONS + b'def f() -> int: 1\n' + body, b'':
+        assert commands.for_old_pythons(other) == other

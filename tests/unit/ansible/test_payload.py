@@ -118,3 +118,11 @@ def test_a_changed_byte_changes_no_more_than_a_part(at: int, byte: int) -> None:
 ])  # fmt: skip
 def test_the_interpreter_of_a_command(words: list[str], found: Any) -> None:
     assert interpreter_of(words) == found
+
+
+@pytest.mark.parametrize(('text', 'found'), [
+    ('#!/usr/bin/python3\n', '/usr/bin/python3'), ('#! /a/b \r\nx', '/a/b'), ('#!/usr/bin/env python3\n', None),
+    ('#!python\n', None), ('x\n#!/a\n', None), ('', None), ('#!/a', None),
+])  # fmt: skip
+def test_the_interpreter_of_a_first_line(text: str, found: str | None) -> None:
+    assert payload.shebang(text.encode()) == found

@@ -44,3 +44,15 @@ def attributes(name):
             return vars(self)['__getattr__'](attribute)
 
     module.__class__ = Asking
+
+
+def removeprefix(value, prefix):
+    if hasattr(value, 'removeprefix'):
+        return value.removeprefix(prefix)
+    return value[len(prefix):] if value.startswith(prefix) else value[:]
+
+
+def removesuffix(value, suffix):
+    if hasattr(value, 'removesuffix'):
+        return value.removesuffix(suffix)
+    return value[:len(value) - len(suffix)] if value.endswith(suffix) else value[:]

@@ -1,0 +1,48 @@
+"""Archives of packed modules: what is in them comes back, and says which Pythons it is for."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from econtext.ansible.archives import BASIC, UNSAID, Archive, Archives, digest_of
+
+MEMBERS = st.dictionaries(st.from_regex(r'[a-z]{1,8}(/[a-z]{1,8})?\.py', fullmatch=True), st.binary(max_size=200))
+
+
+@given(MEMBERS)
+def test_what_is_in_an_archive_comes_back(members: dict[str, bytes]) -> None:
+    archive = Archive(b'x', members)
+    assert archive.members() == members
+    text = base64.b64encode(archive.zipped())
+    again = Archives().open(text)
+    assert (again.members(), again.digest) == (members, digest_of(text))
+
+
+def test_an_archive_is_opened_once() -> None:
+    archives, text = Archives(), base64.b64encode(Archive(b'x', {'a.py': b'1'}).zipped())
+    assert archives.open(text) is archives.open(text)
+    for wrong, error in (b'no base64!', ValueError), (base64.b64encode(b'no zip'), zipfile.BadZipFile):
+        with pytest.raises(error):
+            archives.open(wrong)
+
+
+@pytest.mark.parametrize(('text', 'minimum'), [
+    ('x = 1\n_PY_MIN = (3, 8)\n', (3, 8)), ('_PY_MIN = (3, 12)', (3, 12)), ('# _PY_MIN = (3, 8)', UNSAID),
+    (' _PY_MIN = (3, 8)', UNSAID), ('', UNSAID),
+])  # fmt: skip
+def test_the_oldest_python_is_what_ansible_core_says(text: str, minimum: tuple[int, int]) -> None:
+    assert Archive(b'x', {BASIC: text.encode()}).minimum == minimum
+    assert Archive(b'x', {'other.py': text.encode()}).minimum == UNSAID
+
+
+def test_a_zip_has_the_files_in_their_order() -> None:
+    names = ['b.py', 'a.py', 'c/d.txt']
+    archive = Archive(b'x', dict.fromkeys(names, b'text'))
+    with zipfile.ZipFile(io.BytesIO(archive.zipped())) as opened:
+        assert opened.namelist() == names
