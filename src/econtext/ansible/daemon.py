@@ -30,6 +30,7 @@ import econtext
 from econtext.ansible import wire
 from econtext.ansible.archives import Archives
 from econtext.ansible.connectors import start_become, start_login
+from econtext.ansible.entering import SECRET
 from econtext.ansible.payload import Payload
 from econtext.ansible.places import COMMON, Place, Places, changes_accounts, with_interpreter
 
@@ -203,6 +204,14 @@ async def ended(pid: int) -> None:
         os.close(handle)
 
 
+def remove_files(place: int) -> None:
+    """Remove, from the open folder of a run, the socket, and what others may not read."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(place):
+            if name == SOCKET or name.startswith(SECRET):
+                os.unlink(name, dir_fd=place)
+
+
 def lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -243,8 +252,7 @@ async def main(folder: str, pid: int) -> None:
         guard.daemon = True
         guard.start()
         server.close()
-        with contextlib.suppress(OSError):
-            os.unlink(SOCKET, dir_fd=place)
+        remove_files(place)
         await broker.close()
         # Requests of workers that outlive their run have nothing to wait for.
         os._exit(0)
