@@ -42,13 +42,22 @@ class Link:
         self.pid = pid
         self._link: socket.socket | None = None
 
-    def ask(self, request: dict[str, Any]) -> tuple[str, Any]:
-        """Return the answer to a request; raise DaemonError if there is no daemon, or it goes away meanwhile."""
+    def ask(self, request: dict[str, Any], seconds: float | None = None) -> tuple[str, Any]:
+        """
+        Return the answer to a request.
+
+        Raise DaemonError if there is no daemon, if it goes away meanwhile, or if there is no answer for so many seconds.
+        """
         if self._link is None:
             self._link = self._found()
+        self._link.settimeout(seconds)
         try:
             kind, value = wire.ask(self._link, request)
             return kind, value
+        except TimeoutError:
+            # The daemon gives the request up when it hears of the end.
+            self.close()
+            raise DaemonError(f'the command has not ended within {seconds:g} seconds') from None
         except EOFError as error:
             self.close()
             raise DaemonError(f'the econtext daemon of this run has ended: {error}{self._words()}') from None

@@ -26,7 +26,10 @@ from econtext.ansible.client import DaemonError, Link
 # Of a ConnectError: the host, or the password, is refused to the stock plugin as well.
 UNREACHABLE = (
     'no-such-host', 'connection-refused', 'timeout', 'unreachable', 'refused-key', 'no-identity', 'wrong-password',
-    'password-required', 'passphrase-required', 'unknown-host-key', 'changed-host-key', 'expired-password')
+    'password-required', 'passphrase-required', 'unknown-host-key', 'changed-host-key', 'expired-password',
+    # The same of containers, pods and folders.
+    'not-found', 'no-such-box', 'not-running', 'paused', 'busy', 'no-such-user', 'not-privileged', 'engine-refused',
+    'engine-down', 'engine-broken')
 # Of these the next attempt may fare better.
 PASSING = 'connection-refused', 'timeout', 'unreachable'
 # Variables that count when an interpreter starts, not when a module runs.
@@ -69,6 +72,15 @@ class Persistent:
     def attempts(self) -> int:
         """Return how often to try to reach a host."""
         return 1
+
+    def patience(self) -> float | None:
+        """Return how many seconds a request may take; None for as long as it takes."""
+        return None
+
+    def bare_command_shell(self) -> str:
+        """Return the shell that reads a command which names none, such as those of `raw`; or raise Stock."""
+        # That is the login shell, to which the stock plugin leads.
+        raise Stock
 
     # What Ansible calls.
 
@@ -142,9 +154,11 @@ class Persistent:
         this: Any = self
         shell = this._shell
         executable = wire.plain(this._play_context.executable or '')
-        line = commands.inner(cmd, executable)
-        if line is None or getattr(shell, '_IS_WINDOWS', False):
+        if getattr(shell, '_IS_WINDOWS', False):
             raise Stock
+        line = commands.inner(cmd, executable)
+        if line is None:
+            line, executable = cmd, self.bare_command_shell()
         become = None
         if sudoable and this.become and this.become.success and this.become.success in line:
             behind = commands.behind(line, this.become, shell)
@@ -226,7 +240,7 @@ class Persistent:
         if self._daemon_link is None:
             self._daemon_link = Link(self.run_folder, self.run_pid)
         try:
-            return self._daemon_link.ask(request)
+            return self._daemon_link.ask(request, self.patience())
         except DaemonError as error:
             raise self.Unreachable(str(error)) from None
 

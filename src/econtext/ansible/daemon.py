@@ -32,6 +32,7 @@ from econtext.ansible.archives import Archive, Archives
 from econtext.ansible.connectors import start_become, start_login
 from econtext.ansible.downlevel import TooNew
 from econtext.ansible.old_targets import OldTargets
+from econtext.ansible.entering import SECRET
 from econtext.ansible.payload import Payload
 from econtext.ansible.places import COMMON, Place, Places, changes_accounts, with_interpreter
 
@@ -245,6 +246,14 @@ async def ended(pid: int) -> None:
         os.close(handle)
 
 
+def remove_files(place: int) -> None:
+    """Remove, from the open folder of a run, the socket, and what others may not read."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(place):
+            if name == SOCKET or name.startswith(SECRET):
+                os.unlink(name, dir_fd=place)
+
+
 def lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -285,8 +294,7 @@ async def main(folder: str, pid: int) -> None:
         guard.daemon = True
         guard.start()
         server.close()
-        with contextlib.suppress(OSError):
-            os.unlink(SOCKET, dir_fd=place)
+        remove_files(place)
         await broker.close()
         # Requests of workers that outlive their run have nothing to wait for.
         os._exit(0)

@@ -59,10 +59,12 @@ def unpacked(data: bytes) -> Any:
 
 
 def ask(link: socket.socket, message: Any) -> Any:
-    """Send a message and return the answer; EOFError if the other end has gone."""
+    """Send a message and return the answer; EOFError if the other end has gone, TimeoutError if it takes too long."""
     try:
         link.sendall(packed(message))
         return unpacked(exactly(link, length(exactly(link, HEAD.size))))
+    except TimeoutError:
+        raise
     except OSError as error:
         raise EOFError(str(error)) from None
 

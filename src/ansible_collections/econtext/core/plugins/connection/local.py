@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 
-from ansible import constants
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.connection import local as stock
-from ansible.utils.display import Display
 
-from econtext.ansible.connection import Persistent
+from ansible_collections.econtext.core.plugins.plugin_utils.persistent import Plugin
+
 from econtext.ansible.wire import plain
 
 DOCUMENTATION = """
@@ -20,6 +17,7 @@ author: [The econtext authors]
 description: ['Runs the tasks of a play on the machine of Ansible, in a context that stays until the run ends.',
   Modules run in forks of a Python that has loaded the common parts of Ansible before.]
 notes: [The remote user is not used.]
+extends_documentation_fragment: [econtext.core.shared]
 options:
   become_strip_preamble:
     description: Whether to remove what becoming another user prints, where the stock plugin does so.
@@ -33,40 +31,18 @@ options:
     default: 10
     vars:
     - {name: ansible_local_become_success_timeout}
-  pipelining:
-    description: Whether modules run without a file. Unlike with the stock plugin they do, unless this is set to
-      false.
-    type: boolean
-    default: false
-    ini:
-    - {section: defaults, key: pipelining}
-    - {section: connection, key: pipelining}
-    env:
-    - {name: ANSIBLE_PIPELINING}
-    vars:
-    - {name: ansible_pipelining}
 """
 
 # What Ansible itself reads: each option and variable of the release that is installed.
 vars().update(DOCUMENTATION=stock.DOCUMENTATION)
 
 
-class Connection(Persistent, stock.Connection):
+class Connection(Plugin, stock.Connection):
     """This machine, with one process for each user in a run."""
 
-    Unreachable = AnsibleConnectionFailure
-    Failed = AnsibleError
     # No host is between: files are copied as ever.
     put_file = stock.Connection.put_file
     fetch_file = stock.Connection.fetch_file
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.run_folder = constants.DEFAULT_LOCAL_TMP
-        self.run_pid = os.getpid() if multiprocessing.parent_process() is None else os.getppid()
-
-    def say(self, text):
-        Display().vvv(text, host=self._play_context.remote_addr)
 
     def way(self):
         # Another user may not enter the folder by its path, but may well be in it.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 
-from ansible import constants
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.connection import ssh as stock
-from ansible.utils.display import Display
 
-from econtext.ansible.connection import Persistent, Stock
+from ansible_collections.econtext.core.plugins.plugin_utils.persistent import Plugin
+
+from econtext.ansible.connection import Stock
 from econtext.ansible.wire import plain
 
 DOCUMENTATION = """
@@ -25,6 +23,7 @@ description: ['Runs the tasks of a play through one ssh connection to each host,
 notes: ['A process of the become user stays on the host while the run lasts, so logs show one session of sudo for
     all tasks.', The environment of the login is that of the first task. Use C(meta=reset_connection) to log in
     again.]
+extends_documentation_fragment: [econtext.core.shared.ssh]
 options:
   control_path:
     description: Path of the socket of a shared connection, where the stock plugin runs ssh.
@@ -85,21 +84,6 @@ options:
     - {name: ANSIBLE_SSH_PASSWORD_MECHANISM}
     vars:
     - {name: ansible_ssh_password_mechanism}
-  pipelining:
-    description: Whether modules go to the host without a file. Unlike with the stock plugin they do, unless this
-      is set to false. Terminals that sudo demands do not stand in the way.
-    type: boolean
-    default: false
-    ini:
-    - {section: defaults, key: pipelining}
-    - {section: connection, key: pipelining}
-    - {section: ssh_connection, key: pipelining}
-    env:
-    - {name: ANSIBLE_PIPELINING}
-    - {name: ANSIBLE_SSH_PIPELINING}
-    vars:
-    - {name: ansible_pipelining}
-    - {name: ansible_ssh_pipelining}
   pkcs11_provider:
     description: Library of a smart card. With this set, the stock plugin does all.
     type: string
@@ -335,19 +319,8 @@ options:
 vars().update(DOCUMENTATION=stock.DOCUMENTATION)
 
 
-class Connection(Persistent, stock.Connection):
+class Connection(Plugin, stock.Connection):
     """A host that is entered once in a run."""
-
-    Unreachable = AnsibleConnectionFailure
-    Failed = AnsibleError
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.run_folder = constants.DEFAULT_LOCAL_TMP
-        self.run_pid = os.getpid() if multiprocessing.parent_process() is None else os.getppid()
-
-    def say(self, text):
-        Display().vvv(text, host=plain(self.get_option('host') or self._play_context.remote_addr))
 
     def way(self):
         if getattr(self, '_ec_way', None) is None:
@@ -368,7 +341,7 @@ class Connection(Persistent, stock.Connection):
 
     def _words(self, host):
         """Return the words with which the stock plugin would start ssh, but for the host and what types a password."""
-        if self._option('pkcs11_provider'):
+        if self.option('pkcs11_provider'):
             raise Stock
         program = self.get_option('ssh_executable')
         words = [os.fsdecode(plain(word)) for word in self._build_command(program, 'ssh', host)]
@@ -385,10 +358,4 @@ class Connection(Persistent, stock.Connection):
         return True
 
     def attempts(self):
-        return int(self._option('reconnection_retries') or 0) + 1
-
-    def _option(self, name):
-        try:
-            return self.get_option(name)
-        except KeyError:
-            return None
+        return int(self.option('reconnection_retries') or 0) + 1
