@@ -111,13 +111,13 @@ class Place:
             done.touch()
         return folder
 
-    def source(self, core: str) -> Path:
-        """Return the source distribution of one core, unpacked."""
+    def source(self, core: str, python: str) -> Path:
+        """Return the source distribution of one core, unpacked; only an interpreter that core supports can have it."""
         folder = self.folder / f'ansible_core-{core}'
         if not folder.exists():
             run(
                 [
-                    sys.executable,
+                    str(self.environment(core, python) / 'bin/python'),
                     '-m',
                     'pip',
                     'download',
@@ -265,7 +265,7 @@ def remains(over: str) -> list[str]:
 def measure(place: Place, core: str, over: str, target: str, python: str) -> Result:
     note, log = place.note(core, over, target), place.log(core, over, target)
     note.unlink(missing_ok=True)
-    environment, source = place.environment(core, python), place.source(core)
+    environment, source = place.environment(core, python), place.source(core, python)
     process = subprocess.run(
         [
             'unshare',
@@ -348,7 +348,7 @@ def main() -> int:
     results = []
     for core in cores:
         for target in options.target or TARGETS:
-            if not (place.source(core) / 'test/integration/targets' / target).exists():
+            if not (place.source(core, options.python) / 'test/integration/targets' / target).exists():
                 continue
             for over in overs:
                 note = place.note(core, over, target)
