@@ -1,6 +1,7 @@
 """Stands between ssh and its server, and delays what passes: ProxyCommand `python slowlink.py MS HOST PORT`.
 
 MS is the time one way, so a round trip takes twice as long. The rate is not limited, and there is no slow start.
+`python slowlink.py --listen MS HOST PORT` prints a port of this machine at which it does so for each who connects.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import collections
 import os
 import select
+import signal
 import socket
 import sys
 import time
@@ -45,8 +47,28 @@ def main(milliseconds: str, host: str, port: str) -> None:
                     data = data[os.write(sinks[source], data) :]
 
 
+def listen(*words: str) -> None:
+    with socket.create_server(('127.0.0.1', 0), backlog=100) as server:
+        print(server.getsockname()[1], flush=True)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        while True:
+            link, _ = server.accept()
+            with link:
+                link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if os.fork() == 0:
+                    server.close()
+                    os.dup2(link.fileno(), 0)
+                    os.dup2(link.fileno(), 1)
+                    link.close()
+                    main(*words)
+                    os._exit(0)
+
+
 if __name__ == '__main__':
     try:
-        main(*sys.argv[1:])
+        if sys.argv[1:2] == ['--listen']:
+            listen(*sys.argv[2:])
+        else:
+            main(*sys.argv[1:])
     except (BrokenPipeError, ConnectionResetError):
         pass

@@ -59,7 +59,7 @@ cp "$keys/user" "$home/.ssh/id_ed25519"; cp "$keys/user.pub" "$home/.ssh/authori
 printf 'Host *\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n' > "$home/.ssh/config"
 chmod 600 "$home"/.ssh/*
 : > "$home/.bashrc"; : > "$home/.profile"
-printf '%s\n' 'Port 22' 'ListenAddress 127.0.0.1' "HostKey $keys/host" 'UsePAM no' 'PermitRootLogin yes' \
+printf '%s\n' 'Port 22' 'ListenAddress 0.0.0.0' "HostKey $keys/host" 'UsePAM no' 'PermitRootLogin yes' \
     'StrictModes no' 'Subsystem sftp internal-sftp' 'MaxSessions 100' 'MaxStartups 100' 'PrintMotd no' \
     > whole/etc/ssh/sshd_config
 chroot whole /usr/sbin/sshd -f /etc/ssh/sshd_config
@@ -111,13 +111,13 @@ class Place:
             done.touch()
         return folder
 
-    def source(self, core: str) -> Path:
-        """Return the source distribution of one core, unpacked."""
+    def source(self, core: str, python: str) -> Path:
+        """Return the source distribution of one core, unpacked; only an interpreter that core supports can have it."""
         folder = self.folder / f'ansible_core-{core}'
         if not folder.exists():
             run(
                 [
-                    sys.executable,
+                    str(self.environment(core, python) / 'bin/python'),
                     '-m',
                     'pip',
                     'download',
@@ -157,16 +157,23 @@ def variables(over: str) -> dict[str, str]:
 
 
 def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
+    packages = next(environment.glob('lib/python3*/site-packages'))
+    tools = packages / 'ansible_test/_util/target'
+    programs = f'{environment}/bin', f'{tools}/injector', f'{tools}/tools', '/usr/sbin:/usr/bin:/sbin:/bin'
     found = {
-        'PATH': f'{environment}/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': pwd.getpwuid(0).pw_dir, 'LC_ALL': 'C.UTF-8',
+        'PATH': ':'.join(programs), 'HOME': pwd.getpwuid(0).pw_dir, 'LC_ALL': 'C.UTF-8',
         'ANSIBLE_CONFIG': str(tests / 'empty.cfg'), 'ANSIBLE_ROLES_PATH': str(tests / 'targets'),
         'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_HOST_KEY_CHECKING': 'False', 'ANSIBLE_DEPRECATION_WARNINGS': 'False',
         'ANSIBLE_RETRY_FILES_ENABLED': 'false', 'INVENTORY_PATH': str(tests / 'inventory'),
         'ANSIBLE_INVENTORY': str(tests / 'inventory'), 'ANSIBLE_TEST_PREFER_VENV': '',
+        'ANSIBLE_TEST_PYTHON_INTERPRETER': f'{environment}/bin/python', 'ANSIBLE_TEST_PYTHON_VERSION': '3',
         'ANSIBLE_PLAYBOOK_DIR': str(tests), 'JUNIT_OUTPUT_DIR': '/tmp/junit',
-        'ANSIBLE_TEST_ANSIBLE_LIB_ROOT': str(next(environment.glob('lib/python3*/site-packages/ansible'))),
+        'ANSIBLE_TEST_ANSIBLE_LIB_ROOT': str(packages / 'ansible'),
         'USER': 'root', 'TERM': 'dumb',
     }  # fmt: skip
+    if over == OURS:
+        # Also for the hosts of a target's own inventory.
+        found.update(ANSIBLE_TRANSPORT=OURS)
     if over == MITOGEN:
         plugins = next(environment.glob('lib/python3*/site-packages/ansible_mitogen/plugins/strategy'))
         found.update(ANSIBLE_STRATEGY='mitogen_linear', ANSIBLE_STRATEGY_PLUGINS=str(plugins))
@@ -214,14 +221,8 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
     status: int | None
     with open(log, 'wb') as file:
         process = subprocess.Popen(
-            words,
-            cwd=where,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+            words, cwd=where, env=environ, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            start_new_session=True)
         try:
             status = process.wait(LIMIT)
         except subprocess.TimeoutExpired:
@@ -265,34 +266,18 @@ def remains(over: str) -> list[str]:
 def measure(place: Place, core: str, over: str, target: str, python: str) -> Result:
     note, log = place.note(core, over, target), place.log(core, over, target)
     note.unlink(missing_ok=True)
-    environment, source = place.environment(core, python), place.source(core)
-    process = subprocess.run(
-        [
-            'unshare',
-            '-mpnf',
-            '--kill-child',
-            '--propagation',
-            'private',
-            'bash',
-            '-c',
-            INSIDE,
-            'inside',
-            str(place.overlay),
-            str(place.results),
-            str(place.keys),
-            sys.executable,
-            str(Path(__file__).resolve()),
-            '--inside',
-            core,
-            over,
-            target,
-            str(environment),
-            str(source),
-            str(log),
-            str(note),
-        ],
-        stdin=subprocess.DEVNULL,
-    )
+    environment, source = place.environment(core, python), place.source(core, python)
+    paths = [str(each) for each in (environment, source, log, note)]
+    process = subprocess.Popen(
+        ['unshare', '-mpnf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
+         str(place.overlay), str(place.results), str(place.keys), sys.executable, str(Path(__file__).resolve()),
+         '--inside', core, over, target, *paths], stdin=subprocess.DEVNULL)  # fmt: skip
+    try:
+        process.wait()
+    finally:
+        # All below it ends with it, and it ends by no other signal.
+        process.kill()
+        process.wait()
     if not note.exists():
         raise SystemExit(f'the run of {target} could not begin: status {process.returncode}')
     return read(note)
@@ -340,26 +325,34 @@ def main() -> int:
     parser.add_argument('--over', action='append', help='ssh, mitogen, econtext.core.ssh; all but mitogen unless told')
     parser.add_argument('--python', default=sys.executable, help='the interpreter for ansible: 3.12 or newer')
     parser.add_argument('--again', action='store_true', help='run what has a result, too')
+    parser.add_argument('--failed', action='store_true', help='`ssh` is the last, and only where another has failed')
     parser.add_argument('--only-table', action='store_true', help='run nothing')
     parser.add_argument('target', nargs='*', help='all that need no network unless told')
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     place = Place(options.folder)
     cores, overs = options.core or CORES, options.over or [STOCK, OURS]
     results = []
     for core in cores:
         for target in options.target or TARGETS:
-            if not (place.source(core) / 'test/integration/targets' / target).exists():
+            if not (place.source(core, options.python) / 'test/integration/targets' / target).exists():
                 continue
-            for over in overs:
+            failed = False
+            for over in sorted(overs, key=lambda each: options.failed and each == STOCK):
                 note = place.note(core, over, target)
+                if options.failed and over == STOCK and not failed and not note.exists():
+                    continue
                 if note.exists() and not options.again:
-                    results.append(read(note))
-                elif not options.only_table:
+                    result = read(note)
+                elif options.only_table:
+                    continue
+                else:
                     result = measure(place, core, over, target, options.python)
-                    results.append(result)
                     print(f'{core} {target} {over}: {verdict(result)}', flush=True)
                     for words in result.left:
                         print(f'    left: {words}')
+                results.append(result)
+                failed = failed or not result.passed
     lines, worse = table(results, overs)
     print('\n'.join(lines))
     return 1 if worse else 0

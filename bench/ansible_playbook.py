@@ -1,0 +1,261 @@
+"""Playbooks by Ansible over its own plugin `ssh`, over Mitogen and over econtext, in turns; see docs/howto/ansible.md.
+
+    python -m bench.ansible_playbook PYTHON [--quick] [--rounds N] [--only SCENARIO …]
+
+PYTHON is that of an environment that has ansible-core and econtext, and mitogen if Mitogen is to take part:
+`scripts/ansible_targets.py` makes such ones, as env-RELEASE in its folder.  As root: the server is a private one, and
+the account that is entered may use sudo without a password.  Each row tells the medians of wall time, of processor
+time of the controller and of processor time of the host, each with all that it starts, and their ratios to those of
+Mitogen, or of `ssh` with pipelining without Mitogen.  `--quick` has one host and two rounds.
+
+Invariants:
+
+* Each run has a home of its own, so it opens its own connections, and begins when all of the run before has ended.
+  Only the packed modules of econtext's callback stay from run to run, as they do for users; they are made before.
+* What a run leaves in the background, such as masters of ssh, is ended, and counts for the controller.
+* Hosts are addresses of one server on the loopback: processes of all of them share the processors with Ansible.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1] / 'tests'))
+from lab import eventually, leaks, need, open_to_all
+from lab.accounts import Accounts
+from lab.sshd import Sshd
+
+PLAYBOOKS = Path(__file__).parent / 'playbook'
+DELAY = Path(__file__).parent / 'slowlink.py'
+STOCK, PIPELINING, MITOGEN = 'ssh', 'ssh, pipelining', 'Mitogen'
+PLUGIN, CALLBACK = 'econtext', 'econtext, callback'
+CONTENDERS = STOCK, PIPELINING, MITOGEN, PLUGIN, CALLBACK
+SUBREAPER = 36      # prctl(PR_SET_CHILD_SUBREAPER)
+# What its sessions leave comes to the server, which waits for all children.
+SERVER = """#!{python}
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({subreaper}, 1)
+os.execv({sshd!r}, [{sshd!r}, *sys.argv[1:]])
+"""
+CLIENT = """
+Host *
+  Port {port}
+  IdentityFile {key}
+  IdentitiesOnly yes
+  UserKnownHostsFile /dev/null
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking no
+  LogLevel ERROR
+"""
+
+
+class Scenario(NamedTuple):
+    """A playbook, on so many hosts, with so many milliseconds for a round trip."""
+
+    playbook: str
+    hosts: int
+    trip: int
+
+    @property
+    def name(self) -> str:
+        return f'{self.playbook} {self.hosts} {self.trip}'
+
+
+QUICK = Scenario('site', 1, 0), Scenario('pings', 1, 0), Scenario('site', 1, 50)
+ALL = *QUICK, Scenario('site', 10, 0), Scenario('pings', 10, 0)
+
+
+class Figures(NamedTuple):
+    """Seconds: by the clock, of processors for the controller and for the hosts."""
+
+    wall: float
+    near: float
+    far: float
+
+
+class Ground:
+    """A server, an account, and the files of the playbooks."""
+
+    def __init__(self, python: Path, folder: Path, server: Sshd, user: str) -> None:
+        self.python = python
+        self.folder = folder
+        self.server = server
+        self.user = user
+        assert server._process is not None
+        self.process = server._process.pid
+        self.base = folder / 'base'
+        self.cache = folder / 'cache'
+        shutil.copytree(PLAYBOOKS, folder / 'playbook')
+
+    def inventory(self, hosts: int, port: int) -> Path:
+        config = self.folder / f'config-{port}'
+        config.write_text(CLIENT.format(port=port, key=self.server.key))
+        made = self.folder / f'inventory-{hosts}-{port}'
+        lines = [f'host{number} ansible_host=127.0.0.{number}' for number in range(1, hosts + 1)]
+        lines += ['[all:vars]', f'ansible_user={self.user}', f'ansible_ssh_common_args="-F {config}"',
+                  f'ansible_port={port}', 'ansible_python_interpreter=/usr/bin/python3', f'base={self.base}']
+        made.write_text('\n'.join(lines) + '\n')
+        return made
+
+    def prepare(self, home: Path) -> None:
+        """Make the folders anew that a run finds empty."""
+        for folder in self.base, home:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        self.base.chmod(0o777)
+        (self.base / 'medium').write_bytes(b'some line of a file\n' * 2000)
+        with tarfile.open(self.base / 'archive.tar.gz', 'w:gz') as archive:
+            for number in range(10):
+                archive.add(self.base / 'medium', f'files/f{number}')
+
+    def environ(self, contender: str, home: Path) -> dict[str, str]:
+        found = {name: value for name, value in os.environ.items() if not name.startswith(('ANSIBLE_', 'PYTHON'))}
+        found.update(
+            ANSIBLE_HOME=str(home), ANSIBLE_SSH_CONTROL_PATH_DIR=str(home / 'cp'), ANSIBLE_HOST_KEY_CHECKING='0',
+            ANSIBLE_CONFIG=str(self.folder / 'playbook/ansible.cfg'), ANSIBLE_NOCOLOR='1', LC_ALL='C.UTF-8',
+            ANSIBLE_DEPRECATION_WARNINGS='0', ANSIBLE_FORKS='10', HOME=str(home),
+            ANSIBLE_PIPELINING=str(int(contender != STOCK)))
+        if contender == MITOGEN:
+            found.update(ANSIBLE_STRATEGY='mitogen_linear', ANSIBLE_STRATEGY_PLUGINS=str(strategies(self.python)))
+        if contender in (PLUGIN, CALLBACK):
+            found['ANSIBLE_TRANSPORT'] = 'econtext.core.ssh'
+        if contender == CALLBACK:
+            found.update(ANSIBLE_CALLBACKS_ENABLED='econtext.core.warm_up',
+                         ECONTEXT_ANSIBLE_PAYLOAD_CACHE_FOLDER=str(self.cache))
+        return found
+
+    def run(self, scenario: Scenario, contender: str, port: int) -> Figures:
+        """Run a playbook to its end, and all that it has started."""
+        home = self.folder / 'home'
+        self.prepare(home)
+        words = [self.python.parent / 'ansible-playbook', '-i', self.inventory(scenario.hosts, port),
+                 f'{scenario.playbook}.yml']
+        with open(self.folder / 'output', 'w+b') as output:
+            began, far = time.monotonic(), self.far()
+            process = subprocess.Popen(
+                [str(word) for word in words], cwd=self.folder / 'playbook', env=self.environ(contender, home),
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            wall = time.monotonic() - began
+            if status:
+                output.seek(0)
+                sys.exit(f'{contender}, {scenario.name}:\n{output.read().decode()[-5000:]}')
+        near = usage.ru_utime + usage.ru_stime + self.background(home)
+        eventually(lambda: not leaks.descendants(self.process), what='the sessions of the run end')
+        return Figures(wall, near, self.far() - far)
+
+    def far(self) -> float:
+        """Return the processor seconds of the server and what it waited for."""
+        fields = Path(f'/proc/{self.process}/stat').read_text().rpartition(')')[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf('SC_CLK_TCK')
+
+    def background(self, home: Path) -> float:
+        """End what a run has left in the background; return its processor seconds."""
+        for path in (home / 'cp').glob('*'):
+            subprocess.run(['ssh', '-O', 'exit', '-o', f'ControlPath={path}', 'any'], capture_output=True)
+        seconds = 0.0
+        known = {each.pid for each in leaks.descendants(os.getpid()) if each.parent == os.getpid()}
+        for pid in known - self.lasting():
+            _, _, usage = os.wait4(pid, 0)
+            seconds += usage.ru_utime + usage.ru_stime
+        return seconds
+
+    def lasting(self) -> set[int]:
+        return {self.process, *DELAYS}
+
+
+DELAYS: set[int] = set()    # processes that delay what passes, for the whole of the program
+
+
+def strategies(python: Path) -> Path | None:
+    """Return the folder of Mitogen's strategies, None without Mitogen."""
+    return next(python.parent.parent.glob('lib/python3*/site-packages/ansible_mitogen/plugins/strategy'), None)
+
+
+@contextlib.contextmanager
+def ground(python: Path) -> Iterator[Ground]:
+    ctypes.CDLL(None).prctl(SUBREAPER, 1)
+    with tempfile.TemporaryDirectory() as name, Accounts() as accounts:
+        folder = Path(name)
+        folder.chmod(0o777)
+        open_to_all(folder)
+        program = folder / 'sshd'
+        program.write_text(SERVER.format(python=sys.executable, subreaper=SUBREAPER, sshd=need('sshd')))
+        program.chmod(0o755)
+        addresses = [f'ListenAddress 127.0.0.{number}' for number in range(2, 11)]
+        with Sshd(folder / 'server', options=addresses, program=str(program)) as server:
+            yield Ground(python, folder, server, accounts['nopw'].name)
+
+
+@contextlib.contextmanager
+def delayed(port: int, trip: int) -> Iterator[int]:
+    """Yield a port of this machine behind which `port` is, with `trip` milliseconds for a round trip."""
+    if not trip:
+        yield port
+        return
+    process = subprocess.Popen(
+        [sys.executable, str(DELAY), '--listen', str(trip / 2), '127.0.0.1', str(port)], stdout=subprocess.PIPE)
+    DELAYS.add(process.pid)
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.stdout.close()
+        process.terminate()
+        process.wait()
+        DELAYS.discard(process.pid)
+
+
+def table(scenario: Scenario, found: dict[str, list[Figures]]) -> Iterator[str]:
+    """Yield the lines of a table in Markdown."""
+    medians = {name: Figures(*map(statistics.median, zip(*rows, strict=True))) for name, rows in found.items()}
+    base = medians[MITOGEN if MITOGEN in medians else PIPELINING]
+    trip = f', {scenario.trip} ms' if scenario.trip else ''
+    yield f'| {scenario.playbook}.yml, hosts: {scenario.hosts}{trip} | wall | processor, controller | processor, host |'
+    yield '|---|--:|--:|--:|'
+    for name, figures in medians.items():
+        cells = [f'{one:.2f} s ({one / other:.2f})' for one, other in zip(figures, base, strict=True)]
+        yield f'| {name} | {" | ".join(cells)} |'
+    yield ''
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser('python -m bench.ansible_playbook', description=(__doc__ or '').split('\n')[0])
+    parser.add_argument('python', type=Path, help='of an environment that has ansible-core, econtext and mitogen')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--quick', action='store_true', help='one host, two rounds')
+    parser.add_argument('--only', action='append', help=f'of {", ".join(each.name for each in ALL)}')
+    parser.add_argument('--contender', action='append', choices=CONTENDERS, help='all unless told')
+    given = parser.parse_args()
+    rounds = 2 if given.quick else given.rounds
+    names = [each for each in given.contender or CONTENDERS if each != MITOGEN or strategies(given.python)]
+    scenarios = [each for each in (QUICK if given.quick else ALL) if not given.only or each.name in given.only]
+    with ground(given.python.absolute()) as made:
+        if CALLBACK in names:
+            made.run(Scenario('site', 1, 0), CALLBACK, made.server.port)
+        for scenario in scenarios:
+            found: dict[str, list[Figures]] = {name: [] for name in names}
+            with delayed(made.server.port, scenario.trip) as port:
+                for _ in range(rounds):
+                    for name, rows in found.items():
+                        rows.append(made.run(scenario, name, port))
+                        print(f'{scenario.name}, {name}:', *(f'{each:.2f}' for each in rows[-1]), file=sys.stderr)
+            print('\n'.join(table(scenario, found)), flush=True)
+
+
+if __name__ == '__main__':
+    main()
