@@ -31,8 +31,8 @@ from econtext.ansible import old_targets, wire
 from econtext.ansible.archives import Archive, Archives
 from econtext.ansible.connectors import start_become, start_login
 from econtext.ansible.downlevel import TooNew
-from econtext.ansible.old_targets import OldTargets
 from econtext.ansible.entering import SECRET
+from econtext.ansible.old_targets import OldTargets
 from econtext.ansible.payload import Payload
 from econtext.ansible.places import COMMON, Place, Places, changes_accounts, with_interpreter
 
