@@ -282,7 +282,11 @@ def register(dial):
 
 def serve(control, kind, options, place, expected):
     # type: (Any, str, dict[str, Any], str, str) -> None
-    """Be a server of `kind`, Worker or Scheduler, at `place` until it ends, or `control` does."""
+    """
+    Be a server of `kind`, Worker or Scheduler, at `place` until it ends, or `control` does.
+
+    Load distributed, say so, and begin once the program tells the address of the scheduler, None to a scheduler.
+    """
     import shutil
     import tempfile
 
@@ -299,7 +303,11 @@ def serve(control, kind, options, place, expected):
         control.send(('begun', version, python, sys.executable, folder))
         if folder:
             output_as_records()
-            Server(control, kind, options, place, folder).run()
+            for word in control:
+                if kind == 'Worker':
+                    options['scheduler'] = word[2]
+                Server(control, kind, options, place, folder).run()
+                break
     finally:
         if folder:
             shutil.rmtree(folder, True)

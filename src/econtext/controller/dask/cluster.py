@@ -24,7 +24,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from econtext.child import dask
@@ -36,7 +36,7 @@ from econtext.controller.dask.bases import SpecCluster, Status, configuration, d
 from econtext.controller.dask.dashboard import Dashboard
 from econtext.controller.dask.hub import Hub, dial
 from econtext.controller.dask.processes import Process
-from econtext.controller.dask.server import Order, Server, Site
+from econtext.controller.dask.server import GRACE, Order, Server, Site
 from econtext.controller.fleet.fleet import Fleet
 from econtext.controller.runtime.deadlines import is_seconds
 from econtext.controller.runtime.log import say
@@ -114,6 +114,8 @@ class Cluster(SpecCluster):
         self._dashboard: Dashboard | None = None
         self._hub: Hub = Hub()
         self._running = False
+        #: Workers that load distributed while the scheduler starts, by name.
+        self._prepared: dict[str, Server] = {}
         #: The contexts of the first attempt.
         self._connecting: dict[str, concurrent.futures.Future[Context]] = {}
         self._threads: concurrent.futures.ThreadPoolExecutor = concurrent.futures.ThreadPoolExecutor(
@@ -140,7 +142,7 @@ class Cluster(SpecCluster):
             self._renewals: set[asyncio.Task[None]] = set()
             self._lost_scheduler: bool = False
             dask.register(dial)
-            self._connect(names[:wanted])
+            self._prepare(names[:wanted])
             super().__init__(
                 {name: self._worker_spec(name) for name in names[:wanted]},
                 self._scheduler_spec(scheduler_options or {}, security), self._worker_spec(None),
@@ -150,7 +152,8 @@ class Cluster(SpecCluster):
             self._let_go()
             raise
         # Asynchronously nothing has started: see __await__.
-        self._running = not asynchronous
+        if not asynchronous:
+            self._begun()
 
     # Where servers run.
 
@@ -184,10 +187,20 @@ class Cluster(SpecCluster):
         first = None if self._running else self._connecting.get(host.name)
         return host.context() if first is None else first.result()
 
-    def _connect(self, names: Iterable[str]) -> None:
-        """Begin to connect these hosts, while the scheduler starts."""
+    def _prepare(self, names: Sequence[str]) -> None:
+        """Begin to connect the hosts of these workers, and to load distributed there, while the scheduler starts."""
         for host in {self._places[name].name for name in names}:
             self._connecting[host] = self._threads.submit(self._hosts[host].context)
+        # Behind these, as each waits for one of them.
+        for name in names:
+            server = self._prepared[name] = self._new_worker(name)
+            server.prepared = self._threads.submit(server.prepare)
+
+    def _begun(self) -> None:
+        """The cluster has started: end the workers that were prepared and are wanted no more."""
+        self._running = True
+        for name in list(self._prepared):
+            self._threads.submit(self._prepared.pop(name).stop)
 
     def _site_of(self, scheduler: str | Context | None) -> Site | None:
         if scheduler is None:
@@ -233,8 +246,13 @@ class Cluster(SpecCluster):
         return {'cls': Process, 'options': {**options, **known}}
 
     def _make_worker(self, name: str, scheduler: str | None) -> Server:
+        server = self._prepared.pop(name, None) or self._new_worker(name)
+        server.scheduler = scheduler
+        return server
+
+    def _new_worker(self, name: str) -> Server:
         place = self._places[name]
-        options = self._with_security({'scheduler': scheduler, 'name': name, **self._worker_options})
+        options = self._with_security({'name': name, **self._worker_options})
         order = Order('Worker', options, self._context_options, distributed.__version__, self._start_timeout)
         return self._server(place, f'{name}.dask', order)
 
@@ -352,7 +370,7 @@ class Cluster(SpecCluster):
             if not self._running:
                 yield from self._close().__await__()
             raise
-        self._running = True
+        self._begun()
         return made
 
     async def _start(self) -> None:
@@ -383,6 +401,11 @@ class Cluster(SpecCluster):
         """End all that is the cluster's own. May be called again."""
         if self._dashboard is not None:
             self._dashboard.close()
+        prepared = [self._prepared.pop(name) for name in list(self._prepared)]
+        for server in prepared:
+            # First, as those that load have the threads.
+            server.give_up()
+        concurrent.futures.wait([self._threads.submit(server.stop) for server in prepared], GRACE)
         self._hub.close()
         self._threads.shutdown(wait=False)
         if self._broker is not None:

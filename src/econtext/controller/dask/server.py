@@ -2,7 +2,8 @@
 One server of a cluster, a worker or the scheduler, in a context of its own.
 
 The strategy: the context is started from that of the host, so that the host is connected once, and is there to clean
-up behind a server that was killed.  In it runs one call, ``dask.serve``, as long as the server does.
+up behind a server that was killed.  In it runs one call, ``dask.serve``, as long as the server does.  The call loads
+distributed, which takes most of a start, then waits for the word to begin: so workers load while the scheduler starts.
 
 Invariants:
 
@@ -69,6 +70,10 @@ class Server:
         self.call: concurrent.futures.Future[None] | None = None
         self.folder: str = ''
         self.stopped: bool = False
+        #: The address of the scheduler, for a worker.
+        self.scheduler: str | None = None
+        #: What prepare() has come to, where a thread does it beforehand.
+        self.prepared: concurrent.futures.Future[None] | None = None
 
     def start(self, ended: Callable[[BaseException | None], None]) -> str:
         """Start the server, and return its address; ``ended(error)`` is called once it has ended."""
@@ -81,13 +86,21 @@ class Server:
         self.call.add_done_callback(lambda call: ended(failure_of(call)))
         return address
 
-    def begin(self) -> str:
+    def prepare(self) -> None:
+        """Start the context, and have it load distributed."""
+        try:
+            self.load()
+        except BaseException:
+            self.stop()
+            raise
+
+    def load(self) -> None:
         self.host = self.site.context()
         if self.stopped:
             raise ContextLost(f'{self.name}: the cluster was closed')
         self.context = self.host.local(**{'name': self.name, **self.order.context_options})
         if self.stopped:
-            # stop() may have come before there was a context; start() calls it again.
+            # stop() may have come before there was a context; prepare() calls it again.
             raise ContextLost(f'{self.name}: the cluster was closed')
         self.control = self.context.channel()
         self.call = self.context.submit(
@@ -97,8 +110,20 @@ class Server:
         except (EOFError, TimeoutError) as error:
             raise self.why(error) from None
         self.check(*word[1:])
+
+    def begin(self) -> str:
+        if self.prepared is None:
+            self.prepare()
+        else:
+            self.prepared.result()
+        assert self.control is not None
+        assert self.context is not None
+        assert self.call is not None
         ready: concurrent.futures.Future[str] = concurrent.futures.Future()
         self.hub.join(self.place, self.context, self.control, ready.set_result)
+        with contextlib.suppress(EcontextError):
+            # If its context is lost, its call tells.
+            self.control.send(('begin', 0, self.scheduler))
         either: list[concurrent.futures.Future[Any]] = [ready, self.call]
         concurrent.futures.wait(either, self.order.timeout, concurrent.futures.FIRST_COMPLETED)
         if not ready.done():
@@ -134,12 +159,16 @@ class Server:
                 f'{self.name}: {executable} has distributed {version}, and this program {self.order.version}: '
                 'install the same version on both')
 
-    def stop(self) -> None:
-        """End the server and its context; raises nothing."""
+    def give_up(self) -> None:
+        """Have the server end, without waiting for that; stop() is to follow."""
         self.stopped = True
         self.hub.leave(self.place)
         if self.control is not None:
             self.control.close()
+
+    def stop(self) -> None:
+        """End the server and its context; raises nothing."""
+        self.give_up()
         if self.call is not None:
             concurrent.futures.wait([self.call], GRACE)
         if self.context is not None:
