@@ -76,7 +76,7 @@ class Delivery:
         """
         Send `modules` and what they need of the program's own, as far as the Python there can read that.
 
-        The rest is sent when it is asked for, with the reason why it cannot be read; so is all if that Python is unknown.
+        The rest is sent when it is asked for, with the reason why it cannot be read; all is, if that Python is unknown.
         """
         reader = self if self.python_version else self.via
         if reader is None or not reader.python_version:
