@@ -245,8 +245,9 @@ def fake_dnf(folder: Path) -> Path:
     for name, text in {
             '__init__': "import sys\n__version__ = '4.7'\nclass Base:\n  def __init__(self):\n"
                         "    raise RuntimeError('no base on Python %d.%d' % sys.version_info[:2])\n",
-            'base': 'WITH_MODULES = True', 'const': '', 'exceptions': 'class Error(Exception): pass', 'package': '',
-            'subject': '', 'util': '', 'module/__init__': '', 'module/module_base': '', 'cli/__init__': '',
+            'base': 'WITH_MODULES = True', 'const': '', 'subject': '', 'package': '',
+            'exceptions': 'class Error(Exception): pass\nclass RepoError(Error): pass',
+            'util': 'def am_i_root(): return True', 'module/__init__': '', 'module/module_base': '', 'cli/__init__': '',
     }.items():  # fmt: skip
         path = packages / 'dnf' / f'{name}.py'
         path.parent.mkdir(parents=True, exist_ok=True)
