@@ -61,9 +61,6 @@ class Ansible:
     """ansible-playbook of one release, whose hosts are accounts of a private ssh server."""
 
     def __init__(self, programs: Path, folder: Path, sshd: Sshd, accounts: Accounts) -> None:
-        self.programs = programs
-        self.folder = folder
-        self.inventory = folder / 'inventory'
         lines = ['[all:vars]', f'ansible_ssh_common_args="-F {sshd.config}"',
                  # The stock plugin's own process stays behind a run for as long as this says.
                  'ansible_ssh_args="-C -o ControlMaster=auto -o ControlPersist=1s"',
@@ -71,6 +68,13 @@ class Ansible:
         lines += [f'{kind} ansible_host={sshd.address} ansible_user={accounts[kind].name}'
                   for kind in ('nopw', 'sudo', 'plain')]
         lines += [f'root ansible_host={sshd.address} ansible_user=root']
+        self._prepare(programs, folder, lines)
+
+    def _prepare(self, programs: Path, folder: Path, lines: list[str]) -> None:
+        """Write the inventory, which are these lines, and the configuration."""
+        self.programs = programs
+        self.folder = folder
+        self.inventory = folder / 'inventory'
         self.inventory.write_text('\n'.join(lines) + '\n')
         (folder / 'ansible.cfg').write_text(
             f'[defaults]\ncallback_plugins = {Path(__file__).parent / "callbacks"}\ncallbacks_enabled = results\n')
@@ -85,20 +89,21 @@ class Ansible:
                 'XDG_CACHE_HOME': str(self.folder / 'cache'),
                 'RESULTS': str(home / 'results'), 'ANSIBLE_NOCOLOR': '1', 'LC_ALL': 'C.UTF-8'}
 
-    def start(self, tasks: str, connection: str, hosts: str = 'nopw', **variables: Any) -> Run:
-        """Begin a run of `tasks`, the text of a list of tasks."""
+    def start(self, tasks: str, connection: str | None, hosts: str = 'nopw', **variables: Any) -> Run:
+        """Begin a run of `tasks`, the text of a list of tasks; the hosts have connections of their own if that is None."""
         home = Path(tempfile.mkdtemp(dir=self.folder))
         play = home / 'play.yml'
         indented = '\n'.join('    ' + line for line in tasks.strip('\n').splitlines())
         play.write_text(f'- hosts: {hosts}\n  gather_facts: false\n  tasks:\n{indented}\n')
-        words = [self.programs / 'ansible-playbook', '-i', self.inventory, play,
-                 '-e', json.dumps({'ansible_connection': connection, **variables})]
+        if connection is not None:
+            variables = {'ansible_connection': connection, **variables}
+        words = [self.programs / 'ansible-playbook', '-i', self.inventory, play, '-e', json.dumps(variables)]
         process = subprocess.Popen(
             [str(word) for word in words], cwd=self.folder, env=self.environ(home), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return Run(process, home)
 
-    def run(self, tasks: str, connection: str, hosts: str = 'nopw', **variables: Any) -> Result:
+    def run(self, tasks: str, connection: str | None, hosts: str = 'nopw', **variables: Any) -> Result:
         """Run `tasks` to their end."""
         return self.start(tasks, connection, hosts, **variables).finish()
 

@@ -310,6 +310,7 @@ def test_documentation_is_whole(ansible: Ansible, tmp_path: Path) -> None:
     program.write_text('''
 import importlib, json, subprocess, sys
 from ansible.plugins.connection import ConnectionBase
+from ansible_collections.econtext.core.plugins.plugin_utils.persistent import Plugin
 from econtext.ansible.connection import Persistent
 answers = {}
 for name in 'ssh', 'local':
@@ -320,7 +321,7 @@ for name in 'ssh', 'local':
     options = [set(list(json.loads(doc.stdout).values())[0]['doc']['options']) for doc in docs]
     meant = {'exec_command', 'put_file', 'fetch_file', 'reset', 'close', 'set_options', '__init__',
              '_sshpass_available', '_abc_impl', '_is_protocol'}
-    mine = {key for each in (Persistent, ours.Connection) for key in vars(each) if not key.startswith('__')}
+    mine = {key for each in (Persistent, Plugin, ours.Connection) for key in vars(each) if not key.startswith('__')}
     instance = set(stock.Connection.__init__.__code__.co_names) | set(ConnectionBase.__init__.__code__.co_names)
     hidden = (mine - meant) & (set(dir(stock.Connection)) | instance)
     answers[name] = [sorted(options[0] - options[1]), sorted(hidden), [doc.stderr for doc in docs]]

@@ -24,5 +24,9 @@ class Connection(Entered):
     connector = 'jail'
 
     def entry(self):
-        return {'jail': self.option('remote_addr'), 'user': self.option('remote_user'),
-                'jexec_args': self.lines('jail_extra_args'), 'jexec_path': self.option('jail_path')}
+        user, args = self.option('remote_user'), self.lines('jail_extra_args')
+        if user:
+            # The home of the user, and not that of root.
+            args = ['-l', *args]
+        return {'jail': self.option('remote_addr'), 'user': user, 'jexec_args': args,
+                'jexec_path': self.option('jail_path')}

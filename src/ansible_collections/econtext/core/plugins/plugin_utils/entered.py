@@ -50,7 +50,8 @@ class Unaided(ConnectionBase):
 
     def exec_command(self, cmd, in_data=None, sudoable=True):
         stock = self._stock()
-        if stock is not None:
+        # Where it takes no standard input, what stands there would be lost.
+        if stock is not None and (stock.has_pipelining or not in_data):
             return stock.exec_command(self.as_stock_takes(cmd), in_data=in_data, sudoable=sudoable)
         # That of this machine knows how a become plugin is answered.
         local = self._other('ansible.builtin.local', copy.copy(self._play_context))
