@@ -124,7 +124,8 @@ class Birth(object):
         # Did it end within a frame?
         self.cut = False  # type: bool
         self.heard = 0  # type: int
-        # Told of what is said before the child speaks.
+        # Told of what is said before the child speaks, and of what comes later beside the link: a network may
+        # bring one output sooner than the other.
         self.watch = None  # type: Callable[[str, bytes], None] | None
         # What it says beside the link: source -> reader.
         self.sources = {}  # type: dict[str, Reader]
@@ -266,6 +267,8 @@ class Birth(object):
             if self.state not in start.UNDECIDED:
                 events = []
                 if data and source != 'out':
+                    if self.watch:
+                        self.watch(source, data)
                     self.report('said', source, data)
             elif data:
                 if self.watch:
