@@ -16,6 +16,7 @@ import pytest
 
 import econtext
 from econtext.controller import failures
+from econtext.controller.doctor import probe
 from econtext.controller.doctor.network import Note
 from econtext.controller.doctor.trials import Trials
 from lab import pythons, require
@@ -117,6 +118,50 @@ def test_noise_is_a_note_and_no_failure(broker: econtext.Broker, sshd: Sshd, acc
     assert [step.name for step in notes] == ['shell'], '\n'.join(map(str, report.steps))
     assert notes[0].lines == 'stdout: BANNER stdout\nstderr: BANNER stderr'
     assert 'Silence' in notes[0].remedy
+
+
+def late_errors(folder: Path) -> tuple[Path, Path]:
+    """Return a program that runs its arguments, and the pipe that lets it pass on what those said on standard error."""
+    gate, said, program = folder / 'gate', folder / 'said', folder / 'late'
+    os.mkfifo(gate)
+    program.write_text(
+        f'#!/bin/sh\n(read word <{gate}; cat {said} >&2) </dev/null >/dev/null &\n'
+        f'exec 2>{said}\necho BANNER >&2\nexec "$@"\n')
+    program.chmod(0o755)
+    return program, gate
+
+
+def test_noise_is_told_that_comes_when_the_context_is_ready(
+    broker: econtext.Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As over a network, which may bring standard error later than standard output."""
+    program, gate = late_errors(tmp_path)
+    wait_ready = econtext.Context.wait_ready
+
+    def then_errors_come(context: econtext.Context, timeout: float | None = None) -> econtext.Context:
+        try:
+            return wait_ready(context, timeout)
+        finally:
+            gate.write_text('go\n')
+
+    monkeypatch.setattr(econtext.Context, 'wait_ready', then_errors_come)
+    report = econtext.doctor(broker, connector='command', argv=[str(program)], python=sys.executable)
+    assert report.ok, report
+    assert [step.name for step in report.steps][:5] == ['client', 'login', 'shell', 'interpreter', 'bootstrap'], report
+    notes = [step for step in report.steps if step.outcome == 'note']
+    assert [(step.name, step.lines) for step in notes] == [('shell', 'stderr: BANNER')], report
+
+
+def test_a_probe_that_is_never_heard_is_not_waited_for_long(
+    broker: econtext.Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, 'LATE', 0.01)
+    program = tmp_path / 'mute'
+    program.write_text('#!/bin/sh\nexec "$@" 2>/dev/null\n')
+    program.chmod(0o755)
+    report = econtext.doctor(broker, connector='command', argv=[str(program)])
+    assert report.ok, report
+    assert [step.name for step in report.steps][:2] == ['client', 'bootstrap'], report
 
 
 def test_a_slow_shim_is_told(broker: econtext.Broker, tmp_path: Path) -> None:

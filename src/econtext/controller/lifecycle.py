@@ -124,7 +124,7 @@ class Lifecycle:
         number = self.last_number = next(self.numbers)
         name = common.get('name') or label or f'{via.prefix() if via else ""}{short}.{number}'
         options = plain(options)
-        changes = module.plan(options)[2]
+        plan = module.plan(options)
         if via is None and hasattr(module, 'begin'):
             raise ValueError(
                 f'{short} is for contexts: this program has threads and locks that a copy of it could '
@@ -139,7 +139,7 @@ class Lifecycle:
         context.connect_request = request._replace(answers={}, watch=None)
         context.started_by = functools.partial(started_by, module, options, via)
         context.threads = common.get('threads', 1)
-        context.to_undo = changes is ENGLISH
+        context.to_undo = plan[2] is ENGLISH
         nearby = getattr(module, 'NEARBY', False)
         context.heartbeat = float(common.get('heartbeat', 0 if nearby else HEARTBEAT))
         if nearby and (via is None or via.start_key) and not hasattr(module, 'begin'):
@@ -157,7 +157,7 @@ class Lifecycle:
                 {key: ASK if callable(value) else revealed(value) for key, value in given.items()},
                 lambda *report: self.report(context, *report),
             )
-            birth.watch = watch
+            birth.watch, birth.planned = watch, plan
             birth.who, birth.heartbeat = number, context.heartbeat
             self.births[context.id] = birth
             if options.get('one_trip'):
@@ -274,11 +274,11 @@ class Lifecycle:
                 for word in sys.argv]
         # As `core.life` has them: without their names, which would take a part of the first write.
         settings = (
-            argv, context.level, title, context.via.id if context.via else 0, context.heartbeat,
+            argv, int(context.level), title, context.via.id if context.via else 0, context.heartbeat,
             float(common.get('gil_limit', GIL_LIMIT)), context.threads, context.lines.allowance.window)
         context.counters.account.cast()
-        self.router.send(CALL, context.id, 0, values.encode_call(
-            'econtext.child.life', 'settle', settings, {}))
+        self.router.send(CALL, context.id, 0, values.plainest(
+            ('econtext.child.life', 'settle', settings, {})))
         if context.to_undo:
             context.push(*manifest.FOR_ENGLISH)
             self.router.send(CALL, context.id, 0, values.encode_call('econtext.child.undone', 'undo', (), {}))

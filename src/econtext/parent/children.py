@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 import errno
 import fcntl
+import operator
 import os
 import sys
 import time
@@ -71,6 +72,9 @@ SET_PIPE_SIZE = 1031    # F_SETPIPE_SZ of Linux, which fcntl knows since 3.10
 IN_LINE = 90000     # bytes: in base64 below what one argument may have, 128 KiB
 ROOM = 1 << 20      # bytes in a pipe: fewer turns between two processes
 clock = getattr(time, 'monotonic', time.time)  # type: Callable[[], float]
+# What a link is written to, and what stands there where that is nothing.
+written_to = operator.attrgetter('out')  # type: Any
+NONE = None, -1
 # What it means that a program cannot be started; else it is 'ended'.
 FULL = errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM
 ABSENT = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.EISDIR,
@@ -86,6 +90,8 @@ class Birth(object):
         self.link = link
         self.connector = connector
         self.options = options
+        # What the connector's plan says, if whoever asks for the child has made it already; until the launch.
+        self.planned = None  # type: tuple[list[str], bool, dict[str, str | None]] | None
         self.report = report
         self.lock = allocate_lock()  # type: LockType
         lacking = None
@@ -118,7 +124,8 @@ class Birth(object):
         # Did it end within a frame?
         self.cut = False  # type: bool
         self.heard = 0  # type: int
-        # Told of what is said before the child speaks.
+        # Told of what is said before the child speaks, and of what comes later beside the link: a network may
+        # bring one output sooner than the other.
         self.watch = None  # type: Callable[[str, bytes], None] | None
         # What it says beside the link: source -> reader.
         self.sources = {}  # type: dict[str, Reader]
@@ -152,10 +159,11 @@ class Birth(object):
 
     def launch(self):
         # type: () -> None
+        planned, self.planned = self.planned, None
         if self.options.get('one_trip'):
             argv, tty, environ = self.connector.plan(self.options, self.in_line())
         else:
-            argv, tty, environ = self.connector.plan(self.options)
+            argv, tty, environ = planned or self.connector.plan(self.options)
         if environ is command.ENGLISH:
             environ = {'LANGUAGE': undone.KEPT + os.environ.get('LANGUAGE', '')}
         try:
@@ -223,9 +231,12 @@ class Birth(object):
     def hardened(self):
         # type: () -> set[int]
         """Return descriptors that no program inherits: those of the loop, and what links are written to."""
-        links = [link for link in list(self.home.router.links.values()) if link]
-        found = [link.out for link in links] + [link.fd for link in links]
-        return set(self.home.loop.watched).union([fd for fd in found if fd is not None and fd >= 0])
+        # No loop of ours goes over them: there may be many, and this is done at each start.
+        links = filter(None, list(self.home.router.links.values()))
+        found = set(map(written_to, links))
+        found.update(list(self.home.loop.watched))
+        found.difference_update(NONE)
+        return found
 
     def in_line(self):
         # type: () -> Any
@@ -256,6 +267,8 @@ class Birth(object):
             if self.state not in start.UNDECIDED:
                 events = []
                 if data and source != 'out':
+                    if self.watch:
+                        self.watch(source, data)
                     self.report('said', source, data)
             elif data:
                 if self.watch:

@@ -82,7 +82,7 @@ class ConnectRequest(NamedTuple):
     common: Common
     #: What it is called unless `common` says so; None for its number.
     name: str | None = None
-    #: Told (source, data) of what the program says before the child speaks; here only.
+    #: Told (source, data) of what the program says before the child speaks, and later beside the link; here only.
     watch: Callable[[str, bytes], None] | None = None
 
 

@@ -237,6 +237,9 @@ class Examination:
         except EcontextError as error:
             self.broke_off(startup, 'ended', str(error))
         now = time.monotonic()
+        if isinstance(self.via, Broker):
+            # Of what others start nothing is heard here.
+            startup.ended()
         self.report.executable = context.executable
         self.report.python_version = context.python_version
         found = startup.word(FOUND)
@@ -246,7 +249,7 @@ class Examination:
         else:
             begun = startup.begun
         version = '.'.join(str(part) for part in context.python_version)
-        step = Step('bootstrap', 'ok', f'Python {version}, process {context.pid}', now - begun)
+        step = Step('bootstrap', 'ok', f'Python {version}, process {context.pid}', max(0.0, now - begun))
         self.add(noted(step, startup.muttered(), 'Look into sitecustomize, usercustomize and .pth files there.'))
 
     def broke_off(self, startup: Startup, kind: str, lines: str) -> None:

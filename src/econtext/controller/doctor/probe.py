@@ -9,12 +9,15 @@ Invariants:
 
 * There is one login, the one of the context itself: no password is typed twice.
 * The probe is one line, and ends as the interpreter that it found.
+* What the probe says comes by another way than the mark of the context, and perhaps later: whoever was told that the
+  context is ready waits for the probe.
 
-A Startup is entered by the thread that leads; it is read once that is done.
+A Startup is entered by the thread that leads; it is read once it has `ended`.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,6 +40,7 @@ SEARCH = (
 )
 NAMED = HELLO + 'command -v "$1">/dev/null&&echo "' + FOUND + '$1">&2;exec "$@"'
 KEPT = 1 << 16      # bytes of noise
+LATE = 2.0          # seconds within which what the probe said comes, once the context is ready
 
 
 class Startup:
@@ -48,9 +52,16 @@ class Startup:
         #: phase: when it was reached; 'login' is from the beginning.
         self.times: dict[str, float] = {'login': self.begun}
         self.said: dict[str, bytes] = {'out': b'', 'err': b'', 'tty': b''}
+        #: Is there a probe to be heard of?
+        self.probed: bool = False
+        #: Has the start ended?
+        self.over: bool = False
+        self._found = threading.Event()
 
     def hear(self, source: str, data: bytes) -> None:
         """Take what the starting program says; 'out', 'err' or 'tty'."""
+        if self.over:
+            return
         self.said[source] = (self.said[source] + data)[:KEPT]
         if source == 'err':
             text = self.text('err')
@@ -59,6 +70,14 @@ class Startup:
                 self.reach('interpreter')
             if FOUND in text:
                 self.reach('bootstrap')
+                # Last, for then it is read.
+                self._found.set()
+
+    def ended(self) -> None:
+        """The context is ready: wait until the probe was heard; what comes later is none of the start."""
+        if self.probed:
+            self._found.wait(LATE)
+        self.over = True
 
     def reach(self, phase: str) -> None:
         if phase not in self.times:
@@ -109,6 +128,7 @@ class Watched(Connectors[Any]):
         options = request.options
         if 'python' in options:
             options = dict(options, python=probe(options['python'], self.own))
+            self.startup.probed = True
         return self.via._start(request._replace(options=options, watch=self.startup.hear))
 
 
