@@ -269,6 +269,12 @@ def register(dial):
             # type: (str) -> str
             return place.split('/')[0]
 
+        def get_address_host_port(self, place):
+            # type: (str) -> tuple[str, int]
+            parts = plain(place).split('/')
+            # The number of the server, which differs as ports do.
+            return parts[0], int(parts[-1])
+
         def resolve_address(self, place):
             # type: (str) -> str
             return place
