@@ -84,6 +84,7 @@ def replace(settings: Mapping[str, Any]) -> None:
     """Put our classes in the place of those of distributed, for all that is imported from now on."""
     import dask.distributed
     import distributed
+    from dask.system import CPU_COUNT
     from distributed import utils_test
     from distributed.deploy import local, spec, ssh
 
@@ -123,9 +124,13 @@ def replace(settings: Mapping[str, Any]) -> None:
                 server['port'] = options['scheduler_port']
             if options.get('worker_dashboard_address'):
                 workers.update(dashboard=True, dashboard_address=options['worker_dashboard_address'])
+            # As LocalCluster divides what the machine has.
+            threads, count = options.get('threads_per_worker'), options.get('n_workers')
+            if count is None:
+                count = 1 if options.get('processes') is False else max(1, CPU_COUNT // (threads or 1))
             super().__init__(
-                hosts, connector='local', workers=options['n_workers'] if options.get('n_workers') is not None else 2,
-                nthreads=options.get('threads_per_worker') or 1, memory_limit=workers.pop('memory_limit', 'auto'),
+                hosts, connector='local', workers=count, nthreads=threads or max(1, CPU_COUNT // max(1, count)),
+                memory_limit=workers.pop('memory_limit', 'auto'),
                 protocol=chosen, worker_options=workers, scheduler_options={k: v for k, v in server.items() if v},
                 **kept(options, 'asynchronous', 'loop', 'name', 'security', 'silence_logs'))
 
