@@ -57,6 +57,7 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(('test_defaults', 'test_defaults_2', 'test_defaults_3', 'test_defaults_4'), CORES),
     **dict.fromkeys(('test_new_worker_spec', 'test_run_spec_cluster_worker_names', 'test_worker_keys'), SPECS),
     **dict.fromkeys(('test_adapt_then_manual', 'test_min_max'), SECOND),
+    'test_death_timeout_raises': 'a TimeoutError that a worker raises is a CallError here, which names it',
     'test_list_of_connect_options_raises': 'a host has options of its own in an inventory',
     'test_list_of_remote_python_raises': 'a host has a Python of its own in an inventory',
     'test_localcluster_start_exception': 'it hands an object to a Nanny, and asks for its words',

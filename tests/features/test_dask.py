@@ -205,6 +205,13 @@ def test_output_comes_as_records(
         assert any(text.startswith('distributed.worker: ') for text, _ in said())
 
 
+def test_servers_keep_what_they_log(broker: econtext.Broker, caplog: pytest.LogCaptureFixture) -> None:
+    with start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
+        (kept,) = client.get_worker_logs().values()
+    assert any('Registered to' in text for _, text in kept)
+    assert 'Registered to' not in caplog.text, 'what is below the level of the program is not sent'
+
+
 def test_configuration_is_that_of_the_program(broker: econtext.Broker) -> None:
     name = 'distributed.worker.memory.target'
     with configuration.set({name: 0.125}), start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
