@@ -243,6 +243,19 @@ def test_scale_up_and_down_and_adapt(broker: econtext.Broker, jobs: Any) -> None
         eventually(lambda: len(workers(client)) == 0)
 
 
+def test_scale_by_cores_and_memory(broker: econtext.Broker) -> None:
+    with start(hosts(broker, 2), workers=0, memory_limit='1 GB') as cluster, distributed.Client(cluster) as client:
+        with pytest.raises(ValueError, match='places for 2'):
+            cluster.scale(memory='3 GB')
+        with pytest.raises(ValueError, match='places for 2'):
+            cluster.scale(cores=3)
+        assert not cluster.worker_spec
+        cluster.scale(memory='1.5 GB')
+        client.wait_for_workers(2, timeout=WAIT)
+        cluster.scale(cores=1)
+        assert len(cluster.worker_spec) == 1
+
+
 def test_a_worker_that_is_closed_counts_no_more_and_is_started_when_asked(broker: econtext.Broker, jobs: Any) -> None:
     with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
         before = set(workers(client))
