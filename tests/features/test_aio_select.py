@@ -109,6 +109,43 @@ def test_sources_come_and_go_while_a_task_waits() -> None:
     run(main)
 
 
+def test_a_source_that_was_removed_in_its_round_gives_nothing() -> None:
+    async def main(broker: aio.Broker) -> None:
+        web = broker.local(threads=2)
+        one, two = web.channel(), web.channel()
+        echoes = [web.submit(awaited.echo, channel) for channel in (one, two)]
+        for channel in one, two:
+            await channel.send('x')
+            while not channel._channel._end.inbox:
+                await asyncio.sleep(0.001)
+        selection = aio.select([one, two], timeout=0.02)
+        assert await anext(selection) == (one, 'x')
+        selection.remove(two)
+        with pytest.raises(TimeoutError):
+            await anext(selection)
+        assert await two.get() == 'x'
+        one.close()
+        two.close()
+        await asyncio.gather(*echoes)
+
+    run(main)
+
+
+def test_nothing_is_left_at_a_future_that_is_awaited_no_more() -> None:
+    async def main(broker: aio.Broker) -> None:
+        never = asyncio.get_running_loop().create_future()
+        channel = broker.local().channel()
+        selection = aio.select([never, channel], timeout=0.001)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await anext(selection)
+        assert not never._callbacks
+        assert not channel._channel._end.waiters
+        assert channel._bridge().awaited == 0
+
+    run(main)
+
+
 def test_one_that_is_kept_waits_for_more_until_it_is_closed() -> None:
     async def main(broker: aio.Broker) -> None:
         web = broker.local()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -26,6 +27,7 @@ from dask import config as configuration  # noqa: E402
 from dask import system  # noqa: E402
 
 from econtext import dask  # noqa: E402
+from econtext.controller.dask import server  # noqa: E402
 
 WAIT = 60
 MODULE = '''
@@ -86,6 +88,53 @@ def workers(client: Any) -> dict[str, Any]:
 
 def folders(client: Any) -> list[str]:
     return [worker['local_directory'] for worker in workers(client).values()]
+
+
+# -- How it starts ----------------------------------------------------------------
+
+
+def test_workers_load_while_the_scheduler_starts(broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = threading.Semaphore(0)
+    load = server.Server.load
+
+    def loads(worker: server.Server) -> None:
+        load(worker)
+        loaded.release()
+
+    class Waits(distributed.Scheduler):  # type: ignore[misc]
+        async def start_unsafe(self) -> Any:
+            for _ in range(2):
+                assert await asyncio.to_thread(loaded.acquire, timeout=WAIT), 'a worker waits for the scheduler'
+            return await super().start_unsafe()
+
+    monkeypatch.setattr(server.Server, 'load', loads)
+    monkeypatch.setattr(distributed, 'Scheduler', Waits)
+    with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
+        assert len(workers(client)) == 2
+
+
+def test_what_was_prepared_for_nothing_is_ended(broker: econtext.Broker) -> None:
+    places = hosts(broker, 2)
+
+    def left() -> set[str]:
+        return {context.name for context in broker._tree.contexts.values() if context.name.endswith('.dask')}
+
+    async def fewer() -> None:
+        async with start(places, asynchronous=True) as cluster:
+            assert len(cluster.workers) == 2
+        cluster = start(places, asynchronous=True)
+        cluster.scale(1)
+        async with cluster:
+            assert len(cluster.workers) == 1
+            await asyncio.to_thread(eventually, lambda: len(left()) == 1)
+
+    async def never() -> None:
+        cluster = start(places, asynchronous=True)
+        await cluster.close()
+
+    asyncio.run(fewer())
+    asyncio.run(never())
+    eventually(lambda: left() == set())
 
 
 # -- What it computes -------------------------------------------------------------
@@ -156,6 +205,13 @@ def test_output_comes_as_records(
         assert any(text.startswith('distributed.worker: ') for text, _ in said())
 
 
+def test_servers_keep_what_they_log(broker: econtext.Broker, caplog: pytest.LogCaptureFixture) -> None:
+    with start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
+        (kept,) = client.get_worker_logs().values()
+    assert any('Registered to' in text for _, text in kept)
+    assert 'Registered to' not in caplog.text, 'what is below the level of the program is not sent'
+
+
 def test_configuration_is_that_of_the_program(broker: econtext.Broker) -> None:
     name = 'distributed.worker.memory.target'
     with configuration.set({name: 0.125}), start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
@@ -185,6 +241,19 @@ def test_scale_up_and_down_and_adapt(broker: econtext.Broker, jobs: Any) -> None
         assert adaptive.maximum == 2
         assert client.submit(jobs.double, 4).result(WAIT) == 8
         eventually(lambda: len(workers(client)) == 0)
+
+
+def test_scale_by_cores_and_memory(broker: econtext.Broker) -> None:
+    with start(hosts(broker, 2), workers=0, memory_limit='1 GB') as cluster, distributed.Client(cluster) as client:
+        with pytest.raises(ValueError, match='places for 2'):
+            cluster.scale(memory='3 GB')
+        with pytest.raises(ValueError, match='places for 2'):
+            cluster.scale(cores=3)
+        assert not cluster.worker_spec
+        cluster.scale(memory='1.5 GB')
+        client.wait_for_workers(2, timeout=WAIT)
+        cluster.scale(cores=1)
+        assert len(cluster.worker_spec) == 1
 
 
 def test_a_worker_that_is_closed_counts_no_more_and_is_started_when_asked(broker: econtext.Broker, jobs: Any) -> None:

@@ -67,6 +67,11 @@ class Local:
 local = Local()
 box.call(lambda: local.password)
 ''',
+    'registered': '''
+class Point:
+    pass
+econtext.register(Point)
+''',
     'output': '''
 def talk():
     print('said in the box')
@@ -125,7 +130,7 @@ import subprocess
 subprocess.run(['ps', '--ppid', str(os.getpid()), '-o', 'args='], stdout=subprocess.PIPE, text=True).stdout
 ''',
 }  # fmt: skip
-FAILING = {'raises', 'cannot cross', 'interrupted', 'interrupted await'}
+FAILING = {'raises', 'cannot cross', 'registered', 'interrupted', 'interrupted await'}
 
 
 @pytest.fixture(scope='module')
@@ -157,6 +162,8 @@ def test_a_traceback_shows_the_lines_of_the_cell(cells: dict[str, Outputs]) -> N
     assert 'return divide(number)  # called by the cell' in there
     assert re.search(r'line 3, in divide\n', there)
     assert 'sourced' not in there
+    assert 'in Context.call' not in text, 'frames of the library stand between the cell and the error'
+    assert 'in Caller.run' not in text
     assert text_of(cells['raised']).strip() == 'True box'
 
 
@@ -165,6 +172,11 @@ def test_what_cannot_cross_is_refused_by_name(cells: dict[str, Outputs]) -> None
     assert 'TypeError' in text
     assert 'uses local' in text
     assert 'In context' not in text
+
+
+def test_a_class_of_a_cell_is_not_registered(cells: dict[str, Outputs]) -> None:
+    assert 'Point is of no file' in text_of(cells['registered'])
+    assert 'move it to a module' in text_of(cells['registered'])
 
 
 def test_output_shows_in_the_cell_that_called(cells: dict[str, Outputs]) -> None:

@@ -269,6 +269,12 @@ def register(dial):
             # type: (str) -> str
             return place.split('/')[0]
 
+        def get_address_host_port(self, place):
+            # type: (str) -> tuple[str, int]
+            parts = plain(place).split('/')
+            # The number of the server, which differs as ports do.
+            return parts[0], int(parts[-1])
+
         def resolve_address(self, place):
             # type: (str) -> str
             return place
@@ -335,13 +341,21 @@ def output_as_records():
     for stream in sys.stdout, sys.stderr:
         # The call does not end, and until then they would stay in the buffer.
         getattr(stream, 'reconfigure')(line_buffering=True)  # noqa: B009 -- of Python 3.7
+    root = logging.getLogger()
+
+    class Upward(logging.Handler):
+        """Hands on what the root would take; servers keep the rest for ``get_logs``."""
+
+        def emit(self, record):
+            # type: (Any) -> None
+            if record.levelno >= root.getEffectiveLevel():
+                root.callHandlers(record)
+
     for name in list(logging.Logger.manager.loggerDict):
         logger = logging.getLogger(name)
         if name.split('.')[0] in LOGGERS and logger.handlers:
-            logger.handlers[:] = []
-            logger.propagate = True
-            if logger.level < logging.WARNING:
-                logger.setLevel(logging.NOTSET)
+            logger.handlers[:] = [Upward()]
+            logger.propagate = False
 
 
 class Server(object):

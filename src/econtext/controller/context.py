@@ -130,6 +130,7 @@ class Context(Base, Allows, Commands, Files, concurrent.futures.Executor):
 
             load = web.call(os.getloadavg)
         """
+        __tracebackhide__ = True
         return self._plainly.run(function, args, kwargs)
 
     @overload

@@ -150,6 +150,7 @@ class Context(Connectors['Context'], Commands, Files):
 
             load = await web.call(os.getloadavg)
         """
+        __tracebackhide__ = True
         return await self._visits.here().plainly.begin(function, args, kwargs, function)
 
     @overload

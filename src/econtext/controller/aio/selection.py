@@ -144,22 +144,18 @@ class Selection(AsyncIterator[tuple[S, Any]], Generic[S]):
         self.close()
 
     async def __anext__(self) -> tuple[S, Any]:
-        try:
-            limit = None if self._timeout is None else time.monotonic() + self._timeout
-            while not self._closed:
-                event = self._next()
-                if event is not None:
-                    return event
-                if not (self._waiting or self._keep):
-                    break
-                came, self._came = self._came, False
-                if not came:
-                    await self._wait(limit)
-                self._turn.extend(self._waiting)
-            raise StopAsyncIteration
-        finally:
-            # Nor does the traceback of a task that is cancelled keep the sources.
-            del self
+        limit = None if self._timeout is None else time.monotonic() + self._timeout
+        while not self._closed:
+            event = self._next()
+            if event is not None:
+                return event
+            if not (self._waiting or self._keep):
+                break
+            came, self._came = self._came, False
+            if not came:
+                await self._wait(limit)
+            self._turn.extend(self._waiting)
+        raise StopAsyncIteration
 
     def _next(self) -> tuple[S, Any] | None:
         """Return what has come of the next source of this round that has something, None behind the last one."""
@@ -211,7 +207,6 @@ class Selection(AsyncIterator[tuple[S, Any]], Generic[S]):
                 raise TimeoutError(f'nothing came within {self._timeout:g} s')
         finally:
             self._alarm = None
-            del self
 
     def _has_come(self) -> bool:
         """Is there something to look at? Then its time is not over."""

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
     distributed: Any
     configuration: Any
+    parse_bytes: Any
     Status: Any
 else:
     try:
@@ -68,6 +69,7 @@ else:
         ) from None
     #: The module, as distributed has a name that is its table.
     configuration = importlib.import_module('dask.config')
+    parse_bytes = importlib.import_module('dask.utils').parse_bytes
     Cluster = importlib.import_module('distributed.deploy.cluster').Cluster
     ProcessInterface, SpecCluster = spec.ProcessInterface, spec.SpecCluster
     Status = importlib.import_module('distributed.core').Status

@@ -32,7 +32,7 @@ from econtext.child.labels import seen
 from econtext.controller.broker import Broker
 from econtext.controller.context import Context
 from econtext.controller.dask.bases import Cluster as AnyCluster
-from econtext.controller.dask.bases import SpecCluster, Status, configuration, distributed
+from econtext.controller.dask.bases import SpecCluster, Status, configuration, distributed, parse_bytes
 from econtext.controller.dask.dashboard import Dashboard
 from econtext.controller.dask.hub import Hub, dial
 from econtext.controller.dask.processes import Process
@@ -288,7 +288,7 @@ class Cluster(SpecCluster):
             cluster.scale(2)
         """
         if memory is not None:
-            n = max(n, math.ceil(distributed.utils.parse_bytes(memory) / self._memory_per_worker()))
+            n = max(n, math.ceil(parse_bytes(memory) / self._memory_per_worker()))
         if cores is not None:
             n = max(n, math.ceil(cores / self._threads_per_worker()))
         self._check_room(n)

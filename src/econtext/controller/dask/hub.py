@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Done = Callable[[Any, str], None]
 
 NUMBERS = itertools.count(1)
+#: Of places: distributed takes the number for the port of a server.
+PLACES = itertools.count(1)
 #: The hubs of this program by the name that stands in their addresses.
 HUBS: dict[str, Hub] = {}
 
@@ -58,13 +60,12 @@ class Hub:
 
     def __init__(self) -> None:
         self.name: str = f'cluster-{next(NUMBERS)}'
-        self.numbers: itertools.count[int] = itertools.count()
         self.members: dict[str, Member] = {}
         HUBS[self.name] = self
 
     def place(self, host: str) -> str:
         """Return a new place on a host of that name."""
-        return f'{re.sub("[^A-Za-z0-9._-]", "_", host) or "host"}/{self.name}/{next(self.numbers)}'
+        return f'{re.sub("[^A-Za-z0-9._-]", "_", host) or "host"}/{self.name}/{next(PLACES)}'
 
     def close(self) -> None:
         """Have nobody find the servers any more."""

@@ -97,6 +97,8 @@ def judge(kind: Any, reduce: Any, restore: Any) -> None:
     name = label(kind)
     if '<locals>' in name:
         raise TypeError(f'{name} is defined inside a function: move it to the top of a module')
+    if kind.__module__ == '__main__' and not hasattr(sys.modules['__main__'], '__file__'):
+        raise TypeError(f'{name} is of no file, and a context imports the classes of values: move it to a module')
     if kind in rich.SIMPLE or kind in rich.HOLDERS or rich.listed(kind):
         raise TypeError(f'{name} crosses without being registered')
     if restore is not None and reduce is None:

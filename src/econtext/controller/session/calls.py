@@ -90,6 +90,8 @@ class Caller:
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], called: object = None,
     ) -> Any:
         """Carry out a call, which errors name `called` if that is not the `function` itself."""
+        # Of no use to those who read what their function raised: IPython and pytest leave the frame out.
+        __tracebackhide__ = True
         context = self.context
         body = context.request(function, args, kwargs)
         deadline = None if self.timeout is None else time.monotonic() + self.timeout

@@ -170,6 +170,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     def _open(self, deadline: float | None = None) -> None:
         """Decode the answer, up to `deadline`. Two threads at once do it twice, to the same end."""
+        __tracebackhide__ = True
         compute = self._compute
         if compute is not None:
             try:

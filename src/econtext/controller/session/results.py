@@ -47,6 +47,7 @@ def clock(deadline: float | None, size: int) -> Callable[[], None] | None:
 
 def outcome(context: Peer, kind: int | None, body: Any, deadline: float | None = None) -> Any:
     """Return or raise what an answer says; raise Expired if that takes beyond `deadline`."""
+    __tracebackhide__ = True
     try:
         if kind == RESULT:
             if deadline is None:
