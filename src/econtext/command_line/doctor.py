@@ -25,7 +25,7 @@ from typing import Any
 import click
 
 import econtext
-from econtext.command_line.application import with_options
+from econtext.command_line.application import with_option_names
 from econtext.command_line.options import REACH, Command
 from econtext.controller.doctor.examination import Report, Step, doctor
 from econtext.controller.text import harmless_lines
@@ -111,7 +111,7 @@ class Screen:
                 self.begin(f'        {step.name} ...')
                 return
             self.begin('')
-            text = with_options(str(step)).replace('--connect-timeout', '--timeout')
+            text = with_option_names(str(step)).replace('--connect-timeout', '--timeout')
             if self.console is None:
                 sys.stdout.write(text + '\n')
                 sys.stdout.flush()
