@@ -605,7 +605,7 @@ def test_a_key_that_is_not_known_is_asked_about(
     words = ['exec', *way, '--', 'echo', 'come', 'in']
     for refusal in 'no\r', '\x04':
         typing = Typing(lab, *words)
-        typing.expect(f'{fingerprint}.')
+        typing.expect(f'{fingerprint}.\r\n')
         typing.expect('(yes/no/[fingerprint])? ')
         typing.type('maybe\r')
         typing.expect("'no' or the fingerprint: ")
@@ -638,3 +638,18 @@ def test_a_key_is_not_asked_about_where_nobody_answers(lab: Lab, strange: tuple[
         typing.expect('key is not known')
         assert typing.end() != 0
     assert hosts.read_text() == ''
+
+
+def test_ctrl_c_at_a_question_ends_the_command(lab: Lab, sshd: Sshd, accounts: Accounts) -> None:
+    """Nobody waits for the answer any more, and the terminal shows what is typed, as before."""
+    lab.env['ECONTEXT_SERVER'] = '0'
+    typing = Typing(lab, 'exec', 'lab', *sshd.ssh_args(accounts['sudo'].name), '--sudo', '--', 'true')
+    terminal = os.dup(typing.master)
+    try:
+        typing.expect('assword')
+        assert not termios.tcgetattr(terminal)[3] & termios.ECHO
+        typing.type('\x03')
+        assert typing.end() == 130
+        assert termios.tcgetattr(terminal)[3] & termios.ECHO
+    finally:
+        os.close(terminal)

@@ -116,6 +116,7 @@ def test_noise_is_a_note_and_no_failure(broker: econtext.Broker, sshd: Sshd, acc
     assert report.ok, report
     notes = [step for step in report.steps if step.outcome == 'note']
     assert [step.name for step in notes] == ['shell'], '\n'.join(map(str, report.steps))
+    assert notes[0].detail.endswith('; 2 lines of noise')
     assert notes[0].lines == 'stdout: BANNER stdout\nstderr: BANNER stderr'
     assert 'Silence' in notes[0].remedy
 
@@ -360,3 +361,10 @@ def test_other_connectors(broker: econtext.Broker, connector: str, target: tuple
     report = econtext.doctor(broker, *target, connector=connector)
     assert report.ok, report
     assert 'interpreter' in [step.name for step in report.steps]
+
+
+def test_a_remedy_names_options_as_the_command_line_has_them() -> None:
+    with reserved_port() as port:
+        done = command('doctor', '127.0.0.1', '-p', str(port), '-F', '/dev/null')
+    assert done.returncode == 1
+    assert 'or correct --port.' in done.stdout

@@ -218,11 +218,16 @@ def status_of(error: BaseException) -> int | None:
 def said(error: BaseException) -> str:
     """Return what went wrong, in words, with the names that options have here."""
     if isinstance(error, econtext.ConnectError):
-        return OPTION.sub(lambda found: '--' + found[1].replace('_', '-'), str(error))
+        return with_option_names(str(error))
     if isinstance(error, OSError) and not isinstance(error, econtext.EcontextError) and error.strerror:
         name = f': {os.fsdecode(error.filename)}' if error.filename is not None else ''
         return error.strerror + name
     return str(error)
+
+
+def with_option_names(text: str) -> str:
+    """Return `text` with the names that options have here."""
+    return OPTION.sub(lambda found: '--' + found[1].replace('_', '-'), text)
 
 
 def complain(text: str) -> None:

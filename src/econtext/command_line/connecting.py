@@ -13,9 +13,10 @@ Any thread may enter ``Asker.ask``; all else is for the main thread.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import re
+import select
+import termios
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -27,6 +28,7 @@ from econtext.command_line.targets import BadTarget, Pattern, Target, parse, par
 from econtext.controller.text import harmless_lines
 
 ROOM = 1024     # bytes of a line that is typed
+TICK = 0.1      # seconds until it is seen that nobody waits for that line any more
 FINGERPRINT = re.compile(r'\b(?:SHA\d+|MD5):[\w+/=:-]+')
 
 
@@ -57,58 +59,86 @@ class Way:
 
 
 class Asker:
-    """Asks the user what is asked on the way: one question at a time, and the same question once."""
+    """
+    Asks the user what is asked on the way: one question at a time, and the same question once.
+
+    At the end of its ``with`` block, by Ctrl-C for one, nobody waits for an answer any more.
+    """
 
     def __init__(self) -> None:
         self.lock: threading.Lock = threading.Lock()
-        self.known: dict[str, str] = {}
+        self.known: dict[str, str | None] = {}
+        self.over: bool = False
 
-    def ask(self, question: str) -> str:
-        """Return what the user types."""
+    def __enter__(self) -> Asker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True
+
+    def ask(self, question: str) -> str | None:
+        """Return what the user types, which nobody sees; None for nothing."""
         with self.lock:
-            return getpass.getpass(question)
+            return self.typed(question, False)
 
-    def ask_once(self, question: str) -> str:
+    def ask_once(self, question: str) -> str | None:
         """Return what the user typed when this was asked first: many hosts ask for one password of sudo."""
         with self.lock:
             if question not in self.known:
-                self.known[question] = getpass.getpass(question)
+                self.known[question] = self.typed(question, False)
             return self.known[question]
 
     def ask_host_key(self, question: str) -> str | None:
         """Return what the user types about the key of a host: yes, or the fingerprint in the question; else None."""
-        with self.lock, open('/dev/tty', 'r+b', buffering=0) as terminal:
+        with self.lock:
             text = question
             while True:
-                terminal.write(harmless_lines(text).encode('utf-8', 'replace'))
-                answer = line_from(terminal)
-                if answer is None or answer.lower() == 'no':
-                    return None
-                if answer.lower() == 'yes':
-                    return 'yes'
+                answer = (self.typed(text, True) or 'no').strip()
+                if answer.lower() in ('yes', 'no'):
+                    return 'yes' if answer.lower() == 'yes' else None
                 if answer in FINGERPRINT.findall(question):
                     # An old ssh takes no fingerprint.
                     return answer if 'fingerprint]' in question else 'yes'
                 text = "Please type 'yes', 'no' or the fingerprint: "
 
-    def function(self, once: bool = False) -> Callable[[str], str] | None:
+    def typed(self, question: str, seen: bool) -> str | None:
+        """Return a line that the user types, without its end; None at the end of the input, or of this."""
+        if self.over:
+            return None
+        with open('/dev/tty', 'r+b', buffering=0) as terminal:
+            number = terminal.fileno()
+            before = termios.tcgetattr(number)
+            if not seen:
+                silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+                termios.tcsetattr(number, termios.TCSAFLUSH, silent)
+            try:
+                terminal.write(harmless_lines(question).encode('utf-8', 'replace'))
+                data = self.line_from(number)
+            finally:
+                if not seen:
+                    termios.tcsetattr(number, termios.TCSAFLUSH, before)
+                    terminal.write(b'\n')
+            return None if data is None else data.decode(os.device_encoding(number) or 'utf-8', 'replace')
+
+    def line_from(self, terminal: int) -> bytes | None:
+        data = b''
+        while not data.endswith(b'\n'):
+            if self.over:
+                return None
+            if select.select([terminal], [], [], TICK)[0]:
+                piece = os.read(terminal, ROOM)
+                if not piece:
+                    return None
+                data += piece
+        return data.rstrip(b'\r\n')
+
+    def function(self, once: bool = False) -> Callable[[str], str | None] | None:
         """Return what asks; None if there is nobody to ask."""
         try:
             os.close(os.open('/dev/tty', os.O_RDWR | os.O_NOCTTY))
         except OSError:
             return None
         return self.ask_once if once else self.ask
-
-
-def line_from(terminal: Any) -> str | None:
-    """Return what is typed up to the end of the line; None at the end of the input."""
-    data = b''
-    while not data.endswith(b'\n'):
-        piece = terminal.read(ROOM)
-        if not piece:
-            return None
-        data += piece
-    return str(data.decode('utf-8', 'replace').strip())
 
 
 def options_of(target: Target, way: Way, asker: Asker) -> dict[str, Any]:
@@ -227,7 +257,7 @@ def fleet_of(hosts: str, way: Way, alone: bool = False) -> Iterator[Any]:
         return
     asker = Asker()
     wanted = hosts_of(hosts, way, asker)
-    with econtext.Broker() as broker:
+    with econtext.Broker() as broker, asker:
         yield fleet_from(broker, wanted, way, asker)
 
 
@@ -239,7 +269,7 @@ def context_of(target: Target, way: Way) -> Iterator[econtext.Context]:
             yield context
         return
     asker = Asker()
-    with econtext.Broker() as broker:
+    with econtext.Broker() as broker, asker:
         host = host_of(target, way, asker)
         yield fleet_from(broker, [host], way, asker).context(host.name)
 
@@ -269,6 +299,7 @@ def fleet_from(broker: econtext.Broker, hosts: list[econtext.Host], way: Way, as
         relay.wait_ready()
     fleet = broker.fleet(hosts, relays=relay)
     if way.sudo:
-        ask = asker.function(once=True)
+        # None is no answer.
+        ask: Any = asker.function(once=True)
         fleet = fleet.sudo(way.sudo, password=ask, answers=ask, connect_timeout=way.connect_timeout)
     return fleet

@@ -25,6 +25,7 @@ from typing import Any
 import click
 
 import econtext
+from econtext.command_line.application import with_option_names
 from econtext.command_line.options import REACH, Command
 from econtext.controller.doctor.examination import Report, Step, doctor
 from econtext.controller.text import harmless_lines
@@ -110,7 +111,7 @@ class Screen:
                 self.begin(f'        {step.name} ...')
                 return
             self.begin('')
-            text = str(step)
+            text = with_option_names(str(step)).replace('--connect-timeout', '--timeout')
             if self.console is None:
                 sys.stdout.write(text + '\n')
                 sys.stdout.flush()

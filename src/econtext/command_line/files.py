@@ -87,7 +87,7 @@ def places(locations: list[Location], way: Way) -> Iterator[list[Place]]:
     if not targets:
         yield [Place(None, each.path) for each in locations]
         return
-    with econtext.Broker() as broker:
+    with econtext.Broker() as broker, asker:
         hosts = {str(target): host_of(target, way, asker) for target in targets}
         fleet = fleet_from(broker, list(hosts.values()), way, asker)
         yield [Place(fleet.context(str(each.target)) if each.target is not None else None, each.path)

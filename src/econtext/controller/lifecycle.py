@@ -44,7 +44,7 @@ from econtext.controller.runtime.waiting import Wait
 from econtext.controller.secret import hidden, revealed
 from econtext.controller.session.idle import SOONEST, IdleTime
 from econtext.controller.session.states import DEFER, END, GONE, LAUNCH
-from econtext.controller.text import harmless, shown
+from econtext.controller.text import harmless, harmless_lines, shown
 from econtext.core.loop import Link
 from econtext.core.wire import CALL, DEAD, MODULE, PASS, ROUTE, START, STOP, TYPED
 from econtext.parent import children
@@ -337,7 +337,9 @@ class Lifecycle:
         elif event == 'ask':
             key, question = details
             # Among what the context says, so that who waits for the context is asked, and behind what was said before.
-            context.lines.put(lambda: self.answer(context, key, harmless(question)))
+            # What ssh says of the key of a host are lines.
+            text = (harmless_lines if key == 'host_key' else harmless)(question)
+            context.lines.put(lambda: self.answer(context, key, text))
         elif event == 'failed':
             if context.error is None:
                 self.unreported.append(context)

@@ -346,7 +346,7 @@ def noted(step: Step, lines: list[str], remedy: str) -> Step:
     if not lines:
         return step
     return replace(
-        step, outcome='note', detail=f'{step.detail}; {len(lines)} lines of noise', remedy=remedy,
+        step, outcome='note', detail=f'{step.detail}; {len(lines)} line{"s"[:len(lines) > 1]} of noise', remedy=remedy,
         lines='\n'.join(harmless(line) for line in lines[:5]))
 
 
