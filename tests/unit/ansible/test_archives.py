@@ -12,7 +12,7 @@ from hypothesis import given
 
 from econtext.ansible.archives import BASIC, UNSAID, Archive, Archives, digest_of
 
-MEMBERS = st.dictionaries(st.from_regex(r'[a-z]{1,8}(/[a-z]{1,8})?\.py', fullmatch=True), st.binary(max_size=200))
+MEMBERS = st.dictionaries(st.from_regex(r'[a-z]{1,8}(/[a-z]{1,8})?\.py', fullmatch=True), st.binary(max_size=50), max_size=4)
 
 
 @given(MEMBERS)
