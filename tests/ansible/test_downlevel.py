@@ -433,5 +433,12 @@ def test_what_was_made_is_kept_by_its_content(tmp_path: Path, monkeypatch: pytes
             entry.write_bytes(entry.read_bytes()[:-1] + b'?')
         assert members('(x := 1)\n') == first
         assert made[-2:] == ['a.py', 'b.py']
+        # Whole entries, each under the name of another.
+        found = sorted((tmp_path / 'kept').iterdir())
+        contents = [entry.read_bytes() for entry in found]
+        for entry, content in zip(found, contents[1:] + contents[:1], strict=True):
+            entry.write_bytes(content)
+        assert members('(x := 1)\n') == first
+        assert made[-2:] == ['a.py', 'b.py']
     finally:
         store.close()

@@ -8,13 +8,15 @@ import zipfile
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from econtext.ansible.archives import BASIC, UNSAID, Archive, Archives, digest_of
 
-MEMBERS = st.dictionaries(st.from_regex(r'[a-z]{1,8}(/[a-z]{1,8})?\.py', fullmatch=True), st.binary(max_size=200))
+NAMES = st.from_regex(r'[a-z]{1,8}(/[a-z]{1,8})?\.py', fullmatch=True)
+MEMBERS = st.dictionaries(NAMES, st.binary(max_size=50), max_size=4)
 
 
+@settings(max_examples=40)
 @given(MEMBERS)
 def test_what_is_in_an_archive_comes_back(members: dict[str, bytes]) -> None:
     archive = Archive(b'x', members)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from econtext.ansible import downlevel, old_targets, payload
 from econtext.ansible.archives import Archive, Archives
@@ -134,6 +134,7 @@ def test_a_source_that_cannot_be_made_older(folder: Path) -> None:
         exec(made.members()['ansible/module_utils/later.py'])
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(max_size=9), st.text(max_size=30), max_size=3))
 def test_the_program_around_an_archive(arguments: dict[str, str]) -> None:
     params = json.dumps({'ANSIBLE_MODULE_ARGS': arguments}, ensure_ascii=True)
