@@ -25,7 +25,9 @@ COMMAND = ['/bin/sh', '-c', "echo 'it'; exit 3"]
     ('machinectl', {'machine': 'web'}, 'systemd-run --machine=web --quiet --pipe --wait --collect --'),
     ('systemd_nspawn', {'directory': '/srv'}, None),
 ])  # fmt: skip
-def test_a_command_has_the_words_of_the_connector(connector: str, options: dict[str, object], before: str | None) -> None:
+def test_a_command_has_the_words_of_the_connector(
+    connector: str, options: dict[str, object], before: str | None,
+) -> None:
     found = entering.words(entering.way(connector, options, 30), COMMAND)
     assert found[-len(COMMAND):] == COMMAND
     if before is not None:
