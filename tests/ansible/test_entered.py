@@ -38,7 +38,7 @@ PLAY = """
 - {name: copy again, copy: {content: "hello\\n", dest: "{{ place }}/file", mode: '0640'}}
 - {name: large, copy: {src: "{{ large }}", dest: "{{ place }}/large"}}
 - {name: line, lineinfile: {path: "{{ place }}/file", line: added}}
-- {name: stat, stat: {path: "{{ place }}/file"}}
+- {name: stat, stat: {path: "{{ place }}/file", get_attributes: false}}
 - {name: slurp, slurp: {src: "{{ place }}/file"}}
 - {name: fetch, fetch: {src: "{{ place }}/large", dest: "{{ fetched }}", flat: true}}
 - {name: fetch of nothing, fetch: {src: "{{ place }}/none", dest: "{{ fetched }}"}, ignore_errors: true}
