@@ -371,7 +371,7 @@ from ansible_collections.econtext.core.plugins.plugin_utils.entered import Unaid
 made = connection_loader.get('econtext.core.podman', PlayContext(), None)
 made.set_options(var_options={'ansible_host': 'full', 'ansible_podman_executable': sys.argv[1]})
 print(Unaided.exec_command(made, '/bin/sh -c cat', in_data=b'a\\0b'), Unaided.exec_command(made, 'kill -9 $$')[0])
-Unaided.put_file(made, __file__, 'tmp/a file')
+Unaided.put_file(made, __file__, '/tmp/a file')
 Unaided.fetch_file(made, '/tmp/a file', sys.argv[2])
 for one, other in ('/no/file', '/tmp/x'), (__file__, '/no/folder/x'):
     try:
@@ -384,7 +384,7 @@ made.close()
         [ansible.programs / 'python', program, boxes.engine.path, tmp_path / 'fetched'], capture_output=True, text=True,
         timeout=200, env=ansible.environ(tmp_path))
     assert done.returncode == 0, done.stderr
-    first, second, third = done.stdout.splitlines()
+    first, second, *_, third = done.stdout.splitlines()
     assert first == r"(0, b'a\x00b', b'') 137"
     assert second.startswith('AnsibleFileNotFound /no/file is no file')
     assert third.startswith('AnsibleError failed to transfer file to /no/folder/x: ')
