@@ -67,6 +67,9 @@ def test_lines_for_files(tmp_path: object) -> None:
     path = f'{tmp_path}/it\'s "here" $HOME'
     subprocess.run(['sh', '-c', *entering.write(path)], input=b'a\0b', check=True)
     assert subprocess.run(['sh', '-c', *entering.read(path)], check=True, stdout=subprocess.PIPE).stdout == b'a\0b'
+    done = subprocess.run(['sh', '-c', *entering.write('/no/folder/x')], input=b'a' * 1_000_000, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert b'/no/folder/x' in done.stderr
     assert [entering.absolute(each) for each in ('a/b', '/a/../b', './a')] == ['/a/b', '/b', '/a']
 
 
