@@ -192,6 +192,8 @@ def test_options_of_an_engine(ansible: Entering, host: str, boxes: Boxes) -> Non
     done = ansible.run('- {name: number, ping: {}}', None, host, **{environ: {'VERSION': 1.1}})
     assert 'VERSION' in done.output
     assert 'quote it' in done.output
+    done = ansible.run('- {name: raw, raw: id}', None, host, **{f'ansible_{host}_host': '--privileged'})
+    assert 'container=' in done.output, done.output
     done = ansible.run('- {name: words, ping: {}}', None, host, **{f'ansible_{host}_extra_args': "'half"})
     assert 'extra_args cannot be read' in done.output
 

@@ -15,6 +15,7 @@ Threads: one worker is one thread.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import shlex
@@ -101,7 +102,17 @@ class Unaided(ConnectionBase):
 
     def _words(self, command):
         """Return the words that run a command there."""
-        return entering.words(self.way(), command)
+        way = self.way()
+        with self.named():
+            return entering.words(way, command)
+
+    @contextlib.contextmanager
+    def named(self):
+        """Give an error about an option to Ansible, with the name of the plugin."""
+        try:
+            yield
+        except ValueError as error:
+            raise AnsibleError(f'{self.transport}: {error}') from None
 
     def _stock(self):
         """Return the stock plugin for the same place; None if there is none."""
@@ -144,10 +155,8 @@ class Entered(Plugin, Unaided):
 
     def way(self):
         if getattr(self, '_ec_way', None) is None:
-            try:
+            with self.named():
                 self._ec_way = entering.way(self.connector_name(), self.entry(), self.entering_seconds())
-            except ValueError as error:
-                raise AnsibleError(f'{self.transport}: {error}') from None
         return self._ec_way
 
     def set_options(self, *args, **kwargs):
