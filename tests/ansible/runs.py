@@ -90,7 +90,7 @@ class Ansible:
                 'RESULTS': str(home / 'results'), 'ANSIBLE_NOCOLOR': '1', 'LC_ALL': 'C.UTF-8'}
 
     def start(self, tasks: str, connection: str | None, hosts: str = 'nopw', **variables: Any) -> Run:
-        """Begin a run of `tasks`, the text of a list of tasks; the hosts have connections of their own if that is None."""
+        """Begin a run of `tasks`, the text of a list of tasks; None leaves the hosts the connections that they have."""
         home = Path(tempfile.mkdtemp(dir=self.folder))
         play = home / 'play.yml'
         indented = '\n'.join('    ' + line for line in tasks.strip('\n').splitlines())

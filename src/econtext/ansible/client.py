@@ -46,7 +46,7 @@ class Link:
         """
         Return the answer to a request.
 
-        Raise DaemonError if there is no daemon, if it goes away meanwhile, or if there is no answer for so many seconds.
+        Raise DaemonError if there is no daemon, if it goes away meanwhile, or if no answer comes for so many seconds.
         """
         if self._link is None:
             self._link = self._found()

@@ -53,8 +53,12 @@ def absolute(path: str) -> str:
 
 
 def write(path: str) -> list[str]:
-    """Return a line for a shell, and its first argument, that write standard input to a file."""
-    return ['umask 077; cat > "$0"', wire.plain(path)]
+    """
+    Return a line for a shell, and its first argument, that write standard input to a file.
+
+    What cannot be written is read nevertheless: Podman loses the error of a program that ends before its input does.
+    """
+    return ['umask 077; cat > "$0" || { cat > /dev/null; exit 1; }', wire.plain(path)]
 
 
 def read(path: str) -> list[str]:

@@ -25,7 +25,9 @@ COMMAND = ['/bin/sh', '-c', "echo 'it'; exit 3"]
     ('machinectl', {'machine': 'web'}, 'systemd-run --machine=web --quiet --pipe --wait --collect --'),
     ('systemd_nspawn', {'directory': '/srv'}, None),
 ])  # fmt: skip
-def test_a_command_has_the_words_of_the_connector(connector: str, options: dict[str, object], before: str | None) -> None:
+def test_a_command_has_the_words_of_the_connector(
+    connector: str, options: dict[str, object], before: str | None,
+) -> None:
     found = entering.words(entering.way(connector, options, 30), COMMAND)
     assert found[-len(COMMAND):] == COMMAND
     if before is not None:
@@ -65,6 +67,9 @@ def test_lines_for_files(tmp_path: object) -> None:
     path = f'{tmp_path}/it\'s "here" $HOME'
     subprocess.run(['sh', '-c', *entering.write(path)], input=b'a\0b', check=True)
     assert subprocess.run(['sh', '-c', *entering.read(path)], check=True, stdout=subprocess.PIPE).stdout == b'a\0b'
+    done = subprocess.run(['sh', '-c', *entering.write('/no/folder/x')], input=b'a' * 1_000_000, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert b'/no/folder/x' in done.stderr
     assert [entering.absolute(each) for each in ('a/b', '/a/../b', './a')] == ['/a/b', '/b', '/a']
 
 

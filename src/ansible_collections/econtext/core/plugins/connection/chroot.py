@@ -13,9 +13,9 @@ DOCUMENTATION = """
 name: chroot
 short_description: folders of this machine as roots, each entered once for a whole run
 author: [The econtext authors]
-description: ['Runs the tasks of a play with a folder as the root of all files, by one C(chroot) for each user in a run.',
-  'All options and variables of P(community.general.chroot#connection) count.', 'A folder without Python takes C(raw)
-    only, by the stock plugin where that is installed.']
+description: ['Runs the tasks of a play with a folder as the root of all files, by one C(chroot) for each user in a
+    run.', 'All options and variables of P(community.general.chroot#connection) count.', 'A folder without Python takes
+    C(raw) only, by the stock plugin where that is installed.']
 notes: [The remote user is not used.]
 extends_documentation_fragment: [econtext.core.shared.chroot]
 options:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from ansible_collections.econtext.core.plugins.plugin_utils.entered import Entered
-
 from econtext.ansible import entering
 
 DOCUMENTATION = """

@@ -7,7 +7,6 @@ import os
 from ansible.plugins.connection import local as stock
 
 from ansible_collections.econtext.core.plugins.plugin_utils.persistent import Plugin
-
 from econtext.ansible.wire import plain
 
 DOCUMENTATION = """

@@ -9,8 +9,8 @@ DOCUMENTATION = """
 name: lxc
 short_description: containers of LXC, each entered once for a whole run
 author: [The econtext authors]
-description: ['Runs the tasks of a play in a container that runs, by one C(lxc-attach) for each user in a run. The Python
-    library of LXC is not needed.', 'All options and variables of P(community.general.lxc#connection) count.', 'A
+description: ['Runs the tasks of a play in a container that runs, by one C(lxc-attach) for each user in a run. The
+    Python library of LXC is not needed.', 'All options and variables of P(community.general.lxc#connection) count.', 'A
     container without Python takes C(raw) only, by C(lxc-attach).']
 notes: [The remote user is not used.]
 extends_documentation_fragment: [econtext.core.shared.lxc]

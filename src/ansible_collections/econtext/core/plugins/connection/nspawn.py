@@ -9,8 +9,8 @@ DOCUMENTATION = """
 name: nspawn
 short_description: folders of this machine as containers of systemd-nspawn, each for a whole run
 author: [The econtext authors]
-description: ['Runs the tasks of a play in a container that C(systemd-nspawn) makes of a folder. The container lasts as long
-    as the run.', 'Ansible itself has no such plugin.']
+description: ['Runs the tasks of a play in a container that C(systemd-nspawn) makes of a folder. The container lasts as
+    long as the run.', 'Ansible itself has no such plugin.']
 extends_documentation_fragment: [econtext.core.shared.nspawn]
 options: {}
 """

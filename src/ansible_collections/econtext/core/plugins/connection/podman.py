@@ -6,7 +6,6 @@ from __future__ import annotations
 import shlex
 
 from ansible_collections.econtext.core.plugins.plugin_utils.entered import Entered
-
 from econtext.ansible import commands, entering
 from econtext.ansible.wire import plain
 

@@ -8,7 +8,6 @@ import re
 from ansible.plugins.connection import ssh as stock
 
 from ansible_collections.econtext.core.plugins.plugin_utils.persistent import Plugin
-
 from econtext.ansible.connection import Stock
 from econtext.ansible.wire import plain
 

@@ -1,13 +1,13 @@
 # Copyright: the econtext authors. MIT License, see LICENSE.
 """
-What the connection plugins for containers, pods and folders have in common: places that a program of this machine enters.
+What the connection plugins for containers, pods and folders have in common: a program of this machine enters the place.
 
 A plugin is a class of `Entered` that names a connector of econtext and returns its options.
 
 Invariants:
 
-* What econtext cannot do, the stock plugin does where it is installed and can be made.  Where not, a command runs by the
-  very words by which the connector enters: no Python is needed there, a shell is.
+* What econtext cannot do, the stock plugin does where it is installed and can be made.  Where not, a command runs by
+  the very words by which the connector enters: no Python is needed there, a shell is.
 * Whichever of them runs a command, it is in the same place, and as the same user.
 
 Threads: one worker is one thread.
@@ -15,6 +15,7 @@ Threads: one worker is one thread.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import shlex
@@ -25,7 +26,6 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import connection_loader
 
 from ansible_collections.econtext.core.plugins.plugin_utils.persistent import Plugin
-
 from econtext.ansible import entering
 from econtext.ansible.wire import plain
 
@@ -55,6 +55,8 @@ class Unaided(ConnectionBase):
             return stock.exec_command(self.as_stock_takes(cmd), in_data=in_data, sudoable=sudoable)
         # That of this machine knows how a become plugin is answered.
         local = self._other('ansible.builtin.local', copy.copy(self._play_context))
+        # On a terminal of its own it would lose standard input.
+        local.set_option('pipelining', True)
         return local.exec_command(
             shlex.join(self._words([self.shell_path(), '-c', plain(cmd)])), in_data=in_data, sudoable=sudoable)
 
@@ -66,19 +68,18 @@ class Unaided(ConnectionBase):
         stock = self._stock()
         if stock is not None:
             return stock.put_file(in_path, out_path)
-        try:
-            source = open(plain(in_path), 'rb')
-        except OSError as error:
-            raise AnsibleFileNotFound(f'{in_path} cannot be read: {error.strerror}') from None
-        with source:
-            self._copied(entering.write(out_path), f'failed to transfer file to {out_path}', stdin=source)
+        if not os.path.isfile(plain(in_path)):
+            raise AnsibleFileNotFound(f'{in_path} is no file of this machine')
+        with open(plain(in_path), 'rb') as source:
+            return self._copied(entering.write(out_path), f'failed to transfer file to {out_path}', stdin=source)
 
     def fetch_file(self, in_path, out_path):
         stock = self._stock()
         if stock is not None:
             return stock.fetch_file(in_path, out_path)
         with open(plain(out_path), 'wb') as target:
-            self._copied(entering.read(in_path), f'failed to fetch file {in_path}', stdin=subprocess.DEVNULL, stdout=target)
+            return self._copied(
+                entering.read(in_path), f'failed to fetch file {in_path}', stdin=subprocess.DEVNULL, stdout=target)
 
     def reset(self):
         stock = self._ec_others.get(self.transport)
@@ -101,7 +102,17 @@ class Unaided(ConnectionBase):
 
     def _words(self, command):
         """Return the words that run a command there."""
-        return entering.words(self.way(), command)
+        way = self.way()
+        with self.named():
+            return entering.words(way, command)
+
+    @contextlib.contextmanager
+    def named(self):
+        """Give an error about an option to Ansible, with the name of the plugin."""
+        try:
+            yield
+        except ValueError as error:
+            raise AnsibleError(f'{self.transport}: {error}') from None
 
     def _stock(self):
         """Return the stock plugin for the same place; None if there is none."""
@@ -144,10 +155,8 @@ class Entered(Plugin, Unaided):
 
     def way(self):
         if getattr(self, '_ec_way', None) is None:
-            try:
+            with self.named():
                 self._ec_way = entering.way(self.connector_name(), self.entry(), self.entering_seconds())
-            except ValueError as error:
-                raise AnsibleError(f'{self.transport}: {error}') from None
         return self._ec_way
 
     def set_options(self, *args, **kwargs):

@@ -23,7 +23,7 @@ from econtext.ansible.wire import plain
 
 
 class Plugin(Persistent):
-    """A connection plugin of the collection: a class of this one and of what does what econtext cannot, in this order."""
+    """A connection plugin: a class of this one and of what does what econtext cannot, in this order."""
 
     Unreachable = AnsibleConnectionFailure
     Failed = AnsibleError

@@ -19,7 +19,6 @@ import tempfile
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.econtext.core.plugins.plugin_utils.entered import Entered
-
 from econtext.ansible import entering
 
 # Option, of which NAME stands for the program's name -> the program's own.
