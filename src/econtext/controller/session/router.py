@@ -83,7 +83,7 @@ class ControllerRouter(Router):
 
     def ask(self, kind: int, dst: int, body: bytes, func: Callable[[int, bytes], Any]) -> int:
         asked = self.asked
-        handle = self.count() & 0xFFFFFFFF
+        handle: int = self.count() & 0xFFFFFFFF
         while not handle or handle in asked:
             handle = self.count() & 0xFFFFFFFF
         context = self.broker.contexts.get(dst)
@@ -95,7 +95,8 @@ class ControllerRouter(Router):
         link = self.links.get(dst)
         # Behind the line that says who is asked: whoever ends an idle context sees this call there, or the call is
         # not sent.
-        if link is None or context is None or context.error is not None:
+        lost = context is None or context.error
+        if link is None or context is None or lost is not None:
             self.answer(dst, handle, DEAD, b'')
             return handle
         link.transport.send(kind, dst, 0, handle, body)
