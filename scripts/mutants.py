@@ -22,8 +22,6 @@ VERDICTS: dict[int | None, str] = {
 
 
 def run(arguments: list[str]) -> None:
-    # A mutated function is called by way of two others.
-    sys.setrecursionlimit(30_000)
     from mutmut.__main__ import cli
 
     with contextlib.suppress(SystemExit):

@@ -44,6 +44,10 @@ MARKERS = (
     'slow: takes more than a moment, or starts a process: not among the unit tests of scripts/quick',
 )
 
+if os.environ.get('ECONTEXT_MUTATION'):
+    # A mutated function is called by way of two others, in whichever process mutmut runs the tests.
+    sys.setrecursionlimit(30_000)
+
 _stderr = pytest.StashKey[int]()
 
 # Of each property. scripts/mutation and scripts/quick ask for fewer.

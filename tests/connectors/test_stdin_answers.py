@@ -8,15 +8,15 @@ from typing import Any
 
 import arrival
 import pytest
+from outcomes import DATA, fails, version, works
 
 import econtext
-from lab import pythons, require
+from lab import need, pythons, reach, require
 from lab.accounts import Accounts
 from lab.sshd import Sshd
 
 # Hides the terminals of the machine from the command that follows.
 NO_TERMINALS = ['unshare', '-m', 'sh', '-c', 'mount --bind /dev/null /dev/ptmx && exec "$@"', 'sh']
-DATA = b'\0\xff\r\n\x03\x04' * 50_000
 
 
 @pytest.fixture
@@ -29,18 +29,6 @@ def web(broker: econtext.Broker, accounts: Accounts, sshd: Sshd) -> Any:
     return start
 
 
-def fails(context: econtext.Context, kind: str) -> econtext.ConnectError:
-    with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(60)
-    assert caught.value.kind == kind, str(caught.value)
-    return caught.value
-
-
-def works(context: econtext.Context, user: int = 0) -> None:
-    assert context.call(os.geteuid) == user
-    assert context.call(arrival.echo, DATA) == DATA
-
-
 def test_sudo_with_its_password_on_standard_input(web: Any, accounts: Accounts) -> None:
     asking = web('sudo')
     works(asking.sudo(password='pw-ect_sudo', stdin_answers=True))
@@ -49,6 +37,7 @@ def test_sudo_with_its_password_on_standard_input(web: Any, accounts: Accounts) 
     # Nothing is asked: what is held back is sent all the same.
     works(web('nopw').sudo(stdin_answers=True))
     works(web('nopw').sudo('ect_fish', stdin_answers=True, login=True), accounts['fish'].uid)
+    reach.record('connector', 'sudo -S', f'{version(need("sudo"))}: password, another user, NOPASSWD, login shell fish')
 
 
 def test_refused(web: Any) -> None:

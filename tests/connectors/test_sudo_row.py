@@ -9,6 +9,7 @@ from typing import Any
 
 import arrival
 import pytest
+from outcomes import fails, version, works
 
 import econtext
 from lab import need, otp, pythons, reach, sid
@@ -25,29 +26,13 @@ def become(broker: econtext.Broker, accounts: Accounts) -> Any:
     return start
 
 
-def version() -> str:
-    text = subprocess.run([need('sudo'), '-V'], capture_output=True, text=True).stdout
-    return text.splitlines()[0].replace('version ', '').lower()
-
-
-def fails(context: econtext.Context, kind: str) -> econtext.ConnectError:
-    with pytest.raises(econtext.ConnectError) as caught:
-        context.wait_ready(60)
-    assert caught.value.kind == kind, str(caught.value)
-    return caught.value
-
-
-def works(context: econtext.Context, user: int = 0) -> None:
-    assert context.call(os.geteuid) == user
-    assert context.call(arrival.echo, b'\0\xff\r\n\x03\x04' * 50_000) == b'\0\xff\r\n\x03\x04' * 50_000
-
-
 def test_rules_that_get_in_the_way(become: Any, accounts: Accounts) -> None:
     for kind in 'nopw', 'tty', 'pty':
         works(become(kind).sudo())
     works(become('sudo').sudo(password='pw-ect_sudo'))
     works(become('sudo').sudo(accounts['target'].name, password='pw-ect_sudo'), accounts['target'].uid)
-    reach.record('connector', 'sudo', f'{version()}: NOPASSWD, password, wrong password, requiretty, use_pty')
+    sudo = version(need('sudo'))
+    reach.record('connector', 'sudo', f'{sudo}: NOPASSWD, password, wrong password, requiretty, use_pty')
 
 
 def test_what_is_recorded_passes_unharmed(become: Any) -> None:

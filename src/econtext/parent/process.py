@@ -70,6 +70,8 @@ BORN_PRIVATE = hasattr(os, 'get_inheritable')
 
 # The descriptors that were open at the last look, and those that were made here since.
 SEEN = set()  # type: set[int]
+# Terminals of programs that run: private from the beginning, and forgotten before they are closed.
+PRIVATE = set()  # type: set[int]
 
 # Held while descriptors are private that are not so else; how often that began and ended.
 HIDING = allocate_lock()  # type: LockType
@@ -135,6 +137,7 @@ class Process(object):
     def close(self):
         # type: () -> None
         """Close those of our ends that are still ours (not None)."""
+        PRIVATE.difference_update([self.tty, self.slave])  # type: ignore[list-item]
         close([self.stdin, self.stdout, self.stderr, self.tty, self.slave])
         self.stdin = self.stdout = self.stderr = self.tty = self.slave = None
 
@@ -162,6 +165,7 @@ def spawn(argv, tty=False, environ=None, ours=()):
             terminal = open_terminal()
         SEEN.update(fds)
         SEEN.update(terminal or ())
+        PRIVATE.update(terminal or ())
         # 0 is read there; 1 and 2 are written.
         theirs = [fds[0], fds[3], fds[5]]
         if FAST:
@@ -170,6 +174,7 @@ def spawn(argv, tty=False, environ=None, ours=()):
             pid = ending.apart(start_anywhere, path, words, environment, theirs, terminal)
     except:
         close(fds)
+        PRIVATE.difference_update(terminal or ())
         close(terminal or ())
         raise
     close(theirs)
@@ -209,6 +214,8 @@ def after_fork():
     global HIDING
     HIDING = allocate_lock()
     HIDES[:] = [0, 0]
+    # The forked process may close them in its own way.
+    PRIVATE.clear()
     share(HIDDEN, True)
     del HIDDEN[:]
 
@@ -328,11 +335,12 @@ def inheritable(ours=()):
     Return the descriptors above 2 that programs would inherit from us.
 
     Each that is open is looked at, each time: the application may have made anything
-    inheritable since.  What was hardened (`ours`), and is forgotten before it is closed,
-    need not be.  To list them takes the kernel long where there are many.  So they are
+    inheritable since.  What was hardened (`ours`, and our terminals), and is forgotten before
+    it is closed, need not be.  To list them takes the kernel long where there are many.  So they are
     listed only if there are others than those that were there at the last look: if as
     many of these are open as there are in all.
     """
+    ours = PRIVATE.union(ours)
     found = looked_at(SEEN.difference(ours))
     if len(ours) + len(found) != count():
         fds = range(4096)  # type: Iterable[int]

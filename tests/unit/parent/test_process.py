@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -161,6 +161,37 @@ def test_what_programs_would_inherit_is_found_whatever_happened_since(acts: list
     finally:
         for fd in mine:
             os.close(fd)
+
+
+def test_terminals_of_programs_that_run_are_not_looked_at(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are two for each host; once closed, their numbers may be anything's."""
+    looked: list[int] = []
+    look = process.looked_at
+
+    def looked_at(fds: Iterable[int]) -> dict[int, bool]:
+        found = list(fds)
+        looked.extend(found)
+        return look(found)
+
+    first = spawn(['cat'], True)
+    terminal = {first.tty, first.slave}
+    assert None not in terminal
+    monkeypatch.setattr(process, 'looked_at', looked_at)
+    process.inheritable()
+    assert first.stdin in looked
+    assert not terminal & set(looked)
+    number = first.tty
+    first.close()
+    other = os.open(os.devnull, os.O_RDONLY)
+    try:
+        os.dup2(other, number, inheritable=True)
+        assert number in process.inheritable()
+    finally:
+        os.close(other)
+        os.close(number)
+    with pytest.raises(OSError, match='No such file'):
+        process.spawn(['/no/such/program'], True)
+    assert [fd for fd in process.PRIVATE if not os.path.exists(f'/proc/self/fd/{fd}')] == []
 
 
 @pytest.mark.parametrize('tty', [False, True])

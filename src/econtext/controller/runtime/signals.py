@@ -175,6 +175,9 @@ def code_of(handler: Any) -> Any:
 
 def wrap_handlers() -> None:
     """Put off the signals whose handlers the program has installed by now. The main thread."""
+    if SETTLED.issuperset(map(type, map(getsignal, SIGNALS))):
+        # As a rule, and asked for each call: without a step of Python for each signal.
+        return
     for number in SIGNALS:
         if type(getsignal(number)) not in SETTLED and OPEN:
             signal.signal(number, Deferred(getsignal(number)))

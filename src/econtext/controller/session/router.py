@@ -82,17 +82,19 @@ class ControllerRouter(Router):
         }
 
     def ask(self, kind: int, dst: int, body: bytes, func: Callable[[int, bytes], Any]) -> int:
-        handle = 0
-        while not handle or handle in self.asked:
+        asked = self.asked
+        handle: int = self.count() & 0xFFFFFFFF
+        while not handle or handle in asked:
             handle = self.count() & 0xFFFFFFFF
         context = self.broker.contexts.get(dst)
         if context is not None:
             context.used = True
             if len(body) >= LARGE:
                 context.backlog.add(handle, len(body))
-        self.asked[handle] = dst, func
+        asked[handle] = dst, func
         link = self.links.get(dst)
-        # Behind the line above: whoever ends an idle context sees this call there, or the call is not sent.
+        # Behind the line that says who is asked: whoever ends an idle context sees this call there, or the call is
+        # not sent.
         lost = context is None or context.error
         if link is None or context is None or lost is not None:
             self.answer(dst, handle, DEAD, b'')
