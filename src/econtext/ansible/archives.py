@@ -9,8 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import struct
 import zipfile
 import zlib
+
+LOCAL = struct.Struct('<26xHH')     # before an entry: last, the lengths of its name and of what follows that
+RAW = -zlib.MAX_WBITS               # deflate data without a head
 
 
 class Archive:
@@ -19,12 +23,23 @@ class Archive:
     def __init__(self, digest: bytes, data: bytes) -> None:
         self.digest = digest
         self.files: dict[str, bytes] = {}       # digests of contents, by the names of files
-        self.sources: dict[bytes, bytes] = {}   # compressed contents, by their digests
+        self.sources: dict[bytes, bytes] = {}   # deflated contents, by their digests
         with zipfile.ZipFile(io.BytesIO(data)) as opened:
-            for name in opened.namelist():
-                content = opened.read(name)
-                found = self.files[name] = digest_of(content)
-                self.sources[found] = zlib.compress(content)
+            for entry in opened.infolist():
+                content = opened.read(entry)
+                found = self.files[entry.filename] = digest_of(content)
+                self.sources[found] = deflated(data, entry, content)
+
+
+def deflated(archive: bytes, entry: zipfile.ZipInfo, content: bytes) -> bytes:
+    """Return the content of an entry as raw deflate data: that of the archive, if it has such."""
+    if entry.compress_type == zipfile.ZIP_DEFLATED:
+        head = archive[entry.header_offset:entry.header_offset + LOCAL.size]
+        name, extra = LOCAL.unpack(head)
+        start = entry.header_offset + LOCAL.size + name + extra
+        return archive[start:start + entry.compress_size]
+    packer = zlib.compressobj(wbits=RAW)
+    return packer.compress(content) + packer.flush()
 
 
 class Archives:
