@@ -1,6 +1,7 @@
 """Runs ansible-core's own integration targets over a connection, and prints a table of what passed.
 
     python scripts/ansible_targets.py --folder FOLDER [--core VERSION …] [--over CONNECTION …] [TARGET …]
+    python scripts/ansible_targets.py --folder FOLDER --only-table --page PAGE
 
 FOLDER keeps what was installed and each result, so that a run that was ended goes on; `--again` runs all anew.
 CONNECTION is `ssh`, `mitogen` or `econtext.core.ssh`; each combination of core, connection and target is run by
@@ -311,6 +312,24 @@ def table(results: list[Result], overs: list[str]) -> tuple[list[str], int]:
     return lines, worse
 
 
+def page(results: list[Result], overs: list[str]) -> str:
+    """Return the results as a table in Markdown: a row for each target, a cell for each core."""
+    by = {(each.core, each.over, each.target): each for each in results}
+    cores = sorted({each.core for each in results}, key=lambda core: [int(part) for part in core.split('.')])
+    lines = [f'| target | {" | ".join(f"`{over}`" for over in overs)} |', '|---|' + '---|' * len(overs)]
+    for target in dict.fromkeys(each.target for each in results):
+        cells = []
+        for over in overs:
+            words: dict[str, list[str]] = {}
+            for core in cores:
+                one = by.get((core, over, target))
+                if one is not None:
+                    words.setdefault('passed' if one.passed else 'failed', []).append('.'.join(core.split('.')[:2]))
+            cells.append('; '.join(f'{word} {", ".join(those)}' for word, those in words.items()) or '–')
+        lines.append(f'| {target} | {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
 def verdict(one: Result) -> str:
     text = 'passed' if one.passed else 'too long' if one.status is None else f'failed {one.status}'
     return f'{text} {one.seconds:.0f} s' + (' left!' if one.left else '')
@@ -327,6 +346,7 @@ def main() -> int:
     parser.add_argument('--again', action='store_true', help='run what has a result, too')
     parser.add_argument('--failed', action='store_true', help='`ssh` is the last, and only where another has failed')
     parser.add_argument('--only-table', action='store_true', help='run nothing')
+    parser.add_argument('--page', type=Path, help='write the table there, too, in Markdown')
     parser.add_argument('target', nargs='*', help='all that need no network unless told')
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -355,6 +375,8 @@ def main() -> int:
                 failed = failed or not result.passed
     lines, worse = table(results, overs)
     print('\n'.join(lines))
+    if options.page:
+        options.page.write_text(page(results, overs))
     return 1 if worse else 0
 
 
