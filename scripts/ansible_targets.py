@@ -42,6 +42,21 @@ TARGETS = """
     connection_remote_is_local delegate_to service_facts check_mode module_precedence connection
 """.split()
 
+# What stops a target here, whatever the connection.
+CAUSES = {
+    'binary_modules_posix': 'downloads programs', 'cron': 'installs cron', 'expect': 'installs pexpect into the system',
+    'group': 'installs libuser', 'user': 'installs libuser', 'module_no_log': 'reads the log of a system',
+    'fetch': 'logs in to a locked account, which sshd without PAM refuses',
+    'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
+    'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
+    'connection_remote_is_local': 'needs ansible-playbook in the path of the login',
+    'connection_ssh': 'names Ansible\'s own plugin itself; fails over both in the same assertion',
+    'module-serialization-profiles': 'fails over both in the same assertion',
+    'delegate_to': 'needed `virtualenv.sh` of ansible-test, which the script did not have in that run',
+    'run_modules': 'needed `python.py` of ansible-test, which could not be executed in that run',
+    'gathering_facts': 'two runs wrote one file, and the result is not to be trusted',
+}
+
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
 # holds the keys; the rest is the command.  Both ends of a connection see one file system, as several targets expect.
 INSIDE = r"""
@@ -160,6 +175,8 @@ def variables(over: str) -> dict[str, str]:
 def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
     packages = next(environment.glob('lib/python3*/site-packages'))
     tools = packages / 'ansible_test/_util/target'
+    for program in (tools / 'injector').glob('*.py'):
+        program.chmod(0o755)
     programs = f'{environment}/bin', f'{tools}/injector', f'{tools}/tools', '/usr/sbin:/usr/bin:/sbin:/bin'
     found = {
         'PATH': ':'.join(programs), 'HOME': pwd.getpwuid(0).pw_dir, 'LC_ALL': 'C.UTF-8',
@@ -316,7 +333,12 @@ def page(results: list[Result], overs: list[str]) -> str:
     """Return the results as a table in Markdown: a row for each target, a cell for each core."""
     by = {(each.core, each.over, each.target): each for each in results}
     cores = sorted({each.core for each in results}, key=lambda core: [int(part) for part in core.split('.')])
-    lines = [f'| target | {" | ".join(f"`{over}`" for over in overs)} |', '|---|' + '---|' * len(overs)]
+    lines = [
+        '# Ansible\'s own targets', '',
+        'ansible-core has integration tests of its own, named targets. `scripts/ansible_targets.py` runs them over '
+        'Ansible\'s', 'plugin `ssh` and over econtext, and writes this page. The versions are those of ansible-core. A '
+        'dash: not run. The', 'remark says what stops a target that has failed.', '',
+        f'| target | {" | ".join(f"`{over}`" for over in overs)} | remark |', '|---|' + '---|' * (len(overs) + 1)]
     for target in dict.fromkeys(each.target for each in results):
         cells = []
         for over in overs:
@@ -326,6 +348,8 @@ def page(results: list[Result], overs: list[str]) -> str:
                 if one is not None:
                     words.setdefault('passed' if one.passed else 'failed', []).append('.'.join(core.split('.')[:2]))
             cells.append('; '.join(f'{word} {", ".join(those)}' for word, those in words.items()) or '–')
+        failed = any(each.target == target and not each.passed for each in results)
+        cells.append(CAUSES.get(target, '') if failed else '')
         lines.append(f'| {target} | {" | ".join(cells)} |')
     return '\n'.join(lines) + '\n'
 
