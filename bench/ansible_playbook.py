@@ -2,11 +2,12 @@
 
     python -m bench.ansible_playbook PYTHON [--quick] [--rounds N] [--only SCENARIO …]
 
-PYTHON is that of an environment that has ansible-core and econtext, and mitogen if Mitogen is to take part:
-`scripts/ansible_targets.py` makes such ones, as env-RELEASE in its folder.  As root: the server is a private one, and
-the account that is entered may use sudo without a password.  Each row tells the medians of wall time, of processor
-time of the controller and of processor time of the host, each with all that it starts, and their ratios to those of
-Mitogen, or of `ssh` with pipelining without Mitogen.  `--quick` has one host and two rounds.
+PYTHON is that of an environment that has ansible-core and econtext as it is built, and mitogen if Mitogen is to take
+part: `pip install ansible-core mitogen ./econtext`.  From a checkout econtext packs its modules anew in each run.  As
+root: the server is a private one, and the account that is entered may use sudo without a password.  Each row tells the
+medians of wall time, of processor time of the controller and of processor time of the host, each with all that it
+starts, and their ratios to those of Mitogen, or of `ssh` with pipelining without Mitogen.  `--quick` has one host and
+two rounds, in which `ssh` without pipelining runs once, and never at a distance; no second round begins after 400 s.
 
 Invariants:
 
@@ -43,6 +44,7 @@ DELAY = Path(__file__).parent / 'slowlink.py'
 STOCK, PIPELINING, MITOGEN = 'ssh', 'ssh, pipelining', 'Mitogen'
 PLUGIN, CALLBACK = 'econtext', 'econtext, callback'
 CONTENDERS = STOCK, PIPELINING, MITOGEN, PLUGIN, CALLBACK
+QUICK_SECONDS = 400     # after which `--quick` begins no second round
 SUBREAPER = 36      # prctl(PR_SET_CHILD_SUBREAPER)
 # What its sessions leave comes to the server, which waits for all children.
 SERVER = """#!{python}
@@ -223,7 +225,7 @@ def delayed(port: int, trip: int) -> Iterator[int]:
 def table(scenario: Scenario, found: dict[str, list[Figures]]) -> Iterator[str]:
     """Yield the lines of a table in Markdown."""
     medians = {name: Figures(*map(statistics.median, zip(*rows, strict=True))) for name, rows in found.items()}
-    base = medians[MITOGEN if MITOGEN in medians else PIPELINING]
+    base = medians[next(name for name in (MITOGEN, PIPELINING, *medians) if name in medians)]
     trip = f', {scenario.trip} ms' if scenario.trip else ''
     yield f'| {scenario.playbook}.yml, hosts: {scenario.hosts}{trip} | wall | processor, controller | processor, host |'
     yield '|---|--:|--:|--:|'
@@ -241,6 +243,7 @@ def main() -> None:
     parser.add_argument('--only', action='append', help=f'of {", ".join(each.name for each in ALL)}')
     parser.add_argument('--contender', action='append', choices=CONTENDERS, help='all unless told')
     given = parser.parse_args()
+    begun = time.monotonic()
     rounds = 2 if given.quick else given.rounds
     names = [each for each in given.contender or CONTENDERS if each != MITOGEN or strategies(given.python)]
     scenarios = [each for each in (QUICK if given.quick else ALL) if not given.only or each.name in given.only]
@@ -250,11 +253,15 @@ def main() -> None:
         for scenario in scenarios:
             found: dict[str, list[Figures]] = {name: [] for name in names}
             with delayed(made.server.port, scenario.trip) as port:
-                for _ in range(rounds):
+                for turn in range(rounds):
+                    if given.quick and turn and time.monotonic() > begun + QUICK_SECONDS:
+                        break
                     for name, rows in found.items():
+                        if given.quick and name == STOCK and (turn or scenario.trip):
+                            continue
                         rows.append(made.run(scenario, name, port))
                         print(f'{scenario.name}, {name}:', *(f'{each:.2f}' for each in rows[-1]), file=sys.stderr)
-            print('\n'.join(table(scenario, found)), flush=True)
+            print('\n'.join(table(scenario, {name: rows for name, rows in found.items() if rows})), flush=True)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Runs ansible-core's own integration targets over a connection, and prints a table of what passed.
 
     python scripts/ansible_targets.py --folder FOLDER [--core VERSION …] [--over CONNECTION …] [TARGET …]
+    python scripts/ansible_targets.py --folder FOLDER --only-table --page PAGE
 
 FOLDER keeps what was installed and each result, so that a run that was ended goes on; `--again` runs all anew.
 CONNECTION is `ssh`, `mitogen` or `econtext.core.ssh`; each combination of core, connection and target is run by
@@ -40,6 +41,21 @@ TARGETS = """
     module_tracebacks missing-interpreter noexec task-timeout module-serialization-profiles known_hosts
     connection_remote_is_local delegate_to service_facts check_mode module_precedence connection
 """.split()
+
+# What stops a target here, whatever the connection.
+CAUSES = {
+    'binary_modules_posix': 'downloads programs', 'cron': 'installs cron', 'expect': 'installs pexpect into the system',
+    'group': 'installs libuser', 'user': 'installs libuser', 'module_no_log': 'reads the log of a system',
+    'fetch': 'logs in to a locked account, which sshd without PAM refuses',
+    'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
+    'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
+    'connection_remote_is_local': 'needs ansible-playbook in the path of the login',
+    'connection_ssh': 'names Ansible\'s own plugin itself; fails over both in the same assertion',
+    'module-serialization-profiles': 'fails over both in the same assertion',
+    'delegate_to': 'needed `virtualenv.sh` of ansible-test, which the script did not have in that run',
+    'run_modules': 'needed `python.py` of ansible-test, which could not be executed in that run',
+    'gathering_facts': 'two runs wrote one file, and the result is not to be trusted',
+}
 
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
 # holds the keys; the rest is the command.  Both ends of a connection see one file system, as several targets expect.
@@ -159,6 +175,8 @@ def variables(over: str) -> dict[str, str]:
 def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
     packages = next(environment.glob('lib/python3*/site-packages'))
     tools = packages / 'ansible_test/_util/target'
+    for program in (tools / 'injector').glob('*.py'):
+        program.chmod(0o755)
     programs = f'{environment}/bin', f'{tools}/injector', f'{tools}/tools', '/usr/sbin:/usr/bin:/sbin:/bin'
     found = {
         'PATH': ':'.join(programs), 'HOME': pwd.getpwuid(0).pw_dir, 'LC_ALL': 'C.UTF-8',
@@ -311,6 +329,31 @@ def table(results: list[Result], overs: list[str]) -> tuple[list[str], int]:
     return lines, worse
 
 
+def page(results: list[Result], overs: list[str]) -> str:
+    """Return the results as a table in Markdown: a row for each target, a cell for each core."""
+    by = {(each.core, each.over, each.target): each for each in results}
+    cores = sorted({each.core for each in results}, key=lambda core: [int(part) for part in core.split('.')])
+    lines = [
+        '# Ansible\'s own targets', '',
+        'ansible-core has integration tests of its own, named targets. `scripts/ansible_targets.py` runs them over '
+        'Ansible\'s', 'plugin `ssh` and over econtext, and writes this page. The versions are those of ansible-core. A '
+        'dash: not run. The', 'remark says what stops a target that has failed.', '',
+        f'| target | {" | ".join(f"`{over}`" for over in overs)} | remark |', '|---|' + '---|' * (len(overs) + 1)]
+    for target in dict.fromkeys(each.target for each in results):
+        cells = []
+        for over in overs:
+            words: dict[str, list[str]] = {}
+            for core in cores:
+                one = by.get((core, over, target))
+                if one is not None:
+                    words.setdefault('passed' if one.passed else 'failed', []).append('.'.join(core.split('.')[:2]))
+            cells.append('; '.join(f'{word} {", ".join(those)}' for word, those in words.items()) or '–')
+        failed = any(each.target == target and not each.passed for each in results)
+        cells.append(CAUSES.get(target, '') if failed else '')
+        lines.append(f'| {target} | {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
 def verdict(one: Result) -> str:
     text = 'passed' if one.passed else 'too long' if one.status is None else f'failed {one.status}'
     return f'{text} {one.seconds:.0f} s' + (' left!' if one.left else '')
@@ -327,6 +370,7 @@ def main() -> int:
     parser.add_argument('--again', action='store_true', help='run what has a result, too')
     parser.add_argument('--failed', action='store_true', help='`ssh` is the last, and only where another has failed')
     parser.add_argument('--only-table', action='store_true', help='run nothing')
+    parser.add_argument('--page', type=Path, help='write the table there, too, in Markdown')
     parser.add_argument('target', nargs='*', help='all that need no network unless told')
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -355,6 +399,8 @@ def main() -> int:
                 failed = failed or not result.passed
     lines, worse = table(results, overs)
     print('\n'.join(lines))
+    if options.page:
+        options.page.write_text(page(results, overs))
     return 1 if worse else 0
 
 

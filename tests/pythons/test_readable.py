@@ -143,3 +143,12 @@ def test_a_version_that_is_unknown_is_no_error() -> None:
     unit = syntax_check.fitting(context, 'name', (False, 'name.py', ('code',)))  # type: ignore[arg-type]
     assert unit is not None
     assert b'another Python cannot load it' in unit[2]
+
+
+def test_what_travels_of_econtext_is_not_read(old: econtext.Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(source: bytes) -> Any:
+        raise AssertionError('read')
+
+    monkeypatch.setattr(syntax_check, 'constructs', never)
+    assert old.run(['echo', 'said']).stdout == 'said\n'
+    assert old.options(fork=True).call(abs, -3).value == 3

@@ -92,7 +92,7 @@ class Persistent:
         try:
             request = self._command_request(
                 wire.plain(cmd), wire.plain(in_data) if in_data else b'', sudoable)
-            self.say(f'ECONTEXT {request["what"].upper()} {cmd}')
+            self.say(f'ECONTEXT {request["what"].upper()}: EXEC {cmd}')
             return self._carried_out(request)
         except Stock:
             done: tuple[int, bytes, bytes] = super().exec_command(  # type: ignore[misc]
@@ -108,6 +108,7 @@ class Persistent:
             request = self._plain_request('put', source=source, target=str(wire.plain(out_path)))
             if os.path.dirname(source) == self.run_folder:
                 recognize_file(request)
+            self.say(f'PUT {in_path} TO {out_path}')
             status, _, errors = self._carried_out(request)
         except Stock:
             return super().put_file(in_path, out_path)  # type: ignore[misc]
@@ -118,8 +119,10 @@ class Persistent:
     def fetch_file(self, in_path: str, out_path: str) -> Any:
         """Copy a file from the host."""
         try:
-            return self._carried_out(self._plain_request(
-                'fetch', source=str(wire.plain(in_path)), target=os.path.abspath(wire.plain(out_path))))
+            request = self._plain_request(
+                'fetch', source=str(wire.plain(in_path)), target=os.path.abspath(wire.plain(out_path)))
+            self.say(f'FETCH {in_path} TO {out_path}')
+            return self._carried_out(request)
         except Stock:
             return super().fetch_file(in_path, out_path)  # type: ignore[misc]
 

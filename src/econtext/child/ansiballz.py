@@ -12,7 +12,7 @@ Invariants:
   alone, and what it does to its process does nothing here.
 * What was imported ahead is used only if the archive has the very same sources; else the fork imports its own.
 * A module that may start itself again, or that reads files of its archive, gets the archive as a file, which the fork
-  removes.
+  removes.  Only one that reads files there is imported from there.
 * Sources are kept by their content, so two releases of Ansible may use one context.
 
 Entered by whoever carries out calls: `add`, `preload` and `prepare` one at a time, and before the `run` that needs
@@ -61,10 +61,15 @@ class Payload(object):
                     module = module[:-len('.__init__')]
                 self.modules[module] = package, ROOT + '/' + name, files[name]
 
-    def wants_archive(self):
+    def starts_again(self):
         # type: () -> bool
-        """May the module want its archive as a file?"""
-        return STARTS_AGAIN in self.files or [name for name in self.files if not name.endswith('.py')] != []
+        """May the module start itself again, from its archive?"""
+        return STARTS_AGAIN in self.files
+
+    def reads_archive(self):
+        # type: () -> bool
+        """May the module read files of its archive?"""
+        return [name for name in self.files if not name.endswith('.py')] != []
 
     def differs(self):
         # type: () -> bool
@@ -150,9 +155,9 @@ def suits(interpreter):
 
 def add(archive, files, sources):
     # type: (bytes, dict[str, bytes], dict[bytes, bytes]) -> None
-    """Keep the compressed `sources`, by their digests, and of which `files` the archive of that digest consists."""
+    """Keep the `sources`, raw deflate data by digest, and of which `files` the archive of that digest consists."""
     for digest in sources:
-        SOURCES[digest] = zlib.decompress(sources[digest])
+        SOURCES[digest] = zlib.decompress(sources[digest], -zlib.MAX_WBITS)
     PAYLOADS[archive] = Payload(files)
 
 
@@ -182,13 +187,23 @@ def preload(archive):
     for name in modules:
         if name in sys.modules:
             PRELOADED[name] = modules[name][2]
+    settle_memory()
+
+
+def settle_memory():
+    # type: () -> None
+    """Have the collector leave alone what is there, so that a fork need not copy the pages of that."""
+    collector = loaded('gc')
+    if hasattr(collector, 'freeze'):
+        collector.collect()
+        collector.freeze()
 
 
 def prepare(archive):
     # type: (bytes) -> None
     """Compile what forks would have to compile, each anew."""
     payload = PAYLOADS[archive]
-    if payload.wants_archive():
+    if payload.reads_archive():
         return
     finder = Finder(payload.modules)
     for name in payload.modules:
@@ -217,9 +232,10 @@ def run(archive, module, params, profile, open_files, variables, interpreter):
     sys.path[:] = [entry for entry in sys.path if entry not in ('', '.')]
     sys.modules['__main__'] = type(sys)('__main__')
     where = ROOT
-    if payload.wants_archive():
-        forget(list(PRELOADED))
+    if payload.starts_again() or payload.reads_archive():
         where = materialized(payload, module)
+    if payload.reads_archive():
+        forget(list(PRELOADED))
         sys.path.insert(0, where)
     else:
         if payload.differs():
@@ -292,7 +308,7 @@ def materialized(payload, module):
     folder = os.path.realpath(loaded('tempfile').mkdtemp('', name + '_'))
     loaded('atexit').register(loaded('shutil').rmtree, folder, True)
     path = os.path.join(folder, name + '.zip')
-    archive = zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED)
+    archive = zipfile.ZipFile(path, 'w')
     try:
         for each in payload.files:
             archive.writestr(zipfile.ZipInfo(each), SOURCES[payload.files[each]])

@@ -1,16 +1,18 @@
-"""Archives of packed modules: what is in them comes back, and says which Pythons it is for."""
+"""Archives of packed modules: what is in them comes back, travels as packed, and says which Pythons it is for."""
 
 from __future__ import annotations
 
 import base64
 import io
 import zipfile
+import zlib
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
 from econtext.ansible.archives import BASIC, UNSAID, Archive, Archives, digest_of
+from econtext.child import ansiballz
 
 NAMES = st.from_regex(r'[a-z]{1,8}(/[a-z]{1,8})?\.py', fullmatch=True)
 MEMBERS = st.dictionaries(NAMES, st.binary(max_size=50), max_size=4)
@@ -48,3 +50,36 @@ def test_a_zip_has_the_files_in_their_order() -> None:
     archive = Archive(b'x', dict.fromkeys(names, b'text'))
     with zipfile.ZipFile(io.BytesIO(archive.zipped())) as opened:
         assert opened.namelist() == names
+
+
+CONTENTS = {'a.py': b'', 'long/name/of/a/module.py': b'x = 1\n' * 5000, 'data.bin': bytes(range(256)) * 3}
+
+
+def packed(kind: int) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, 'w', kind) as archive:
+        for name, content in CONTENTS.items():
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = kind
+            entry.extra = b'\x55\x00\x02\x00ab'
+            archive.writestr(entry, content)
+    return base64.b64encode(made.getvalue())
+
+
+@pytest.mark.parametrize('kind', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_contents_arrive(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in 'SOURCES', 'PAYLOADS':
+        monkeypatch.setattr(ansiballz, name, {})
+    archives = Archives()
+    archive = archives.open(packed(kind))
+    ansiballz.add(archive.digest, archive.files, archive.sources)
+    assert {name: ansiballz.SOURCES[digest] for name, digest in archive.files.items()} == CONTENTS
+    assert archives.open(packed(kind)) is archive
+
+
+def test_equal_contents_are_one_source() -> None:
+    archives = Archives()
+    stored, deflated = (archives.open(packed(kind)) for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    assert stored.files == deflated.files
+    for digest, data in stored.sources.items():
+        assert zlib.decompress(data, -zlib.MAX_WBITS) == zlib.decompress(deflated.sources[digest], -zlib.MAX_WBITS)

@@ -7,7 +7,8 @@ Invariants:
   compile: modules that only some versions import are no reason.
 * Nothing is refused while the version there is unknown; then what comes back is
   explained by the same reading.
-* Where the version there is ours or newer nothing is read at all.
+* Where the version there is ours or newer nothing is read at all.  Modules of econtext that travel are not read either:
+  every Python that econtext supports can read them.
 * What reads sources is imported when it is first needed: most contexts have a Python as new as ours.
 
 Any thread may enter.
@@ -36,7 +37,7 @@ KINDS = ('SyntaxError', 'IndentationError', 'TabError')
 
 def check(context: Peer, module: str) -> None:
     """Raise what the context would, if it surely cannot read what a call in `module` needs."""
-    if not is_older(context):
+    if not is_older(context) or is_ours(module):
         return
     for name, unit in sure(context.broker.modules, module):
         found = newest(context, unit)
@@ -46,8 +47,8 @@ def check(context: Peer, module: str) -> None:
 
 def fitting(context: Peer, name: str, unit: Unit | None) -> Unit | None:
     """Return `unit` if the context can load it, else one that says why it cannot."""
-    if unit is None:
-        return None
+    if unit is None or is_ours(name):
+        return unit
     is_installed = not context.broker.modules.is_own(name)
     if is_installed and '.' not in name:
         from econtext.controller.modules.installed import objection
@@ -114,6 +115,10 @@ def is_older(context: Peer) -> bool:
     return () < context.python_version[:2] < values.VERSION[:2]
 
 
+def is_ours(module: str) -> bool:
+    return module.partition('.')[0] == 'econtext'
+
+
 def sure(modules: Modules, module: str) -> Iterator[tuple[str, Unit]]:
     """Yield the program's own modules that are imported whenever `module` is."""
     seen: set[str] = set()
@@ -124,7 +129,7 @@ def sure(modules: Modules, module: str) -> Iterator[tuple[str, Unit]]:
             name = '.'.join(parts[:length])
             if name in seen:
                 continue
-            if parts[0] in STANDARD or not modules.is_own(name):
+            if parts[0] in STANDARD or is_ours(name) or not modules.is_own(name):
                 break
             unit = modules.unit(name)
             if unit is None or not isinstance(unit[2], bytes):
