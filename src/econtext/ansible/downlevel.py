@@ -100,7 +100,9 @@ def lowered(source: str, target: tuple[int, int], name: str) -> str:
     return ast.unparse(ast.fix_missing_locations(made)) + '\n'
 
 
-remembered = functools.lru_cache(maxsize=1024)(lowered)
+@functools.lru_cache(maxsize=1024)
+def remembered(source: str, target: tuple[int, int], name: str) -> str:
+    return lowered(source, target, name)
 
 
 def downlevel_payload(payload: bytes, target: tuple[int, int] = OLDEST, store: Store | None = None) -> bytes:
