@@ -124,7 +124,7 @@ def test_a_client_starts_a_cluster_within_its_event_loop(
         load(worker)
 
     async def made(places: Any) -> Any:
-        return await start(places)
+        return await start(places, loop=loop.loop)
 
     monkeypatch.setattr(server.Server, 'load', noted)
     loop = distributed.utils.LoopRunner()
