@@ -42,12 +42,13 @@ OBJECTS = 'it reads Worker and Nanny objects in cluster.workers; workers of ours
 SCHEME = 'it asks for the scheme of addresses that LocalCluster chooses'
 CORES = 'it asks how LocalCluster divides the cores of one machine'
 SPECS = 'it asks for the names of workers in a specification; a place of ours has the name of its host'
+AWAITED = 'it awaits the cluster behind scale(); ours has not started the new workers then, as its page says'
 SECOND = 'it counts on workers that start within a second, as they do within one process'
 # Tests that look at what only the classes of distributed have -> why these do not apply.
 ELSEWHERE: dict[str, str] = {
     **dict.fromkeys((
-        'test_adaptive_killed_worker', 'test_Client_kwargs', 'test_defaults_5', 'test_defaults_6', 'test_memory',
-        'test_memory_limit_none',
+        'test_adaptive_killed_worker', 'test_Client_kwargs', 'test_defaults_5', 'test_defaults_6',
+        'test_io_loop_periodic_callbacks', 'test_logging', 'test_memory', 'test_memory_limit_none',
         'test_procs', 'test_remote_python', 'test_remote_python_as_dict', 'test_simple', 'test_worker_params',
     ), OBJECTS),
     **dict.fromkeys((
@@ -57,6 +58,7 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(('test_defaults', 'test_defaults_2', 'test_defaults_3', 'test_defaults_4'), CORES),
     **dict.fromkeys(('test_new_worker_spec', 'test_run_spec_cluster_worker_names', 'test_worker_keys'), SPECS),
     **dict.fromkeys(('test_adapt_then_manual', 'test_min_max'), SECOND),
+    **dict.fromkeys(('test_get_logs', 'test_scale_up_and_down'), AWAITED),
     'test_death_timeout_raises': 'a TimeoutError that a worker raises is a CallError here, which names it',
     'test_list_of_connect_options_raises': 'a host has options of its own in an inventory',
     'test_list_of_remote_python_raises': 'a host has a Python of its own in an inventory',

@@ -113,6 +113,30 @@ def test_workers_load_while_the_scheduler_starts(broker: econtext.Broker, monkey
         assert len(workers(client)) == 2
 
 
+def test_a_client_starts_a_cluster_within_its_event_loop(
+    broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+    load = server.Server.load
+
+    def noted(worker: server.Server) -> None:
+        loads.append(worker.name)
+        load(worker)
+
+    async def made(places: Any) -> Any:
+        return await start(places, loop=loop.loop)
+
+    monkeypatch.setattr(server.Server, 'load', noted)
+    loop = distributed.utils.LoopRunner()
+    loop.start()
+    try:
+        with loop.run_sync(made, hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
+            assert len(client.nthreads()) == 2, 'the workers have started'
+            assert sorted(loads) == ['host0.dask', 'host1.dask'], 'each once'
+    finally:
+        loop.stop()
+
+
 def test_what_was_prepared_for_nothing_is_ended(broker: econtext.Broker) -> None:
     places = hosts(broker, 2)
 

@@ -63,9 +63,15 @@ def said(hub: Hub, place: str, *words: Any, error: Exception | None = None) -> t
 @pytest.mark.parametrize(
     ('host', 'part'), [('web1', 'web1'), ('me@web1:22', 'me_web1_22'), ('a/b', 'a_b'), ('', 'host')])
 def test_a_place_is_an_address_whatever_the_host_is_called(hub: Hub, host: str, part: str) -> None:
-    first, second = hub.place(host), hub.place(host)
-    assert first.split('/') == [part, hub.name, '0']
-    assert second.split('/') == [part, hub.name, '1']
+    first, second = hub.place(host).split('/'), hub.place(host).split('/')
+    assert first[:2] == second[:2] == [part, hub.name]
+    assert int(second[2]) == int(first[2]) + 1
+
+
+def test_no_two_servers_of_a_program_have_one_number(hub: Hub) -> None:
+    other = Hub()
+    assert hub.place('web1').split('/')[2] != other.place('web1').split('/')[2]
+    other.close()
 
 
 def test_what_a_server_asks_for(hub: Hub) -> None:

@@ -151,8 +151,8 @@ class Cluster(SpecCluster):
         except BaseException:
             self._let_go()
             raise
-        # Asynchronously nothing has started: see __await__.
-        if not asynchronous:
+        # Asynchronously, and in the thread of an event loop, nothing has started: see __await__.
+        if self.status is Status.running:
             self._begun()
 
     # Where servers run.
