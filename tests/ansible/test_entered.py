@@ -313,7 +313,9 @@ def test_raw_without_python(ansible: Entering, kind: str) -> None:
     assert done.of('raw')['stdout'] == 'raw\n', done.output
     assert done.of('raw')['rc'] == 3
     assert done.of('module')['rc'] == 127
-    assert 'not found' in done.of('module')['msg']
+    if kind in ('chroot', 'kubectl'):
+        # Podman loses what a program says that ends before its input does.
+        assert 'not found' in done.of('module')['msg']
 
 
 # A collection that stands for that of Podman: a plugin that tells what it was asked.

@@ -14,6 +14,7 @@ Pure; any thread may enter.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ def way(connector: str, options: Mapping[str, Any], seconds: float) -> dict[str,
     """Return the way into a place, as the daemon takes it, by the options of a connector that are given."""
     given = {name: wire.plain(value) for name, value in options.items() if value not in (None, '', [])}
     return {'connector': connector, 'arguments': [], 'options': {**given, 'connect_timeout': float(seconds)},
-            'key': repr((connector, sorted(given.items())))}
+            'key': json.dumps([connector, given], sort_keys=True)}
 
 
 def words(way: Mapping[str, Any], wanted: list[str]) -> list[str]:
