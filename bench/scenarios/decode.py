@@ -107,9 +107,9 @@ INPUTS: dict[str, Callable[[int], bytes]] = {
     'x stat_result': lambda size: many(size, lambda n: rich(
         'os.stat_result', series('t', [whole(k) for k in range(10)]), b'd0:')),
 }
-ROWS = [Row(
-    'a value from a context, decoded' if tag == 'n' else '', f'MB/s of {tag}', tag, 'MB/s', f'>= {LEAST}', high=True
-) for tag in INPUTS]  # fmt: skip
+# One row, the slowest input; the file of numbers has all of them.
+ROWS = [Row('a value from a context, decoded', 'MB/s of the slowest kind of value', 'slowest', 'MB/s', f'>= {LEAST}',
+            high=True)]
 
 
 def measure(contender: Any, size: str) -> dict[str, float]:
@@ -127,4 +127,5 @@ def measure(contender: Any, size: str) -> dict[str, float]:
             # Refused: that takes time too.
             pass
         found[tag] = len(body) / 1e6 / max(time.perf_counter() - begun, 1e-6)
+    found['slowest'] = min(found.values())
     return found

@@ -60,7 +60,10 @@ def test_every_scenario_runs_and_the_table_shows_it(repository: Path, tmp_path: 
     assert page.read_text().endswith('After.\n')
     drawn = run(repository, 'bench.plot', str(tmp_path / 'found.json'), str(tmp_path / 'drawings'))
     assert 'payload-call.svg' in drawn
-    assert (tmp_path / 'drawings' / 'payload-call.svg').read_text().startswith('<svg')
+    for name in ('payload-call', 'overview'):
+        drawing = (tmp_path / 'drawings' / f'{name}.svg').read_text()
+        assert '<svg' in drawing
+        assert 'econtext' in drawing
 
 
 @pytest.mark.deadline(180)
