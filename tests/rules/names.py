@@ -26,6 +26,7 @@ KNOWN = """
     linecache: cache
     logging: Handler Logger NOTSET WARNING getLogger
     marshal: dumps loads
+    operator: attrgetter
     os: O_CREAT O_EXCL O_NONBLOCK O_RDONLY O_RDWR O_WRONLY P_WAIT WCOREDUMP WEXITSTATUS WIFEXITED WIFSIGNALED WNOHANG
         WTERMSIG X_OK R_OK W_OK F_OK _exit access chdir chmod chown close defpath dup dup2 environ execv execve execvp
         fdopen fork fstat fsync ftruncate getcwd getegid geteuid getgid getpgid getpgrp getpid getppid getuid isatty
