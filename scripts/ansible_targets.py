@@ -54,7 +54,7 @@ CAUSES = {
     'module-serialization-profiles': 'fails over both in the same assertion',
     'delegate_to': 'needed `virtualenv.sh` of ansible-test, which the script did not have in that run',
     'run_modules': 'needed `python.py` of ansible-test, which could not be executed in that run',
-    'gathering_facts': 'two runs wrote one file, and the result is not to be trusted',
+    'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
 
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3

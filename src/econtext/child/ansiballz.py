@@ -157,7 +157,7 @@ def add(archive, files, sources):
     # type: (bytes, dict[str, bytes], dict[bytes, bytes]) -> None
     """Keep the `sources`, raw deflate data by digest, and of which `files` the archive of that digest consists."""
     for digest in sources:
-        SOURCES[digest] = zlib.decompress(sources[digest], -zlib.MAX_WBITS)
+        SOURCES[digest] = zlib.decompress(sources[digest], -15)
     PAYLOADS[archive] = Payload(files)
 
 
