@@ -198,3 +198,12 @@ def test_code_is_refused_where_it_stands_in_a_call() -> None:
             encode_call('m', 'f', args, kwargs)
     with pytest.raises(TypeError, match=r'm\.f: a builtins\.object cannot cross'):
         encode_call('m', 'f', (object(),), {})
+
+
+@pytest.mark.parametrize('data', [b'', b'x', bytes(range(256)) * 300])
+def test_bytes_behind_their_head_are_one_value(data: bytes) -> None:
+    """As every Python reads it: marshal's letter of bytes, and four bytes of the size, the least first."""
+    head = values.head_of_bytes(len(data))
+    assert head[:1] == b's'
+    assert len(head) == 5
+    assert marshal.loads(head + data) == data
