@@ -518,12 +518,12 @@ def test_the_context_ends_with_its_block(broker: econtext.Broker) -> None:
 
 
 def test_a_first_step_that_fails_is_told_at_once(broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode_call = values.encode_call
+    plainest = values.plainest
 
-    def misspelt(module: str, name: str, args: Any, kwargs: Any, context: Any = None) -> bytes:
-        return encode_call(module, name, args, {'no_such': 1} if name == 'settle' else kwargs, context)
+    def misspelt(value: Any) -> bytes:
+        return plainest((*value[:3], {'no_such': 1}) if value[1] == 'settle' else value)
 
-    monkeypatch.setattr(values, 'encode_call', misspelt)
+    monkeypatch.setattr(values, 'plainest', misspelt)
     child = broker.local(connect_timeout=1000)
     with pytest.raises(econtext.ConnectError, match='no_such'):
         child.wait_ready(60)
@@ -549,17 +549,19 @@ def test_whatever_fails_before_a_context_is_there_is_told_with_its_cause(
     above: econtext.Broker | econtext.Context = broker
     if hops:
         above = broker.local().wait_ready()
-    encode_call = values.encode_call
+    plainest = values.plainest
     value, cause = BROKEN[step]
 
-    def broken(module: str, name: str, args: Any, kwargs: Any, context: Any = None) -> bytes:
-        if name == 'settle' and step == 'early':
+    def broken(call: Any) -> bytes:
+        if call[1] == 'settle' and step == 'early':
             broker._tree.router.send(ROUTE, broker._tree.last_number, 1, b'no number')
-        elif name == 'settle':
+        elif call[1] == 'settle':
+            module, name, args, kwargs = call
             args = tuple(value if name == step else arg for name, arg in zip(SETTINGS, args, strict=True))
-        return encode_call(module, name, args, kwargs, context)
+            call = module, name, args, kwargs
+        return plainest(call)
 
-    monkeypatch.setattr(values, 'encode_call', broken)
+    monkeypatch.setattr(values, 'plainest', broken)
     error = fails(above.local(python=pythons.interpreter(version), connect_timeout=1000), 'ended', 'Traceback', cause)
     assert 'furnish' in str(error)
 

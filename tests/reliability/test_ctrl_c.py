@@ -105,7 +105,7 @@ PLACES = {
 """,
     'question to the user, for many hosts': """
     from econtext.command_line import connecting
-    getpass.getpass = slow
+    connecting.Asker.typed = slow
     with econtext.Broker() as broker:
         interrupt('slow')
         connecting.Asker().ask_once('Password: ')
