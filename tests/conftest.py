@@ -34,6 +34,8 @@ SECONDS = 300.0 if os.environ.get('CI') == 'true' else 120.0
 GRACE = 30.0  # beyond that for Python to react at all; then the process is killed
 SETTLE = lab.SOON  # seconds until what a test has ended must be gone
 ALLOWED = 5.0  # the same for a test that may leave something
+# Else numpy, which some libraries import, starts threads that nobody ends.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 MARKERS = (
     'deadline(seconds): the time that each phase of this test may take, instead of 120 s',

@@ -39,6 +39,8 @@ BASIS = 'ansible.module_utils.basic', LOADER
 USUAL = 'json', 'runpy', 'tempfile', 'shutil', 'zipfile', 'base64', 'subprocess', 'locale', 'platform', 'datetime'
 # With this in its archive, a module may want the archive itself.
 STARTS_AGAIN = 'ansible/module_utils/common/respawn.py'
+# The same, and files of its archive, which need not be other than sources.
+EMBEDS = 'ansible/module_utils/embed.py'
 
 SOURCES = {}    # type: dict[bytes, bytes]      # content of a file, by its digest
 CODE = {}       # type: dict[bytes, CodeType]   # of a source that was compiled, by the digest of the source
@@ -69,7 +71,7 @@ class Payload(object):
     def reads_archive(self):
         # type: () -> bool
         """May the module read files of its archive?"""
-        return [name for name in self.files if not name.endswith('.py')] != []
+        return EMBEDS in self.files or [name for name in self.files if not name.endswith('.py')] != []
 
     def differs(self):
         # type: () -> bool
