@@ -12,7 +12,7 @@ short_description: containers of Docker, each entered once for a whole run
 author: [The econtext authors]
 description: ['Runs the tasks of a play in a container that runs, by one C(docker exec) for each user in a run.', 'All
     options and variables of P(community.docker.docker#connection) count.', 'A container without Python takes C(raw)
-    only, by the stock plugin where that is installed.']
+    and files only, by the stock plugin where that is installed, else by the program that enters.']
 extends_documentation_fragment: [econtext.core.shared.docker]
 options:
   container_timeout:

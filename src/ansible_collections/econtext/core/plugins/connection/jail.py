@@ -10,8 +10,8 @@ name: jail
 short_description: jails of FreeBSD, each entered once for a whole run
 author: [The econtext authors]
 description: ['Runs the tasks of a play in a jail, by one C(jexec) for each user in a run.', 'All options and variables
-    of P(community.general.jail#connection) count.', 'A jail without Python takes C(raw) only, by the stock plugin where
-    that is installed.']
+    of P(community.general.jail#connection) count.', 'A jail without Python takes C(raw)
+    and files only, by the stock plugin where that is installed, else by the program that enters.']
 extends_documentation_fragment: [econtext.core.shared.jail]
 options: {}
 """

@@ -11,7 +11,7 @@ short_description: containers in pods of Kubernetes, each entered once for a who
 author: [The econtext authors]
 description: ['Runs the tasks of a play in a container of a pod, by one C(kubectl exec) for each user in a run.', 'All
     options and variables of P(kubernetes.core.kubectl#connection) count.', 'A container without Python takes C(raw)
-    only, by the stock plugin where that is installed.']
+    and files only, by the stock plugin where that is installed, else by the program that enters.']
 notes: [The remote user is not used. Kubernetes runs commands as the user of the container.]
 extends_documentation_fragment: [econtext.core.shared.kubectl]
 options:

@@ -11,7 +11,7 @@ short_description: containers of LXC, each entered once for a whole run
 author: [The econtext authors]
 description: ['Runs the tasks of a play in a container that runs, by one C(lxc-attach) for each user in a run. The
     Python library of LXC is not needed.', 'All options and variables of P(community.general.lxc#connection) count.', 'A
-    container without Python takes C(raw) only, by C(lxc-attach).']
+    container without Python takes C(raw) and files only, by C(lxc-attach).']
 notes: [The remote user is not used.]
 extends_documentation_fragment: [econtext.core.shared.lxc]
 options: {}

@@ -11,7 +11,7 @@ short_description: instances of LXD, each entered once for a whole run
 author: [The econtext authors]
 description: ['Runs the tasks of a play in an instance that runs, by one C(lxc exec) for each user in a run.',
   'All options and variables of P(community.general.lxd#connection) count.', 'An instance without Python takes C(raw)
-    only, by the stock plugin where that is installed.']
+    and files only, by the stock plugin where that is installed, else by the program that enters.']
 extends_documentation_fragment: [econtext.core.shared.lxd]
 options: {}
 """

@@ -10,8 +10,8 @@ name: oc
 short_description: containers in pods of OpenShift, each entered once for a whole run
 author: [The econtext authors]
 description: ['Runs the tasks of a play in a container of a pod, by one C(oc exec) for each user in a run.', 'All
-    options and variables of P(community.okd.oc#connection) count.', 'A container without Python takes C(raw) only, by
-    the stock plugin where that is installed.']
+    options and variables of P(community.okd.oc#connection) count.', 'A container without Python takes C(raw)
+    and files only, by the stock plugin where that is installed, else by the program that enters.']
 notes: [The remote user is not used. OpenShift runs commands as the user of the container.]
 extends_documentation_fragment: [econtext.core.shared.oc]
 options: {}

@@ -15,7 +15,7 @@ short_description: containers of Podman, each entered once for a whole run
 author: [The econtext authors]
 description: ['Runs the tasks of a play in a container that runs, by one C(podman exec) for each user in a run.', 'All
     options and variables of P(containers.podman.podman#connection) count.', 'Files go through the connection, and need
-    no mounted container. A container without Python takes C(raw) only.']
+    no mounted container. A container without Python takes C(raw) and files only.']
 extends_documentation_fragment: [econtext.core.shared.podman]
 options:
   container_timeout:
