@@ -198,6 +198,8 @@ def test_each_has_its_turn(tmp_path: Path) -> None:
     async def main(broker: aio.Broker) -> None:
         busy, calm = broker.local(), broker.local()
         endless, short = busy.stream(awaited.values, str(tmp_path / 'busy')), calm.stream(awaited.two)
+        # It has begun: what was left before that has nothing to end.
+        assert await anext(endless) == 0
         came: list[Any] = []
         async for source, value in aio.select([endless, short]):
             if source is short:
