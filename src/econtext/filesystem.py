@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import econtext
-from econtext.child import copies
+from econtext.child import copies, renewal
 from econtext.controller.files.answers import taken
 from econtext.controller.files.progress import TransferProgress
 
@@ -105,6 +105,7 @@ def start(broker: econtext.Broker, host: str, options: Mapping[str, Any] | None 
 CONTEXTS = Contexts()
 
 
+@renewal.register
 def after_fork() -> None:
     """The contexts are those of the other process."""
     global CONTEXTS

@@ -128,6 +128,15 @@ def test_each_lock_is_made_anew(path: str) -> None:
     assert sorted(LOCKS[path] - renewed(TREES[path])) == [], f'give {path} a function {RENEWS} that makes them anew'
 
 
+def test_each_function_is_registered() -> None:
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name == RENEWS:
+                # A build loads the packer alone: another module calls its function.
+                called = ['renewal.register'] if path != 'controller/modules/packer.py' else []
+                assert [ast.unparse(each) for each in node.decorator_list] == called, path
+
+
 def test_no_lock_is_imported_by_its_name() -> None:
     """Who has the lock of before the fork may wait for ever."""
     locks = {('econtext.' + path.removesuffix('.py').replace('/', '.'), name)

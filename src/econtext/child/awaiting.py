@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 import marshal
 import sys
 
-from econtext.child import failure
+from econtext.child import failure, renewal
 from econtext.core.calls import find
 from econtext.core.codec import encode, native
 from econtext.child.kinds import BEGUN, INTERRUPT, WITHDRAW
@@ -126,6 +126,7 @@ def wake(thread):
             pass
 
 
+@renewal.register
 def after_fork():
     # type: () -> None
     """The loops are run by threads of the other process."""

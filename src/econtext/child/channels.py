@@ -43,7 +43,7 @@ except ImportError:
     # PyPy counts no references: what nobody has any more is to be looked for.
     from gc import collect  # type: ignore[assignment]
 
-from econtext.child import bulk
+from econtext.child import bulk, renewal
 from econtext.core.loop import Waiter, allocate_lock
 from econtext.core.wire import CLOSE, CREDIT, DATA, EMPTY, BadFrame
 
@@ -56,6 +56,7 @@ KEEP = '+'.encode()     # up: the channel is to outlive its calls
 FREE = '?'.encode()     # up: no object here refers to the channel any more
 
 
+@renewal.register
 def after_fork():
     # type: () -> None
     global BEGINNING

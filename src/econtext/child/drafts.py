@@ -30,7 +30,7 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment]
 
-from econtext.child import transfer
+from econtext.child import renewal, transfer
 from econtext.child.folders import DOT, identity, set_times
 from econtext.child.transfer import failed
 
@@ -57,6 +57,7 @@ def sweep():
             pass
 
 
+@renewal.register
 def after_fork():
     # type: () -> None
     """The drafts are those of the other process; functions of ``atexit`` may have been forgotten."""

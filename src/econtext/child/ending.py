@@ -30,6 +30,7 @@ try:
 except ImportError:
     import signal
 
+from econtext.child import renewal
 from econtext.core.loop import allocate_lock
 
 WARNS = sys.version_info >= (3, 12)     # of a fork where there are threads, which here is in order
@@ -69,6 +70,7 @@ HELPERS = (
 )
 
 
+@renewal.register
 def after_fork():
     # type: () -> None
     global TELLING

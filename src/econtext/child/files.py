@@ -23,7 +23,7 @@ import stat
 import struct
 import sys
 
-from econtext.child import folders, transfer
+from econtext.child import folders, renewal, transfer
 from econtext.child.folders import NONBLOCK, open_folder, remove, set_times, split
 from econtext.child.transfer import attempt, failed, join
 from econtext.core.loop import allocate_lock
@@ -37,6 +37,7 @@ MAGIC = [letter.encode('ascii') for letter in '*?[']
 DEEP = '**'.encode('ascii')
 
 
+@renewal.register
 def after_fork():
     # type: () -> None
     """Nobody knows the numbers of files that were opened before."""

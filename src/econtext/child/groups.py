@@ -27,7 +27,7 @@ import subprocess
 import sys
 import time
 
-from econtext.child import ending
+from econtext.child import ending, renewal
 from econtext.core.loop import allocate_lock
 
 LAST = 0.5          # seconds from SIGTERM to SIGKILL where this process ends, and has little time itself
@@ -165,6 +165,7 @@ def line_of(word, group):
     return ('%s %d\n' % (word, group)).encode('ascii')
 
 
+@renewal.register
 def after_fork():
     # type: () -> None
     """The groups are not those of this process; functions of ``atexit`` may have been forgotten."""

@@ -39,7 +39,7 @@ import sys
 import time
 
 # The forked process can fetch none of these, and would compile each anew.
-from econtext.child import ending, failure, groups, nested, particulars, rich  # noqa: F401
+from econtext.child import ending, failure, groups, nested, particulars, renewal, rich  # noqa: F401
 from econtext.child.groups import now
 from econtext.core.calls import find
 from econtext.child.separated import GO, Inside, attempt, flush, read
@@ -61,6 +61,7 @@ STUCK = 2.0         # seconds from SIGKILL until nobody waits any more
 OPEN = {}  # type: dict[int, bool]
 
 
+@renewal.register
 def after_fork():
     # type: () -> None
     """The forks are those of the other process."""

@@ -43,7 +43,7 @@ try:
 except ImportError:
     import signal
 
-from econtext.child import ending
+from econtext.child import ending, renewal
 from econtext.core.codec import Text
 from econtext.core.loop import Reader, allocate_lock
 from econtext.core.wire import EMPTY
@@ -68,6 +68,7 @@ REQUESTS = {}  # type: dict[int, Request]
 KEPT = []  # type: list[Any]
 
 
+@renewal.register
 def after_fork():
     # type: () -> None
     """Whoever waits for a further copy waits in the other process."""

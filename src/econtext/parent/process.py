@@ -37,7 +37,7 @@ try:
 except ImportError:
     import signal
 
-from econtext.child import ending
+from econtext.child import ending, renewal
 from econtext.core.loop import allocate_lock
 from econtext.parent.command import encoded
 from econtext.parent.terminal import above, close, control, open_terminal
@@ -208,6 +208,7 @@ def start_fast(path, words, environment, theirs, terminal, ours=()):
         HIDING.release()
 
 
+@renewal.register
 def after_fork():
     # type: () -> None
     """No other thread starts a program here."""

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from econtext.child import receiving, sending
+from econtext.child import receiving, renewal, sending
 from econtext.child import within as inside
 from econtext.child.labels import seen
 from econtext.child.transfer import LITTLE, Broken, Nonsense, Watch, as_bytes
@@ -40,6 +40,7 @@ COMPARE = ('time', 'content', 'always')
 SYMLINKS = ('keep', 'follow', 'skip')
 
 
+@renewal.register
 def after_fork() -> None:
     global IN_ORDER
     IN_ORDER = threading.Lock()

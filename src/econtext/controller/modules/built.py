@@ -18,7 +18,10 @@ import functools
 import importlib.util
 import marshal
 import os
+import sys
 from typing import Any
+
+from econtext.child import renewal
 
 LOADER: Any = __spec__.loader
 # Where ``econtext`` lies: two folders above this one.
@@ -27,6 +30,14 @@ FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 BUILT = 'preamble.bin'
 BUILT_SOURCES = 'squeezed.bin'  # marshal of {name: squeezed source}
 BUILT_BODIES = 'bodies.bin'  # marshal of {names of modules: the body that carries them}
+
+
+@renewal.register
+def after_fork() -> None:
+    """A lock of the packer is another one here; a build loads the packer alone, so that registers nothing."""
+    packer = sys.modules.get('econtext.controller.modules.packer')
+    if packer is not None:
+        packer.after_fork()
 
 
 def read_source(name: str) -> str:

@@ -89,6 +89,7 @@ ATTEMPTS = 20       # for where the application parses in a thread of its own
 
 
 def after_fork() -> None:
+    # Called by that of `built`: a build loads this file alone.
     global ALONE
     ALONE = threading.Lock()
 

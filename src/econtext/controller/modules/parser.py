@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from econtext.child import renewal
 from econtext.controller.modules import packer
 
 # Who puts the filters of warnings back must find those that it saved.
@@ -27,6 +28,7 @@ QUIET = threading.Lock()
 FILTERS: list[Sequence[Any]] = []
 
 
+@renewal.register
 def after_fork() -> None:
     """No thread parses here, which would put the filters of warnings back."""
     global QUIET

@@ -34,6 +34,8 @@ from _thread import interrupt_main, start_new_thread
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from econtext.child import renewal
+
 if TYPE_CHECKING:
     from typing import Protocol
 
@@ -63,6 +65,7 @@ EVENT_LOOPS: weakref.WeakSet[EventLoop] = weakref.WeakSet()
 MAIN = threading.main_thread().ident
 
 
+@renewal.register
 def after_fork() -> None:
     """The thread that forked is the main one here, and no broker is open."""
     global MAIN

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from concurrent.futures._base import FINISHED, RUNNING
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from econtext.child import renewal
 from econtext.child.kinds import BEGUN, INTERRUPT, WITHDRAW
 from econtext.controller.errors import stays
 from econtext.controller.runtime.deadlines import Expired
@@ -46,6 +47,7 @@ GUARD = threading.Lock()
 ANSWER = 1.0    # seconds that a context has to say whether a call has begun
 
 
+@renewal.register
 def after_fork() -> None:
     global GUARD
     GUARD = threading.Lock()
