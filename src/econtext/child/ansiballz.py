@@ -35,7 +35,8 @@ OLDEST = 3, 6
 ROOT = '/ansible_payload.zip'       # where sources are said to come from that are in no file
 SITE = 'sitecustomize.py'
 LOADER = 'ansible.module_utils._internal._ansiballz._loader'
-BASIS = 'ansible.module_utils.basic', LOADER
+PROFILES = 'ansible.module_utils._internal._json._profiles._module_legacy_'
+BASIS = 'ansible.module_utils.basic', LOADER, PROFILES + 'c2m', PROFILES + 'm2c'
 USUAL = 'json', 'runpy', 'tempfile', 'shutil', 'zipfile', 'base64', 'subprocess', 'locale', 'platform', 'datetime'
 # With this in its archive, a module may want the archive itself.
 STARTS_AGAIN = 'ansible/module_utils/common/respawn.py'

@@ -47,6 +47,7 @@ PLACES = {
     'in a condition': 'if 1:\n    def f():\n        return """\n one\ntwo"""\n',
     'in a block that goes on': 'for i in range(2):\n    fs = [lambda a: (a, i) for j in range(3)]\n',
     'private': 'class C:\n    __x = 3\n    def f(self):\n        return self.__x\n    g = lambda self: self.__x\n',
+    'with a class, in a class': 'class A:\n  def f(self):\n    class B:\n      x = 1\n    return B.x\nf = A.f\n',
     'private and nested': 'def o(x):\n  class C:\n    def f(self):\n        return self.__x, x\n  return C\n',
     'super': 'class C:\n    def __init__(self):\n        super().__init__()\n',
     'with tabs': 'class C:\n\tdef f(self, x):\n\t\tdef g():\n\t\t\treturn x\n\t\treturn g\n',

@@ -39,8 +39,8 @@ Code = types.CodeType
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
 
 NESTED = 0x10   # in the flags of code: it stands in a function
-# Before Python 3.11 code has, as a constant, the full name of a function that it makes: around that is our header, too.
-QUALIFIES = sys.version_info < (3, 11)
+# Code has, as a constant, the full name of a class that it makes, and before Python 3.11 that of a function: around
+# these is our header, too.
 INSIDE = '<locals>.'
 MOST_LINES = 2000   # of the history of an interpreter that are looked through
 LONGEST = 200   # lines of a statement there
@@ -412,7 +412,7 @@ def same_constant(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same_constant, one, other))
     if isinstance(one, frozenset):
         return bool(one == other)
-    if QUALIFIES and isinstance(one, str) and INSIDE in one and INSIDE in other:
+    if isinstance(one, str) and INSIDE in one and INSIDE in other:
         return one.rpartition(INSIDE)[2] == str(other).rpartition(INSIDE)[2]
     # 0.0 and -0.0 are equal, and other values.
     return marshal.dumps(one, 2) == marshal.dumps(other, 2)
