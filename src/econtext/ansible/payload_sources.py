@@ -65,15 +65,23 @@ class Installation(Protocol):
 
 
 class Remembered(NamedTuple):
-    seen: tuple[int, ...]
-    read: int   # nanoseconds since the epoch
+    """A digest: what was seen before it was made, the newest time of that, and when, in nanoseconds since the epoch."""
+
+    seen: object
+    newest: int
+    read: int
     content: str
+
+    def holds(self, seen: object) -> bool:
+        """Is the digest still that of what is seen now?"""
+        return self.seen == seen and self.newest < self.read - SETTLED
 
 
 class Sources:
     def __init__(self, core: Installation) -> None:
         self.core: Installation = core
         self._files: dict[str, Remembered] = {}
+        self._folders: dict[str, Remembered] = {}
 
     # -- digests ---------------------------------------------------------------
 
@@ -85,21 +93,30 @@ class Sources:
             return ''
         except OSError as error:
             raise Unknown(f'{path}: {error.strerror}') from error
-        seen = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev)
+        seen = identity(found)
         known = self._files.get(path)
-        if known and known.seen == seen and max(seen[:2]) < known.read - SETTLED:
+        if known and known.holds(seen):
             return known.content
         now = time.time_ns()
         content = digest(content_of(path, found))
-        self._files[path] = Remembered(seen, now, content)
+        self._files[path] = Remembered(seen, max(seen[:2]), now, content)
         return content
 
     def folder(self, path: str) -> str:
         """Return the digest of all names and contents below a folder, or '' if there is no folder."""
+        now = time.time_ns()
+        seen = [(each.path, seen_now(each)) for each in walk(path)]
+        known = self._folders.get(path)
+        if known and known.holds(seen):
+            return known.content
         parts = []
-        for each in walk(path):
+        for each, _ in seen:
             parts += [os.fsencode(os.path.relpath(each, path)), self.file(each).encode()]
-        return digest(*parts) if os.path.isdir(path) else ''
+        content = digest(*parts) if os.path.isdir(path) else ''
+        if content and all(found for _, found in seen):
+            newest = max((max(found[:2]) for _, found in seen), default=0)
+            self._folders[path] = Remembered(seen, newest, now, content)
+        return content
 
     def base(self) -> str:
         """Return the digest of what every payload is made of: versions, and the folders of module_utils in order."""
@@ -113,14 +130,14 @@ class Sources:
         """
         Return the name of the entry for the module at `path`, as its sources are now.
 
-        :param base: what `base()` returned, or '' if that was not known.
+        :param base: what `base()` has just returned, or '' if that was not known.
         """
         content = self.file(path)
         if not base:
             raise Unknown('the folders of module_utils are not known')
         if not content:
             raise Unknown(f'{path} is no file')
-        return digest(self.base().encode(), os.fsencode(path), content.encode())
+        return digest(base.encode(), os.fsencode(path), content.encode())
 
     def further(self, collections: Sequence[str], embeds: Sequence[str]) -> str:
         """Return the digest of collections, installed or not, and of members of a payload that are no Python."""
@@ -197,7 +214,20 @@ class Sources:
         return os.path.join(self.core.root, 'config', 'ansible_builtin_runtime.yml')
 
 
-def walk(path: str) -> Iterator[str]:
+def identity(found: os.stat_result) -> tuple[int, ...]:
+    """Return what differs once a file was changed, unless that was just now; the times first."""
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
+
+
+def seen_now(entry: os.DirEntry[str]) -> tuple[int, ...]:
+    """Return what is seen of an entry of a folder; nothing where that leads nowhere."""
+    try:
+        return identity(entry.stat())
+    except OSError:
+        return ()
+
+
+def walk(path: str) -> Iterator[os.DirEntry[str]]:
     """
     Yield the files below a folder in a fixed order, without what Python writes there itself.
 
@@ -223,7 +253,7 @@ def walk(path: str) -> Iterator[str]:
             count += 1
             if count > FILES:
                 raise Unknown(f'{path} holds more than {FILES} files')
-            yield entry.path
+            yield entry
 
 
 def content_of(path: str, found: os.stat_result) -> bytes:

@@ -44,11 +44,9 @@ class Place:
         self.context: Any = context
         self.busy: int = 0      # requests
         self.verdicts: dict[str, tuple[bool, bool]] = {}
-        #: Holds something while nobody sends.
-        self.turn: asyncio.Queue[None] = asyncio.Queue()
-        self.turn.put_nowait(None)
+        #: What is known to be there, by digests.
         self.sources: set[bytes] = set()
-        self.archives: dict[bytes, int] = {}
+        self.archives: set[bytes] = set()
 
     async def suits(self, interpreter: str) -> tuple[bool, bool]:
         """Say whether this is what a program of `interpreter` would be, and whether modules may run here."""
@@ -62,32 +60,28 @@ class Place:
     async def run_module(
         self, archive: Archive, payload: Payload, variables: dict[str, str], interpreter: str,
     ) -> tuple[int, bytes, bytes]:
-        """Run a packed module in a fork; return its status and output."""
-        await self._send(archive)
+        """Run a packed module in a fork, in one trip with the sources that it needs; return its status and output."""
+        new = None
+        if archive.digest not in self.archives:
+            # Another run may be on its way with the same: what is not known to be there is sent.
+            sources = {digest: data for digest, data in archive.sources.items() if digest not in self.sources}
+            new = archive.files, sources
+        again = archive.digest in self.archives
         isolated = self.context.options(fork=True, max_output=MOST)
         try:
             done = await isolated.call(
-                ansiballz.run, archive.digest, payload.module, payload.params, payload.profile, payload.open_files,
-                variables, interpreter)
+                ansiballz.run, archive.digest, new, again, payload.module, payload.params, payload.profile,
+                payload.open_files, variables, interpreter)
         except econtext.ForkExited as error:
+            self._has(archive)
             return status(error.returncode), error.stdout, error.stderr
+        self._has(archive)
         return done.value, done.stdout, done.stderr
 
-    async def _send(self, archive: Archive) -> None:
-        """Have the sources of an archive there; and compiled, once it is likely that they are used again."""
-        await self.turn.get()
-        try:
-            times = self.archives.get(archive.digest, 0)
-            if not times:
-                new = {digest: data for digest, data in archive.sources.items() if digest not in self.sources}
-                await self.context.call(ansiballz.add, archive.digest, archive.files, new)
-                self.sources.update(new)
-                await self.context.call(ansiballz.preload, archive.digest)
-            elif times == 1:
-                await self.context.call(ansiballz.prepare, archive.digest)
-            self.archives[archive.digest] = times + 1
-        finally:
-            self.turn.put_nowait(None)
+    def _has(self, archive: Archive) -> None:
+        """Note that the archive is there."""
+        self.archives.add(archive.digest)
+        self.sources.update(archive.sources)
 
 
 def status(returncode: int | None) -> int:

@@ -1,10 +1,10 @@
 """
 Carry out Ansible's packed modules, each in a fork of this context.
 
-Such a module is an archive of sources, one of which is the program.  The daemon of a run of Ansible sends the sources
-of each archive once (`add`), has Ansible's basis imported once (`preload`), and has `run` called in a fork, see
-``separate``.  There everything that the module imports is found in memory, and what this context has compiled before is
-not compiled again.
+Such a module is an archive of sources, one of which is the program.  The daemon of a run of Ansible has `run` called in
+a fork, see ``separate``, which calls `receive` here before.  With the first run of an archive come the sources that are
+not here yet; Ansible's basis is imported once.  In the fork everything that the module imports is found in memory, and
+what this context has compiled before is not compiled again.
 
 Invariants:
 
@@ -15,12 +15,13 @@ Invariants:
   removes.  Only one that reads files there is imported from there.
 * Sources are kept by their content, so two releases of Ansible may use one context.
 
-Entered by whoever carries out calls: `add`, `preload` and `prepare` one at a time, and before the `run` that needs
-them; the daemon sees to that.  `run` is called in a fork only.  Ansible's modules need Python 3.8 and more, and 3.6 if
-the daemon has made them older: elsewhere nothing is called.
+Entered by whoever carries out calls; `run` is called in a fork only.  What is imported here is imported under a lock
+that each run takes before its fork, so no fork has a half of it.  Ansible's modules need Python 3.8 and more, and 3.6
+if the daemon has made them older: elsewhere nothing is called.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from types import CodeType
     from typing import Any
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 import os
 import sys
 import zlib
+
+from econtext.child import renewal, separate
+from econtext.core.loop import allocate_lock
 
 OLDEST = 3, 6
 ROOT = '/ansible_payload.zip'       # where sources are said to come from that are in no file
@@ -47,6 +51,14 @@ SOURCES = {}    # type: dict[bytes, bytes]      # content of a file, by its dige
 CODE = {}       # type: dict[bytes, CodeType]   # of a source that was compiled, by the digest of the source
 PAYLOADS = {}   # type: dict[bytes, Payload]    # by the digest of the archive
 PRELOADED = {}  # type: dict[str, bytes]        # the digest of the source, by the name of a module that is imported here
+RECEIVING = allocate_lock()  # type: LockType
+
+
+@renewal.register
+def after_fork():
+    # type: () -> None
+    global RECEIVING
+    RECEIVING = allocate_lock()
 
 
 class Payload(object):
@@ -55,6 +67,8 @@ class Payload(object):
     def __init__(self, files):
         # type: (dict[str, bytes]) -> None
         self.files = files
+        #: Whether all of it was compiled.
+        self.is_prepared = False
         self.modules = {}   # type: dict[str, Found]
         for name in files:
             if name.endswith('.py'):
@@ -158,10 +172,33 @@ def suits(interpreter):
 
 def add(archive, files, sources):
     # type: (bytes, dict[str, bytes], dict[bytes, bytes]) -> None
-    """Keep the `sources`, raw deflate data by digest, and of which `files` the archive of that digest consists."""
+    """Keep the `sources`, and of which `files` the archive of that digest consists."""
     for digest in sources:
         SOURCES[digest] = zlib.decompress(sources[digest], -15)
     PAYLOADS[archive] = Payload(files)
+
+
+def receive(archive, new, again, module, *rest):
+    # type: (bytes, Any, bool, str, Any) -> None
+    """
+    Have here what the run of `module` needs; called before its fork.
+
+    `new` is None, or tells of which files the archive consists, digests by names, and the contents that may not be here
+    yet, raw deflate data by digests.  `again` says that the archive has run before.
+    """
+    RECEIVING.acquire()
+    try:
+        if new:
+            add(archive, *new)
+            preload(archive)
+        payload = PAYLOADS[archive]
+        if again and not payload.is_prepared:
+            payload.is_prepared = True
+            prepare(payload, list(payload.modules))
+        elif new:
+            prepare(payload, [module])
+    finally:
+        RECEIVING.release()
 
 
 def preload(archive):
@@ -202,15 +239,14 @@ def settle_memory():
         collector.freeze()
 
 
-def prepare(archive):
-    # type: (bytes) -> None
-    """Compile what forks would have to compile, each anew."""
-    payload = PAYLOADS[archive]
+def prepare(payload, modules):
+    # type: (Payload, list[str]) -> None
+    """Compile those modules of a payload that forks would have to compile, each anew."""
     if payload.reads_archive():
         return
     finder = Finder(payload.modules)
-    for name in payload.modules:
-        if name not in PRELOADED:
+    for name in modules:
+        if name in payload.modules and name not in PRELOADED:
             try:
                 finder.get_code(name)
             except Exception:
@@ -224,9 +260,9 @@ def forget(names):
         sys.modules.pop(name, None)
 
 
-def run(archive, module, params, profile, open_files, variables, interpreter):
-    # type: (bytes, str, bytes, str, int, dict[str, str], str) -> int
-    """Run the payload as the program that it is; return its status.  In a fork only."""
+def run(archive, new, again, module, params, profile, open_files, variables, interpreter):
+    # type: (bytes, Any, bool, str, bytes, str, int, dict[str, str], str) -> int
+    """Run the payload as the program that it is; return its status.  In a fork only, behind `receive`."""
     payload = PAYLOADS[archive]
     os.environ.update(variables)
     settle(open_files)
@@ -252,6 +288,9 @@ def run(archive, module, params, profile, open_files, variables, interpreter):
     except:
         loaded('sys').excepthook(*sys.exc_info())
         return 1
+
+
+separate.AHEAD[__name__, run.__name__] = receive
 
 
 def loaded(name):

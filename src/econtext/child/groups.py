@@ -88,6 +88,8 @@ tell(signal.SIGKILL)
 """
 # The one that runs and the pipe to it; or None, where there can be none.
 GUARDS = []  # type: list[tuple[Any, int] | None]
+# Those of the processes that this one was forked off: a Popen that nobody refers to would look for its process here.
+FORMER = []  # type: list[Any]
 
 
 def prepare():
@@ -176,6 +178,7 @@ def after_fork():
     for each in GUARDS:
         if each:
             os.close(each[1])
+    FORMER[:] = GUARDS
     del GUARDS[:]
 
 

@@ -16,7 +16,8 @@ Invariants:
 * The process works only while this context lives.  It begins once ``groups`` knows its group, and waits for that word
   in a pipe that ends with this context: whoever kills this context leaves it to the guard, before that to that pipe.
   So it needs no thread that could stand still, nor a signal that its function could ignore.
-* The function changes nothing here.  Its module is imported here, before the fork, as for any call.
+* The function changes nothing here.  Its module is imported here, before the fork, as for any call.  For a function of
+  econtext's own, another one may be called here before that, with the same arguments: AHEAD.
 * What the streams of this context hold back is written before the fork.
 * Between the fork and the word of the process, and while it is ended, no signal of ours leaves this code: in ``stand``
   alone it may, see ``ending.WAITING``.
@@ -59,6 +60,8 @@ SHORT = 0.0002      # the same where the process is about to end; it grows
 STUCK = 2.0         # seconds from SIGKILL until nobody waits any more
 # The ends of pipes that are this process's own, in no forked one.
 OPEN = {}  # type: dict[int, bool]
+# What is called here before a fork that calls the function of that module and name.
+AHEAD = {}  # type: dict[tuple[str, str], Callable[..., Any]]
 
 
 @renewal.register
@@ -95,9 +98,12 @@ ENCODERS[Answer] = Answer.encoded
 def run(module, name, args, kwargs, settings):
     # type: (Any, Any, Any, dict[str, Any], dict[str, Any]) -> Answer
     """Call function `name` of `module` in a fork."""
-    function = find(native(module), native(name))
+    module, name = native(module), native(name)
+    function = find(module, name)
     kwargs = dict([(native(key), kwargs[key]) for key in kwargs])
     home = sys.modules['econtext'].program.home  # type: ignore[attr-defined]
+    if (module, name) in AHEAD:
+        AHEAD[module, name](*args, **kwargs)
     fork = Fork(home, lambda: function(*args, **kwargs), settings)
     fork.start()
     try:
