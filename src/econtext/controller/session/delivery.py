@@ -61,6 +61,8 @@ class Delivery:
 
     def push(self, *modules: str) -> None:
         """Send `modules` and what they need of the program's own, if not there yet."""
+        if self.complete.issuperset(modules):
+            return
         with self.sending:
             units: list[tuple[str, Unit]] = []
             for module in modules:
