@@ -74,6 +74,16 @@ class Errand:
             future.interrupt(GRACE)
 
 
+def awaitable(error: BaseException) -> BaseException:
+    """Return an error that a future of asyncio takes: before Python 3.12 it refuses a StopIteration, and never ends."""
+    if not isinstance(error, StopIteration):
+        return error
+    # As where one leaves a coroutine.
+    stands_for = RuntimeError('what was awaited raised StopIteration')
+    stands_for.__cause__ = error
+    return stands_for
+
+
 def begin(work: Callable[[], T]) -> asyncio.Future[T]:
     """Begin `work` in a thread of its own, and return its result as a future."""
     loop = asyncio.get_running_loop()
@@ -88,11 +98,12 @@ def begin(work: Callable[[], T]) -> asyncio.Future[T]:
             done.set_exception(error)
 
     def carry_out() -> None:
-        result, failed = None, None
+        result: Any = None
+        failed: BaseException | None = None
         try:
             result = work()
         except BaseException as error:
-            failed = error
+            failed = awaitable(error)
         # A loop that has ended: nobody waits there any more.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, failed)
