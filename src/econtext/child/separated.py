@@ -98,8 +98,8 @@ class Inside(object):
                     self.streams.append(stream)
                 setattr(sys, name, printer(fd, errors))
                 self.streams.append(getattr(sys, name))
-            except (AttributeError, IOError, OSError, ValueError):
-                # Closed, or no stream that writes to a descriptor.
+            except Exception:
+                # Closed, or no stream that writes to a descriptor: the application's own raises what it likes.
                 pass
 
     def is_emptied(self, fd, stream):

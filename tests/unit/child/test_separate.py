@@ -203,3 +203,15 @@ def test_a_stream_stays_locked_though_a_new_thread_has_the_number_of_its_holder(
         raw.end.set()
         holder.join()
         stream.close()
+
+
+class Odd:
+    def fileno(self) -> int:
+        raise NotImplementedError
+
+
+def test_a_stream_of_the_application_raises_what_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Odd()
+    monkeypatch.setattr(sys, 'stdout', stream)
+    separated.Inside(list, 2, [], False).take_streams()
+    assert sys.stdout is stream
