@@ -579,6 +579,23 @@ def test_files(tmp_path: Path) -> None:
     run(main)
 
 
+def test_work_that_raises_stop_iteration_ends(tmp_path: Path) -> None:
+    """No future of asyncio takes a StopIteration before Python 3.12: whoever awaited it waited for ever."""
+    def stop(progress: object) -> None:
+        raise StopIteration
+
+    async def main(broker: aio.Broker) -> None:
+        with pytest.raises(RuntimeError, match='StopIteration'):
+            await broker.local().put(b'x', str(tmp_path / 'x'), progress=stop)
+        fleet = broker.fleet(['one'], connector=lambda of, host: next(iter(())))
+        for future in fleet.submit(len, 'abc').values():
+            with pytest.raises(RuntimeError, match='StopIteration'):
+                await future
+        await fleet.close()
+
+    run(main)
+
+
 def test_a_fleet() -> None:
     async def main(broker: aio.Broker) -> None:
         async with broker.fleet(['a', 'b', 'c'], connector='local') as fleet:

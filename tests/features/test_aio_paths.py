@@ -6,18 +6,22 @@ import asyncio
 import os
 import stat
 import threading
+import warnings
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+from errands import awaited
 
 import econtext
 from econtext import aio
+from econtext.controller.files import methods
 from lab import pythons
 
 ENOUGH = 100.0  # seconds for anything
 LARGE = 3 << 18
+A_WHILE = 0.2   # seconds after which a task gives up; any number will do
 
 
 def run(main: Callable[[aio.Broker], Coroutine[Any, Any, Any]]) -> Any:
@@ -178,3 +182,63 @@ def test_a_lost_context_is_told(tmp_path: Path) -> None:
             await anext(aiter(path.iterdir()))
 
     run(main)
+
+
+@pytest.mark.parametrize(('python', 'options'), [
+    ('2.7', {}), ('3.6', {'threads': 2}), ('3.13', {}), ('3.13', {'threads': 2}), ('pypy3.11', {}),
+], indirect=['python'])
+def test_a_cancelled_task_leaves_a_read_or_write_that_waits(
+    python: pythons.Interpreter, options: dict[str, Any], tmp_path: Path,
+) -> None:
+    """What waits at a pipe is interrupted there, and what is endless is left; the context and the file go on."""
+    os.mkfifo(tmp_path / 'pipe')
+    other_end = os.open(tmp_path / 'pipe', os.O_RDWR)
+
+    async def main(broker: aio.Broker) -> None:
+        web = broker.local(python=python, **options)
+        number, path = await web.call(os.getpid), web.path(tmp_path, 'pipe')
+        async with path.open('rb') as file:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(file.read(2), A_WHILE)
+            os.write(other_end, b'ab')
+            assert await file.read(2) == b'ab'
+        for work in path.read_bytes(), path.write_bytes(bytes(1 << 21)), web.path('/dev/zero').read_bytes():
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(work, A_WHILE)
+        assert await web.call(os.getpid) == number
+        assert await web.call(awaited.open_files) == 0
+
+    try:
+        run(main)
+    finally:
+        os.close(other_end)
+
+
+def test_what_was_opened_for_a_task_that_was_cancelled_is_closed(tmp_path: Path) -> None:
+    (tmp_path / 'x').touch()
+
+    async def main(broker: aio.Broker) -> None:
+        web = await broker.local().wait_ready()
+        opened = methods.Files.open
+        come = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        with pytest.MonkeyPatch.context() as patch:
+            # The file is there, and its task does not know yet.
+            def slow(*args: Any) -> Any:
+                file = opened(*args)
+                loop.call_soon_threadsafe(come.set)
+                return file
+
+            patch.setattr(methods.Files, 'open', slow)
+            task = asyncio.ensure_future(web.open(tmp_path / 'x'))
+            await come.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        while await web.call(awaited.open_files):
+            pass
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter('always')
+        run(main)
+    assert not told, 'it was left to whoever collects garbage'

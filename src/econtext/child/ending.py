@@ -41,6 +41,7 @@ WAITING = [('econtext.' + module, name) for module in ('core.loop', 'child.watch
            for name in ('turn', 'park')]
 WAITING.append(('econtext.child.older', 'stand'))
 WAITING.append(('econtext.child.separate', 'stand'))
+WAITING.append(('econtext.child.files', 'stand'))
 # Here stands a call of what is not written in Python, such as time.sleep, and here one of an iterator.
 WAITING.append(('econtext.child.supervisor', 'perform'))
 WAITING.extend([('econtext.child.streams', 'begin'), ('econtext.child.streams', 'hand_out')])

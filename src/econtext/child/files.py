@@ -8,6 +8,8 @@ Invariants:
 * A file that was opened is open until it is closed, or its context ends; no program inherits it.
 * Whoever uses a descriptor holds the lock of its file, so that nobody closes it meanwhile.
 * Opening waits for nobody, also of a pipe.
+* What a pipe or a device has nothing for, or no room, is waited for in ``stand``, and nowhere else: there alone a call
+  can be interrupted, and nothing is lost.
 
 Fetched with the first open file or path.  Entered by whoever carries out calls.
 """
@@ -19,6 +21,7 @@ import errno
 import fcntl
 import fnmatch
 import os
+import select
 import stat
 import struct
 import sys
@@ -31,7 +34,9 @@ from econtext.core.wire import EMPTY
 
 BRIEF = 1 << 18     # bytes of a file that are read in one call
 MOST = 1 << 20
-# number -> [descriptor or None, lock]
+ROOM = 512          # bytes that a pipe takes once it takes any, on each system
+TICK = 0.1          # seconds between looks: outside of Python no thread but the main one can be interrupted
+# number -> [descriptor or None, lock, whether one waits for it]
 OPEN = {}   # type: dict[int, list[Any]]
 MAGIC = [letter.encode('ascii') for letter in '*?[']
 DEEP = '**'.encode('ascii')
@@ -89,7 +94,7 @@ def open_file(path, flags, mode, number=None):
         raise
     if number is None:
         number = struct.unpack('>Q', transfer.NUL + os.urandom(7))[0]
-    OPEN[number] = [fd, allocate_lock()]
+    OPEN[number] = [fd, allocate_lock(), not stat.S_ISREG(status.st_mode)]
     return number, status.st_size, seekable
 
 
@@ -105,6 +110,23 @@ def hold(number):
     raise failed(errno.EBADF, os.strerror(errno.EBADF))
 
 
+def stand(fd, reads):
+    # type: (int, bool) -> None
+    """Wait until there is something to read, or room to write. A call may be called away from here, see ``ending``."""
+    while 1:
+        try:
+            if hasattr(select, 'poll'):
+                poller = select.poll()
+                poller.register(fd, reads and select.POLLIN or select.POLLOUT)
+                if poller.poll(int(TICK * 1000)):
+                    return
+            elif select.select(reads and [fd] or [], not reads and [fd] or [], [], TICK) != ([], [], []):
+                return
+        except select.error:
+            if sys.exc_info()[1].args[0] != errno.EINTR:  # type: ignore[union-attr]
+                raise
+
+
 def read_open(number, at, size):
     # type: (int, int, int) -> bytes
     """Return up to `size` bytes from `at`; from where it stands if that is negative."""
@@ -116,6 +138,8 @@ def read_open(number, at, size):
         parts = []
         size = min(size, MOST)
         while size > 0:
+            if opened[2]:
+                stand(fd, True)
             data = transfer.read(fd, size)
             parts.append(data)
             size -= len(data)
@@ -135,7 +159,11 @@ def write_open(number, at, data):
         if at >= 0:
             os.lseek(fd, at, 0)
         while data:
-            data = data[transfer.write(fd, data):]
+            piece = data
+            if opened[2]:
+                stand(fd, False)
+                piece = data[:ROOM]
+            data = data[transfer.write(fd, piece):]
         if at >= -1:
             try:
                 return os.lseek(fd, 0, 1)

@@ -98,8 +98,8 @@ class Inside(object):
                     self.streams.append(stream)
                 setattr(sys, name, printer(fd, errors))
                 self.streams.append(getattr(sys, name))
-            except (AttributeError, IOError, OSError, ValueError):
-                # Closed, or no stream that writes to a descriptor.
+            except Exception:
+                # Closed, or no stream that writes to a descriptor: the application's own raises what it likes.
                 pass
 
     def is_emptied(self, fd, stream):
@@ -162,8 +162,8 @@ def flush_in_time(stream):
 
     def act():
         # type: () -> None
-        flush(stream)
-        done.append(True)
+        # The new thread may have the number of the one that is not here, which the lock tells it by an error.
+        done.append(flush(stream))
     try:
         start_new_thread(act, ())
     except Exception:
@@ -174,7 +174,7 @@ def flush_in_time(stream):
         if now() > deadline:
             return False
         time.sleep(0.0001)
-    return True
+    return done[0]
 
 
 def status_of(error):
@@ -189,12 +189,16 @@ def status_of(error):
 
 
 def flush(stream):
-    # type: (Any) -> None
+    # type: (Any) -> bool
+    """Flush `stream`; return False if its lock says that this very thread is within it."""
     try:
         stream.flush()
+    except RuntimeError:
+        return False
     except Exception:
         # Closed, None, or its reader is gone.
         pass
+    return True
 
 
 def attempt(function, *args):

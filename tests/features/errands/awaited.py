@@ -96,3 +96,8 @@ def nap(seconds):
 def hold(channel, path):
     """Read nothing from a channel."""
     wait(path)
+
+
+def open_files():
+    from econtext.child import files
+    return len(files.OPEN)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
 
-from econtext.child import groups, separate, separated
+from econtext.child import ending, groups, separate, separated
 from econtext.core.codec import encode
 from econtext.parent.values import decode
 
@@ -166,3 +168,50 @@ def test_both_guards_end_the_groups_that_are_left(words: tuple[str, ...]) -> Non
     for program in programs:
         assert program.stdout is not None
         program.stdout.close()
+
+
+class Stuck(io.RawIOBase):
+    """A file that stays in the midst of its write."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.end = threading.Event()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.begun.set()
+        self.end.wait()
+        return len(data)
+
+
+def test_a_stream_stays_locked_though_a_new_thread_has_the_number_of_its_holder() -> None:
+    """A process that was forked gives its first thread the stack, so the number, of one that it lacks."""
+    raw = Stuck()
+    stream = io.TextIOWrapper(io.BufferedWriter(raw))
+    stream.write('x')
+    holder = threading.Thread(target=stream.flush)
+    holder.start()
+    raw.begun.wait()
+    try:
+        pid = ending.quiet_fork()
+        if not pid:
+            os._exit(separated.flush_in_time(stream))
+        assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        raw.end.set()
+        holder.join()
+        stream.close()
+
+
+class Odd:
+    def fileno(self) -> int:
+        raise NotImplementedError
+
+
+def test_a_stream_of_the_application_raises_what_it_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Odd()
+    monkeypatch.setattr(sys, 'stdout', stream)
+    separated.Inside(list, 2, [], False).take_streams()
+    assert sys.stdout is stream

@@ -11,6 +11,7 @@ The thread of the event loop enters.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -95,9 +96,27 @@ class Files:
                 names = [line.split() async for line in hosts]
         """
         async def opened() -> File:
-            context = self.blocking
-            return File(context, await errands.run(context, lambda errand: methods.Files.open(
-                context, told(context, path), mode, buffering, encoding, errors, newline)))
+            kept = errands.Kept(self.blocking)
+            found: list[Any] = []
+
+            def work(errand: Any) -> None:
+                found.append(methods.Files.open(
+                    errand, told(errand, path), mode, buffering, encoding, errors, newline))
+                if kept.cancelled:
+                    close()
+
+            def close() -> None:
+                # Nobody takes it any more.
+                while found:
+                    found.pop().close()
+
+            try:
+                await errands.run(kept, work)
+            except asyncio.CancelledError:
+                if found:
+                    errands.begin(close)
+                raise
+            return File(kept, found.pop())
 
         return Opening(opened())
 

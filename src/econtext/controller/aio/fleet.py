@@ -384,7 +384,7 @@ class HostResult(asyncio.Future[T], Generic[T]):
         elif isinstance(error, concurrent.futures.CancelledError):
             super().cancel()
         else:
-            self.set_exception(error)
+            self.set_exception(errands.awaitable(error))
 
     def cancel(self, msg: Any = None) -> bool:
         """

@@ -19,6 +19,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from econtext.controller.aio import errands
 from econtext.controller.aio.bridge import Bridge
 from econtext.controller.errors import stays
 from econtext.controller.session import futures
@@ -102,7 +103,7 @@ class Future(asyncio.Future[T], Generic[T]):
         """The call cannot be sent."""
         self._bridge.over()
         if not self.done():
-            self.set_exception(error)
+            self.set_exception(errands.awaitable(error))
 
     def _attend(self, answer: Any) -> None:
         """Take the `answer` of a call that was sent."""

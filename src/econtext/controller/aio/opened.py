@@ -4,13 +4,16 @@ Open files of a context, awaited.
 Invariants:
 
 * Each piece of work has a thread while it lasts.
-* What was begun on a file is not left before its end: the file stands where its methods say.
+* What was begun on a file is not left before its end: the file stands where its methods say.  If the task is
+  cancelled, the read or write that is under way is interrupted there, and what was written may be there in part.
+* Of a file that is closed because its task was cancelled no error is raised: the task ends as cancelled.
 
 The thread of the event loop enters.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
@@ -44,7 +47,7 @@ class Opening(Coroutine[Any, Any, 'File']):
 
     async def __aexit__(self, *exc_info: object) -> None:
         assert self._file is not None, 'it was entered'
-        await self._file.close()
+        await self._file.__aexit__(*exc_info)
 
 
 class File:
@@ -54,12 +57,12 @@ class File:
     One task at a time may use it.  Use ``async for`` for its lines, and ``async with`` to close it.
     """
 
-    def __init__(self, context: Any, file: Any) -> None:
-        self._context = context
+    def __init__(self, kept: errands.Kept, file: Any) -> None:
+        self._kept = kept
         self._file = file
 
     async def _do(self, work: Callable[[], Any]) -> Any:
-        return await errands.finish(work)
+        return await errands.finish(work, self._kept)
 
     async def read(self, size: int = -1) -> Any:
         """
@@ -134,4 +137,8 @@ class File:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
+        try:
+            await self.close()
+        except Exception:
+            if not isinstance(exc_info[1], asyncio.CancelledError):
+                raise

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: What faulthandler writes where the next frame would stand, as ``repr`` shows it.
 STACK = 'Stack (most recent call first)'
 LINE = r'File "([^"\\]*)", line (\d+) in ([\w<>]+)'
+#: Where the thread waits that reads the link: the kernel may tell this thread in place of the one that hangs.
+READS = re.compile(r'econtext/(core/loop|child/watch)\.py')
 
 
 def of_link(context: Peer, reason: Any, status: Any = None) -> Callable[[], EcontextError]:
@@ -38,7 +40,9 @@ def of_link(context: Peer, reason: Any, status: Any = None) -> Callable[[], Econ
     if status == -signal.SIGPROF or STACK in reason:
         limit = context.common.get('gil_limit', GIL_LIMIT)
         line = re.search(LINE, reason)
-        where = ': ' + ', line {1} of {0}, in {2}'.format(*line.groups())[2:] if line else ''
+        if line and READS.match(line[1]) and line[3] == 'turn':
+            line = None
+        where = ': line {1} of {0}, in {2}'.format(*line.groups()) if line else ''
         return context.lost(
             f'its code held the interpreter lock for longer than gil_limit={limit:g} s of processor time, '
             f'so it was ended{where}; start it again, with a higher gil_limit= if that code is to be so slow'
