@@ -3,7 +3,8 @@
     python scripts/ansible_targets.py --folder FOLDER [--core VERSION …] [--over CONNECTION …] [TARGET …]
     python scripts/ansible_targets.py --folder FOLDER --only-table --page PAGE
 
-FOLDER keeps what was installed and each result, so that a run that was ended goes on; `--again` runs all anew.
+FOLDER keeps what was installed and each result, so that a run that was ended goes on; `--again` runs all anew.  What
+PAGE says of other runs stays.  Two commands may use one FOLDER at once, each with cores of its own.
 CONNECTION is `ssh`, `mitogen` or `econtext.core.ssh`; each combination of core, connection and target is run by
 itself.  The targets come with ansible-core's source distribution.  Each run has file systems, processes and a network
 of its own, with an ssh server on their loopback, and nothing of that outlives the run.  Needs root, Linux, unshare,
@@ -18,6 +19,7 @@ import argparse
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -124,6 +126,8 @@ class Place:
             run([python, '-m', 'venv', '--clear', str(folder)])
             pip = [str(folder / 'bin/python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check']
             run([*pip, f'ansible-core=={core}', 'mitogen==0.3.54', 'passlib', '-e', str(ROOT)])
+            # Nothing that a target compiles outlives its run.
+            run([str(folder / 'bin/python'), '-m', 'compileall', '-q', str(ROOT / 'src')])
             done.touch()
         return folder
 
@@ -329,29 +333,47 @@ def table(results: list[Result], overs: list[str]) -> tuple[list[str], int]:
     return lines, worse
 
 
-def page(results: list[Result], overs: list[str]) -> str:
-    """Return the results as a table in Markdown: a row for each target, a cell for each core."""
-    by = {(each.core, each.over, each.target): each for each in results}
-    cores = sorted({each.core for each in results}, key=lambda core: [int(part) for part in core.split('.')])
+def page(results: list[Result], before: str = '') -> str:
+    """Return the results, and those of the page `before`, as a table in Markdown: a row for each target."""
+    passed = listed(before)
+    passed.update({(each.target, each.over, release(each.core)): each.passed for each in results})
+    overs = sorted({over for _, over, _ in passed}, key=[STOCK, MITOGEN, OURS].index)
+    releases = sorted({name for _, _, name in passed}, key=lambda name: [int(part) for part in name.split('.')])
     lines = [
         '# Ansible\'s own targets', '',
         'ansible-core has integration tests of its own, named targets. `scripts/ansible_targets.py` runs them over '
         'Ansible\'s', 'plugin `ssh` and over econtext, and writes this page. The versions are those of ansible-core. A '
         'dash: not run. The', 'remark says what stops a target that has failed.', '',
         f'| target | {" | ".join(f"`{over}`" for over in overs)} | remark |', '|---|' + '---|' * (len(overs) + 1)]
-    for target in dict.fromkeys(each.target for each in results):
+    for target in sorted({target for target, _, _ in passed}):
         cells = []
         for over in overs:
             words: dict[str, list[str]] = {}
-            for core in cores:
-                one = by.get((core, over, target))
+            for name in releases:
+                one = passed.get((target, over, name))
                 if one is not None:
-                    words.setdefault('passed' if one.passed else 'failed', []).append('.'.join(core.split('.')[:2]))
+                    words.setdefault('passed' if one else 'failed', []).append(name)
             cells.append('; '.join(f'{word} {", ".join(those)}' for word, those in words.items()) or '–')
-        failed = any(each.target == target and not each.passed for each in results)
+        failed = any(each == target and not one for (each, _, _), one in passed.items())
         cells.append(CAUSES.get(target, '') if failed else '')
         lines.append(f'| {target} | {" | ".join(cells)} |')
     return '\n'.join(lines) + '\n'
+
+
+def listed(page: str) -> dict[tuple[str, str, str], bool]:
+    """Return what a page says has passed, by target, connection and release."""
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in page.splitlines() if line.startswith('|')]
+    found = {}
+    for target, *cells in rows[2:]:
+        for over, cell in zip(rows[0][1:-1], cells, strict=False):
+            for word, names in re.findall(r'(passed|failed) ([\d., ]+)', cell):
+                for name in names.split(', '):
+                    found[target, over.strip('`'), name] = word == 'passed'
+    return found
+
+
+def release(core: str) -> str:
+    return '.'.join(core.split('.')[:2])
 
 
 def verdict(one: Result) -> str:
@@ -370,7 +392,7 @@ def main() -> int:
     parser.add_argument('--again', action='store_true', help='run what has a result, too')
     parser.add_argument('--failed', action='store_true', help='`ssh` is the last, and only where another has failed')
     parser.add_argument('--only-table', action='store_true', help='run nothing')
-    parser.add_argument('--page', type=Path, help='write the table there, too, in Markdown')
+    parser.add_argument('--page', type=Path, help='write the table there, too, in Markdown, beside what it says')
     parser.add_argument('target', nargs='*', help='all that need no network unless told')
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -400,7 +422,7 @@ def main() -> int:
     lines, worse = table(results, overs)
     print('\n'.join(lines))
     if options.page:
-        options.page.write_text(page(results, overs))
+        options.page.write_text(page(results, options.page.read_text() if options.page.exists() else ''))
     return 1 if worse else 0
 
 

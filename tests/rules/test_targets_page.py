@@ -1,0 +1,36 @@
+"""The page of Ansible's own targets says what the script would write: runs of one release leave those of others."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / 'docs' / 'design' / 'ansible-targets.md'
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location('ansible_targets', ROOT / 'scripts' / 'ansible_targets.py')
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)     # its classes look there for their types
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_script_writes(script: ModuleType) -> None:
+    text = PAGE.read_text()
+    assert script.listed(text)
+    assert script.page([], text) == text
+
+
+def test_a_result_replaces_that_of_its_release_alone(script: ModuleType) -> None:
+    before = script.page([script.Result(core, 'ssh', 'ping', 0, 1.0, []) for core in ('2.18.19', '2.20.10')])
+    after = script.page([script.Result('2.18.18', 'ssh', 'ping', 1, 1.0, [])], before)
+    assert '| ping | failed 2.18; passed 2.20 |  |' in after
