@@ -33,6 +33,7 @@ ROOT = HERE.parent
 CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
 STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
 LIMIT = 1200  # seconds for one target
+LOGINS = Path('/run/sshd/log')  # inside of the namespaces
 # Those that need no network, no package and no service of the machine.
 TARGETS = """
     ping raw command_shell slurp copy template file stat lineinfile blockinfile replace fetch script async async_fail
@@ -80,7 +81,7 @@ chmod 600 "$home"/.ssh/*
 printf '%s\n' 'Port 22' 'ListenAddress 0.0.0.0' "HostKey $keys/host" 'UsePAM no' 'PermitRootLogin yes' \
     'StrictModes no' 'Subsystem sftp internal-sftp' 'MaxSessions 100' 'MaxStartups 100' 'PrintMotd no' \
     > whole/etc/ssh/sshd_config
-chroot whole /usr/sbin/sshd -f /etc/ssh/sshd_config
+chroot whole /usr/sbin/sshd -f /etc/ssh/sshd_config -E /run/sshd/log
 exec chroot whole "$@"
 """
 
@@ -93,10 +94,17 @@ class Result:
     status: int | None  # None: it took longer than LIMIT
     seconds: float
     left: list[str]  # processes that were there 10 s after the end
+    logins: int | None = None  # at the server, over whatever connection; None: not counted
 
     @property
     def passed(self) -> bool:
         return self.status == 0
+
+    @property
+    def word(self) -> str:
+        if not self.passed:
+            return 'failed'
+        return 'no login' if self.logins == 0 else 'passed'
 
 
 # What runs are made of.
@@ -252,7 +260,9 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     took = time.monotonic() - before
-    Path(note).write_text(json.dumps(asdict(Result(core, over, target, status, round(took, 1), remains(over)))))
+    logins = LOGINS.read_text(errors='replace').count('Accepted ') if LOGINS.exists() else None
+    result = Result(core, over, target, status, round(took, 1), remains(over), logins)
+    Path(note).write_text(json.dumps(asdict(result)))
     return 0
 
 
@@ -335,40 +345,42 @@ def table(results: list[Result], overs: list[str]) -> tuple[list[str], int]:
 
 def page(results: list[Result], before: str = '') -> str:
     """Return the results, and those of the page `before`, as a table in Markdown: a row for each target."""
-    passed = listed(before)
-    passed.update({(each.target, each.over, release(each.core)): each.passed for each in results})
-    overs = sorted({over for _, over, _ in passed}, key=[STOCK, MITOGEN, OURS].index)
-    releases = sorted({name for _, _, name in passed}, key=lambda name: [int(part) for part in name.split('.')])
+    said = listed(before)
+    said.update({(each.target, each.over, release(each.core)): each.word for each in results})
+    overs = sorted({over for _, over, _ in said}, key=[STOCK, MITOGEN, OURS].index)
+    releases = sorted({name for _, _, name in said}, key=lambda name: [int(part) for part in name.split('.')])
     lines = [
         '# Ansible\'s own targets', '',
         'ansible-core has integration tests of its own, named targets. `scripts/ansible_targets.py` runs them over '
-        'Ansible\'s', 'plugin `ssh` and over econtext, and writes this page. The versions are those of ansible-core. A '
-        'dash: not run. The', 'remark says what stops a target that has failed.', '',
+        'Ansible\'s',
+        'plugin `ssh` and over econtext, and writes this page. The versions are those of ansible-core. A '
+        'dash: not run. *No',
+        'login*: the target passed without entering a host. The remark says what stops a target that has failed.', '',
         f'| target | {" | ".join(f"`{over}`" for over in overs)} | remark |', '|---|' + '---|' * (len(overs) + 1)]
-    for target in sorted({target for target, _, _ in passed}):
+    for target in sorted({target for target, _, _ in said}):
         cells = []
         for over in overs:
             words: dict[str, list[str]] = {}
             for name in releases:
-                one = passed.get((target, over, name))
-                if one is not None:
-                    words.setdefault('passed' if one else 'failed', []).append(name)
+                word = said.get((target, over, name))
+                if word is not None:
+                    words.setdefault(word, []).append(name)
             cells.append('; '.join(f'{word} {", ".join(those)}' for word, those in words.items()) or '–')
-        failed = any(each == target and not one for (each, _, _), one in passed.items())
+        failed = any(each == target and word == 'failed' for (each, _, _), word in said.items())
         cells.append(CAUSES.get(target, '') if failed else '')
         lines.append(f'| {target} | {" | ".join(cells)} |')
     return '\n'.join(lines) + '\n'
 
 
-def listed(page: str) -> dict[tuple[str, str, str], bool]:
-    """Return what a page says has passed, by target, connection and release."""
+def listed(page: str) -> dict[tuple[str, str, str], str]:
+    """Return what a page says of each target, connection and release."""
     rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in page.splitlines() if line.startswith('|')]
     found = {}
     for target, *cells in rows[2:]:
         for over, cell in zip(rows[0][1:-1], cells, strict=False):
-            for word, names in re.findall(r'(passed|failed) ([\d., ]+)', cell):
+            for word, names in re.findall(r'(passed|failed|no login) ([\d., ]+)', cell):
                 for name in names.split(', '):
-                    found[target, over.strip('`'), name] = word == 'passed'
+                    found[target, over.strip('`'), name] = word
     return found
 
 
@@ -377,7 +389,7 @@ def release(core: str) -> str:
 
 
 def verdict(one: Result) -> str:
-    text = 'passed' if one.passed else 'too long' if one.status is None else f'failed {one.status}'
+    text = 'too long' if one.status is None else one.word if one.passed else f'failed {one.status}'
     return f'{text} {one.seconds:.0f} s' + (' left!' if one.left else '')
 
 

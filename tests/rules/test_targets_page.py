@@ -34,3 +34,11 @@ def test_a_result_replaces_that_of_its_release_alone(script: ModuleType) -> None
     before = script.page([script.Result(core, 'ssh', 'ping', 0, 1.0, []) for core in ('2.18.19', '2.20.10')])
     after = script.page([script.Result('2.18.18', 'ssh', 'ping', 1, 1.0, [])], before)
     assert '| ping | failed 2.18; passed 2.20 |  |' in after
+
+
+def test_a_target_that_enters_no_host_has_passed_nothing(script: ModuleType) -> None:
+    results = [script.Result('2.20.10', 'ssh', name, 0, 1.0, [], logins) for name, logins in (('args', 0), ('raw', 2))]
+    text = script.page(results)
+    assert '| args | no login 2.20 |  |' in text
+    assert '| raw | passed 2.20 |  |' in text
+    assert script.page([], text) == text
