@@ -36,9 +36,27 @@ def test_a_result_replaces_that_of_its_release_alone(script: ModuleType) -> None
     assert '| ping | failed 2.18; passed 2.20 |  |' in after
 
 
-def test_a_target_that_enters_no_host_has_passed_nothing(script: ModuleType) -> None:
-    results = [script.Result('2.20.10', 'ssh', name, 0, 1.0, [], logins) for name, logins in (('args', 0), ('raw', 2))]
+def test_a_target_that_does_not_use_the_plugin_has_not_passed(script: ModuleType) -> None:
+    results = [script.Result('2.20.10', 'ssh', name, 0, 1.0, [], used) for name, used in (('args', 0), ('raw', 2))]
     text = script.page(results)
-    assert '| args | no login 2.20 |  |' in text
+    assert '| args | unused 2.20 |  |' in text
     assert '| raw | passed 2.20 |  |' in text
     assert script.page([], text) == text
+
+
+def test_a_target_that_names_a_plugin_gets_that_of_econtext(script: ModuleType, tmp_path: Path) -> None:
+    files = {
+        'inventory': 'one ansible_connection=ssh ansible_user=root',
+        'play.yml': '- hosts: a\n  connection: local',
+        'runme.sh': 'ansible -c local x; bash -c "local"',
+        'others': 'ansible_connection=ssh_other connection: local.x',
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    script.name_ours(tmp_path)
+    assert {name: (tmp_path / name).read_text() for name in files} == {
+        'inventory': 'one ansible_connection=econtext.core.ssh ansible_user=root',
+        'play.yml': '- hosts: a\n  connection: econtext.core.local',
+        'runme.sh': 'ansible -c econtext.core.local x; bash -c "local"',
+        'others': files['others'],
+    }
