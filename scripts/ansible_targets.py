@@ -60,25 +60,29 @@ CAUSES = {
     'fetch': 'logs in to a locked account, which sshd without PAM refuses',
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
-    'connection_remote_is_local': 'needs ansible-playbook in the path of the login',
-    'connection_ssh': 'names Ansible\'s own plugin itself; fails over both in the same assertion',
+    'connection_remote_is_local': 'starts programs of Ansible by a login, which could not find them in that run',
+    'connection_ssh': 'starts programs of Ansible by a login, which could not find them in that run',
     'module-serialization-profiles': 'fails over both in the same assertion',
     'delegate_to': 'gives an asynchronous task of three seconds five, which a busy machine exceeds',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
 
-# What a target would download is left out, so that the rest of it runs: files of the target, and lines in them.
+# What is left out, so that the rest of a target runs: why, files of the target, and lines in them.
 LEFT_OUT = {
-    'unarchive': {
+    'unarchive': ('without what it downloads', {
         'tasks/main.yml': ['- import_tasks: test_download.yml\n', '- import_tasks: test_different_language_var.yml\n'],
-    },
-}
+    }),
+    'connection_ssh': ('does not look for the words of `-vvv`', {
+        'test_ssh_askpass.yml': ["""          - '"EXEC ssh " in askpass_out.stdout'\n"""],
+    }),
+}  # fmt: skip
 
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
-# holds the keys; the rest is the command.  Both ends of a connection see one file system, as several targets expect.
+# holds the keys, $4 the programs of Ansible, which targets start on the host too; the rest is the command.  Both ends
+# of a connection see one file system, as several targets expect.
 INSIDE = r"""
 set -e
-overlay=$1 results=$2 keys=$3; shift 3
+overlay=$1 results=$2 keys=$3 programs=$4; shift 4
 ip link set lo up
 mount -t tmpfs tmpfs "$overlay"; cd "$overlay"; mkdir upper work whole
 mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work whole
@@ -94,6 +98,7 @@ chmod 600 "$home"/.ssh/*
 : > "$home/.bashrc"; : > "$home/.profile"
 printf '%s\n' 'Port 22' 'ListenAddress 0.0.0.0' "HostKey $keys/host" 'UsePAM no' 'PermitRootLogin yes' \
     'StrictModes no' 'Subsystem sftp internal-sftp' 'MaxSessions 100' 'MaxStartups 100' 'PrintMotd no' \
+    "SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$programs" \
     > whole/etc/ssh/sshd_config
 chroot whole /usr/sbin/sshd -f /etc/ssh/sshd_config -E /run/sshd/log
 exec chroot whole "$@"
@@ -268,7 +273,8 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
         name_ours(tests / 'targets' / target)
         packages = next(Path(environment).glob('lib/python3*/site-packages'))
         (packages / 'counter.pth').write_text(COUNTER.format(str(DAEMONS)))
-    for name, lines in LEFT_OUT.get(target, {}).items():
+    _, parts = LEFT_OUT.get(target, ('', {}))
+    for name, lines in parts.items():
         path = tests / 'targets' / target / name
         for line in lines:
             path.write_text(path.read_text().replace(line, ''))
@@ -344,8 +350,8 @@ def measure(place: Place, core: str, over: str, target: str, python: str) -> Res
     paths = [str(each) for each in (environment, source, log, note)]
     process = subprocess.Popen(
         ['unshare', '-mpnf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
-         str(place.overlay), str(place.results), str(place.keys), sys.executable, str(Path(__file__).resolve()),
-         '--inside', core, over, target, *paths], stdin=subprocess.DEVNULL)  # fmt: skip
+         str(place.overlay), str(place.results), str(place.keys), str(environment / 'bin'), sys.executable,
+         str(Path(__file__).resolve()), '--inside', core, over, target, *paths], stdin=subprocess.DEVNULL)  # fmt: skip
     try:
         process.wait()
     finally:
@@ -410,7 +416,7 @@ def page(results: list[Result], before: str = '') -> str:
                     words.setdefault(word, []).append(name)
             cells.append('; '.join(f'{word} {", ".join(those)}' for word, those in words.items()) or '–')
         failed = any(each == target and word == 'failed' for (each, _, _), word in said.items())
-        cells.append(CAUSES.get(target, '') if failed else 'without what it downloads' if target in LEFT_OUT else '')
+        cells.append(CAUSES.get(target, '') if failed else LEFT_OUT.get(target, ('', {}))[0])
         lines.append(f'| {target} | {" | ".join(cells)} |')
     return '\n'.join(lines) + '\n'
 
