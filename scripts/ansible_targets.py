@@ -3,7 +3,8 @@
     python scripts/ansible_targets.py --folder FOLDER [--core VERSION …] [--over CONNECTION …] [TARGET …]
     python scripts/ansible_targets.py --folder FOLDER --only-table --page PAGE
 
-FOLDER keeps what was installed and each result, so that a run that was ended goes on; `--again` runs all anew.
+FOLDER keeps what was installed and each result, so that a run that was ended goes on; `--again` runs all anew.  What
+PAGE says of other runs stays.  Two commands may use one FOLDER at once, each with cores of its own.
 CONNECTION is `ssh`, `mitogen` or `econtext.core.ssh`; each combination of core, connection and target is run by
 itself.  The targets come with ansible-core's source distribution.  Each run has file systems, processes and a network
 of its own, with an ssh server on their loopback, and nothing of that outlives the run.  Needs root, Linux, unshare,
@@ -18,6 +19,7 @@ import argparse
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +33,12 @@ ROOT = HERE.parent
 CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
 STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
 LIMIT = 1200  # seconds for one target
+LOGINS, DAEMONS = Path('/run/sshd/log'), Path('/run/daemons')  # inside of the namespaces
+# Where a target names Ansible's own plugins: in variables, plays and commands.
+NAMED = re.compile(
+    rb'(\bansible_connection["\']? *[:=] *["\']?|^[- ]*connection: *| -c )(ssh|local)(?![\w./-])', re.MULTILINE)
+# A line of a `.pth` file, by which each daemon of econtext leaves a mark.
+COUNTER = "import sys; sys.orig_argv[1:3] == ['-m', 'econtext.ansible.daemon'] and open({!r}, 'a').write('1')\n"
 # Those that need no network, no package and no service of the machine.
 TARGETS = """
     ping raw command_shell slurp copy template file stat lineinfile blockinfile replace fetch script async async_fail
@@ -39,7 +47,10 @@ TARGETS = """
     module_utils module_utils_common.respawn interpreter_discovery_python remote_tmp wait_for wait_for_connection
     loop-connection connection_delegation unicode unsafe_writes embedded_module facts_d python_module_rlimit_nofile
     module_tracebacks missing-interpreter noexec task-timeout module-serialization-profiles known_hosts
-    connection_remote_is_local delegate_to service_facts check_mode module_precedence connection
+    connection_remote_is_local delegate_to service_facts check_mode module_precedence connection run_modules
+    async_extra_data binary_modules connection_ssh debugger error_from_connection fork_safe_stdio gathering
+    ignore_unreachable interpreter_discovery_python_delegate_facts meta_tasks no_log pause register shell-plugins
+    signal_propagation strategy_free strategy_host_pinned task-esoterica
 """.split()
 
 # What stops a target here, whatever the connection.
@@ -49,19 +60,29 @@ CAUSES = {
     'fetch': 'logs in to a locked account, which sshd without PAM refuses',
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
-    'connection_remote_is_local': 'needs ansible-playbook in the path of the login',
-    'connection_ssh': 'names Ansible\'s own plugin itself; fails over both in the same assertion',
+    'connection_remote_is_local': 'starts programs of Ansible by a login, which could not find them in that run',
+    'connection_ssh': 'starts programs of Ansible by a login, which could not find them in that run',
     'module-serialization-profiles': 'fails over both in the same assertion',
-    'delegate_to': 'needed `virtualenv.sh` of ansible-test, which the script did not have in that run',
-    'run_modules': 'needed `python.py` of ansible-test, which could not be executed in that run',
+    'delegate_to': 'gives an asynchronous task of three seconds five, which a busy machine exceeds',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
 
+# What is left out, so that the rest of a target runs: why, files of the target, and lines in them.
+LEFT_OUT = {
+    'unarchive': ('without what it downloads', {
+        'tasks/main.yml': ['- import_tasks: test_download.yml\n', '- import_tasks: test_different_language_var.yml\n'],
+    }),
+    'connection_ssh': ('does not look for the words of `-vvv`', {
+        'test_ssh_askpass.yml': ["""          - '"EXEC ssh " in askpass_out.stdout'\n"""],
+    }),
+}  # fmt: skip
+
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
-# holds the keys; the rest is the command.  Both ends of a connection see one file system, as several targets expect.
+# holds the keys, $4 the programs of Ansible, which targets start on the host too; the rest is the command.  Both ends
+# of a connection see one file system, as several targets expect.
 INSIDE = r"""
 set -e
-overlay=$1 results=$2 keys=$3; shift 3
+overlay=$1 results=$2 keys=$3 programs=$4; shift 4
 ip link set lo up
 mount -t tmpfs tmpfs "$overlay"; cd "$overlay"; mkdir upper work whole
 mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work whole
@@ -77,8 +98,9 @@ chmod 600 "$home"/.ssh/*
 : > "$home/.bashrc"; : > "$home/.profile"
 printf '%s\n' 'Port 22' 'ListenAddress 0.0.0.0' "HostKey $keys/host" 'UsePAM no' 'PermitRootLogin yes' \
     'StrictModes no' 'Subsystem sftp internal-sftp' 'MaxSessions 100' 'MaxStartups 100' 'PrintMotd no' \
+    "SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$programs" \
     > whole/etc/ssh/sshd_config
-chroot whole /usr/sbin/sshd -f /etc/ssh/sshd_config
+chroot whole /usr/sbin/sshd -f /etc/ssh/sshd_config -E /run/sshd/log
 exec chroot whole "$@"
 """
 
@@ -91,10 +113,17 @@ class Result:
     status: int | None  # None: it took longer than LIMIT
     seconds: float
     left: list[str]  # processes that were there 10 s after the end
+    used: int | None = None  # logins at the server, or daemons of econtext; None: not counted
 
     @property
     def passed(self) -> bool:
         return self.status == 0
+
+    @property
+    def word(self) -> str:
+        if not self.passed:
+            return 'failed'
+        return 'unused' if self.used == 0 else 'passed'
 
 
 # What runs are made of.
@@ -124,6 +153,8 @@ class Place:
             run([python, '-m', 'venv', '--clear', str(folder)])
             pip = [str(folder / 'bin/python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check']
             run([*pip, f'ansible-core=={core}', 'mitogen==0.3.54', 'passlib', '-e', str(ROOT)])
+            # Nothing that a target compiles outlives its run.
+            run([str(folder / 'bin/python'), '-m', 'compileall', '-q', str(ROOT / 'src')])
             done.touch()
         return folder
 
@@ -176,6 +207,10 @@ def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
     packages = next(environment.glob('lib/python3*/site-packages'))
     tools = packages / 'ansible_test/_util/target'
     for program in (tools / 'injector').glob('*.py'):
+        # As ansible-test does it.
+        text = program.read_text()
+        if text.startswith('# auto-shebang\n'):
+            program.write_text(f'#!{environment}/bin/python\n{text}')
         program.chmod(0o755)
     programs = f'{environment}/bin', f'{tools}/injector', f'{tools}/tools', '/usr/sbin:/usr/bin:/sbin:/bin'
     found = {
@@ -234,6 +269,15 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
     environ['OUTPUT_DIR'] = f'/tmp/out-{target}'
     Path(environ['OUTPUT_DIR']).mkdir(parents=True)
     Path(environ['ANSIBLE_CONFIG']).touch()
+    if over == OURS:
+        name_ours(tests / 'targets' / target)
+        packages = next(Path(environment).glob('lib/python3*/site-packages'))
+        (packages / 'counter.pth').write_text(COUNTER.format(str(DAEMONS)))
+    _, parts = LEFT_OUT.get(target, ('', {}))
+    for name, lines in parts.items():
+        path = tests / 'targets' / target / name
+        for line in lines:
+            path.write_text(path.read_text().replace(line, ''))
     words, where = command(tests, over, target, environ)
     before = time.monotonic()
     status: int | None
@@ -248,8 +292,26 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     took = time.monotonic() - before
-    Path(note).write_text(json.dumps(asdict(Result(core, over, target, status, round(took, 1), remains(over)))))
+    result = Result(core, over, target, status, round(took, 1), remains(over), uses(over))
+    Path(note).write_text(json.dumps(asdict(result)))
     return 0
+
+
+def name_ours(folder: Path) -> None:
+    """Have the files of a target name the plugins of econtext in place of Ansible's own; the overlay forgets that."""
+    for path in folder.rglob('*'):
+        if path.is_file() and not path.is_symlink() and path.suffix != '.py':
+            before = path.read_bytes()
+            after = NAMED.sub(rb'\1econtext.core.\2', before)
+            if after != before:
+                path.write_bytes(after)
+
+
+def uses(over: str) -> int:
+    """Return how often the connection was used."""
+    if over == OURS:
+        return DAEMONS.stat().st_size if DAEMONS.exists() else 0
+    return LOGINS.read_text(errors='replace').count('Accepted ')
 
 
 def remains(over: str) -> list[str]:
@@ -288,8 +350,8 @@ def measure(place: Place, core: str, over: str, target: str, python: str) -> Res
     paths = [str(each) for each in (environment, source, log, note)]
     process = subprocess.Popen(
         ['unshare', '-mpnf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
-         str(place.overlay), str(place.results), str(place.keys), sys.executable, str(Path(__file__).resolve()),
-         '--inside', core, over, target, *paths], stdin=subprocess.DEVNULL)  # fmt: skip
+         str(place.overlay), str(place.results), str(place.keys), str(environment / 'bin'), sys.executable,
+         str(Path(__file__).resolve()), '--inside', core, over, target, *paths], stdin=subprocess.DEVNULL)  # fmt: skip
     try:
         process.wait()
     finally:
@@ -329,33 +391,54 @@ def table(results: list[Result], overs: list[str]) -> tuple[list[str], int]:
     return lines, worse
 
 
-def page(results: list[Result], overs: list[str]) -> str:
-    """Return the results as a table in Markdown: a row for each target, a cell for each core."""
-    by = {(each.core, each.over, each.target): each for each in results}
-    cores = sorted({each.core for each in results}, key=lambda core: [int(part) for part in core.split('.')])
+def page(results: list[Result], before: str = '') -> str:
+    """Return the results, and those of the page `before`, as a table in Markdown: a row for each target."""
+    said = listed(before)
+    said.update({(each.target, each.over, release(each.core)): each.word for each in results})
+    overs = sorted({over for _, over, _ in said}, key=[STOCK, MITOGEN, OURS].index)
+    releases = sorted({name for _, _, name in said}, key=lambda name: [int(part) for part in name.split('.')])
     lines = [
         '# Ansible\'s own targets', '',
         'ansible-core has integration tests of its own, named targets. `scripts/ansible_targets.py` runs them over '
-        'Ansible\'s', 'plugin `ssh` and over econtext, and writes this page. The versions are those of ansible-core. A '
-        'dash: not run. The', 'remark says what stops a target that has failed.', '',
+        'Ansible\'s',
+        'plugin `ssh` and over econtext, and writes this page. The versions are those of ansible-core. A '
+        'dash: not run.',
+        '*Unused*: the target passed without using the plugin. The remark says what stops a target that has failed.',
+        '',
         f'| target | {" | ".join(f"`{over}`" for over in overs)} | remark |', '|---|' + '---|' * (len(overs) + 1)]
-    for target in dict.fromkeys(each.target for each in results):
+    for target in sorted({target for target, _, _ in said}):
         cells = []
         for over in overs:
             words: dict[str, list[str]] = {}
-            for core in cores:
-                one = by.get((core, over, target))
-                if one is not None:
-                    words.setdefault('passed' if one.passed else 'failed', []).append('.'.join(core.split('.')[:2]))
+            for name in releases:
+                word = said.get((target, over, name))
+                if word is not None:
+                    words.setdefault(word, []).append(name)
             cells.append('; '.join(f'{word} {", ".join(those)}' for word, those in words.items()) or '–')
-        failed = any(each.target == target and not each.passed for each in results)
-        cells.append(CAUSES.get(target, '') if failed else '')
+        failed = any(each == target and word == 'failed' for (each, _, _), word in said.items())
+        cells.append(CAUSES.get(target, '') if failed else LEFT_OUT.get(target, ('', {}))[0])
         lines.append(f'| {target} | {" | ".join(cells)} |')
     return '\n'.join(lines) + '\n'
 
 
+def listed(page: str) -> dict[tuple[str, str, str], str]:
+    """Return what a page says of each target, connection and release."""
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in page.splitlines() if line.startswith('|')]
+    found = {}
+    for target, *cells in rows[2:]:
+        for over, cell in zip(rows[0][1:-1], cells, strict=False):
+            for word, names in re.findall(r'(passed|failed|unused) ([\d., ]+)', cell):
+                for name in names.split(', '):
+                    found[target, over.strip('`'), name] = word
+    return found
+
+
+def release(core: str) -> str:
+    return '.'.join(core.split('.')[:2])
+
+
 def verdict(one: Result) -> str:
-    text = 'passed' if one.passed else 'too long' if one.status is None else f'failed {one.status}'
+    text = 'too long' if one.status is None else one.word if one.passed else f'failed {one.status}'
     return f'{text} {one.seconds:.0f} s' + (' left!' if one.left else '')
 
 
@@ -370,7 +453,7 @@ def main() -> int:
     parser.add_argument('--again', action='store_true', help='run what has a result, too')
     parser.add_argument('--failed', action='store_true', help='`ssh` is the last, and only where another has failed')
     parser.add_argument('--only-table', action='store_true', help='run nothing')
-    parser.add_argument('--page', type=Path, help='write the table there, too, in Markdown')
+    parser.add_argument('--page', type=Path, help='write the table there, too, in Markdown, beside what it says')
     parser.add_argument('target', nargs='*', help='all that need no network unless told')
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -400,7 +483,7 @@ def main() -> int:
     lines, worse = table(results, overs)
     print('\n'.join(lines))
     if options.page:
-        options.page.write_text(page(results, overs))
+        options.page.write_text(page(results, options.page.read_text() if options.page.exists() else ''))
     return 1 if worse else 0
 
 

@@ -22,11 +22,16 @@ def start_login(broker: Any, way: dict[str, Any], python: str | None) -> Any:
     return connect(*way['arguments'], python=python, **way['options'], **COMMON)
 
 
-def start_become(context: Any, become: dict[str, Any]) -> Any:
-    """Start a context behind the program of a become plugin, by the words that the plugin made for the first stage."""
+def start_become(context: Any, become: dict[str, Any], seconds: float | None) -> Any:
+    """
+    Start a context behind the program of a become plugin, by the words that the plugin made for the first stage.
+
+    It may take so many seconds; None for as many as usual.
+    """
+    options = COMMON if seconds is None else {**COMMON, 'connect_timeout': seconds}
     question = typed(become['password'], become['prompts'])
     # The shell does not use the words that stand behind its line.
-    return context.command(become['argv'], question=question, **COMMON)
+    return context.command(become['argv'], question=question, **options)
 
 
 def typed(password: str | None, prompts: list[str]) -> Callable[[str], str | None] | None:

@@ -120,9 +120,11 @@ class Daemon:
         become = request['become']
         if become is None:
             return login
+        # A login that may take long may do so because of what sudo waits for as well.
+        seconds = request['way']['options'].get('connect_timeout')
         return await self.places.get(
             (request['way']['key'], become['key'], become['password']),
-            lambda: start_become(login.context, become))
+            lambda: start_become(login.context, become, seconds))
 
     async def fitting(self, request: dict[str, Any], place: Place) -> tuple[Place, bool]:
         """Return the place beside `place` that has the interpreter, and whether modules may run there."""

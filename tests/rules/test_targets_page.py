@@ -1,0 +1,62 @@
+"""The page of Ansible's own targets says what the script would write: runs of one release leave those of others."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / 'docs' / 'design' / 'ansible-targets.md'
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location('ansible_targets', ROOT / 'scripts' / 'ansible_targets.py')
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)     # its classes look there for their types
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_script_writes(script: ModuleType) -> None:
+    text = PAGE.read_text()
+    assert script.listed(text)
+    assert script.page([], text) == text
+
+
+def test_a_result_replaces_that_of_its_release_alone(script: ModuleType) -> None:
+    before = script.page([script.Result(core, 'ssh', 'ping', 0, 1.0, []) for core in ('2.18.19', '2.20.10')])
+    after = script.page([script.Result('2.18.18', 'ssh', 'ping', 1, 1.0, [])], before)
+    assert '| ping | failed 2.18; passed 2.20 |  |' in after
+
+
+def test_a_target_that_does_not_use_the_plugin_has_not_passed(script: ModuleType) -> None:
+    results = [script.Result('2.20.10', 'ssh', name, 0, 1.0, [], used) for name, used in (('args', 0), ('raw', 2))]
+    text = script.page(results)
+    assert '| args | unused 2.20 |  |' in text
+    assert '| raw | passed 2.20 |  |' in text
+    assert script.page([], text) == text
+
+
+def test_a_target_that_names_a_plugin_gets_that_of_econtext(script: ModuleType, tmp_path: Path) -> None:
+    files = {
+        'inventory': 'one ansible_connection=ssh ansible_user=root',
+        'play.yml': '- hosts: a\n  connection: local',
+        'runme.sh': 'ansible -c local x; bash -c "local"',
+        'others': 'ansible_connection=ssh_other connection: local.x',
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    script.name_ours(tmp_path)
+    assert {name: (tmp_path / name).read_text() for name in files} == {
+        'inventory': 'one ansible_connection=econtext.core.ssh ansible_user=root',
+        'play.yml': '- hosts: a\n  connection: econtext.core.local',
+        'runme.sh': 'ansible -c econtext.core.local x; bash -c "local"',
+        'others': files['others'],
+    }
