@@ -27,7 +27,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from econtext.child import dask
+from econtext.child import dashboards, dask
 from econtext.child.labels import seen
 from econtext.controller.broker import Broker
 from econtext.controller.context import Context
@@ -217,6 +217,7 @@ class Cluster(SpecCluster):
         """Return what the scheduler is started by."""
         options = {'dashboard_address': '127.0.0.1:8787', **options}
         self._dashboard_address = str(options['dashboard_address'])
+        self._http_prefix: str | None = options.get('http_prefix')
         if self._scheduler_site is None:
             if self._protocol == dask.SCHEME:
                 options = {'host': self._hub.place('127.0.0.1'), 'port': 0, **options}
@@ -375,9 +376,11 @@ class Cluster(SpecCluster):
 
     async def _start(self) -> None:
         await super()._start()
-        if self._scheduler_site is not None:
+        if self._scheduler_site is None:
+            dashboards.install(self.scheduler, self._http_prefix, self._hub.reach)
+        elif 'dashboard' in (self.scheduler_info.get('services') or {}):
             self._dashboard = Dashboard(self._hub, self.scheduler.server.place)
-            self._dashboard.begin((self.scheduler_info.get('services') or {}).get('dashboard'))
+            self._dashboard.begin()
 
     @property
     def dashboard_link(self) -> str:
