@@ -28,6 +28,7 @@ pytest.importorskip('distributed')
 import distributed  # noqa: E402
 from dask import config as configuration  # noqa: E402
 from dask import system  # noqa: E402
+from distributed.system import MEMORY_LIMIT  # noqa: E402
 
 from econtext import dask  # noqa: E402
 from econtext.controller.dask import server  # noqa: E402
@@ -225,6 +226,18 @@ def test_hosts_by_name_are_of_the_cluster_alone(jobs: Any) -> None:
         assert sorted(worker['name'] for worker in workers(client).values()) == ['a', 'a#2', 'b']
         share = max(1, system.CPU_COUNT // 2)
         assert {worker['nthreads'] for worker in workers(client).values()} == {share}
+
+
+@pytest.mark.parametrize('nthreads', [None, 1])
+def test_the_workers_of_a_host_share_its_memory(broker: econtext.Broker, nthreads: int | None) -> None:
+    count = system.CPU_COUNT + 1
+    with dask.Cluster(
+        hosts(broker, 1), workers_per_host=count, nthreads=nthreads,
+        scheduler_options={'dashboard_address': '127.0.0.1:0'},
+    ) as cluster, distributed.Client(cluster) as client:
+        limits = [worker['memory_limit'] for worker in workers(client).values()]
+    assert len(limits) == count
+    assert 0.9 * MEMORY_LIMIT < sum(limits) <= MEMORY_LIMIT
 
 
 def test_ports_where_hosts_reach_each_other(broker: econtext.Broker, jobs: Any) -> None:

@@ -440,6 +440,9 @@ class Server(object):
             share = options.pop('share')
             if not options['nthreads']:
                 options['nthreads'] = max(1, loaded('dask.system').CPU_COUNT // share)
+            if options['memory_limit'] == 'auto' and options['nthreads'] * share > loaded('dask.system').CPU_COUNT:
+                # distributed counts by processors: where there are fewer, the limits together were beyond the memory.
+                options['memory_limit'] = loaded('distributed.system').MEMORY_LIMIT // share
             return distributed.Worker(options.pop('scheduler'), local_directory=self.folder, **options)
         scheduler = distributed.Scheduler(**options)
         if self.furnish is not None:

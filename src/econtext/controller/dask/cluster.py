@@ -67,7 +67,8 @@ class Cluster(SpecCluster):
     host, whose Python needs the same minor version and the same version of distributed as this program's.
 
     `workers` is how many to start, one for each place unless given; `workers_per_host` how many places a host has.
-    `nthreads` and `memory_limit` are those of each worker, unless given its share of what its host has.
+    `nthreads` and `memory_limit` are those of each worker, unless given its share of what its host has: of the memory
+    as much as it has threads for each processor, and no more than is there for all.
     `scheduler` is None for this program, a name among the `hosts`, or a Context.
 
     `protocol` is ``'econtext'``: all connections go through the links of econtext, no process listens at a port, and
