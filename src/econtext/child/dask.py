@@ -537,7 +537,12 @@ class Server(object):
         elif kind == 'accept':
             accept(which, pair(value))
         elif kind == 'pages':
-            self.loop.call_soon_threadsafe(self.show, pair(value))
+            end = pair(value)
+            try:
+                self.loop.call_soon_threadsafe(self.show, end)
+            except RuntimeError:
+                # The loop has ended.
+                end.close()
         else:
             join(connected(self.server), value)
 
