@@ -442,6 +442,29 @@ def test_a_worker_that_is_closed_counts_no_more_and_is_started_when_asked(broker
         assert client.submit(jobs.double, 4, workers='host0').result(WAIT) == 8
 
 
+def test_a_worker_that_is_closed_before_it_has_started(
+    broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    load = server.Server.load
+
+    def waits(worker: server.Server) -> None:
+        assert goes_on.wait(WAIT)
+        load(worker)
+
+    with start(hosts(broker, 1), workers=0) as cluster, distributed.Client(cluster) as client:
+        monkeypatch.setattr(server.Server, 'load', waits)
+        try:
+            cluster.scale(1)
+            eventually(lambda: list(cluster.workers) == ['host0'])
+            cluster.sync(cluster.workers['host0'].close)
+            assert not cluster.workers
+        finally:
+            goes_on.set()
+        cluster.scale(1)
+        client.wait_for_workers(1, timeout=WAIT)
+
+
 def test_a_worker_that_is_killed(broker: econtext.Broker, jobs: Any, tmp_path: Path) -> None:
     with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
         before = client.run(os.getpid)

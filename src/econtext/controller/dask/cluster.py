@@ -227,7 +227,8 @@ class Cluster(SpecCluster):
         order = Order('Scheduler', self._with_security(options), {}, distributed.__version__, self._start_timeout)
         make = functools.partial(self._make_scheduler, self._scheduler_site, order)
         return {'cls': Process, 'options': {
-            'make': make, 'threads': self._threads, 'lost': self._scheduler_lost, 'at_once': lambda: False}}
+            'make': make, 'threads': self._threads, 'lost': self._scheduler_lost, 'closed': lambda _: None,
+            'at_once': lambda: False}}
 
     def _make_scheduler(self, site: Site, order: Order, _: str | None) -> Server:
         return self._server(site, f'{site.name}.scheduler', order)
@@ -242,7 +243,7 @@ class Cluster(SpecCluster):
         """Return what worker `name` is started by; without one what is known of all."""
         options = {
             'make': functools.partial(self._make_worker, name or ''), 'threads': self._threads, 'lost': self._lost,
-            'at_once': lambda: self._running}
+            'closed': self._closed, 'at_once': lambda: self._running}
         known = {key: self._worker_options[key] for key in ('nthreads', 'memory_limit')}
         known = {key: value for key, value in known.items() if value not in (None, 'auto', 0)}
         return {'cls': Process, 'options': {**options, **known}}
@@ -319,6 +320,11 @@ class Cluster(SpecCluster):
             for name, process in list(self.workers.items()):
                 if process.status in (Status.closing, Status.closed):
                     del self.workers[name]
+
+    def _closed(self, process: Process) -> None:
+        """A worker was closed, maybe before the scheduler knew of it: it counts no more. The event loop."""
+        if self.workers.get(process.name) is process:
+            del self.workers[process.name]
 
     def _scheduler_lost(self, process: Process, error: BaseException | None) -> None:
         say(log, logging.ERROR, 'the scheduler of the cluster has ended, and its workers end too: %s: start another '
