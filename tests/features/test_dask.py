@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import econtext
-from lab import eventually, leaks
+from lab import eventually, leaks, require
 from lab.pythons import interpreter
 from lab.sshd import Sshd
 
@@ -25,6 +28,7 @@ pytest.importorskip('distributed')
 import distributed  # noqa: E402
 from dask import config as configuration  # noqa: E402
 from dask import system  # noqa: E402
+from distributed.system import MEMORY_LIMIT  # noqa: E402
 
 from econtext import dask  # noqa: E402
 from econtext.controller.dask import server  # noqa: E402
@@ -57,7 +61,26 @@ MODULE = '''
         time.sleep(seconds)
         return x
 '''
-FILES = {'jobs.py': MODULE, 'parts/__init__.py': '', 'parts/inner.py': 'def times(x, n):\n    return x * n\n'}
+SHOWN = """
+    from tornado import web, websocket
+
+    class Page(web.RequestHandler):
+        def get(self):
+            self.write({'path': self.request.uri, 'own': self.request.headers.get('X-Own', '')})
+
+        def post(self):
+            self.set_status(201)
+            self.write(bytes(reversed(self.request.body)))
+
+    class Echo(websocket.WebSocketHandler):
+        def on_message(self, message):
+            self.write_message(message, binary=isinstance(message, bytes))
+
+    def show(dask_worker):
+        dask_worker.http_application.add_handlers('.*', [('/page/.*', Page), ('/echo', Echo)])
+"""
+FILES = {'jobs.py': MODULE, 'shown.py': SHOWN, 'parts/__init__.py': '',
+         'parts/inner.py': 'def times(x, n):\n    return x * n\n'}
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -205,6 +228,18 @@ def test_hosts_by_name_are_of_the_cluster_alone(jobs: Any) -> None:
         assert {worker['nthreads'] for worker in workers(client).values()} == {share}
 
 
+@pytest.mark.parametrize('nthreads', [None, 1])
+def test_the_workers_of_a_host_share_its_memory(broker: econtext.Broker, nthreads: int | None) -> None:
+    count = system.CPU_COUNT + 1
+    with dask.Cluster(
+        hosts(broker, 1), workers_per_host=count, nthreads=nthreads,
+        scheduler_options={'dashboard_address': '127.0.0.1:0'},
+    ) as cluster, distributed.Client(cluster) as client:
+        limits = [worker['memory_limit'] for worker in workers(client).values()]
+    assert len(limits) == count
+    assert 0.9 * MEMORY_LIMIT < sum(limits) <= MEMORY_LIMIT
+
+
 def test_ports_where_hosts_reach_each_other(broker: econtext.Broker, jobs: Any) -> None:
     options = {'dashboard_address': '127.0.0.1:0', 'host': '127.0.0.1'}
     with dask.Cluster(
@@ -240,6 +275,122 @@ def test_configuration_is_that_of_the_program(broker: econtext.Broker) -> None:
     name = 'distributed.worker.memory.target'
     with configuration.set({name: 0.125}), start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
         assert list(client.run(configuration.get, name).values()) == [0.125]
+
+
+# -- What it shows ----------------------------------------------------------------
+
+
+def pages(cluster: Any, path: str = '') -> list[str]:
+    """Return the addresses of `path` at each worker, as the scheduler's pages name the workers."""
+    base = cluster.dashboard_link.removesuffix('status')
+    with urllib.request.urlopen(base + 'info/main/workers.html', timeout=WAIT) as answer:
+        found = re.findall(r'href="../../(proxy/[0-9]+/[^/"]+/)status"', answer.read().decode())
+    return [base + each + path for each in found]
+
+
+def read(address: str, data: bytes | None = None, **headers: str) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=WAIT) as answer:
+        text: bytes = answer.read()
+    return text
+
+
+def status_of(address: str) -> int:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        read(address)
+    with caught.value as error:
+        return error.code
+
+
+@pytest.fixture(params=['here', 'on a host', 'tcp'])
+def shown(request: pytest.FixtureRequest, broker: econtext.Broker) -> Iterator[Any]:
+    """A cluster of two workers whose scheduler is here or on a host; no host has a name that anybody resolves."""
+    places = hosts(broker, 2)
+    options: dict[str, Any] = {'scheduler_options': {'dashboard_address': '127.0.0.1:0'}}
+    if request.param == 'on a host':
+        options['scheduler'] = places[0]
+    if request.param == 'tcp':
+        # The workers' pages are at an address that is not the one that the scheduler has of them.
+        options['protocol'] = 'tcp'
+        options['scheduler_options']['host'] = '127.0.0.1'
+        options['worker_options'] = {'dashboard_address': '127.0.0.2:0'}
+    with dask.Cluster(places, nthreads=1, **options) as cluster:
+        yield cluster
+
+
+def test_pages_of_workers_are_behind_those_of_the_scheduler(shown: Any, program: Callable[..., Any]) -> None:
+    with distributed.Client(shown) as client:
+        client.run(program(FILES, 'shown').show)
+        assert [read(page) for page in pages(shown, 'health')] == [b'ok', b'ok']
+        page, other = pages(shown)
+        answer = json.loads(read(page + 'page/a%20b?c=d%2F', **{'X-Own': 'é'}))
+        assert answer == {'path': '/page/a%20b?c=d%2F', 'own': 'é'}
+        sent = os.urandom(3 << 20)
+        kind = {'Content-Type': 'application/octet-stream'}
+        assert read(other + 'page/', sent, **kind) == sent[::-1]
+        assert read(other + 'page/', b'', **kind) == b''
+        assert status_of(page + 'nothing') == 404
+        # A browser keeps its connection to the scheduler for as long as it wants.
+        assert read(shown.dashboard_link.replace('status', 'health')) == b'ok'
+
+        async def echo() -> list[Any]:
+            from tornado.websocket import websocket_connect
+
+            line = await websocket_connect(page.replace('http:', 'ws:') + 'echo')
+            answers = []
+            for message in 'text', bytes(1 << 20):
+                await line.write_message(message, binary=isinstance(message, bytes))
+                answers.append(await line.read_message())
+            line.close()
+            # The other end closes too.
+            answers.append(await line.read_message())
+            return answers
+
+        assert asyncio.run(echo()) == ['text', bytes(1 << 20), None]
+
+
+def test_pages_of_no_worker(broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
+        page, other = pages(cluster)
+        port, host = page.split('/')[-3:-1]
+        scheduler = cluster.dashboard_link.split(':')[-1].split('/')[0]
+        for wrong in f'{scheduler}/{host}', f'{scheduler}/127.0.0.1', f'{port}/127.0.0.1', f'0/{host}':
+            assert status_of(page.replace(f'{port}/{host}', wrong) + 'health') == 404
+        client.retire_workers(names=['host0'])
+        eventually(lambda: len(workers(client)) == 1)
+        left = [host for host in ('host0', 'host1') if f'/{host}/' in ''.join(pages(cluster))]
+        assert left == ['host1']
+        assert [status_of(each + 'health') for each in (page, other) if '/host0/' in each] == [404]
+        # The link of a worker is gone, and the scheduler has not heard of that yet.
+        cluster._hub.members.clear()
+        assert status_of(pages(cluster, 'health')[0]) == 502
+
+
+def test_pages_where_each_host_has_a_network_of_its_own(broker: econtext.Broker) -> None:
+    require('unshare')
+    places = [broker.unshare(namespaces=['net'], name=name, python=sys.executable) for name in ('left', 'right')]
+    with start(places) as cluster, distributed.Client(cluster):
+        assert [read(page) for page in pages(cluster, 'health')] == [b'ok', b'ok']
+
+
+def test_the_dashboard_of_a_scheduler_that_listens_elsewhere(broker: econtext.Broker) -> None:
+    places = hosts(broker, 1)
+    for address in '127.0.0.2:0', ':0':
+        options = {'dashboard_address': address, 'http_prefix': '/under/proxy/this'}
+        with dask.Cluster(places, scheduler=places[0], nthreads=1, scheduler_options=options) as cluster:
+            base = cluster.dashboard_link.removesuffix('status')
+            assert base.startswith('http://127.0.0.1:')
+            assert read(base + 'under/proxy/this/health') == b'ok'
+            with distributed.Client(cluster) as client:
+                [worker] = workers(client).values()
+            path = f'under/proxy/this/proxy/{worker["services"]["dashboard"]}/host0/health'
+            assert read(base + path) == b'ok'
+
+
+def test_pages_of_workers_that_dask_is_configured_not_to_show(broker: econtext.Broker) -> None:
+    name = 'distributed.scheduler.http.routes'
+    routes = [each for each in configuration.get(name) if each != 'distributed.http.proxy']
+    with configuration.set({name: routes}), start(hosts(broker, 1)) as cluster, distributed.Client(cluster):
+        assert status_of(pages(cluster, 'health')[0]) == 404
 
 
 # -- How many workers there are ---------------------------------------------------
@@ -289,6 +440,29 @@ def test_a_worker_that_is_closed_counts_no_more_and_is_started_when_asked(broker
         cluster.scale(2)
         eventually(lambda: len(workers(client)) == 2 and set(workers(client)) != before)
         assert client.submit(jobs.double, 4, workers='host0').result(WAIT) == 8
+
+
+def test_a_worker_that_is_closed_before_it_has_started(
+    broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    load = server.Server.load
+
+    def waits(worker: server.Server) -> None:
+        assert goes_on.wait(WAIT)
+        load(worker)
+
+    with start(hosts(broker, 1), workers=0) as cluster, distributed.Client(cluster) as client:
+        monkeypatch.setattr(server.Server, 'load', waits)
+        try:
+            cluster.scale(1)
+            eventually(lambda: list(cluster.workers) == ['host0'])
+            cluster.sync(cluster.workers['host0'].close)
+            assert not cluster.workers
+        finally:
+            goes_on.set()
+        cluster.scale(1)
+        client.wait_for_workers(1, timeout=WAIT)
 
 
 def test_a_worker_that_is_killed(broker: econtext.Broker, jobs: Any, tmp_path: Path) -> None:

@@ -147,6 +147,44 @@ def plain(place):
     return place.split(':')[0]
 
 
+def connection(begin, made, failure):
+    # type: (Callable[[Callable[[Any, str], None]], None], Callable[[Any], Any], Callable[[str], Any]) -> Any
+    """
+    Return a future of the event loop that runs: what ``made(socket)`` returns, or the error that ``failure(why)`` does.
+
+    ``begin(done)`` begins the connection; ``done(socket, '')`` or ``done(None, why)`` says, in any thread, what came
+    of it.
+    """
+    loop = loaded('asyncio').get_running_loop()
+    future = loop.create_future()
+
+    def finish(end, why):
+        # type: (Any, str) -> None
+        if future.done():
+            if end:
+                end.close()
+        elif end:
+            try:
+                future.set_result(made(end))
+            except Exception:
+                end.close()
+                future.set_exception(sys.exc_info()[1])
+        else:
+            future.set_exception(failure(why))
+
+    def done(end, why):
+        # type: (Any, str) -> None
+        try:
+            loop.call_soon_threadsafe(finish, end, why)
+        except RuntimeError:
+            # The loop has ended.
+            if end:
+                end.close()
+
+    begin(done)
+    return future
+
+
 def register(dial):
     # type: (Callable[[str, Callable[[Any, str], None]], Any]) -> None
     """
@@ -170,37 +208,18 @@ def register(dial):
     class LinkConnector(connector):  # type: ignore[misc]
         def connect(self, address, deserialize=True, **options):
             # type: (str, bool, Any) -> Any
-            loop = aio.get_running_loop()
-            future = loop.create_future()
-            here = (OWN + [address])[0]
+            here, place = (OWN + [address])[0], plain(address)
 
-            def finish(end, error):
-                # type: (Any, str) -> None
-                if future.done():
-                    if end:
-                        end.close()
-                elif end:
-                    future.set_result(made(end, here, address, deserialize))
+            def begin(done):
+                # type: (Callable[[Any, str], None]) -> None
+                if place in LISTENERS:
+                    near, far = local_pair()
+                    accept(place, far)
+                    done(near, '')
                 else:
-                    future.set_exception(core.CommClosedError(error))
+                    dial(place, done)
 
-            def done(end, error):
-                # type: (Any, str) -> None
-                try:
-                    loop.call_soon_threadsafe(finish, end, error)
-                except RuntimeError:
-                    # The loop has ended.
-                    if end:
-                        end.close()
-
-            place = plain(address)
-            if place in LISTENERS:
-                near, far = local_pair()
-                accept(place, far)
-                done(near, '')
-            else:
-                dial(place, done)
-            return future
+            return connection(begin, lambda end: made(end, here, address, deserialize), core.CommClosedError)
 
     class LinkListener(listener):  # type: ignore[misc]
         prefix = SCHEME
@@ -286,8 +305,8 @@ def register(dial):
     registry.backends[SCHEME] = LinkBackend()
 
 
-def serve(control, kind, options, place, expected):
-    # type: (Any, str, dict[str, Any], str, str) -> None
+def serve(control, kind, options, place, expected, furnish=None):
+    # type: (Any, str, dict[str, Any], str, str, Callable[[Any, str | None, Any], None] | None) -> None
     """
     Be a server of `kind`, Worker or Scheduler, at `place` until it ends, or `control` does.
 
@@ -312,7 +331,7 @@ def serve(control, kind, options, place, expected):
             for word in control:
                 if kind == 'Worker':
                     options['scheduler'] = word[2]
-                Server(control, kind, options, place, folder).run()
+                Server(control, kind, options, place, folder, furnish).run()
                 break
     finally:
         if folder:
@@ -361,13 +380,15 @@ def output_as_records():
 class Server(object):
     """One server, and its event loop."""
 
-    def __init__(self, control, kind, options, place, folder):
-        # type: (Any, str, dict[str, Any], str, str) -> None
+    def __init__(self, control, kind, options, place, folder, furnish):
+        # type: (Any, str, dict[str, Any], str, str, Callable[[Any, str | None, Any], None] | None) -> None
         self.asyncio = loaded('asyncio')  # type: Any
         self.control = control
         self.kind = kind
         self.options = options
         self.folder = folder
+        # Completes a scheduler that was made.
+        self.furnish = furnish
         self.loop = self.asyncio.new_event_loop()  # type: Any
         self.server = None  # type: Any
         self.error = None  # type: Any
@@ -419,8 +440,14 @@ class Server(object):
             share = options.pop('share')
             if not options['nthreads']:
                 options['nthreads'] = max(1, loaded('dask.system').CPU_COUNT // share)
+            if options['memory_limit'] == 'auto' and options['nthreads'] * share > loaded('dask.system').CPU_COUNT:
+                # distributed counts by processors: where there are fewer, the limits together were beyond the memory.
+                options['memory_limit'] = loaded('distributed.system').MEMORY_LIMIT // share
             return distributed.Worker(options.pop('scheduler'), local_directory=self.folder, **options)
-        return distributed.Scheduler(**options)
+        scheduler = distributed.Scheduler(**options)
+        if self.furnish is not None:
+            self.furnish(scheduler, options.get('http_prefix'), self.reach)
+        return scheduler
 
     def started(self, starting):
         # type: (Any) -> None
@@ -465,11 +492,20 @@ class Server(object):
 
     def dial(self, place, done):
         # type: (str, Callable[[Any, str], None]) -> None
-        """Ask the program for a connection. The event loop's thread."""
+        """Ask the program for a connection to the server at a place. The event loop's thread."""
+        self.ask('dial', place, done)
+
+    def reach(self, address, done):
+        # type: (str, Callable[[Any, str], None]) -> None
+        """Ask the program for one to the HTTP server of the worker at an address. The event loop's thread."""
+        self.ask('reach', address, done)
+
+    def ask(self, kind, whom, done):
+        # type: (str, str, Callable[[Any, str], None]) -> None
         self.count += 1
         self.dials[self.count] = done
         try:
-            self.control.send(('dial', self.count, place))
+            self.control.send((kind, self.count, whom))
         except Exception:
             # Who fails the others may have found it already.
             if self.dials.pop(self.count, None):
@@ -500,17 +536,32 @@ class Server(object):
             self.dials.pop(which)(None, value)
         elif kind == 'accept':
             accept(which, pair(value))
+        elif kind == 'pages':
+            end = pair(value)
+            try:
+                self.loop.call_soon_threadsafe(self.show, end)
+            except RuntimeError:
+                # The loop has ended.
+                end.close()
         else:
-            join(connected(which), value)
+            join(connected(self.server), value)
+
+    def show(self, end):
+        # type: (Any) -> None
+        """Hand a connection to the HTTP server, which may listen at no address that others reach."""
+        end.setblocking(False)
+        self.server.http_server.handle_stream(loaded('tornado.iostream').IOStream(end), ('127.0.0.1', 0))
 
 
-def connected(port):
-    # type: (int) -> Any
-    """Return a socket that is connected to a port of this machine; a closed one if nobody listens there."""
-    end = socket.socket()
+def connected(server):
+    # type: (Any) -> Any
+    """Return a socket that is connected to the HTTP server of a server; a closed one if it does not listen."""
     try:
-        end.connect(('127.0.0.1', port))
+        # If this is the word for all addresses, the kernel takes it for one of this machine.
+        address = loaded('distributed.comm.utils').get_tcp_server_address(server.http_server)[:2]
+        return loaded('socket').create_connection(address)
     except Exception:
         # Read from it, and it has ended.
+        end = socket.socket()
         end.close()
-    return end
+        return end

@@ -86,7 +86,32 @@ def test_what_a_server_asks_for(hub: Hub) -> None:
     assert 'here' not in hub.members
 
 
-@pytest.mark.parametrize('word', [17, (), ('dial',), ('dial', 1, 2, 3), ('ready',)])
+def test_the_pages_of_a_server_are_reached_by_its_address(hub: Hub) -> None:
+    there, control, _ = said(hub, 'there')
+    hub.members['there'] = member = Member(there, control)  # type: ignore[arg-type]
+    member.address = 'tcp://10.0.0.5:80'
+    here, own, _ = said(hub, 'here', ('reach', 1, 'tcp://10.0.0.5:80'), ('reach', 2, 'there'))
+    assert control.sent == [('pages', None, there.opened[0])]
+    assert own.sent == [('way', 1, here.opened[0]), ('none', 2, 'no server of the cluster is at there')]
+
+
+def test_the_program_reaches_the_pages_of_a_server(hub: Hub) -> None:
+    context, control, _ = said(hub, 'there')
+    hub.members['there'] = member = Member(context, control)  # type: ignore[arg-type]
+    member.address = 'econtext://there'
+    found: list[Any] = []
+    for address in 'econtext://there', 'econtext://here':
+        hub.reach(address, lambda end, why: found.append((end, why)))
+    control.close()
+    hub.reach('econtext://there', lambda end, why: found.append((end, why)))
+    assert control.sent == [('pages', None, context.opened[0])]
+    assert [why for _, why in found] == [
+        '', 'no server of the cluster is at econtext://here', 'econtext://there was not reached: EOFError']
+    found[0][0].close()
+
+
+@pytest.mark.parametrize('word', [
+    17, (), ('dial',), ('dial', 1, 2, 3), ('reach',), ('reach', 1), ('reach', 1, 2, 3), ('ready',)])
 def test_a_server_that_says_something_else_is_no_member_any_more(hub: Hub, word: Any) -> None:
     _, control, ready = said(hub, 'here', word, ('ready', 'econtext://here'))
     assert control.closed

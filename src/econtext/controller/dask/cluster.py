@@ -27,7 +27,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from econtext.child import dask
+from econtext.child import dashboards, dask
 from econtext.child.labels import seen
 from econtext.controller.broker import Broker
 from econtext.controller.context import Context
@@ -67,7 +67,8 @@ class Cluster(SpecCluster):
     host, whose Python needs the same minor version and the same version of distributed as this program's.
 
     `workers` is how many to start, one for each place unless given; `workers_per_host` how many places a host has.
-    `nthreads` and `memory_limit` are those of each worker, unless given its share of what its host has.
+    `nthreads` and `memory_limit` are those of each worker, unless given its share of what its host has: of the memory
+    as much as it has threads for each processor, and no more than is there for all.
     `scheduler` is None for this program, a name among the `hosts`, or a Context.
 
     `protocol` is ``'econtext'``: all connections go through the links of econtext, no process listens at a port, and
@@ -217,6 +218,7 @@ class Cluster(SpecCluster):
         """Return what the scheduler is started by."""
         options = {'dashboard_address': '127.0.0.1:8787', **options}
         self._dashboard_address = str(options['dashboard_address'])
+        self._http_prefix: str | None = options.get('http_prefix')
         if self._scheduler_site is None:
             if self._protocol == dask.SCHEME:
                 options = {'host': self._hub.place('127.0.0.1'), 'port': 0, **options}
@@ -225,7 +227,8 @@ class Cluster(SpecCluster):
         order = Order('Scheduler', self._with_security(options), {}, distributed.__version__, self._start_timeout)
         make = functools.partial(self._make_scheduler, self._scheduler_site, order)
         return {'cls': Process, 'options': {
-            'make': make, 'threads': self._threads, 'lost': self._scheduler_lost, 'at_once': lambda: False}}
+            'make': make, 'threads': self._threads, 'lost': self._scheduler_lost, 'closed': lambda _: None,
+            'at_once': lambda: False}}
 
     def _make_scheduler(self, site: Site, order: Order, _: str | None) -> Server:
         return self._server(site, f'{site.name}.scheduler', order)
@@ -240,7 +243,7 @@ class Cluster(SpecCluster):
         """Return what worker `name` is started by; without one what is known of all."""
         options = {
             'make': functools.partial(self._make_worker, name or ''), 'threads': self._threads, 'lost': self._lost,
-            'at_once': lambda: self._running}
+            'closed': self._closed, 'at_once': lambda: self._running}
         known = {key: self._worker_options[key] for key in ('nthreads', 'memory_limit')}
         known = {key: value for key, value in known.items() if value not in (None, 'auto', 0)}
         return {'cls': Process, 'options': {**options, **known}}
@@ -318,6 +321,11 @@ class Cluster(SpecCluster):
                 if process.status in (Status.closing, Status.closed):
                     del self.workers[name]
 
+    def _closed(self, process: Process) -> None:
+        """A worker was closed, maybe before the scheduler knew of it: it counts no more. The event loop."""
+        if self.workers.get(process.name) is process:
+            del self.workers[process.name]
+
     def _scheduler_lost(self, process: Process, error: BaseException | None) -> None:
         say(log, logging.ERROR, 'the scheduler of the cluster has ended, and its workers end too: %s: start another '
             'cluster', error or 'it was closed')
@@ -375,9 +383,11 @@ class Cluster(SpecCluster):
 
     async def _start(self) -> None:
         await super()._start()
-        if self._scheduler_site is not None:
+        if self._scheduler_site is None:
+            dashboards.install(self.scheduler, self._http_prefix, self._hub.reach)
+        elif 'dashboard' in (self.scheduler_info.get('services') or {}):
             self._dashboard = Dashboard(self._hub, self.scheduler.server.place)
-            self._dashboard.begin((self.scheduler_info.get('services') or {}).get('dashboard'))
+            self._dashboard.begin()
 
     @property
     def dashboard_link(self) -> str:

@@ -32,16 +32,13 @@ class Dashboard:
         self.listener: socket.socket | None = None
         self.thread: threading.Thread | None = None
 
-    def begin(self, port: int | None) -> None:
-        """Take connections for `port` there; without one there is no dashboard."""
-        if port is None:
-            return
+    def begin(self) -> None:
         self.listener = socket.create_server(('127.0.0.1', 0))
         self.port = int(self.listener.getsockname()[1])
-        self.thread = dask.begin('econtext dashboard', self.take, self.listener, port)
+        self.thread = dask.begin('econtext dashboard', self.take, self.listener)
 
-    def take(self, listener: socket.socket, port: int) -> None:
-        """Carry connections to `port`, until the listener is shut."""
+    def take(self, listener: socket.socket) -> None:
+        """Carry connections to the HTTP server of the scheduler, until the listener is shut."""
         while True:
             try:
                 end, _ = listener.accept()
@@ -51,7 +48,7 @@ class Dashboard:
             try:
                 if member is None:
                     raise EOFError
-                dask.join(end, member.forward(port))
+                dask.join(end, member.forward())
             except Exception:
                 # The scheduler is gone.
                 end.close()

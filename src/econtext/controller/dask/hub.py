@@ -6,7 +6,7 @@ control channel, see ``child.dask``; the hub opens a channel to each of both end
 
 Invariants:
 
-* A server reaches the places of its own cluster, and nothing else.
+* A server reaches the places and the HTTP servers of its own cluster, and nothing else.
 * The end of one side of a connection is that of the other; what was sent before is carried first.
 * Nothing here holds up the event loop of the program: each server has a thread, and each way has two.
 
@@ -41,6 +41,8 @@ class Member:
     def __init__(self, context: Context, control: Channel[Any]) -> None:
         self.context = context
         self.control = control
+        #: What the server has said to be its address: its place behind the scheme, or one of TCP.
+        self.address: str | None = None
 
     def connect(self, place: str) -> Channel[Any]:
         """Return a channel that the server at `place` takes for a connection."""
@@ -48,10 +50,17 @@ class Member:
         self.control.send(('accept', place, channel))
         return channel
 
-    def forward(self, port: int) -> Channel[Any]:
-        """Return a channel to a port of the machine of this server."""
+    def forward(self) -> Channel[Any]:
+        """Return a channel to where the HTTP server of this server listens, with the TLS that it has there."""
+        return self.opened('forward')
+
+    def pages(self) -> Channel[Any]:
+        """Return a channel that the HTTP server of this server takes for a connection, without TLS."""
+        return self.opened('pages')
+
+    def opened(self, kind: str) -> Channel[Any]:
         channel: Channel[Any] = self.context.channel()
-        self.control.send(('forward', port, channel))
+        self.control.send((kind, None, channel))
         return channel
 
 
@@ -86,9 +95,12 @@ class Hub:
         try:
             for kind, *words in member.control:
                 if kind == 'ready':
+                    [member.address] = words
                     ready(words[0])
                 elif kind == 'dial':
                     self.dialled(member, *words)
+                elif kind == 'reach':
+                    self.reached(member, *words)
         except Exception:
             # Its context is lost, which its call tells; or it says what no server of ours says.
             member.control.close()
@@ -102,18 +114,54 @@ class Hub:
                 member.control.send(('way', number, channel))
                 dask.accept(place, dask.pair(channel))
                 return
-            other = self.members.get(place)
-            if other is None:
-                member.control.send(('none', number, f'no server of the cluster is at {place}'))
-                return
-            there = other.connect(place)
         except Exception as error:
-            member.control.send(('none', number, f'{place} was not reached: {type(error).__name__}'))
+            member.control.send(('none', number, unreached(place, error)))
+            return
+        self.joined(member, number, place, self.server_at)
+
+    def reached(self, member: Member, number: int, address: str) -> None:
+        """Connect the server `member` to the HTTP server of the server at `address`."""
+        self.joined(member, number, address, self.pages_at)
+
+    def joined(self, member: Member, number: int, whom: str, find: Callable[[str], Channel[Any]]) -> None:
+        """Connect the server `member` to what `find` finds."""
+        try:
+            there = find(whom)
+        except Exception as error:
+            member.control.send(('none', number, unreached(whom, error)))
             return
         here: Channel[Any] = member.context.channel()
         member.control.send(('way', number, here))
         dask.begin('econtext way up', carry, here, there)
         dask.begin('econtext way down', carry, there, here)
+
+    def server_at(self, place: str) -> Channel[Any]:
+        """Return a channel to the server at `place`; raise LookupError if there is none."""
+        member = self.members.get(place)
+        if member is None:
+            raise LookupError(f'no server of the cluster is at {place}')
+        return member.connect(place)
+
+    def pages_at(self, address: str) -> Channel[Any]:
+        """Return a channel to the HTTP server of the server at `address`; raise LookupError if there is none."""
+        for member in list(self.members.values()):
+            if member.address == address:
+                return member.pages()
+        raise LookupError(f'no server of the cluster is at {address}')
+
+    def reach(self, address: str, done: Done) -> None:
+        """Begin a connection from this program to the HTTP server of the server at `address`. Waits for nothing."""
+        try:
+            end = dask.pair(self.pages_at(address))
+        except Exception as error:
+            done(None, unreached(address, error))
+            return
+        done(end, '')
+
+
+def unreached(whom: str, error: Exception) -> str:
+    """Return why a server was not reached."""
+    return str(error) if isinstance(error, LookupError) else f'{whom} was not reached: {type(error).__name__}'
 
 
 def carry(source: Channel[Any], target: Channel[Any]) -> None:

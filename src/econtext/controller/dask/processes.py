@@ -33,13 +33,15 @@ class Process(ProcessInterface):
     lost: Callable[[Process, BaseException | None], object]
 
     def __init__(self, scheduler: str | None = None, *, make: Callable[[str | None], Server], threads: Any,
-                 lost: Callable[[Process, BaseException | None], object], at_once: Callable[[], bool],
-                 name: object = None, **known: object) -> None:
+                 lost: Callable[[Process, BaseException | None], object], closed: Callable[[Process], object],
+                 at_once: Callable[[], bool], name: object = None, **known: object) -> None:
         # What else is `known` of a worker is for those who scale by cores or memory.
         super().__init__(scheduler=scheduler, name=name)
         self.name = name
         self.server: Server = make(scheduler)
         self.lost = lost
+        #: Called once it is closed, by the event loop.
+        self.closed: Callable[[Process], object] = closed
         self.threads: concurrent.futures.ThreadPoolExecutor = threads
         #: Does it return before the server has started?
         self.at_once = at_once
@@ -87,3 +89,4 @@ class Process(ProcessInterface):
         self.status = Status.closing
         await self.waited(self.server.stop)
         await super().close()
+        self.closed(self)

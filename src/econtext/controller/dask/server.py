@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from econtext.child import dask
+from econtext.child import dashboards, dask
 from econtext.controller.errors import CallTimeout, ContextLost, EcontextError
 from econtext.controller.text import harmless
 
@@ -103,8 +103,11 @@ class Server:
             # stop() may have come before there was a context; prepare() calls it again.
             raise ContextLost(f'{self.name}: the cluster was closed')
         self.control = self.context.channel()
-        self.call = self.context.submit(
-            dask.serve, self.control, self.order.kind, self.order.options, self.place, self.order.version)
+        words = self.order.options, self.place, self.order.version
+        if self.order.kind == 'Scheduler':
+            self.call = self.context.submit(dashboards.serve, self.control, *words)
+        else:
+            self.call = self.context.submit(dask.serve, self.control, self.order.kind, *words)
         try:
             word = self.control.get(self.order.timeout)
         except (EOFError, TimeoutError) as error:

@@ -124,6 +124,7 @@ WITH_CALLS = full("""
     child.checkup
     child.comparing
     child.copies
+    child.dashboards
     child.dask
     child.drafts
     child.files
