@@ -220,6 +220,16 @@ def test_code_is_refused_where_it_stands_in_a_call() -> None:
         encode_call('m', 'f', (object(),), {})
 
 
+@pytest.mark.parametrize('version', [1, 2])
+def test_code_in_a_set_is_refused_for_every_python(version: int) -> None:
+    for value in {CODE}, frozenset([CODE]), [1, {(CODE,)}], {'k': frozenset([(1, CODE)])}, ({1: {CODE}},):
+        with pytest.raises(TypeError, match=r'f: a builtins\.code cannot cross'):
+            encode(value, 'f', There(version))
+        with pytest.raises(TypeError, match=r'm\.f: a builtins\.code cannot cross'):
+            encode_call('m', 'f', (value,), {}, There(version))
+    assert arrived(encode(({}, {1}, [{}], 'c'), 'f', There(version))) == ({}, {1}, [{}], 'c')
+
+
 @pytest.mark.parametrize('data', [b'', b'x', bytes(range(256)) * 300])
 def test_bytes_behind_their_head_are_one_value(data: bytes) -> None:
     """As every Python reads it: marshal's letter of bytes, and four bytes of the size, the least first."""
