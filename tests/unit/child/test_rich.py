@@ -446,3 +446,32 @@ def test_what_is_in_a_set_is_made_again_by_its_owner() -> None:
 def test_on_the_way_down_a_function_is_found_by_its_name() -> None:
     found = rich.restore(None, {'k': [(..., 'function', 'os.path', 'join'), (..., 'function', __name__, 'Own.method')]})
     assert found == {'k': [os.path.join, Own.method]}
+
+
+def test_whatever_holds_a_value_it_is_met() -> None:
+    met: list[Any] = []
+
+    def meet(item: Any) -> tuple[str, str]:
+        met.append(item)
+        return 'm', item.__name__
+
+    def place(function: Any) -> tuple[Any, ...]:
+        return (..., 'function', 'm', function.__name__)
+
+    assert rich.flat({len: abs}, meet) == {place(len): place(abs)}
+    assert rich.flat(CompletedProcess([len], 0), meet) == (..., 'completed', [place(len)], 0, None, None)
+    assert rich.flat([(len,), {len}, frozenset([abs])], meet) == [(place(len),), {place(len)}, frozenset([place(abs)])]
+    assert met == [len, abs, len, len, len, abs]
+
+
+@pytest.mark.parametrize('value', [1j, {1, 2}, frozenset([3]), (4, 5), [6], {7: 8}, 'nine', b'ten', 11, 1.5])
+def test_what_is_derived_from_what_marshal_knows_is_flat(value: Any) -> None:
+    kind = type(value)
+    found = rich.flat(type('Own', (kind,), {})(value))
+    assert found == value
+    assert type(found) is kind
+
+
+def test_what_is_in_a_dict_is_made_again_by_its_owner() -> None:
+    found = rich.restore(Owner(), {(..., 'context', 2, 'a'): (..., 'channel', 3)})
+    assert found == {('made', 'context', 2, 'a'): ('made', 'channel', 3)}
