@@ -304,3 +304,19 @@ def test_in_crowds_of_that_many_keys_may_collide() -> None:
     values.spread(crowds)
     with pytest.raises(ValueError, match='chosen to collide'):
         values.spread([*crowds, 1 + PRIME * values.CROWDED])
+
+
+def nested(levels: int) -> bytes:
+    return b'l1:' * levels + b'n0:'
+
+
+def test_what_stands_beside_a_value_is_as_deep_as_it_was() -> None:
+    """A level counts once: what ended before neither lets more levels in, nor takes some away."""
+    for before, levels in ((nested(1), 1), (nested(50), 1), (nested(1) * 3, 1)):
+        fits = b'l%x:' % (before.count(b'n') + 1) + before
+        decode(fits + nested(DEEPEST - levels))
+        with pytest.raises(TooDeep):
+            decode(fits + nested(DEEPEST - levels + 1))
+        decode(b'l1:' + fits + nested(DEEPEST - levels - 1))
+        with pytest.raises(TooDeep):
+            decode(b'l1:' + fits + nested(DEEPEST - levels))
