@@ -185,6 +185,7 @@ def pack_needs(algorithm, needs):
 
 def unpack_needs(data):
     # type: (bytes) -> tuple[str, list[tuple[int, int, bytes]]]
+    """Return what ``pack_needs`` was given; raise Nonsense, struct.error or UnicodeError for other bytes."""
     size = struct.unpack('>B', data[1:2])[0]
     algorithm = str(data[2:2 + size].decode('ascii'))
     if algorithm not in SUMS:
@@ -194,8 +195,11 @@ def unpack_needs(data):
     while at < len(data):
         index, offset, length = struct.unpack(WANTED, data[at:at + WANTED_SIZE])
         at += WANTED_SIZE
-        needs.append((index, offset, data[at:at + length]))
+        digest = data[at:at + length]
         at += length
+        if offset < 0 or len(digest) != length:
+            raise Nonsense('a part of a file that is none')
+        needs.append((index, offset, digest))
     return algorithm, needs
 
 

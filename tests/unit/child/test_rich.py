@@ -7,6 +7,7 @@ import datetime
 import decimal
 import fractions
 import grp
+import io
 import ipaddress
 import os
 import platform
@@ -16,6 +17,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from subprocess import CompletedProcess
@@ -339,3 +341,137 @@ def test_a_path_that_names_a_file_arrives_as_one(way: Any) -> None:
 def test_a_class_may_be_derived_from_the_general_paths(way: Any) -> None:
     assert type(way(type('Own', (Path,), {})('/a'))) is type(Path())
     assert type(way(type('Own', (PurePath,), {})('/a'))) is PurePosixPath
+
+
+class Own:
+    """Of the application, and not registered."""
+
+    def method(self) -> None: ...
+
+
+class OwnFile(io.BytesIO):
+    """A file of a module that calls itself io."""
+
+
+OwnFile.__module__ = 'io'
+PLAIN = 'send a dict, a list or another plain value made from it'
+REGISTER = f'register the class with econtext.register in a module that both ends import, or {PLAIN}'
+BOUND = 'it is bound to the process that made it: make one there'
+OF_FILES = 'send the path of the file, or the bytes that are in it'
+
+
+@WAYS
+@pytest.mark.parametrize(('value', 'name', 'remedy'), [
+    (object(), 'builtins.object', PLAIN),
+    (Own(), f'{__name__}.Own', REGISTER),
+    ((each for each in ()), 'builtins.generator', rich.REMEDIES['generator']),
+    (sys, 'builtins.module', 'import it there'),
+    (threading.Lock(), '_thread.lock', BOUND),
+    (threading.Event(), 'threading.Event', BOUND),
+    (rich.Zones(), 'econtext.child.rich.Zones', 'it is bound to the process that made it: send what is needed of it'),
+    (io.BytesIO(), '_io.BytesIO', OF_FILES),
+    (OwnFile(), 'io.OwnFile', OF_FILES),
+    # The name of a class is not that of its module.
+    (type('threading', (), {'__module__': 'app'})(), 'app.threading', REGISTER),
+    (type('io', (), {'__module__': 'app'})(), 'app.io', REGISTER),
+    (type('builtins', (), {'__module__': 'app'})(), 'app.builtins', REGISTER),
+    (type('econtext.Own', (), {'__module__': 'app', '__qualname__': 'econtext.Own'})(), 'app.econtext.Own', REGISTER),
+], ids=lambda value: value if isinstance(value, str) else '')  # fmt: skip
+def test_what_does_not_cross_is_named_with_its_remedy(way: Any, value: Any, name: str, remedy: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        way([value])
+    assert str(caught.value).endswith(f'a {name} cannot cross between contexts: {remedy}')
+
+
+def test_bytes_of_other_types_arrive_as_bytes_beside_what_marshal_does_not_know() -> None:
+    beside = decimal.Decimal(1)
+    found = down([bytearray(b'ab'), memoryview(b'cd'), beside])
+    assert found == [b'ab', b'cd', beside]
+    assert [type(item) for item in found[:2]] == [bytes, bytes]
+
+
+def test_what_a_subclass_of_a_list_holds_is_met_too() -> None:
+    class Several(list):  # type: ignore[type-arg]
+        pass
+
+    met: list[Any] = []
+    assert rich.flat(Several([len]), lambda value: met.append(value) or ('m', 'f')) == [(..., 'function', 'm', 'f')]
+    assert met == [len]
+
+
+def test_a_function_that_no_name_finds_is_refused() -> None:
+    with pytest.raises(TypeError, match=r'a builtins\.function cannot cross between contexts: send its name'):
+        rich.flat(test_a_function_that_no_name_finds_is_refused, lambda value: None)
+
+
+def test_a_class_of_a_part_of_pathlib_is_one_of_pathlib() -> None:
+    """From Python 3.14 on a path is of the module `pathlib._local` or another part of the package."""
+    assert rich.listed(type('PosixPath', (), {'__module__': 'pathlib._local'}))[0] == 'path'
+    assert rich.listed(type('PosixPath', (), {'__module__': 'pathlibs'})) is None
+
+
+def test_a_value_of_the_old_kind_of_python_2_is_of_the_class_that_it_names() -> None:
+    class instance:  # noqa: N801 -- the name of their one type
+        __class__ = Own     # type: ignore[assignment]
+
+    assert rich.class_of(instance()) is Own
+    assert rich.class_of(Own()) is Own
+
+
+@WAYS
+def test_what_is_derived_from_a_plain_value_arrives_as_that(way: Any) -> None:
+    class Number(int):
+        pass
+
+    found = way([Number(5), {'k': Number(6)}])
+    assert found == [5, {'k': 6}]
+    assert type(found[0]) is int
+
+
+class Owner:
+    """Who decodes: it notes what it is to make."""
+
+    def make(self, *args: Any) -> Any:
+        return ('made', *args)
+
+
+def test_what_is_in_a_set_is_made_again_by_its_owner() -> None:
+    for kind in set, frozenset:
+        value = kind([(..., 'context', 2, 'name'), 1])
+        found = rich.restore(Owner(), [value])
+        assert found == [kind([('made', 'context', 2, 'name'), 1])]
+        assert type(found[0]) is kind
+
+
+def test_on_the_way_down_a_function_is_found_by_its_name() -> None:
+    found = rich.restore(None, {'k': [(..., 'function', 'os.path', 'join'), (..., 'function', __name__, 'Own.method')]})
+    assert found == {'k': [os.path.join, Own.method]}
+
+
+def test_whatever_holds_a_value_it_is_met() -> None:
+    met: list[Any] = []
+
+    def meet(item: Any) -> tuple[str, str]:
+        met.append(item)
+        return 'm', item.__name__
+
+    def place(function: Any) -> tuple[Any, ...]:
+        return (..., 'function', 'm', function.__name__)
+
+    assert rich.flat({len: abs}, meet) == {place(len): place(abs)}
+    assert rich.flat(CompletedProcess([len], 0), meet) == (..., 'completed', [place(len)], 0, None, None)
+    assert rich.flat([(len,), {len}, frozenset([abs])], meet) == [(place(len),), {place(len)}, frozenset([place(abs)])]
+    assert met == [len, abs, len, len, len, abs]
+
+
+@pytest.mark.parametrize('value', [1j, {1, 2}, frozenset([3]), (4, 5), [6], {7: 8}, 'nine', b'ten', 11, 1.5])
+def test_what_is_derived_from_what_marshal_knows_is_flat(value: Any) -> None:
+    kind = type(value)
+    found = rich.flat(type('Own', (kind,), {})(value))
+    assert found == value
+    assert type(found) is kind
+
+
+def test_what_is_in_a_dict_is_made_again_by_its_owner() -> None:
+    found = rich.restore(Owner(), {(..., 'context', 2, 'a'): (..., 'channel', 3)})
+    assert found == {('made', 'context', 2, 'a'): ('made', 'channel', 3)}

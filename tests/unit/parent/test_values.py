@@ -287,3 +287,36 @@ def test_what_is_no_fault_of_the_bytes_is_none() -> None:
 
 def test_a_tag_is_one_byte() -> None:
     refuses(b':' + tagged('n', 0), 'no value')
+
+
+@pytest.mark.parametrize('data', [b'', b'x', b'a:b:' * 3, b'x' * 0x2a, b':' * 0xabc, b'x' * (1 << 17)], ids=len)
+def test_bytes_in_a_buffer_are_copied_once(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """A buffer that holds bytes alone is not copied whole, for a decoder, before they are copied out of it."""
+    body = encode(data)
+    monkeypatch.setattr(values, 'Decoder', None)
+    assert decode(memoryview(body)) == data
+    with pytest.raises(TypeError):
+        decode(body)
+
+
+def test_in_crowds_of_that_many_keys_may_collide() -> None:
+    crowds = [number + PRIME * each for number in (1, 2) for each in range(values.CROWDED)]
+    values.spread(crowds)
+    with pytest.raises(ValueError, match='chosen to collide'):
+        values.spread([*crowds, 1 + PRIME * values.CROWDED])
+
+
+def nested(levels: int) -> bytes:
+    return b'l1:' * levels + b'n0:'
+
+
+def test_what_stands_beside_a_value_is_as_deep_as_it_was() -> None:
+    """A level counts once: what ended before neither lets more levels in, nor takes some away."""
+    for before, levels in ((nested(1), 1), (nested(50), 1), (nested(1) * 3, 1)):
+        fits = b'l%x:' % (before.count(b'n') + 1) + before
+        decode(fits + nested(DEEPEST - levels))
+        with pytest.raises(TooDeep):
+            decode(fits + nested(DEEPEST - levels + 1))
+        decode(b'l1:' + fits + nested(DEEPEST - levels - 1))
+        with pytest.raises(TooDeep):
+            decode(b'l1:' + fits + nested(DEEPEST - levels))

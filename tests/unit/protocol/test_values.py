@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
 import decimal
 import enum
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import econtext
 from econtext.child import rich
 from econtext.controller.protocol import values
 from econtext.controller.protocol.values import encode, encode_call
@@ -63,6 +65,12 @@ class Colour(str, enum.Enum):
 
 
 Point = collections.namedtuple('Point', 'x y')
+
+
+@econtext.register
+@dataclasses.dataclass
+class Registered:
+    name: str
 
 
 @pytest.mark.parametrize(('value', 'there'), [
@@ -134,10 +142,22 @@ def test_our_own_values_are_read_by_every_python() -> None:
 
 
 class There:
-    """A context that reads one version of marshal."""
+    """A context that reads one version of marshal, and has no module yet."""
 
     def __init__(self, version: int) -> None:
         self.marshal_version = version
+        self.complete: set[str] = set()
+        self.pushed: list[str] = []
+        self.broker = self
+
+    def name_of(self, function: Any, streamed: Any = False) -> tuple[str, str]:
+        return function.__module__, function.__qualname__
+
+    def may_have(self, module: str) -> None:
+        self.pushed.append(f'{module}?')
+
+    def push(self, *modules: str) -> None:
+        self.pushed.append(modules[0])
 
 
 @pytest.mark.parametrize('value', [
@@ -200,6 +220,16 @@ def test_code_is_refused_where_it_stands_in_a_call() -> None:
         encode_call('m', 'f', (object(),), {})
 
 
+@pytest.mark.parametrize('version', [1, 2])
+def test_code_in_a_set_is_refused_for_every_python(version: int) -> None:
+    for value in {CODE}, frozenset([CODE]), [1, {(CODE,)}], {'k': frozenset([(1, CODE)])}, ({1: {CODE}},):
+        with pytest.raises(TypeError, match=r'f: a builtins\.code cannot cross'):
+            encode(value, 'f', There(version))
+        with pytest.raises(TypeError, match=r'm\.f: a builtins\.code cannot cross'):
+            encode_call('m', 'f', (value,), {}, There(version))
+    assert arrived(encode(({}, {1}, [{}], 'c'), 'f', There(version))) == ({}, {1}, [{}], 'c')
+
+
 @pytest.mark.parametrize('data', [b'', b'x', bytes(range(256)) * 300])
 def test_bytes_behind_their_head_are_one_value(data: bytes) -> None:
     """As every Python reads it: marshal's letter of bytes, and four bytes of the size, the least first."""
@@ -207,3 +237,43 @@ def test_bytes_behind_their_head_are_one_value(data: bytes) -> None:
     assert head[:1] == b's'
     assert len(head) == 5
     assert marshal.loads(head + data) == data
+
+
+@pytest.mark.parametrize('version', [1, 2])
+@pytest.mark.parametrize('argument', [1.5, [1.5, {1}], [1.5, decimal.Decimal(1)], [1.5, 'c' * 700]])
+def test_a_call_is_written_as_its_context_reads_it(argument: Any, version: int) -> None:
+    data = encode_call('m', 'f', (argument,), {'k': argument}, There(version))
+    found = marshal.loads(data)
+    assert data == marshal.dumps(found, version)
+    assert holds(found, (set,)) == (version == 2 and argument == [1.5, {1}])
+    assert arrived(data) == ('m', 'f', (argument,), {'k': argument})
+
+
+def test_python_2_4_gets_sets_in_a_call_of_two_hundred_levels() -> None:
+    deep: Any = 1
+    for _ in range(200):
+        deep = [deep]
+    for args in (deep, {1}), (deep, 'c', {1}):
+        assert arrived(encode_call('m', 'f', args, {}, There(1))) == ('m', 'f', args, {})
+    with pytest.raises(ValueError, match=r'm\.f: a value is nested too deeply'):
+        encode_call('m', 'f', ([deep], {1}), {}, There(1))
+
+
+def test_a_function_goes_by_the_name_that_its_context_finds_once_it_has_the_module() -> None:
+    there = There(2)
+    found = marshal.loads(encode([arrived, Colour], 'f', there))
+    assert found == (..., [(..., 'function', __name__, 'arrived'), (..., 'function', __name__, 'Colour')])
+    assert there.pushed == [f'{__name__}?', __name__] * 2
+    there.complete.add(__name__)
+    there.pushed.clear()
+    found = marshal.loads(encode_call('m', 'f', (arrived,), {}, there))
+    assert found[1][2] == ((..., 'function', __name__, 'arrived'),)
+    assert there.pushed == []
+
+
+def test_a_value_of_a_registered_class_goes_once_its_context_has_the_module() -> None:
+    there = There(2)
+    value = Registered('x')
+    assert marshal.loads(encode([value], 'f', there))[1][0][:3] == (..., 'type', __name__)
+    assert there.pushed == [f'{__name__}?', __name__]
+    assert marshal.loads(encode([value], 'f'))[1][0][:3] == (..., 'type', __name__)     # of nobody nothing is asked

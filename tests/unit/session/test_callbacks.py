@@ -241,6 +241,30 @@ def test_types_that_are_not_built_in_are_told_by_module_and_name(scene: Scene) -
     assert attributes == {'returncode': 2, 'cmd': ['x'], 'output': b'out', 'stderr': None}
 
 
+class WithReason(Exception):
+    """An error that holds another, in a slot that only its class tells of."""
+
+    __slots__ = ('reason',)
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__('no good')
+        self.reason = reason
+
+
+def test_the_errors_that_an_error_holds_are_told_behind_it(scene: Scene) -> None:
+    def look() -> None:
+        raise WithReason(KeyError('k'))
+
+    scene.session.allowed[NAMES] = look
+    kind, (refused, text, types, arguments, attributes, inner) = scene.answer(encode((*NAMES, (), {}, False)))
+    assert (kind, refused, text, arguments, attributes) == (ERROR, False, 'WithReason: no good', None, {})
+    assert types[0] == (__name__, 'WithReason')
+    ((name, told),) = inner.items()
+    assert name == 'reason'
+    assert told == ('KeyError', "'k'", '', ['KeyError', 'LookupError', 'Exception', 'BaseException', 'object'], ('k',),
+                    {}, {})
+
+
 def test_a_text_that_is_the_one_argument_is_told_once(scene: Scene) -> None:
     scene.session.allowed[NAMES] = fails_plainly
     _, (_, text, _, arguments, _) = scene.answer(encode((*NAMES, (), {}, False)))

@@ -412,6 +412,25 @@ def test_handles_have_32_bits_are_not_0_and_not_in_use(scene: Scene) -> None:
     numbers = iter([1 << 32, scene.asked, (1 << 32) + scene.asked, (1 << 32) - 1])
     scene.session.router.count = lambda: next(numbers)
     assert scene.ask(1) == (1 << 32) - 1
+    numbers = iter([scene.asked, 0x12345678])
+    assert scene.ask(1) == 0x12345678
+
+
+def test_a_question_that_is_sent_as_its_context_is_lost_is_answered(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever noted the loss has looked at the questions before this one was there."""
+    send = scene.near.link.transport.send
+
+    def lost(*frame: Any) -> None:
+        send(*frame)
+        lose(scene.near)
+
+    monkeypatch.setattr(scene.near.link.transport, 'send', lost)
+    handle = scene.ask(1, b'body')
+    assert scene.near.link.frames == [(CALL, 1, 0, handle, b'body')]
+    assert scene.answers == [(DEAD, b'')]
+    assert handle not in scene.session.router.asked
 
 
 @pytest.mark.parametrize('why', ['no link', 'no context', 'an error'])

@@ -186,7 +186,6 @@ class ControllerRouter(Router):
         try:
             super().answer(src, handle, kind, body)
         except Exception as error:
-            self.asked.pop(handle, None)
             found = self.broker.loop.fail(f'the answer to call {handle} could not be taken in', error)
             if asked is not None and asked[0] == src:
                 asked[1](FAILED, found)  # type: ignore[arg-type]  # of this kind alone no bytes
