@@ -133,12 +133,12 @@ def with_short(param: Any, letters: Mapping[str, str]) -> Any:
 
 
 def reach(
-    *more: Any, taken: Mapping[str, str] = MappingProxyType({}), served: bool = False,
+    *more: Any, taken: Mapping[str, str] = MappingProxyType({}), served: bool = False, connect: Any = CONNECT,
 ) -> Callable[[Function], Function]:
     """Add the options that say how to reach a host, and `more`; they come as one keyword, `way`.
 
     `taken` are short forms that `more` uses, and what the options of all commands have in their place; '' for none.
-    With `served` it is a command that a session server may run.
+    With `served` it is a command that a session server may run.  `connect` is the option for the time to connect.
     """
     def add(command: Function) -> Function:
         def called(**given: Any) -> Any:
@@ -157,7 +157,7 @@ def reach(
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__click_params__ = list(getattr(command, '__click_params__', ()))  # type: ignore[attr-defined]
         shared = [with_short(option, taken) for option in REACH]
-        for option in reversed((*more, *shared, CONNECT, VERBOSE, *([NO_SERVER] if served else []))):
+        for option in reversed((*more, *shared, connect, VERBOSE, *([NO_SERVER] if served else []))):
             called = option(called)
         return called
     return add
