@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import eventually, pythons
 from lab.accounts import Accounts
 from lab.sshd import Sshd, reserved_port
 from lab.terminals import SECONDS, Terminal
@@ -208,6 +210,28 @@ def test_a_traceback_has_the_lines_of_the_script_alone(way: list[str], scripts: 
     assert 'econtext' not in done.stderr.replace(str(scripts), '')
 
 
+@pytest.mark.parametrize('version', ['2.7', '3.6', 'ours'])
+@pytest.mark.parametrize(('words', 'files', 'last'), [
+    (('it.py',), ['it.py', 'broken.py'], "KeyError: 'import'"),
+    (('broken:main',), ['broken.py'], "KeyError: 'import'"),
+    (('no_such:main',), [], 'Error: No module named '),
+    (('os:no_such',), [], "AttributeError: "),
+    (('-c', 'x ='), ['-c'], 'SyntaxError: invalid syntax'),
+])  # fmt: skip
+def test_a_traceback_here_shows_no_line_of_ours(
+    scripts: Path, version: str, words: tuple[str, ...], files: list[str], last: str
+) -> None:
+    (scripts / 'broken.py').write_text('raise KeyError("import")\n')
+    (scripts / 'it.py').write_text('import broken\n')
+    path = sys.executable if version == 'ours' else str(pythons.interpreter(version))
+    done = econtext('run', 'local', '--python', path, *words, cwd=scripts)
+    assert done.returncode == 1
+    named = re.findall('File "([^"]*)", line', done.stderr)
+    assert [os.path.basename(file) for file in named] == files
+    assert last in done.stderr.splitlines()[-1]
+    assert ('Traceback' in done.stderr) == (files not in ([], ['-c'])), done.stderr
+
+
 def test_ctrl_c_interrupts_the_script_there(way: list[str], tmp_path: Path) -> None:
     (tmp_path / 'it.py').write_text(
         'import time\ntry:\n    print("ready", flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n'
@@ -272,6 +296,56 @@ def test_a_prompt_knows_the_modules_here_and_remembers(way: list[str], scripts: 
         assert 'import beside, os' in history.read_text().splitlines()
         assert history.stat().st_mode & 0o777 == 0o600
     assert econtext('shell', 'lab', *way, cwd=scripts, input='import beside\nprint(beside.greet())').stdout == 'hello\n'
+
+
+def waits_for_keys(pid: int) -> bool:
+    """Is the process in a call of the kernel that waits for input? Python hears late of a signal just before that."""
+    # read, poll, select, pselect6 and ppoll, of x86_64 and of aarch64.
+    return Path(f'/proc/{pid}/syscall').read_text().split()[0] in {'0', '7', '23', '270', '271', '63', '72', '73'}
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.6', '3.15', 'ours'])
+def test_ctrl_c_at_a_prompt_is_what_it_is_at_that_of_python(version: str, tmp_path: Path) -> None:
+    """At an idle prompt, in a half-typed line and in the lines of a block it ends these; in a statement it raises."""
+    (tmp_path / 'fails.py').write_text('raise ValueError("so")\n')
+    path = sys.executable if version == 'ours' else str(pythons.interpreter(version))
+    typing = Typing('shell', 'local', '--python', path, cwd=tmp_path, env={'XDG_STATE_HOME': str(tmp_path)})
+    typing.expect('>>> ')
+    typing.type('import os; print("process %d" % os.getpid())\r')
+    typing.expect('process %d')
+    typing.expect('process ')
+    typing.expect('>>> ')
+    pid = int(re.findall(rb'process (\d+)', typing.seen)[0])
+    # What is typed before, each with what shows then.
+    lines, block, rest = ('half', 'half'), ('def f():\r', '... '), ('"half" + (\r', '... ')
+    for pieces in (), (lines,), (block,), (rest,), (block, lines):
+        for piece, shown in pieces:
+            typing.type(piece)
+            typing.expect(shown)
+        eventually(lambda: waits_for_keys(pid), what='the prompt waits for no key')
+        typing.type('\x03')
+        typing.expect('KeyboardInterrupt')
+        typing.expect('>>> ')
+    assert b'Traceback' not in typing.seen
+    typing.type('def f(): import sys, time; print("ru" + "ns"); sys.stdout.flush(); time.sleep(600)\r\r')
+    for typed in 'f()\r', 'while 1: f()\r\r':
+        typing.type(typed)
+        typing.expect('runs')
+        typing.type('\x03')
+        typing.expect('Traceback (most recent call last)')
+        typing.expect('KeyboardInterrupt\r\n')
+        typing.expect('>>> ')
+    typing.type('import fails\r')
+    typing.expect('ValueError: so\r\n')
+    typing.type('import sys; print(sys.last_traceback.tb_frame.f_code.co_filename)\r')
+    typing.expect('<console>\r')
+    typing.expect('>>> ')
+    eventually(lambda: waits_for_keys(pid), what='the prompt waits for no key')
+    typing.type('\x04')
+    assert typing.end() == 0
+    files = re.findall(rb'File "([^"]*)", line', typing.seen)
+    assert [os.path.basename(file) for file in files] == 2 * [b'<console>', b'<console>'] + [b'<console>', b'fails.py']
+    assert b'now exiting' not in typing.seen
 
 
 # -- files --------------------------------------------------------------------

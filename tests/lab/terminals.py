@@ -21,6 +21,8 @@ class Terminal:
     def __init__(self, master: int) -> None:
         self.master = master
         self.text = b''
+        # All that it has shown.
+        self.seen = b''
 
     def wait(self) -> int:
         """Wait for the command; return its exit status."""
@@ -42,6 +44,7 @@ class Terminal:
         except OSError:
             piece = b''
         self.text += piece
+        self.seen += piece
         return bool(piece)
 
     def type(self, text: str) -> None:
