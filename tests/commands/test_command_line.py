@@ -97,6 +97,16 @@ def test_exec_of_a_program_that_is_not_there(way: list[str]) -> None:
     assert 'no-such-program' in done.stderr
 
 
+def test_what_cannot_be_run_has_one_status_on_one_host_and_on_many(tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
+    for style in [], ['--tag'], ['--json']:
+        for words, status in (['no-such', 'x'], 127), ([str(tmp_path / 'file'), 'x'], 126), (['/bin/pwd', '-L'], 1):
+            done = econtext('exec', 'local', *style, '--chdir', '/none' if status == 1 else '/', '--', *words)
+            assert done.returncode == status, done
+            assert 'cwd=' not in done.stdout + done.stderr
+            assert ('--chdir' in done.stdout + done.stderr) == (status == 1)
+
+
 def test_exec_ends_late_and_without_a_reader(way: list[str]) -> None:
     assert econtext('exec', 'lab', *way, '--timeout', '0.5', '--', 'sleep 600').returncode == 124
     with start(['exec', 'lab', *way, '--', 'yes']) as process:
@@ -467,6 +477,9 @@ def test_what_makes_no_sense(words: tuple[str, ...]) -> None:
     (('rnu', 'web1', 'x.py'), 'did you mean run?'), (('web1', 'ls'), 'econtext exec web1 -- COMMAND'),
     (('cp', '-3', 'a:b', 'c:d'), 'through this machine anyway'), (('ls', '-R', 'web1'), "'web1:/etc/*'"),
     (('sync', '-e', 'ssh', 'a', 'b:'), '-p, -i, -F, -o and -J'), (('sync', '--exclude=x', 'a', 'b:'), 'one by one'),
+    (('shell', 'web*'), 'this command is for one'), (('shell', 'web1,web2'), 'this command is for one'),
+    (('doctor', 'web1,web2'), 'this command is for one'),
+    (('exec', '--batch', 'x', 'local', '--', 'true'), 'such as 10%'), (('exec', '--stop-after', '0', 'local', '--', 'true'), 'such as 10%'),
     (('run', 'web1'), '-c CODE'), (('serve', '--json'), '--json is for --status'),
 ])  # fmt: skip
 def test_what_to_type_instead(words: tuple[str, ...], hint: str) -> None:

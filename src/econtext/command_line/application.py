@@ -219,7 +219,7 @@ def said(error: BaseException) -> str:
         return with_remedy(str(error), error.kind)
     if isinstance(error, OSError) and not isinstance(error, econtext.EcontextError) and error.strerror:
         name = f': {os.fsdecode(error.filename)}' if error.filename is not None else ''
-        return error.strerror + name
+        return error.strerror.replace('the directory cwd=', 'the directory of --chdir') + name
     return str(error)
 
 

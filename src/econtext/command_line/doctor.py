@@ -25,7 +25,7 @@ import click
 import econtext
 from econtext.command_line.application import complain, said
 from econtext.command_line.connecting import Asker, Way, connect, options_of
-from econtext.command_line.options import Command, complete_hosts, reach
+from econtext.command_line.options import Command, complete_hosts, host, reach
 from econtext.command_line.remedies import with_remedy
 from econtext.command_line.targets import Target, parse
 from econtext.controller.doctor.examination import Report, Step, doctor
@@ -51,7 +51,8 @@ def subject(by: str, name: str | None, sudo: str | None) -> Target | None:
     if by != 'ssh':
         return Target(by, name or '')
     if name is not None:
-        return parse(name)
+        context = click.get_current_context()
+        return host(context, next(param for param in context.command.params if param.name == 'name'), name)
     if not sudo:
         raise click.UsageError('doctor needs the name of a host')
     return None

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from econtext.command_line.connecting import Way
-from econtext.command_line.targets import BadTarget, Target, parse
+from econtext.command_line.targets import BadTarget, Target, parse_hosts
 from econtext.controller.text import shown
 
 Function = Callable[..., Any]
@@ -176,9 +176,12 @@ def log(verbose: int) -> None:
 def host(ctx: click.Context, param: click.Parameter, value: str) -> Target:
     """Return the one host that an argument of the command line names."""
     try:
-        return parse(value)
+        found = parse_hosts(value)
     except BadTarget as error:
         raise click.BadParameter(str(error), ctx, param) from None
+    if len(found) != 1 or not isinstance(found[0], Target):
+        raise click.BadParameter(f'{shown(value)} may name several hosts, and this command is for one', ctx, param)
+    return found[0]
 
 
 def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
