@@ -479,7 +479,8 @@ def test_what_makes_no_sense(words: tuple[str, ...]) -> None:
     (('sync', '-e', 'ssh', 'a', 'b:'), '-p, -i, -F, -o and -J'), (('sync', '--exclude=x', 'a', 'b:'), 'one by one'),
     (('shell', 'web*'), 'this command is for one'), (('shell', 'web1,web2'), 'this command is for one'),
     (('doctor', 'web1,web2'), 'this command is for one'),
-    (('exec', '--batch', 'x', 'local', '--', 'true'), 'such as 10%'), (('exec', '--stop-after', '0', 'local', '--', 'true'), 'such as 10%'),
+    (('exec', '--batch', 'x', 'local', '--', 'true'), 'such as 10%'),
+    (('exec', '--stop-after', '0', 'local', '--', 'true'), 'such as 10%'),
     (('run', 'web1'), '-c CODE'), (('serve', '--json'), '--json is for --status'),
 ])  # fmt: skip
 def test_what_to_type_instead(words: tuple[str, ...], hint: str) -> None:

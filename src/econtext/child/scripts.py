@@ -170,8 +170,8 @@ def show_traceback():
     kind, value, trace = sys.exc_info()
     # The first line is that of the console itself.
     trace = trace.tb_next  # type: ignore[union-attr]
-    sys.last_type, sys.last_value, sys.last_traceback = kind, value, trace
-    sys.last_exc = value  # type: ignore[attr-defined, unused-ignore]
+    for name, last in ('type', kind), ('value', value), ('traceback', trace), ('exc', value):
+        setattr(sys, 'last_' + name, last)
     if hasattr(value, '__traceback__'):
         value.__traceback__ = trace  # type: ignore[union-attr]
     if sys.excepthook is not sys.__excepthook__:

@@ -56,7 +56,7 @@ def status_from(returncode: int) -> int:
 
 
 def not_run(error: BaseException) -> int | None:
-    """Return the exit status of a command whose program could not be run, as shells have it; None if that is not why."""
+    """Return the exit status of a program that could not be run, as shells have it; None if that is not why."""
     if isinstance(error, OSError) and not isinstance(error, econtext.EcontextError) and PROGRAM in str(error.strerror):
         return NOT_RUN.get(error.errno or 0)
     return None
