@@ -391,6 +391,18 @@ def test_copies(way: list[str], there: str, tmp_path: Path) -> None:
     assert (gone.returncode, gone.stderr.count('\n')) == (1, 1)
 
 
+def test_a_pipe_is_copied_and_told_as_json(tmp_path: Path) -> None:
+    done = econtext('cp', '--json', '-', f'local:{tmp_path}/file', input='data')
+    assert json.loads(done.stdout) == {'source': '-', 'path': f'{tmp_path}/file', 'files': 1, 'bytes': 4}, done
+    mixed = econtext('cp', '--json', f'local:{tmp_path}/file', '-')
+    assert (mixed.returncode, mixed.stdout) == (2, '')
+    assert econtext('cp', f'local:{tmp_path}/file', '-').stdout == 'data'
+    odd = os.fsdecode(b'\xff')
+    (tmp_path / odd).write_text('x')
+    named = econtext('cp', '--json', str(tmp_path / odd), f'local:{tmp_path}/other')
+    assert json.loads(named.stdout)['source'] == f'{tmp_path}/\ufffd', named
+
+
 def test_cp_has_the_options_of_scp(way: list[str], there: str, tmp_path: Path, sshd: Sshd) -> None:
     (tmp_path / 'old').write_text('1')
     os.utime(tmp_path / 'old', (1e9, 1e9))
