@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import eventually, pythons
 from lab.accounts import Accounts
 from lab.sshd import Sshd, reserved_port
 from lab.terminals import SECONDS, Terminal
@@ -93,6 +95,16 @@ def test_exec_of_a_program_that_is_not_there(way: list[str]) -> None:
     assert done.returncode == 127
     assert done.stderr.count('\n') == 1
     assert 'no-such-program' in done.stderr
+
+
+def test_what_cannot_be_run_has_one_status_on_one_host_and_on_many(tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
+    for style in [], ['--tag'], ['--json']:
+        for words, status in (['no-such', 'x'], 127), ([str(tmp_path / 'file'), 'x'], 126), (['/bin/pwd', '-L'], 1):
+            done = econtext('exec', 'local', *style, '--chdir', '/none' if status == 1 else '/', '--', *words)
+            assert done.returncode == status, done
+            assert 'cwd=' not in done.stdout + done.stderr
+            assert ('--chdir' in done.stdout + done.stderr) == (status == 1)
 
 
 def test_exec_ends_late_and_without_a_reader(way: list[str]) -> None:
@@ -208,6 +220,28 @@ def test_a_traceback_has_the_lines_of_the_script_alone(way: list[str], scripts: 
     assert 'econtext' not in done.stderr.replace(str(scripts), '')
 
 
+@pytest.mark.parametrize('version', ['2.7', '3.6', 'ours'])
+@pytest.mark.parametrize(('words', 'files', 'last'), [
+    (('it.py',), ['it.py', 'broken.py'], "KeyError: 'import'"),
+    (('broken:main',), ['broken.py'], "KeyError: 'import'"),
+    (('no_such:main',), [], 'Error: No module named '),
+    (('os:no_such',), [], "AttributeError: "),
+    (('-c', 'x ='), ['-c'], 'SyntaxError: invalid syntax'),
+])  # fmt: skip
+def test_a_traceback_here_shows_no_line_of_ours(
+    scripts: Path, version: str, words: tuple[str, ...], files: list[str], last: str
+) -> None:
+    (scripts / 'broken.py').write_text('raise KeyError("import")\n')
+    (scripts / 'it.py').write_text('import broken\n')
+    path = sys.executable if version == 'ours' else str(pythons.interpreter(version))
+    done = econtext('run', 'local', '--python', path, *words, cwd=scripts)
+    assert done.returncode == 1
+    named = re.findall('File "([^"]*)", line', done.stderr)
+    assert [os.path.basename(file) for file in named] == files
+    assert last in done.stderr.splitlines()[-1]
+    assert ('Traceback' in done.stderr) == (files not in ([], ['-c'])), done.stderr
+
+
 def test_ctrl_c_interrupts_the_script_there(way: list[str], tmp_path: Path) -> None:
     (tmp_path / 'it.py').write_text(
         'import time\ntry:\n    print("ready", flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n'
@@ -274,6 +308,56 @@ def test_a_prompt_knows_the_modules_here_and_remembers(way: list[str], scripts: 
     assert econtext('shell', 'lab', *way, cwd=scripts, input='import beside\nprint(beside.greet())').stdout == 'hello\n'
 
 
+def waits_for_keys(pid: int) -> bool:
+    """Is the process in a call of the kernel that waits for input? Python hears late of a signal just before that."""
+    # read, poll, select, pselect6 and ppoll, of x86_64 and of aarch64.
+    return Path(f'/proc/{pid}/syscall').read_text().split()[0] in {'0', '7', '23', '270', '271', '63', '72', '73'}
+
+
+@pytest.mark.parametrize('version', ['2.7', '3.6', '3.15', 'ours'])
+def test_ctrl_c_at_a_prompt_is_what_it_is_at_that_of_python(version: str, tmp_path: Path) -> None:
+    """At an idle prompt, in a half-typed line and in the lines of a block it ends these; in a statement it raises."""
+    (tmp_path / 'fails.py').write_text('raise ValueError("so")\n')
+    path = sys.executable if version == 'ours' else str(pythons.interpreter(version))
+    typing = Typing('shell', 'local', '--python', path, cwd=tmp_path, env={'XDG_STATE_HOME': str(tmp_path)})
+    typing.expect('>>> ')
+    typing.type('import os; print("process %d" % os.getpid())\r')
+    typing.expect('process %d')
+    typing.expect('process ')
+    typing.expect('>>> ')
+    pid = int(re.findall(rb'process (\d+)', typing.seen)[0])
+    # What is typed before, each with what shows then.
+    lines, block, rest = ('half', 'half'), ('def f():\r', '... '), ('"half" + (\r', '... ')
+    for pieces in (), (lines,), (block,), (rest,), (block, lines):
+        for piece, shown in pieces:
+            typing.type(piece)
+            typing.expect(shown)
+        eventually(lambda: waits_for_keys(pid), what='the prompt waits for no key')
+        typing.type('\x03')
+        typing.expect('KeyboardInterrupt')
+        typing.expect('>>> ')
+    assert b'Traceback' not in typing.seen
+    typing.type('def f(): import sys, time; print("ru" + "ns"); sys.stdout.flush(); time.sleep(600)\r\r')
+    for typed in 'f()\r', 'while 1: f()\r\r':
+        typing.type(typed)
+        typing.expect('runs')
+        typing.type('\x03')
+        typing.expect('Traceback (most recent call last)')
+        typing.expect('KeyboardInterrupt\r\n')
+        typing.expect('>>> ')
+    typing.type('import fails\r')
+    typing.expect('ValueError: so\r\n')
+    typing.type('import sys; print(sys.last_traceback.tb_frame.f_code.co_filename)\r')
+    typing.expect('<console>\r')
+    typing.expect('>>> ')
+    eventually(lambda: waits_for_keys(pid), what='the prompt waits for no key')
+    typing.type('\x04')
+    assert typing.end() == 0
+    files = re.findall(rb'File "([^"]*)", line', typing.seen)
+    assert [os.path.basename(file) for file in files] == 2 * [b'<console>', b'<console>'] + [b'<console>', b'fails.py']
+    assert b'now exiting' not in typing.seen
+
+
 # -- files --------------------------------------------------------------------
 
 
@@ -305,6 +389,18 @@ def test_copies(way: list[str], there: str, tmp_path: Path) -> None:
         'one', 'piped', 'site', 'two']
     gone = econtext('cp', *way, f'lab:{there}/nothing', str(tmp_path))
     assert (gone.returncode, gone.stderr.count('\n')) == (1, 1)
+
+
+def test_a_pipe_is_copied_and_told_as_json(tmp_path: Path) -> None:
+    done = econtext('cp', '--json', '-', f'local:{tmp_path}/file', input='data')
+    assert json.loads(done.stdout) == {'source': '-', 'path': f'{tmp_path}/file', 'files': 1, 'bytes': 4}, done
+    mixed = econtext('cp', '--json', f'local:{tmp_path}/file', '-')
+    assert (mixed.returncode, mixed.stdout) == (2, '')
+    assert econtext('cp', f'local:{tmp_path}/file', '-').stdout == 'data'
+    odd = os.fsdecode(b'\xff')
+    (tmp_path / odd).write_text('x')
+    named = econtext('cp', '--json', str(tmp_path / odd), f'local:{tmp_path}/other')
+    assert json.loads(named.stdout)['source'] == f'{tmp_path}/\ufffd', named
 
 
 def test_cp_has_the_options_of_scp(way: list[str], there: str, tmp_path: Path, sshd: Sshd) -> None:
@@ -393,6 +489,10 @@ def test_what_makes_no_sense(words: tuple[str, ...]) -> None:
     (('rnu', 'web1', 'x.py'), 'did you mean run?'), (('web1', 'ls'), 'econtext exec web1 -- COMMAND'),
     (('cp', '-3', 'a:b', 'c:d'), 'through this machine anyway'), (('ls', '-R', 'web1'), "'web1:/etc/*'"),
     (('sync', '-e', 'ssh', 'a', 'b:'), '-p, -i, -F, -o and -J'), (('sync', '--exclude=x', 'a', 'b:'), 'one by one'),
+    (('shell', 'web*'), 'this command is for one'), (('shell', 'web1,web2'), 'this command is for one'),
+    (('doctor', 'web1,web2'), 'this command is for one'),
+    (('exec', '--batch', 'x', 'local', '--', 'true'), 'such as 10%'),
+    (('exec', '--stop-after', '0', 'local', '--', 'true'), 'such as 10%'),
     (('run', 'web1'), '-c CODE'), (('serve', '--json'), '--json is for --status'),
 ])  # fmt: skip
 def test_what_to_type_instead(words: tuple[str, ...], hint: str) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import hashlib
 import os
-import pty
 import resource
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from lab import eventually, leaks
+from lab import eventually, leaks, terminals
 from lab.accounts import Accounts
 from lab.sshd import Sshd, reserved_port
-from lab.terminals import SECONDS, Terminal
+from lab.terminals import SECONDS
 
 # Each test starts several programs, and a busy machine takes seconds for each.
 pytestmark = [
@@ -347,25 +342,11 @@ def test_a_server_that_is_terminated_ends_its_commands(served: Lab, script: Any)
 # -- terminals ----------------------------------------------------------------
 
 
-class Typing(Terminal):
-    """A command in a terminal that controls it."""
+class Typing(terminals.Typing):
+    """A command in a terminal that controls it, with the folder for sockets of its lab."""
 
     def __init__(self, lab: Lab, *words: str, env: dict[str, str] | None = None) -> None:
-        self.pid, master = pty.fork()
-        if not self.pid:
-            try:
-                os.execve(
-                    sys.executable, [sys.executable, '-m', 'econtext', *words],
-                    {**lab.env, 'TERM': 'xterm', **(env or {})})
-            finally:
-                os._exit(127)
-        super().__init__(master)
-
-    def size(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
-
-    def wait(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        super().__init__(*words, env={**lab.env, **(env or {})})
 
 
 SIZES = """\
@@ -587,10 +568,8 @@ def strange(lab: Lab, sshd: Sshd, tmp_path: Path) -> tuple[list[str], Path, str]
     """A way to the server, on which its key is not known: the words, the file for known keys, and the fingerprint."""
     hosts = tmp_path / 'hosts'
     hosts.touch()
-    public = (sshd.directory / 'host.pub').read_text().split()[1]
-    found = base64.b64encode(hashlib.sha256(base64.b64decode(public)).digest()).decode().rstrip('=')
     asking = ['-o', f'UserKnownHostsFile={hosts}', '-o', 'StrictHostKeyChecking=ask']
-    return [lab.way[0], *asking, *lab.way[1:]], hosts, f'SHA256:{found}'
+    return [lab.way[0], *asking, *lab.way[1:]], hosts, sshd.fingerprint()
 
 
 @pytest.mark.parametrize('served', [False, True])

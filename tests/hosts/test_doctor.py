@@ -22,6 +22,7 @@ from econtext.controller.doctor.trials import Trials
 from lab import pythons, require
 from lab.accounts import Accounts
 from lab.sshd import Sshd, make_key, reserved_port
+from lab.terminals import Typing
 
 SECONDS = 100   # for a program of the command line, which starts several others on a busy machine
 STEPS = ['client', 'configuration', 'name', 'network', 'login', 'shell', 'interpreter', 'bootstrap', 'call', 'modules',
@@ -368,3 +369,74 @@ def test_a_remedy_names_options_as_the_command_line_has_them() -> None:
         done = command('doctor', '127.0.0.1', '-p', str(port), '-F', '/dev/null')
     assert done.returncode == 1
     assert 'or correct --port.' in done.stdout
+
+
+# -- A key that is not known --------------------------------------------------
+
+
+@pytest.fixture
+def strange(sshd: Sshd, accounts: Accounts, tmp_path: Path) -> tuple[list[str], Path]:
+    """The words that lead to a host whose key is not known, and the file of known keys."""
+    hosts = tmp_path / 'hosts'
+    hosts.touch()
+    asking = ['-o', f'UserKnownHostsFile={hosts}', '-o', 'StrictHostKeyChecking=ask']
+    return ['lab', *asking, *sshd.ssh_args(accounts['nopw'].name)], hosts
+
+
+@pytest.mark.deadline(300)
+def test_a_person_is_asked_about_a_key_that_is_not_known(sshd: Sshd, strange: tuple[list[str], Path]) -> None:
+    way, hosts = strange
+    typing = Typing('doctor', *way)
+    typing.expect(f'{sshd.fingerprint()}.\r\n')
+    typing.expect('(yes/no/[fingerprint])? ')
+    typing.type('no\r')
+    typing.expect("the host's key is not known")
+    assert typing.end() == 1
+    assert hosts.read_text() == ''
+    typing = Typing('doctor', *way, '--sudo')
+    typing.expect('(yes/no/[fingerprint])? ')
+    typing.type(f'{sshd.fingerprint()}\r')
+    typing.expect('commands run there')
+    typing.expect('sudo to root')
+    assert typing.end() == 0
+    assert hosts.read_text() != ''
+
+
+@pytest.mark.deadline(300)
+def test_nobody_is_asked_about_a_key_without_a_terminal(strange: tuple[list[str], Path]) -> None:
+    way, hosts = strange
+    done = command('doctor', *way)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].strip().startswith('-> Type the command in a terminal: it shows the')
+    assert done.stderr == ''
+    typing = Typing('doctor', '--json', *way)
+    typing.expect('"unknown-host-key"')
+    assert typing.end() == 1
+    assert hosts.read_text() == ''
+
+
+@pytest.mark.deadline(300)
+def test_a_password_is_asked_for_in_a_terminal(sshd: Sshd, accounts: Accounts) -> None:
+    words = ['doctor', 'lab', *sshd.ssh_args(accounts['sudo'].name), '--sudo']
+    typing = Typing(*words)
+    typing.expect('sudo to root')
+    typing.expect('assword')
+    typing.type(f'{accounts["sudo"].password}\r')
+    assert typing.end() == 0
+    without = command(*words)
+    assert without.returncode == 1
+    assert '-> Type the command in a terminal, which asks for it' in without.stdout
+    assert 'password=' not in without.stdout
+
+
+@pytest.mark.deadline(300)
+def test_a_host_is_named_as_for_other_commands(sshd: Sshd, accounts: Accounts) -> None:
+    name = accounts['nopw'].name
+    done = command('doctor', f'{name}@lab:{sshd.port}', '-F', str(sshd.config), '--json')
+    assert done.returncode == 0, done
+    assert f'{name}@127.0.0.1 port {sshd.port}' in done.stdout
+    assert command('doctor', 'local').returncode == 0
+    assert command('doctor', 'lab:port').returncode == 2
+    hops = command('doctor', 'local', '-J', 'lab,lab-two', '-F', str(sshd.config), '-l', accounts['plain'].name)
+    assert hops.returncode == 1
+    assert hops.stderr.startswith('econtext: lab-two: '), hops

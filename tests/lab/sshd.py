@@ -12,7 +12,9 @@ Invariants:
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -140,6 +142,11 @@ class Sshd:
             server.wait()
         for entry in sessions:
             _end(entry)
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the server's key, as ssh shows it."""
+        public = base64.b64decode((self.directory / 'host.pub').read_text().split()[1])
+        return 'SHA256:' + base64.b64encode(hashlib.sha256(public).digest()).decode().rstrip('=')
 
     def sessions(self) -> list[int]:
         """Return the numbers of the server's own processes, one or two for each connection."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import select
+import struct
+import sys
+import termios
 import time
+from collections.abc import Mapping
 
 SECONDS = 100   # for anything
 
@@ -15,6 +21,8 @@ class Terminal:
     def __init__(self, master: int) -> None:
         self.master = master
         self.text = b''
+        # All that it has shown.
+        self.seen = b''
 
     def wait(self) -> int:
         """Wait for the command; return its exit status."""
@@ -36,6 +44,7 @@ class Terminal:
         except OSError:
             piece = b''
         self.text += piece
+        self.seen += piece
         return bool(piece)
 
     def type(self, text: str) -> None:
@@ -50,3 +59,25 @@ class Terminal:
             return self.wait()
         finally:
             os.close(self.master)
+
+
+class Typing(Terminal):
+    """The command `econtext` in a terminal that controls it."""
+
+    def __init__(self, *words: str, env: Mapping[str, str] | None = None) -> None:
+        self.pid, master = pty.fork()
+        if not self.pid:
+            try:
+                os.execve(
+                    sys.executable, [sys.executable, '-m', 'econtext', *words],
+                    {**os.environ, 'TERM': 'xterm', **(env or {})})
+            finally:
+                os._exit(127)
+        super().__init__(master)
+
+    def size(self, rows: int, columns: int) -> None:
+        """Make the terminal so large."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
+
+    def wait(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -46,8 +46,8 @@ KNOWN = """
     stat: S_IFDIR S_IFLNK S_IFMT S_IFREG S_IMODE S_ISDIR S_ISLNK S_ISREG S_IWOTH
     struct: calcsize error pack unpack
     subprocess: PIPE Popen
-    sys: __stderr__ __stdin__ __stdout__
-        _getframe argv byteorder exc_info executable exit getfilesystemencoding getrecursionlimit maxunicode meta_path
+    sys: __excepthook__ __stderr__ __stdin__ __stdout__ _getframe argv byteorder exc_info excepthook
+        executable exit getfilesystemencoding getrecursionlimit maxunicode meta_path
         modules path path_hooks platform prefix setrecursionlimit stderr stdin stdout version version_info
     tempfile: mkdtemp
     termios: ECHO ECHONL OPOST TCSANOW TIOCSCTTY tcgetattr tcsetattr

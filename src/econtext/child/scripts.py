@@ -34,6 +34,7 @@ from econtext.core.loop import start_new_thread
 
 AGAIN = 0.01        # seconds until a signal comes again that came while econtext stood there
 INTERRUPTED = 130
+SAYS_GOODBYE = sys.version_info >= (3, 6)     # Does a console say that it ends, unless told otherwise?
 # The streams of the session until its program begins.
 OPENED = []  # type: list[int]
 
@@ -156,8 +157,27 @@ def interact(banner, space):
         if not hasattr(sys, name):
             setattr(sys, name, text)
     console = __import__('code').InteractiveConsole(space)
-    # Which says goodbye from 3.6 on.
-    console.interact(banner)
+    console.showtraceback = show_traceback
+    if SAYS_GOODBYE:
+        console.interact(banner, '')
+    else:
+        console.interact(banner)
+
+
+def show_traceback():
+    # type: () -> None
+    """Print why what was typed has failed, as Python would, and keep that for a debugger."""
+    kind, value, trace = sys.exc_info()
+    # The first line is that of the console itself.
+    trace = trace.tb_next  # type: ignore[union-attr]
+    for name, last in ('type', kind), ('value', value), ('traceback', trace), ('exc', value):
+        setattr(sys, 'last_' + name, last)
+    if hasattr(value, '__traceback__'):
+        value.__traceback__ = trace  # type: ignore[union-attr]
+    if sys.excepthook is not sys.__excepthook__:
+        sys.excepthook(kind, value, trace)  # type: ignore[arg-type]
+    else:
+        streams_write(''.join(without_ours(traceback.format_exception(kind, value, trace))))
 
 
 def execute(code, space):
@@ -291,12 +311,25 @@ def show_error():
 
 def without_ours(parts):
     # type: (list[Any]) -> list[Any]
-    """Return the parts of a traceback but those of files of econtext, such as its importer."""
-    ours = {}
+    """
+    Return the parts of a traceback but those of files of econtext, such as its importer, and of what calls that.
+
+    A traceback that had no other line has no title, either: so Python tells of a script that is no Python.
+    """
+    # Python, too, leaves these out.
+    ours = {'<frozen importlib._bootstrap>': True, '<frozen importlib._bootstrap_external>': True}  # type: dict[Any, bool]
+    # Code that came ready has the names of the files that it was compiled from.
+    folder = sys._getframe().f_code.co_filename[:-len('econtext/child/scripts.py')]
     for name, module in list(sys.modules.items()):
         if name[:9] == 'econtext.':
-            ours[getattr(module, '__file__', None)] = True
-    return [part for part in parts if not (part[:8] == '  File "' and part[8:].split('"')[0] in ours)]
+            file = getattr(module, '__file__', None)
+            ours[file] = ours['%s%s' % (folder, file)] = True
+    found = [part for part in parts if not (part[:8] == '  File "' and part[8:].split('"')[0] in ours)]
+    if [part[:11] for part in found].count('Traceback (') == 1 and not [
+            part for part in found if part[:8] == '  File "' and part.split('\n')[0].find('", line ') > 0
+            and part.split('\n')[0].find(', in ') > 0]:
+        del found[0]
+    return found
 
 
 def streams_write(text):

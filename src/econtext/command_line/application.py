@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -39,8 +38,6 @@ COMMANDS = {
     'doctor': ('doctor', 'Tell step by step what works on the way to a host.'),
     'completion': ('completion', 'Print the completion script for a shell.'),
 }
-# An option as errors name it, where the command line has one of the same name.
-OPTION = re.compile(r'\b(connect_timeout|identity_file|port|python|username)=(?=[\s.,:;)]|\Z)')
 UNREAD = 141        # what a shell says of a program that SIGPIPE ended
 INTERRUPTED = 130
 NO_CONNECTION = 255
@@ -218,16 +215,12 @@ def status_of(error: BaseException) -> int | None:
 def said(error: BaseException) -> str:
     """Return what went wrong, in words, with the names that options have here."""
     if isinstance(error, econtext.ConnectError):
-        return with_option_names(str(error))
+        from econtext.command_line.remedies import with_remedy
+        return with_remedy(str(error), error.kind)
     if isinstance(error, OSError) and not isinstance(error, econtext.EcontextError) and error.strerror:
         name = f': {os.fsdecode(error.filename)}' if error.filename is not None else ''
-        return error.strerror + name
+        return error.strerror.replace('the directory cwd=', 'the directory of --chdir') + name
     return str(error)
-
-
-def with_option_names(text: str) -> str:
-    """Return `text` with the names that options have here."""
-    return OPTION.sub(lambda found: '--' + found[1].replace('_', '-'), text)
 
 
 def complain(text: str) -> None:

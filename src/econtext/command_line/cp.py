@@ -59,7 +59,7 @@ def called(
     progress: bool | None,
 ) -> int:
     if '-' in sources or target == '-':
-        return through_pipe(sources, target, way)
+        return through_pipe(sources, target, way, as_json)
     with places([parse_location(word) for word in (*sources, target)], way) as found:
         wanted = [place for source in found[:-1] for place in source.matching()]
         end = found[-1]
@@ -68,10 +68,16 @@ def called(
             raise NotADirectoryError(errno.ENOTDIR, 'several files go into a folder, which is not there', str(end))
         for source in wanted:
             done = copy_one(source, end, kind, recursive, preserve, False if as_json else bar(progress))
-            if as_json:
-                output.print_json(
-                    source=str(source), path=os.fsdecode(done.path), files=done.files, bytes=done.bytes)
+            tell(str(source), done, as_json)
     return 0
+
+
+def tell(source: str, done: Any, as_json: bool) -> None:
+    """Say what was copied, to other programs."""
+    if as_json:
+        output.print_json(
+            source=output.printable(source), path=output.printable(os.fsdecode(done.path)), files=done.files,
+            bytes=done.bytes)
 
 
 def copy_one(source: Place, end: Place, kind: str, recursive: bool, preserve: bool, progress: bool) -> Any:
@@ -86,10 +92,12 @@ def copy_one(source: Place, end: Place, kind: str, recursive: bool, preserve: bo
     return copy(source, end, times=preserve, compare='always', progress=progress)
 
 
-def through_pipe(sources: tuple[str, ...], target: str, way: Way) -> int:
+def through_pipe(sources: tuple[str, ...], target: str, way: Way, as_json: bool) -> int:
     """Copy standard input to a host, or a file of a host to standard output."""
     if len(sources) != 1 or (sources[0] == '-') == (target == '-'):
         raise click.UsageError('- is the one source, or the target')
+    if as_json and target == '-':
+        raise click.UsageError('--json prints to standard output, which the file goes to')
     location = parse_location(target if sources[0] == '-' else sources[0])
     if location.target is None:
         raise click.UsageError('- goes to or comes from a HOST:PATH')
@@ -99,7 +107,7 @@ def through_pipe(sources: tuple[str, ...], target: str, way: Way) -> int:
             place.context.get(place.path, sys.stdout.buffer)
             sys.stdout.flush()
         else:
-            place.context.put(sys.stdin.buffer, place.path)
+            tell('-', place.context.put(sys.stdin.buffer, place.path), as_json)
     return 0
 
 

@@ -13,22 +13,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
 import importlib
 import json
 import logging
 import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 import econtext
-from econtext.command_line.application import with_option_names
-from econtext.command_line.options import REACH, Command
+from econtext.command_line.application import complain, said
+from econtext.command_line.connecting import Asker, Way, connect, options_of
+from econtext.command_line.options import Command, complete_hosts, host, reach
+from econtext.command_line.remedies import with_remedy
+from econtext.command_line.targets import Target, parse
 from econtext.controller.doctor.examination import Report, Step, doctor
-from econtext.controller.text import harmless_lines
 
 COLOURS = {'ok': 'green', 'note': 'yellow', 'failed': 'bold red'}
 HELP = """\
@@ -39,53 +39,47 @@ Examples:
   econtext doctor web1                       the way to a host by ssh
   econtext doctor web1 --sudo                the same, and then sudo on it
   econtext doctor db1 --via bastion          a host behind another
-  econtext doctor --by podman NAME           another connector, and its argument
+  econtext doctor podman:NAME                a container
+  econtext doctor --by su postgres           another connector, and its argument
 
 The exit status is 0 if all works, 1 if something does not, 2 for a command line that makes no sense.
 """
 
 
-def examine(words: dict[str, Any], screen: Screen) -> int:
-    """Do what the command line says."""
-    by, sudo = words['by'], words['sudo']
-    target = [words['target']] if words['target'] else []
-    if not (target or sudo or by != 'ssh'):
+def subject(by: str, name: str | None, sudo: str | None) -> Target | None:
+    """Return where the way to examine leads; None if only sudo is wanted, on this machine."""
+    if by != 'ssh':
+        return Target(by, name or '')
+    if name is not None:
+        context = click.get_current_context()
+        return host(context, next(param for param in context.command.params if param.name == 'name'), name)
+    if not sudo:
         raise click.UsageError('doctor needs the name of a host')
+    return None
+
+
+def examine(target: Target | None, way: Way, screen: Screen) -> list[Report]:
+    """Try the way, and show each step; return what was found."""
     reports: list[Report] = []
-    with econtext.Broker() as broker:
+    asker = ScreenAsker(screen)
+    with econtext.Broker() as broker, asker:
         via: Any = broker
-        for host in words['via']:
-            via = via.ssh(host, **of_ssh(words, screen))
-        if target or by != 'ssh':
-            options = of_ssh(words, screen) if by == 'ssh' else of_others(words)
-            reports.append(doctor(via, *target, connector=by, progress=screen.show, **options))
-            if sudo and reports[0].ok:
-                via = getattr(via, by)(*target, **options)
-        if sudo and all(report.ok for report in reports):
-            screen.title(f'sudo to {sudo}')
+        for hop in way.via:
+            via = connect(via, parse(hop), way, asker)
+            via.wait_ready()
+        if target is not None:
+            options = options_of(target, way, asker)
+            args = target.args if target.name else ()
+            reports.append(doctor(via, *args, connector=target.connector, progress=screen.show, **options))
+            if way.sudo and reports[0].ok:
+                via = getattr(via, target.connector)(*args, **options)
+        if way.sudo and all(report.ok for report in reports):
+            screen.title(f'sudo to {way.sudo}')
+            ask: Any = asker.function()
             reports.append(doctor(
-                via, sudo, connector='sudo', progress=screen.show,
-                password=screen.ask, answers=screen.ask, connect_timeout=words['timeout']))
-    if words['as_json']:
-        click.echo(json.dumps([dataclasses.asdict(report) for report in reports], indent=2))
-    return 0 if all(report.ok for report in reports) else 1
-
-
-def of_ssh(words: dict[str, Any], screen: Screen) -> dict[str, Any]:
-    """Return the options for ssh; what is asked on the way, the user is asked."""
-    args = ['-F', words['config']] if words['config'] else []
-    for option in words['ssh_options']:
-        args += ['-o', option]
-    return {
-        **of_others(words), 'username': words['username'], 'port': words['port'],
-        'identity_file': words['identity_file'], 'ssh_args': args,
-        'password': screen.ask, 'passphrase': screen.ask, 'answers': screen.ask,
-    }
-
-
-def of_others(words: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that every connector has."""
-    return {'python': words['python'], 'connect_timeout': words['timeout']}
+                via, way.sudo, connector='sudo', progress=screen.show, password=ask, answers=ask,
+                connect_timeout=way.connect_timeout))
+    return reports
 
 
 class Screen:
@@ -111,7 +105,7 @@ class Screen:
                 self.begin(f'        {step.name} ...')
                 return
             self.begin('')
-            text = with_option_names(str(step)).replace('--connect-timeout', '--timeout')
+            text = str(here(step))
             if self.console is None:
                 sys.stdout.write(text + '\n')
                 sys.stdout.flush()
@@ -130,11 +124,10 @@ class Screen:
         if not self.silent:
             sys.stdout.write(text + '\n')
 
-    def ask(self, question: str) -> str:
-        """Ask the user what a program asks on the way."""
+    def make_room(self) -> None:
+        """Take away the line of the running step: something else is shown there."""
         with self.lock:
             self.begin('')
-            return getpass.getpass(question)
 
     def close(self) -> None:
         """End the line of a step that still runs."""
@@ -142,35 +135,49 @@ class Screen:
             self.begin('')
 
 
-def called(**words: Any) -> int:
+class ScreenAsker(Asker):
+    """Asks where the line of the running step stood."""
+
+    def __init__(self, screen: Screen) -> None:
+        super().__init__()
+        self.screen = screen
+
+    def typed(self, question: str, seen: bool) -> str | None:
+        """Return a line that the user types."""
+        self.screen.make_room()
+        return super().typed(question, seen)
+
+
+def here(step: Step) -> Step:
+    """Return `step` with the remedy that there is at the command line."""
+    return dataclasses.replace(step, remedy=with_remedy(step.remedy, step.kind))
+
+
+def called(name: str | None, by: str, way: Way, as_json: bool) -> int:
     # What contexts print and log is the doctor's affair; what it found is shown once.
     logging.getLogger('econtext').addHandler(logging.NullHandler())
-    logging.getLogger('econtext').propagate = False
-    screen = Screen(words['as_json'])
+    logging.getLogger('econtext').propagate = bool(way.verbose)
+    target = subject(by, name, way.sudo)
+    screen = Screen(as_json)
     try:
-        return examine(words, screen)
+        reports = examine(target, way, screen)
     except econtext.EcontextError as error:
         screen.close()
-        sys.stderr.write(harmless_lines(f'{error}\n'))
+        complain(said(error))
         return 1
     finally:
         screen.close()
+    if as_json:
+        told = [dataclasses.replace(report, steps=list(map(here, report.steps))) for report in reports]
+        click.echo(json.dumps([dataclasses.asdict(report) for report in told], indent=2))
+    return 0 if all(report.ok for report in reports) else 1
 
 
-OPTIONS: tuple[Any, ...] = (
-    click.argument('target', metavar='[HOST]', required=False),
+command: click.Command = click.command('doctor', cls=Command, help=HELP)(reach(
+    click.argument('name', metavar='[HOST]', required=False, shell_complete=complete_hosts),
     click.option('--by', metavar='CONNECTOR', default='ssh', help='Another connector than ssh.'),
-    *REACH,
-    click.option('--timeout', metavar='SECONDS', type=float, default=60.0, show_default=True,
-                 help='How long a start may take.'),
     click.option('--json', 'as_json', is_flag=True, help='Print the report as JSON.'),
-)
-
-
-def with_options(function: Callable[..., int]) -> Callable[..., int]:
-    for option in reversed(OPTIONS):
-        function = option(function)
-    return function
-
-
-command: click.Command = click.command('doctor', cls=Command, help=HELP)(with_options(called))
+    connect=click.option(
+        '--connect-timeout', '--timeout', metavar='SECONDS', type=click.FloatRange(min=0, min_open=True),
+        default=60.0, show_default=True, help='How long a host may take to connect.'),
+)(called))

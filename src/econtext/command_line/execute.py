@@ -25,11 +25,13 @@ import econtext
 from econtext.command_line import options, output, session
 from econtext.command_line.application import FAILED, LATE, complain, said, status_of
 from econtext.command_line.connecting import Way, fleet_of
+from econtext.controller import text
 from econtext.controller.commands import running
 
 BLOCK = 1 << 16
 # As shells have it: a program that is not there, and one that may not be run.
-NOT_RUN = {errno.ENOENT: 127, errno.EACCES: 126}
+NOT_RUN = {errno.ENOENT: 127, errno.EACCES: 126, errno.ENOEXEC: 126}
+PROGRAM = ': the program cannot be used: '
 HELP = """\
 Run a command on one host or many, and end with its exit status.
 
@@ -51,6 +53,13 @@ Examples:
 def status_from(returncode: int) -> int:
     """Return the exit status for that of a command, as a shell has it: 128 and the number of a signal."""
     return 128 - returncode if returncode < 0 else returncode
+
+
+def not_run(error: BaseException) -> int | None:
+    """Return the exit status of a program that could not be run, as shells have it; None if that is not why."""
+    if isinstance(error, OSError) and not isinstance(error, econtext.EcontextError) and PROGRAM in str(error.strerror):
+        return NOT_RUN.get(error.errno or 0)
+    return None
 
 
 def own_input() -> Iterator[bytes]:
@@ -117,7 +126,7 @@ def show_end(future: Any, shown: output.Output) -> int:
     elif isinstance(failure, subprocess.TimeoutExpired):
         status, error = LATE, f'ended after --timeout {failure.timeout:g}'
     else:
-        status, error = status_of(failure) or FAILED, said(failure)
+        status, error = not_run(failure) or status_of(failure) or FAILED, said(failure)
     shown.end(future.host, status, error)
     return status
 
@@ -164,8 +173,8 @@ def bar(total: int) -> Iterator[Any]:
 
 def called(
     hosts: str, words: tuple[str, ...], way: Way, timeout: float | None, style: str | None, as_json: bool, tty: bool,
-    no_stdin: bool, env: tuple[str, ...], chdir: str | None, limit: int | None, batch: str | None,
-    stop_after: str | None, show_progress: bool | None,
+    no_stdin: bool, env: tuple[str, ...], chdir: str | None, limit: int | None, batch: Any,
+    stop_after: Any, show_progress: bool | None,
 ) -> int:
     argv: Any = words[0] if len(words) == 1 else list(words)
     details: dict[str, Any] = {'env': variables(env), 'extend_env': True, 'cwd': chdir}
@@ -178,21 +187,31 @@ def called(
                     return run_in_terminal(context, argv, not no_stdin, **details)
                 return run_one(context, argv, timeout, input=None if no_stdin else own_input(), **details)
             except OSError as error:
-                if error.errno not in NOT_RUN:
+                status = not_run(error)
+                if status is None:
                     raise
                 complain(said(error))
-                return NOT_RUN[error.errno]
+                return status
         if tty:
             raise click.UsageError('-t is for one host')
         chosen = fleet.options(
-            limit=limit, batch=amount(batch), stop_after=amount(stop_after))
+            limit=limit, batch=batch, stop_after=stop_after)
         with progress(chosen, False if as_json else show_progress) as chosen:
             return run_many(chosen, argv, 'json' if as_json else style or 'tagged', timeout, **details)
 
 
-def amount(text: str | None) -> Any:
+def amount(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     """Return a number or share of hosts."""
-    return int(text) if text and text.isdigit() else text
+    if value is None:
+        return None
+    found: Any = int(value) if value.isascii() and value.isdigit() else value
+    from econtext.controller.fleet.schedule import check_amount
+    try:
+        check_amount(str(param.name), found)
+    except ValueError:
+        wrong = f'{text.shown(value)} is no number of hosts, nor a share such as 10%'
+        raise click.BadParameter(wrong, ctx, param) from None
+    return found
 
 
 command: click.Command = click.command('exec', cls=options.Command, leading=1, help=HELP)(options.reach(
@@ -207,8 +226,10 @@ command: click.Command = click.command('exec', cls=options.Command, leading=1, h
     click.option('-e', '--env', metavar='NAME=VALUE', multiple=True, help='Set a variable of the environment there.'),
     click.option('-C', '--chdir', metavar='DIR', help='The directory of the command.'),
     click.option('--limit', metavar='N', type=click.IntRange(1), help='On at most N hosts at a time.'),
-    click.option('--batch', metavar='N|P%', help='In batches of so many hosts; each ends before the next begins.'),
-    click.option('--stop-after', metavar='N|P%', help='Begin on no further host once so many have failed.'),
+    click.option('--batch', metavar='N|P%', callback=amount,
+                 help='In batches of so many hosts; each ends before the next begins.'),
+    click.option('--stop-after', metavar='N|P%', callback=amount,
+                 help='Begin on no further host once so many have failed.'),
     click.option('--progress/--no-progress', 'show_progress', default=None,
                  help='Show how far the hosts are; by default on a terminal.'),
     options.INVENTORY,

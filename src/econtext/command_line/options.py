@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from econtext.command_line.connecting import Way
-from econtext.command_line.targets import BadTarget, Target, parse
+from econtext.command_line.targets import BadTarget, Target, parse_hosts
 from econtext.controller.text import shown
 
 Function = Callable[..., Any]
@@ -133,12 +133,12 @@ def with_short(param: Any, letters: Mapping[str, str]) -> Any:
 
 
 def reach(
-    *more: Any, taken: Mapping[str, str] = MappingProxyType({}), served: bool = False,
+    *more: Any, taken: Mapping[str, str] = MappingProxyType({}), served: bool = False, connect: Any = CONNECT,
 ) -> Callable[[Function], Function]:
     """Add the options that say how to reach a host, and `more`; they come as one keyword, `way`.
 
     `taken` are short forms that `more` uses, and what the options of all commands have in their place; '' for none.
-    With `served` it is a command that a session server may run.
+    With `served` it is a command that a session server may run.  `connect` is the option for the time to connect.
     """
     def add(command: Function) -> Function:
         def called(**given: Any) -> Any:
@@ -157,7 +157,7 @@ def reach(
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__click_params__ = list(getattr(command, '__click_params__', ()))  # type: ignore[attr-defined]
         shared = [with_short(option, taken) for option in REACH]
-        for option in reversed((*more, *shared, CONNECT, VERBOSE, *([NO_SERVER] if served else []))):
+        for option in reversed((*more, *shared, connect, VERBOSE, *([NO_SERVER] if served else []))):
             called = option(called)
         return called
     return add
@@ -176,9 +176,12 @@ def log(verbose: int) -> None:
 def host(ctx: click.Context, param: click.Parameter, value: str) -> Target:
     """Return the one host that an argument of the command line names."""
     try:
-        return parse(value)
+        found = parse_hosts(value)
     except BadTarget as error:
         raise click.BadParameter(str(error), ctx, param) from None
+    if len(found) != 1 or not isinstance(found[0], Target):
+        raise click.BadParameter(f'{shown(value)} may name several hosts, and this command is for one', ctx, param)
+    return found[0]
 
 
 def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

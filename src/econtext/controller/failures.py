@@ -52,7 +52,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
     ),
     'unknown-host-key': (
         "the host's key is not known",
-        'Connect once by hand to check and record the key, or add it to known_hosts.',
+        'Connect once by hand to check and record the key, add it to known_hosts, or give host_key=.',
     ),
     'changed-host-key': (
         "the host's key is not the one that was recorded",
