@@ -179,6 +179,23 @@ def test_a_change_that_keeps_size_and_time_is_another_key(core: FakeCore) -> Non
     assert key(core, sources) != before
 
 
+def test_sources_that_stay_are_looked_at_by_folders_alone(core: FakeCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a key for each task, a file that is not read again costs as much as one that is not opened."""
+    core.write('utils/basic.py', 'BASIC = 1\n')
+    monkeypatch.setattr(payload_sources, 'SETTLED', -10**18)
+    sources = Sources(core)
+    before = key(core, sources)
+    looked: list[str] = []
+    plain = sources.file
+    monkeypatch.setattr(sources, 'file', lambda path: looked.append(os.path.basename(path)) or plain(path))
+    assert key(core, sources) == before
+    assert sorted(looked) == ['ansible_builtin_runtime.yml', 'ping.py']
+    looked.clear()
+    core.write('utils/basic.py', 'BASIC = 2\n')
+    assert key(core, sources) != before
+    assert 'basic.py' in looked
+
+
 def test_what_cannot_be_known_has_no_key(core: FakeCore, monkeypatch: pytest.MonkeyPatch) -> None:
     (core.folder / 'utils').mkdir()
     (core.folder / 'utils' / 'loop').symlink_to(core.folder)
