@@ -8,7 +8,6 @@ import sys
 import pytest
 
 BEGINNING = """\
-import getpass
 import logging
 import os
 import signal
@@ -97,13 +96,6 @@ PLACES = {
         answering({'word': slow})('Password: ')
 """,
     'question of the command line': """
-    from econtext.command_line import doctor
-    getpass.getpass = slow
-    with econtext.Broker() as broker:
-        interrupt('slow')
-        doctor.Screen(True).ask('Password: ')
-""",
-    'question to the user, for many hosts': """
     from econtext.command_line import connecting
     connecting.Asker.typed = slow
     with econtext.Broker() as broker:
