@@ -15,6 +15,7 @@ Fetched with the first open file or path.  Entered by whoever carries out calls.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 import errno
@@ -34,9 +35,8 @@ from econtext.core.wire import EMPTY
 
 BRIEF = 1 << 18     # bytes of a file that are read in one call
 MOST = 1 << 20
-ROOM = 512          # bytes that a pipe takes once it takes any, on each system
 TICK = 0.1          # seconds between looks: outside of Python no thread but the main one can be interrupted
-# number -> [descriptor or None, lock, whether one waits for it]
+# number -> [descriptor or None, lock]
 OPEN = {}   # type: dict[int, list[Any]]
 MAGIC = [letter.encode('ascii') for letter in '*?[']
 DEEP = '**'.encode('ascii')
@@ -81,7 +81,8 @@ def open_file(path, flags, mode, number=None):
     fd = folders.open_file(path, how | NONBLOCK, mode)
     try:
         status = os.fstat(fd)
-        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~NONBLOCK)
+        if stat.S_ISREG(status.st_mode):
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~NONBLOCK)
         if stat.S_ISDIR(status.st_mode):
             raise failed(errno.EISDIR, os.strerror(errno.EISDIR), path)
         try:
@@ -94,7 +95,7 @@ def open_file(path, flags, mode, number=None):
         raise
     if number is None:
         number = struct.unpack('>Q', transfer.NUL + os.urandom(7))[0]
-    OPEN[number] = [fd, allocate_lock(), not stat.S_ISREG(status.st_mode)]
+    OPEN[number] = [fd, allocate_lock()]
     return number, status.st_size, seekable
 
 
@@ -127,6 +128,22 @@ def stand(fd, reads):
                 raise
 
 
+def patient(fd, reads, act, *args):
+    # type: (int, bool, Callable[..., Any], Any) -> Any
+    """
+    Return what ``act(fd, *args)`` does, once that need not wait.
+
+    So a pipe to which nobody writes has ended, as for whoever reads it plainly: nothing tells that ahead.
+    """
+    while 1:
+        try:
+            return act(fd, *args)
+        except (IOError, OSError):
+            if sys.exc_info()[1].errno not in (errno.EAGAIN, errno.EWOULDBLOCK):  # type: ignore[union-attr]
+                raise
+        stand(fd, reads)
+
+
 def read_open(number, at, size):
     # type: (int, int, int) -> bytes
     """Return up to `size` bytes from `at`; from where it stands if that is negative."""
@@ -138,9 +155,7 @@ def read_open(number, at, size):
         parts = []
         size = min(size, MOST)
         while size > 0:
-            if opened[2]:
-                stand(fd, True)
-            data = transfer.read(fd, size)
+            data = patient(fd, True, transfer.read, size)
             parts.append(data)
             size -= len(data)
             if not data or at < 0:
@@ -159,11 +174,7 @@ def write_open(number, at, data):
         if at >= 0:
             os.lseek(fd, at, 0)
         while data:
-            piece = data
-            if opened[2]:
-                stand(fd, False)
-                piece = data[:ROOM]
-            data = data[transfer.write(fd, piece):]
+            data = data[patient(fd, False, transfer.write, data):]
         if at >= -1:
             try:
                 return os.lseek(fd, 0, 1)
