@@ -1,4 +1,4 @@
-"""What a context has of Ansible's packed modules before it forks for one: `child/ansiballz.py`."""
+"""What a place knows to be on its host, and what a context has of a packed module before it forks for one."""
 
 from __future__ import annotations
 
