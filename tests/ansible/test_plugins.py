@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,52 @@ def test_a_play_has_the_results_of_the_stock_plugin(
     assert len(seen[OURS]) == len(PLAY.strip().splitlines()) - 1
     differ = [pair for pair in zip(seen[OURS], seen['ssh'], strict=True) if pair[0] != pair[1]]
     assert not differ, '\n'.join(f'{ours}\n{stock}\n' for ours, stock in differ)
+
+
+COPIES = """
+- {name: first, copy: {content: "one\\n", dest: "{{ place }}/first", mode: '0640'}}
+- {name: second, copy: {content: "two\\n", dest: "{{ place }}/second"}}
+- {name: loop, copy: {content: "{{ item }}\\n", dest: "{{ place }}/{{ item }}"}, loop: [a, b, c]}
+- {name: by root, copy: {content: "of root\\n", dest: "{{ place }}/root"}, become: true}
+- {name: left, find: {paths: "{{ ansible_remote_tmp }}", file_type: any}}
+- {name: as root, find: {paths: "{{ ansible_remote_tmp }}", file_type: any}, become: true}
+- {name: gone, file: {path: "{{ ansible_remote_tmp }}", state: absent}}
+- {name: anew, copy: {content: "three\\n", dest: "{{ place }}/third"}}
+- {name: removed, file: {path: "{{ ansible_remote_tmp }}", state: absent}}
+- {name: in the way, file: {path: "{{ ansible_remote_tmp }}", state: touch}}
+- {name: refused, copy: {content: "four\\n", dest: "{{ place }}/fourth"}, ignore_unreachable: true}
+- {name: afterwards, ping: {}}
+"""
+
+
+def test_copies_wait_for_few_commands(ansible: Ansible, place: Callable[[], Path], tmp_path: Path) -> None:
+    """What Ansible does in temporary folders goes with its modules, and comes out as by its own plugin."""
+    shell, log = tmp_path / 'sh', tmp_path / 'log'
+    shell.write_text(f'#!/bin/sh\necho "$2" >> {log}\nexec /bin/sh "$@"\n')
+    shell.chmod(0o755)
+    open_to_all(tmp_path)
+    seen, started = {}, {}
+    for connection in OURS, 'ssh':
+        folder = place()
+        log.unlink(missing_ok=True)
+        log.touch()
+        log.chmod(0o666)
+        done = ansible.run(
+            COPIES, connection, place=str(folder), ansible_pipelining=True, ansible_remote_tmp=str(folder / 'tmp'),
+            ansible_shell_executable=str(shell))
+        assert done.of('refused')['kind'] == 'unreachable', done.output
+        assert done.of('afterwards')['kind'] == 'ok', done.output
+        assert done.of('left')['matched'] == done.of('as root')['matched'] == 0
+        seen[connection] = {
+            each.name: (stat.S_IMODE(each.stat().st_mode), each.owner(), each.read_bytes()) for each in folder.iterdir()}
+        started[connection] = log.read_text()
+    assert seen[OURS] == seen['ssh']
+    assert set(seen[OURS]) == {'tmp', 'first', 'second', 'third', 'a', 'b', 'c', 'root'}
+    # Once each, where the first folder is made, after the folder has gone, and where none can be made.
+    assert [line.count('mkdir -p') for line in started[OURS].splitlines() if 'mkdir' in line] == [1, 1, 1]
+    assert started['ssh'].count('mkdir -p') == 8
+    for word in 'chmod', 'rm -f -r', 'cat':
+        assert word not in started[OURS]
 
 
 def test_one_login_and_one_sudo_serve_a_run(ansible: Ansible) -> None:
