@@ -9,6 +9,7 @@ Invariants:
   a become plugin whose password econtext cannot type, a command that is not for the shell.
 * A password is typed once: a login or a become that was refused is not tried again by the stock plugin.
 * A command that has begun is never run a second time.
+* What the daemon has deferred is done before the stock plugin does anything.
 
 Threads: one worker is one thread.
 """
@@ -95,6 +96,7 @@ class Persistent:
             self.say(f'ECONTEXT {request["what"].upper()}: EXEC {cmd}')
             return self._carried_out(request)
         except Stock:
+            self._catch_up()
             done: tuple[int, bytes, bytes] = super().exec_command(  # type: ignore[misc]
                 cmd, in_data=in_data, sudoable=sudoable)
             return done
@@ -111,6 +113,7 @@ class Persistent:
             self.say(f'PUT {in_path} TO {out_path}')
             status, _, errors = self._carried_out(request)
         except Stock:
+            self._catch_up()
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         if status != 0:
             raise self.Failed(f'failed to transfer file to {out_path}: {errors.decode("utf-8", "replace").strip()}')
@@ -124,6 +127,7 @@ class Persistent:
             self.say(f'FETCH {in_path} TO {out_path}')
             return self._carried_out(request)
         except Stock:
+            self._catch_up()
             return super().fetch_file(in_path, out_path)  # type: ignore[misc]
 
     def reset(self) -> None:
@@ -238,6 +242,15 @@ class Persistent:
         if kind == wire.LOST:
             raise self.Unreachable(value)
         raise self.Failed(value)
+
+    def _catch_up(self) -> None:
+        """Have the daemon do what it has deferred, before the stock plugin does what comes next."""
+        if self._daemon_link is not None:
+            kind, value = self._ask_daemon({'what': 'catch up'})
+            if kind == wire.LOST:
+                raise self.Unreachable(value)
+            if kind != wire.DONE:
+                raise self.Failed(value)
 
     def _ask_daemon(self, request: dict[str, Any]) -> tuple[str, Any]:
         if self._daemon_link is None:

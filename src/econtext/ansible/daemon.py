@@ -92,6 +92,9 @@ class Daemon:
         """Carry out a request, or defer it; return its answer."""
         at = wire.REFUSED
         try:
+            if request['what'] == 'catch up':
+                await self.carry_out(deferred)
+                return wire.DONE, None
             if request['what'] == 'reset':
                 await self.carry_out(deferred)
                 await self.settle(request)

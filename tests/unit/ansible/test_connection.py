@@ -6,7 +6,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from econtext.ansible.connection import Persistent
+import pytest
+
+from econtext.ansible import wire
+from econtext.ansible.connection import Persistent, Stock
 
 
 class Plain:
@@ -44,3 +47,60 @@ def test_what_is_told(tmp_path: Path) -> None:
     assert plugin.asked == ['command', 'put', 'fetch']
     assert plugin.lines == ["ECONTEXT COMMAND: EXEC /bin/sh -c 'echo ~'", f'PUT {source} TO /there',
                             'FETCH /there TO /here']
+
+
+class FakeLink:
+    """A daemon that does nothing but note, and answer as it is told."""
+
+    def __init__(self, order: list[str], *answers: tuple[str, Any]) -> None:
+        self.order = order
+        self.answers = list(answers)
+
+    def ask(self, request: dict[str, Any], seconds: float | None) -> tuple[str, Any]:
+        self.order.append(request['what'])
+        return self.answers.pop(0)
+
+
+class Ordered(Plain):
+    """Notes when the stock plugin does something."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+
+    def exec_command(self, *args: Any, **options: Any) -> tuple[int, bytes, bytes]:
+        self.order.append('stock command')
+        return 0, b'', b''
+
+    def put_file(self, *args: Any) -> None:
+        self.order.append('stock put')
+
+    def fetch_file(self, *args: Any) -> None:
+        self.order.append('stock fetch')
+
+
+class NoWay(Persistent, Ordered):
+    """A connection whose host turns out to be none for the daemon."""
+
+    Unreachable, Failed = ConnectionError, ValueError
+
+    def way(self) -> dict[str, Any]:
+        raise Stock
+
+
+def test_the_stock_plugin_comes_behind_what_the_daemon_has_deferred(tmp_path: Path) -> None:
+    source = tmp_path / 'source'
+    source.touch()
+    plugin = NoWay()
+    plugin.exec_command("/bin/sh -c 'echo ~'")
+    assert plugin.order == ['stock command']
+    link: Any = FakeLink(plugin.order, *[(wire.DONE, None)] * 3, (wire.LOST, 'full'), (wire.FAILED, 'no'))
+    plugin._daemon_link = link
+    plugin.exec_command("/bin/sh -c 'echo ~'")
+    plugin.put_file(str(source), '/there')
+    plugin.fetch_file('/there', '/here')
+    assert plugin.order[1:] == ['catch up', 'stock command', 'catch up', 'stock put', 'catch up', 'stock fetch']
+    with pytest.raises(ConnectionError, match='full'):
+        plugin.exec_command("/bin/sh -c 'echo ~'")
+    with pytest.raises(ValueError, match='no'):
+        plugin.exec_command("/bin/sh -c 'echo ~'")
+    assert plugin.order[7:] == ['catch up', 'catch up']

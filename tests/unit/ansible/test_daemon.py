@@ -257,6 +257,21 @@ def test_what_waits_for_a_context_that_has_ended_is_done_by_commands(hosts: Host
     run(test)
 
 
+def test_what_waits_is_done_before_the_stock_plugin_does_anything(hosts: Hosts) -> None:
+    async def test() -> None:
+        await hosts.experience()
+        deferred = Deferred()
+        await hosts.ask(command(folder_line(PARENT, NAME)), deferred)
+        assert await hosts.daemon.answer({'what': 'catch up'}, deferred) == (wire.DONE, None)
+        assert hosts.context.trips == [['folder']]
+        assert await hosts.daemon.answer({'what': 'catch up'}, deferred) == (wire.DONE, None)
+        assert hosts.context.trips == [['folder']]
+        hosts.context.failing, hosts.context.refused = {'folder'}, {'mkdir'}
+        await hosts.ask(command(folder_line(PARENT, NAME)), deferred)
+        assert (await hosts.daemon.answer({'what': 'catch up'}, deferred))[0] == wire.LOST
+    run(test)
+
+
 def test_much_does_not_wait(hosts: Hosts) -> None:
     async def test() -> None:
         await hosts.experience()
