@@ -22,8 +22,10 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,26 +79,40 @@ LEFT_OUT = {
     }),
 }  # fmt: skip
 
+# Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
+WANTED = {
+    'connection_ssh': ['sshpass'], 'cron': ['cron', 'faketime'], 'expect': ['python3-pexpect'], 'group': ['libuser'],
+    'user': ['libuser'],
+}
+
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
-# holds the keys, $4 the programs of Ansible, which targets start on the host too; the rest is the command.  Both ends
-# of a connection see one file system, as several targets expect.
+# holds the keys, $4 the programs of Ansible, which targets start on the host too, $5 the packages to install, or is
+# empty; the rest is the command.  Both ends of a connection see one file system, as several targets expect, which has
+# devices of its own: terminals, and the socket of a log.
 INSIDE = r"""
 set -e
-overlay=$1 results=$2 keys=$3 programs=$4; shift 4
+overlay=$1 results=$2 keys=$3 programs=$4 packages=$5; shift 5
 ip link set lo up
 mount -t tmpfs tmpfs "$overlay"; cd "$overlay"; mkdir upper work whole
 mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work whole
-mount --rbind /dev whole/dev; mount -t proc proc whole/proc; mount --rbind /sys whole/sys
+mount -t tmpfs -o mode=755 tmpfs whole/dev; mkdir whole/dev/pts whole/dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts whole/dev/pts
+mount -t tmpfs -o mode=1777 tmpfs whole/dev/shm
+ln -s pts/ptmx whole/dev/ptmx; ln -s /proc/self/fd whole/dev/fd
+ln -s fd/0 whole/dev/stdin; ln -s fd/1 whole/dev/stdout; ln -s fd/2 whole/dev/stderr
+for name in null zero full random urandom tty; do : > whole/dev/$name; mount --bind /dev/$name whole/dev/$name; done
+mount -t proc proc whole/proc; mount --rbind /sys whole/sys
 mount -t tmpfs tmpfs whole/run; mkdir -p whole/run/sshd
 mount --bind "$results" "whole$results"
 chroot whole usermod -p '*' root
+if [ -n "$packages" ]; then chroot whole sh -c 'dpkg -i "$0"/*.deb > /dev/null' "$packages"; fi
 home=whole$(getent passwd 0 | cut -d: -f6)
 mkdir -p "$home/.ssh"; chmod 711 "$home"; chmod 700 "$home/.ssh"
 cp "$keys/user" "$home/.ssh/id_ed25519"; cp "$keys/user.pub" "$home/.ssh/authorized_keys"
 printf 'Host *\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n' > "$home/.ssh/config"
 chmod 600 "$home"/.ssh/*
 : > "$home/.bashrc"; : > "$home/.profile"
-printf '%s\n' 'Port 22' 'ListenAddress 0.0.0.0' "HostKey $keys/host" 'UsePAM no' 'PermitRootLogin yes' \
+printf '%s\n' 'Port 22' 'ListenAddress 0.0.0.0' "HostKey $keys/host" 'UsePAM yes' 'PermitRootLogin yes' \
     'StrictModes no' 'Subsystem sftp internal-sftp' 'MaxSessions 100' 'MaxStartups 100' 'PrintMotd no' \
     "SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$programs" \
     > whole/etc/ssh/sshd_config
@@ -180,6 +196,19 @@ class Place:
             )
             shutil.unpack_archive(str(self.folder / f'ansible_core-{core}.tar.gz'), str(self.folder), filter='data')
         return folder
+
+    def packages(self, target: str) -> str:
+        """Return the folder of the packages that a target wants, downloaded; an empty name if it wants none."""
+        if target not in WANTED:
+            return ''
+        folder = self.folder / f'packages-{target}'
+        if not folder.exists():
+            beside = self.folder / f'packages-{target}.new'
+            (beside / 'partial').mkdir(parents=True, exist_ok=True)
+            run(['apt-get', '-qq', 'install', '--yes', '--no-install-recommends', '--download-only', '--reinstall',
+                 '-o', f'Dir::Cache::archives={beside}', *WANTED[target]])  # fmt: skip
+            beside.rename(folder)
+        return str(folder)
 
     def note(self, core: str, over: str, target: str) -> Path:
         return self.results / f'{core} {over} {target}.json'
@@ -278,6 +307,7 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
         path = tests / 'targets' / target / name
         for line in lines:
             path.write_text(path.read_text().replace(line, ''))
+    keep_log()
     words, where = command(tests, over, target, environ)
     before = time.monotonic()
     status: int | None
@@ -295,6 +325,20 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
     result = Result(core, over, target, status, round(took, 1), remains(over), uses(over))
     Path(note).write_text(json.dumps(asdict(result)))
     return 0
+
+
+def keep_log() -> None:
+    """Write what programs log where a system without a journal has that."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    server.bind('/dev/log')
+    os.chmod('/dev/log', 0o666)
+
+    def keep() -> None:
+        with open('/var/log/syslog', 'ab', buffering=0) as log:
+            while True:
+                log.write(server.recv(1 << 16).rstrip(b'\n\0') + b'\n')
+
+    threading.Thread(target=keep, daemon=True).start()
 
 
 def name_ours(folder: Path) -> None:
@@ -350,8 +394,9 @@ def measure(place: Place, core: str, over: str, target: str, python: str) -> Res
     paths = [str(each) for each in (environment, source, log, note)]
     process = subprocess.Popen(
         ['unshare', '-mpnf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
-         str(place.overlay), str(place.results), str(place.keys), str(environment / 'bin'), sys.executable,
-         str(Path(__file__).resolve()), '--inside', core, over, target, *paths], stdin=subprocess.DEVNULL)  # fmt: skip
+         str(place.overlay), str(place.results), str(place.keys), str(environment / 'bin'), place.packages(target),
+         sys.executable, str(Path(__file__).resolve()), '--inside', core, over, target, *paths],
+        stdin=subprocess.DEVNULL)  # fmt: skip
     try:
         process.wait()
     finally:

@@ -175,11 +175,38 @@ def test_passwords(ansible: Ansible, sshd: Sshd, tmp_path: Path) -> None:
     assert 'Incorrect su password' in done.of('who')['msg']
 
 
+def test_passwords_are_typed_as_the_options_say(ansible: Ansible, sshd: Sshd, tmp_path: Path) -> None:
+    keyless = tmp_path / 'keyless'
+    keyless.write_text(re.sub('.*Identit.*\n', '', sshd.config.read_text()))
+    variables = {'ansible_password': 'pw-ect_nopw', 'ansible_ssh_common_args': f'-F {keyless}'}
+    task = '- {name: who, command: id -un}'
+    # Another question than ssh asks: the stock plugin answers none either.
+    done = ansible.run(task, OURS, ansible_sshpass_prompt='no such question', **variables)
+    assert done.of('who')['kind'] in ('unreachable', 'failed'), done.output
+    if ansible.programs.parent.name != '2.18':
+        done = ansible.run(task, OURS, ansible_ssh_password_mechanism='disable', **variables)
+        assert done.of('who')['kind'] == 'unreachable', done.output
+
+
+def test_another_user_has_to_be_there_within_the_timeout(ansible: Ansible, tmp_path: Path) -> None:
+    slow = tmp_path / 'slow'
+    slow.write_text('#!/bin/sh\nsleep 6\nexec sudo "$@"\n')
+    slow.chmod(0o755)
+    open_to_all(tmp_path)
+    task = '- {name: who, command: id -un, become: true}'
+    variables = {'ansible_become_exe': str(slow), 'ansible_pipelining': True}
+    ours, stock = [
+        ansible.run(task, connection, ansible_ssh_timeout=1, **variables).of('who') for connection in (OURS, 'ssh')]
+    assert 'Timeout (3s) waiting for privilege escalation prompt' in ours['msg']
+    assert (ours['kind'], ours['msg']) == (stock['kind'], stock['msg'])
+    assert ansible.run(task, OURS, **variables).of('who')['stdout'] == 'root'
+
+
 def test_hosts_that_cannot_be_entered(ansible: Ansible, sshd: Sshd) -> None:
     for variables in {'ansible_port': 1}, {'ansible_user': 'no_such_user'}, {'ansible_host': 'host.invalid'}:
         done = ansible.run('- {name: who, command: id -un}', OURS, **variables)
         assert done.of('who')['kind'] == 'unreachable', done.output
-        assert 'Failed to connect to the host' in done.of('who')['msg']
+        assert 'Failed to connect to the host via ssh: ' in done.of('who')['msg']
 
 
 def test_without_python_the_stock_plugin_does_it(
