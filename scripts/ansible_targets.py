@@ -52,30 +52,28 @@ TARGETS = """
     connection_remote_is_local delegate_to service_facts check_mode module_precedence connection run_modules
     async_extra_data binary_modules connection_ssh debugger error_from_connection fork_safe_stdio gathering
     ignore_unreachable interpreter_discovery_python_delegate_facts meta_tasks no_log pause register shell-plugins
-    signal_propagation strategy_free strategy_host_pinned task-esoterica
+    signal_propagation strategy_free strategy_host_pinned task-esoterica connection_local module_no_log cron expect
+    throttle keyword_inheritance omit ssh_agent strategy_linear binary any_errors_fatal special_vars_hosts
+    var_templating loop-until ansiballz_python package_facts mount_facts
 """.split()
 
 # What stops a target here, whatever the connection.
 CAUSES = {
-    'binary_modules_posix': 'downloads programs', 'cron': 'installs cron', 'expect': 'installs pexpect into the system',
-    'group': 'installs libuser', 'user': 'installs libuser', 'module_no_log': 'reads the log of a system',
-    'fetch': 'logs in to a locked account, which sshd without PAM refuses',
+    'binary_modules_posix': 'downloads programs',
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
-    'connection_remote_is_local': 'starts programs of Ansible by a login, which could not find them in that run',
-    'connection_ssh': 'starts programs of Ansible by a login, which could not find them in that run',
     'module-serialization-profiles': 'fails over both in the same assertion',
     'delegate_to': 'gives an asynchronous task of three seconds five, which a busy machine exceeds',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
 
+# Of a host that is this machine: over the plugins `local`.
+LOCAL = {'connection_local'}
+
 # What is left out, so that the rest of a target runs: why, files of the target, and lines in them.
 LEFT_OUT = {
     'unarchive': ('without what it downloads', {
         'tasks/main.yml': ['- import_tasks: test_download.yml\n', '- import_tasks: test_different_language_var.yml\n'],
-    }),
-    'connection_ssh': ('does not look for the words of `-vvv`', {
-        'test_ssh_askpass.yml': ["""          - '"EXEC ssh " in askpass_out.stdout'\n"""],
     }),
 }  # fmt: skip
 
@@ -168,7 +166,7 @@ class Place:
             print(f'installing ansible-core {core}', flush=True)
             run([python, '-m', 'venv', '--clear', str(folder)])
             pip = [str(folder / 'bin/python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check']
-            run([*pip, f'ansible-core=={core}', 'mitogen==0.3.54', 'passlib', '-e', str(ROOT)])
+            run([*pip, f'ansible-core=={core}', 'mitogen==0.3.54', 'passlib', 'pexpect', 'bcrypt', '-e', str(ROOT)])
             # Nothing that a target compiles outlives its run.
             run([str(folder / 'bin/python'), '-m', 'compileall', '-q', str(ROOT / 'src')])
             done.touch()
@@ -224,9 +222,12 @@ def run(words: list[str]) -> None:
 # Inside of the namespaces.
 
 
-def variables(over: str) -> dict[str, str]:
+def variables(over: str, target: str) -> dict[str, str]:
+    connection = STOCK if over == MITOGEN else over
+    if target in LOCAL:
+        connection = connection.removesuffix(STOCK) + 'local'
     return {
-        'ansible_host': '127.0.0.1', 'ansible_connection': STOCK if over == MITOGEN else over, 'ansible_user': 'root',
+        'ansible_host': '127.0.0.1', 'ansible_connection': connection, 'ansible_user': 'root',
         'ansible_ssh_common_args': '"-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"',
         'ansible_python_interpreter': '/usr/bin/python3', 'ansible_pipelining': 'true',
     }  # fmt: skip
@@ -269,7 +270,8 @@ def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tup
         names = ''.join(
             f'ours-{name} ansible_pipelining={value}\n' for name, value in (('on', 'true'), ('off', 'false'))
         )
-        lines = ''.join(f'{name}={value}\n' for name, value in variables(over).items() if name != 'ansible_pipelining')
+        others = {name: value for name, value in variables(over, target).items() if name != 'ansible_pipelining'}
+        lines = ''.join(f'{name}={value}\n' for name, value in others.items())
         inventory = tests / 'inventory-connection'
         inventory.write_text(f'[ours]\n{names}[ours:vars]\n{lines}')
         environ['INVENTORY'] = str(inventory)
@@ -290,7 +292,7 @@ def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tup
 def inside(core: str, over: str, target: str, environment: str, source: str, log: str, note: str) -> int:
     """Run one target; write the result as JSON."""
     tests = Path(source) / 'test/integration'
-    host = ' '.join(f'{name}={value}' for name, value in variables(over).items())
+    host = ' '.join(f'{name}={value}' for name, value in variables(over, target).items())
     # The heading that targets look for is that of ansible-test's own inventory.
     heading = 'from test/lib/ansible_test/_data/inventory'
     (tests / 'inventory').write_text(f'[testgroup]\ntesthost {host}\n[testgroup:vars]\n# {heading}\n')
@@ -393,7 +395,7 @@ def measure(place: Place, core: str, over: str, target: str, python: str) -> Res
     environment, source = place.environment(core, python), place.source(core, python)
     paths = [str(each) for each in (environment, source, log, note)]
     process = subprocess.Popen(
-        ['unshare', '-mpnf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
+        ['unshare', '-mpnuf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
          str(place.overlay), str(place.results), str(place.keys), str(environment / 'bin'), place.packages(target),
          sys.executable, str(Path(__file__).resolve()), '--inside', core, over, target, *paths],
         stdin=subprocess.DEVNULL)  # fmt: skip
