@@ -79,8 +79,8 @@ LEFT_OUT = {
 
 # Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
 WANTED = {
-    'connection_ssh': ['sshpass'], 'cron': ['cron', 'faketime'], 'expect': ['python3-pexpect'], 'group': ['libuser'],
-    'user': ['libuser'],
+    'connection_ssh': ['sshpass'], 'cron': ['cron', 'faketime'], 'group': ['libuser'], 'user': ['libuser'],
+    'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'],
 }
 
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
@@ -103,7 +103,12 @@ mount -t proc proc whole/proc; mount --rbind /sys whole/sys
 mount -t tmpfs tmpfs whole/run; mkdir -p whole/run/sshd
 mount --bind "$results" "whole$results"
 chroot whole usermod -p '*' root
-if [ -n "$packages" ]; then chroot whole sh -c 'dpkg -i "$0"/*.deb > /dev/null' "$packages"; fi
+# As the containers of ansible-test are.
+rm -f whole/usr/lib/python3*/EXTERNALLY-MANAGED
+# What another one has to precede is refused at first.
+if [ -n "$packages" ]; then
+    chroot whole sh -c 'dpkg -i "$0"/*.deb > /dev/null 2>&1 || dpkg -i "$0"/*.deb > /dev/null' "$packages"
+fi
 home=whole$(getent passwd 0 | cut -d: -f6)
 mkdir -p "$home/.ssh"; chmod 711 "$home"; chmod 700 "$home/.ssh"
 cp "$keys/user" "$home/.ssh/id_ed25519"; cp "$keys/user.pub" "$home/.ssh/authorized_keys"

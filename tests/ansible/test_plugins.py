@@ -140,6 +140,19 @@ def test_modules_run_in_forks_of_the_context(ansible: Ansible) -> None:
         assert done.of(name)['stdout'].startswith('/usr/bin/python3'), done.of(name)
 
 
+def test_a_module_hears_of_a_missing_library_what_any_program_hears(
+    ansible: Ansible, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / 'wants.py').write_text(
+        'from ansible.module_utils.basic import AnsibleModule\n'
+        'try:\n    import no_such_library\nexcept ImportError as error:\n    said = str(error)\n'
+        'AnsibleModule({}).exit_json(said=said)\n')
+    environ = ansible.environ
+    monkeypatch.setattr(ansible, 'environ', lambda home: {**environ(home), 'ANSIBLE_LIBRARY': str(tmp_path)})
+    done = ansible.run('- {name: wants, wants: {}}', OURS)
+    assert done.of('wants')['said'] == "No module named 'no_such_library'", done.output
+
+
 def test_an_async_task_outlives_its_run(ansible: Ansible, tmp_path: Path) -> None:
     mark = tmp_path / 'mark'
     open_to_all(tmp_path)
