@@ -22,8 +22,10 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,53 +52,70 @@ TARGETS = """
     connection_remote_is_local delegate_to service_facts check_mode module_precedence connection run_modules
     async_extra_data binary_modules connection_ssh debugger error_from_connection fork_safe_stdio gathering
     ignore_unreachable interpreter_discovery_python_delegate_facts meta_tasks no_log pause register shell-plugins
-    signal_propagation strategy_free strategy_host_pinned task-esoterica
+    signal_propagation strategy_free strategy_host_pinned task-esoterica connection_local module_no_log cron expect
+    throttle keyword_inheritance omit ssh_agent strategy_linear binary any_errors_fatal special_vars_hosts
+    var_templating loop-until ansiballz_python package_facts mount_facts
 """.split()
 
 # What stops a target here, whatever the connection.
 CAUSES = {
-    'binary_modules_posix': 'downloads programs', 'cron': 'installs cron', 'expect': 'installs pexpect into the system',
-    'group': 'installs libuser', 'user': 'installs libuser', 'module_no_log': 'reads the log of a system',
-    'fetch': 'logs in to a locked account, which sshd without PAM refuses',
+    'binary_modules_posix': 'downloads programs',
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
-    'connection_remote_is_local': 'starts programs of Ansible by a login, which could not find them in that run',
-    'connection_ssh': 'starts programs of Ansible by a login, which could not find them in that run',
     'module-serialization-profiles': 'fails over both in the same assertion',
     'delegate_to': 'gives an asynchronous task of three seconds five, which a busy machine exceeds',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
+
+# Of a host that is this machine: over the plugins `local`.
+LOCAL = {'connection_local'}
 
 # What is left out, so that the rest of a target runs: why, files of the target, and lines in them.
 LEFT_OUT = {
     'unarchive': ('without what it downloads', {
         'tasks/main.yml': ['- import_tasks: test_download.yml\n', '- import_tasks: test_different_language_var.yml\n'],
     }),
-    'connection_ssh': ('does not look for the words of `-vvv`', {
-        'test_ssh_askpass.yml': ["""          - '"EXEC ssh " in askpass_out.stdout'\n"""],
-    }),
 }  # fmt: skip
 
+# Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
+WANTED = {
+    'connection_ssh': ['sshpass'], 'cron': ['cron', 'faketime'], 'group': ['libuser'], 'user': ['libuser'],
+    'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'],
+}
+
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
-# holds the keys, $4 the programs of Ansible, which targets start on the host too; the rest is the command.  Both ends
-# of a connection see one file system, as several targets expect.
+# holds the keys, $4 the programs of Ansible, which targets start on the host too, $5 the packages to install, or is
+# empty; the rest is the command.  Both ends of a connection see one file system, as several targets expect, which has
+# devices of its own: terminals, and the socket of a log.
 INSIDE = r"""
 set -e
-overlay=$1 results=$2 keys=$3 programs=$4; shift 4
+overlay=$1 results=$2 keys=$3 programs=$4 packages=$5; shift 5
 ip link set lo up
 mount -t tmpfs tmpfs "$overlay"; cd "$overlay"; mkdir upper work whole
 mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work whole
-mount --rbind /dev whole/dev; mount -t proc proc whole/proc; mount --rbind /sys whole/sys
+mount -t tmpfs -o mode=755 tmpfs whole/dev; mkdir whole/dev/pts whole/dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts whole/dev/pts
+mount -t tmpfs -o mode=1777 tmpfs whole/dev/shm
+ln -s pts/ptmx whole/dev/ptmx; ln -s /proc/self/fd whole/dev/fd
+ln -s fd/0 whole/dev/stdin; ln -s fd/1 whole/dev/stdout; ln -s fd/2 whole/dev/stderr
+for name in null zero full random urandom tty; do : > whole/dev/$name; mount --bind /dev/$name whole/dev/$name; done
+mount -t proc proc whole/proc; mount --rbind /sys whole/sys
 mount -t tmpfs tmpfs whole/run; mkdir -p whole/run/sshd
 mount --bind "$results" "whole$results"
 chroot whole usermod -p '*' root
+# As the containers of ansible-test are.
+rm -f whole/usr/lib/python3*/EXTERNALLY-MANAGED
+# What another one has to precede is refused at first.
+if [ -n "$packages" ]; then
+    chroot whole sh -c 'dpkg -i "$0"/*.deb > /dev/null 2>&1 || dpkg -i "$0"/*.deb > /dev/null' "$packages"
+fi
 home=whole$(getent passwd 0 | cut -d: -f6)
 mkdir -p "$home/.ssh"; chmod 711 "$home"; chmod 700 "$home/.ssh"
 cp "$keys/user" "$home/.ssh/id_ed25519"; cp "$keys/user.pub" "$home/.ssh/authorized_keys"
 printf 'Host *\n StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n' > "$home/.ssh/config"
 chmod 600 "$home"/.ssh/*
 : > "$home/.bashrc"; : > "$home/.profile"
-printf '%s\n' 'Port 22' 'ListenAddress 0.0.0.0' "HostKey $keys/host" 'UsePAM no' 'PermitRootLogin yes' \
+printf '%s\n' 'Port 22' 'ListenAddress 0.0.0.0' "HostKey $keys/host" 'UsePAM yes' 'PermitRootLogin yes' \
     'StrictModes no' 'Subsystem sftp internal-sftp' 'MaxSessions 100' 'MaxStartups 100' 'PrintMotd no' \
     "SetEnv PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$programs" \
     > whole/etc/ssh/sshd_config
@@ -152,7 +171,7 @@ class Place:
             print(f'installing ansible-core {core}', flush=True)
             run([python, '-m', 'venv', '--clear', str(folder)])
             pip = [str(folder / 'bin/python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check']
-            run([*pip, f'ansible-core=={core}', 'mitogen==0.3.54', 'passlib', '-e', str(ROOT)])
+            run([*pip, f'ansible-core=={core}', 'mitogen==0.3.54', 'passlib', 'pexpect', 'bcrypt', '-e', str(ROOT)])
             # Nothing that a target compiles outlives its run.
             run([str(folder / 'bin/python'), '-m', 'compileall', '-q', str(ROOT / 'src')])
             done.touch()
@@ -181,6 +200,19 @@ class Place:
             shutil.unpack_archive(str(self.folder / f'ansible_core-{core}.tar.gz'), str(self.folder), filter='data')
         return folder
 
+    def packages(self, target: str) -> str:
+        """Return the folder of the packages that a target wants, downloaded; an empty name if it wants none."""
+        if target not in WANTED:
+            return ''
+        folder = self.folder / f'packages-{target}'
+        if not folder.exists():
+            beside = self.folder / f'packages-{target}.new'
+            (beside / 'partial').mkdir(parents=True, exist_ok=True)
+            run(['apt-get', '-qq', 'install', '--yes', '--no-install-recommends', '--download-only', '--reinstall',
+                 '-o', f'Dir::Cache::archives={beside}', *WANTED[target]])  # fmt: skip
+            beside.rename(folder)
+        return str(folder)
+
     def note(self, core: str, over: str, target: str) -> Path:
         return self.results / f'{core} {over} {target}.json'
 
@@ -195,9 +227,12 @@ def run(words: list[str]) -> None:
 # Inside of the namespaces.
 
 
-def variables(over: str) -> dict[str, str]:
+def variables(over: str, target: str) -> dict[str, str]:
+    connection = STOCK if over == MITOGEN else over
+    if target in LOCAL:
+        connection = connection.removesuffix(STOCK) + 'local'
     return {
-        'ansible_host': '127.0.0.1', 'ansible_connection': STOCK if over == MITOGEN else over, 'ansible_user': 'root',
+        'ansible_host': '127.0.0.1', 'ansible_connection': connection, 'ansible_user': 'root',
         'ansible_ssh_common_args': '"-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"',
         'ansible_python_interpreter': '/usr/bin/python3', 'ansible_pipelining': 'true',
     }  # fmt: skip
@@ -240,7 +275,8 @@ def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tup
         names = ''.join(
             f'ours-{name} ansible_pipelining={value}\n' for name, value in (('on', 'true'), ('off', 'false'))
         )
-        lines = ''.join(f'{name}={value}\n' for name, value in variables(over).items() if name != 'ansible_pipelining')
+        others = {name: value for name, value in variables(over, target).items() if name != 'ansible_pipelining'}
+        lines = ''.join(f'{name}={value}\n' for name, value in others.items())
         inventory = tests / 'inventory-connection'
         inventory.write_text(f'[ours]\n{names}[ours:vars]\n{lines}')
         environ['INVENTORY'] = str(inventory)
@@ -261,7 +297,7 @@ def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tup
 def inside(core: str, over: str, target: str, environment: str, source: str, log: str, note: str) -> int:
     """Run one target; write the result as JSON."""
     tests = Path(source) / 'test/integration'
-    host = ' '.join(f'{name}={value}' for name, value in variables(over).items())
+    host = ' '.join(f'{name}={value}' for name, value in variables(over, target).items())
     # The heading that targets look for is that of ansible-test's own inventory.
     heading = 'from test/lib/ansible_test/_data/inventory'
     (tests / 'inventory').write_text(f'[testgroup]\ntesthost {host}\n[testgroup:vars]\n# {heading}\n')
@@ -278,6 +314,7 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
         path = tests / 'targets' / target / name
         for line in lines:
             path.write_text(path.read_text().replace(line, ''))
+    keep_log()
     words, where = command(tests, over, target, environ)
     before = time.monotonic()
     status: int | None
@@ -295,6 +332,20 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
     result = Result(core, over, target, status, round(took, 1), remains(over), uses(over))
     Path(note).write_text(json.dumps(asdict(result)))
     return 0
+
+
+def keep_log() -> None:
+    """Write what programs log where a system without a journal has that."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    server.bind('/dev/log')
+    os.chmod('/dev/log', 0o666)
+
+    def keep() -> None:
+        with open('/var/log/syslog', 'ab', buffering=0) as log:
+            while True:
+                log.write(server.recv(1 << 16).rstrip(b'\n\0') + b'\n')
+
+    threading.Thread(target=keep, daemon=True).start()
 
 
 def name_ours(folder: Path) -> None:
@@ -349,9 +400,10 @@ def measure(place: Place, core: str, over: str, target: str, python: str) -> Res
     environment, source = place.environment(core, python), place.source(core, python)
     paths = [str(each) for each in (environment, source, log, note)]
     process = subprocess.Popen(
-        ['unshare', '-mpnf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
-         str(place.overlay), str(place.results), str(place.keys), str(environment / 'bin'), sys.executable,
-         str(Path(__file__).resolve()), '--inside', core, over, target, *paths], stdin=subprocess.DEVNULL)  # fmt: skip
+        ['unshare', '-mpnuf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
+         str(place.overlay), str(place.results), str(place.keys), str(environment / 'bin'), place.packages(target),
+         sys.executable, str(Path(__file__).resolve()), '--inside', core, over, target, *paths],
+        stdin=subprocess.DEVNULL)  # fmt: skip
     try:
         process.wait()
     finally:

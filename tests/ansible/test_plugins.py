@@ -187,6 +187,19 @@ def test_modules_run_in_forks_of_the_context(ansible: Ansible) -> None:
         assert done.of(name)['stdout'].startswith('/usr/bin/python3'), done.of(name)
 
 
+def test_a_module_hears_of_a_missing_library_what_any_program_hears(
+    ansible: Ansible, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / 'wants.py').write_text(
+        'from ansible.module_utils.basic import AnsibleModule\n'
+        'try:\n    import no_such_library\nexcept ImportError as error:\n    said = str(error)\n'
+        'AnsibleModule({}).exit_json(said=said)\n')
+    environ = ansible.environ
+    monkeypatch.setattr(ansible, 'environ', lambda home: {**environ(home), 'ANSIBLE_LIBRARY': str(tmp_path)})
+    done = ansible.run('- {name: wants, wants: {}}', OURS)
+    assert done.of('wants')['said'] == "No module named 'no_such_library'", done.output
+
+
 def test_an_async_task_outlives_its_run(ansible: Ansible, tmp_path: Path) -> None:
     mark = tmp_path / 'mark'
     open_to_all(tmp_path)
@@ -222,11 +235,38 @@ def test_passwords(ansible: Ansible, sshd: Sshd, tmp_path: Path) -> None:
     assert 'Incorrect su password' in done.of('who')['msg']
 
 
+def test_passwords_are_typed_as_the_options_say(ansible: Ansible, sshd: Sshd, tmp_path: Path) -> None:
+    keyless = tmp_path / 'keyless'
+    keyless.write_text(re.sub('.*Identit.*\n', '', sshd.config.read_text()))
+    variables = {'ansible_password': 'pw-ect_nopw', 'ansible_ssh_common_args': f'-F {keyless}'}
+    task = '- {name: who, command: id -un}'
+    # Another question than ssh asks: the stock plugin answers none either.
+    done = ansible.run(task, OURS, ansible_sshpass_prompt='no such question', **variables)
+    assert done.of('who')['kind'] in ('unreachable', 'failed'), done.output
+    if ansible.programs.parent.name != '2.18':
+        done = ansible.run(task, OURS, ansible_ssh_password_mechanism='disable', **variables)
+        assert done.of('who')['kind'] == 'unreachable', done.output
+
+
+def test_another_user_has_to_be_there_within_the_timeout(ansible: Ansible, tmp_path: Path) -> None:
+    slow = tmp_path / 'slow'
+    slow.write_text('#!/bin/sh\nsleep 6\nexec sudo "$@"\n')
+    slow.chmod(0o755)
+    open_to_all(tmp_path)
+    task = '- {name: who, command: id -un, become: true}'
+    variables = {'ansible_become_exe': str(slow), 'ansible_pipelining': True}
+    ours, stock = [
+        ansible.run(task, connection, ansible_ssh_timeout=1, **variables).of('who') for connection in (OURS, 'ssh')]
+    assert 'Timeout (3s) waiting for privilege escalation prompt' in ours['msg']
+    assert (ours['kind'], ours['msg']) == (stock['kind'], stock['msg'])
+    assert ansible.run(task, OURS, **variables).of('who')['stdout'] == 'root'
+
+
 def test_hosts_that_cannot_be_entered(ansible: Ansible, sshd: Sshd) -> None:
     for variables in {'ansible_port': 1}, {'ansible_user': 'no_such_user'}, {'ansible_host': 'host.invalid'}:
         done = ansible.run('- {name: who, command: id -un}', OURS, **variables)
         assert done.of('who')['kind'] == 'unreachable', done.output
-        assert 'Failed to connect to the host' in done.of('who')['msg']
+        assert 'Failed to connect to the host via ssh: ' in done.of('who')['msg']
 
 
 def test_without_python_the_stock_plugin_does_it(

@@ -50,6 +50,8 @@ class Persistent:
     #: A class of the plugin's own, for a host that cannot be reached, and for what cannot be done.
     Unreachable: type[Exception] = Exception
     Failed: type[Exception] = Exception
+    #: The program that enters the host, for errors; empty where there is none to name.
+    entered_by: str = ''
     #: The folder of the run, and its main process.
     run_folder: str = ''
     run_pid: int = 0
@@ -78,6 +80,14 @@ class Persistent:
         """Return how many seconds a request may take; None for as long as it takes."""
         return None
 
+    def become_patience(self) -> float | None:
+        """Return how many seconds becoming another user may take; None for as many as entering the host."""
+        return None
+
+    def started_by(self) -> str:
+        """Return the program and arguments that enter the host, to be shown before a command; empty for none."""
+        return ''
+
     def bare_command_shell(self) -> str:
         """Return the shell that reads a command which names none, such as those of `raw`; or raise Stock."""
         # That is the login shell, to which the stock plugin leads.
@@ -93,7 +103,8 @@ class Persistent:
         try:
             request = self._command_request(
                 wire.plain(cmd), wire.plain(in_data) if in_data else b'', sudoable)
-            self.say(f'ECONTEXT {request["what"].upper()}: EXEC {cmd}')
+            # In one line as the stock plugin shows it, which people and programs look for.
+            self.say(f'ECONTEXT {request["what"].upper()}: EXEC {self.started_by()}{cmd}')
             return self._carried_out(request)
         except Stock:
             self._catch_up()
@@ -203,6 +214,7 @@ class Persistent:
         from econtext.parent import command
         stage = command.shell(command.candidates(None))
         return {'key': found.key, 'password': found.password, 'prompts': found.prompts,
+                'seconds': self.become_patience(),
                 'argv': commands.started(plugin, shell, stage)}
 
     def _plain_request(self, what: str, **more: Any) -> dict[str, Any]:
@@ -231,7 +243,7 @@ class Persistent:
             return status, output, errors
         if kind == wire.REFUSED:
             if value[0] in UNREACHABLE:
-                raise self.Unreachable(unreachable(*value))
+                raise self.Unreachable(unreachable(self.entered_by, *value))
             self._is_stock = True
             raise Stock
         if kind == wire.BECOME:
@@ -273,7 +285,8 @@ def recognize_file(request: dict[str, Any]) -> None:
         request.update(payload=tuple(packed), interpreter=interpreter)
 
 
-def unreachable(kind: str, text: str, lines: Any) -> str:
-    """Return the text for a host that cannot be entered: what the program said, else what econtext says."""
+def unreachable(program: str, kind: str, text: str, lines: Any) -> str:
+    """Return the text for a host that `program` cannot enter: what the program said, else what econtext says."""
     said = lines if isinstance(lines, str) else '\n'.join(lines or ())
-    return f'Failed to connect to the host: {said.strip() or text}'
+    via = f' via {program}' if program else ''
+    return f'Failed to connect to the host{via}: {said.strip() or text}'

@@ -218,7 +218,7 @@ class Daemon:
         if become is None:
             return login
         # A login that may take long may do so because of what sudo waits for as well.
-        seconds = request['way']['options'].get('connect_timeout')
+        seconds = become['seconds'] or request['way']['options'].get('connect_timeout')
         return await self.places.get(
             (request['way']['key'], become['key'], become['password']),
             lambda: start_become(login.context, become, seconds))

@@ -274,6 +274,8 @@ def run(archive, new, again, module, params, profile, open_files, variables, int
     payload = PAYLOADS[archive]
     os.environ.update(variables)
     settle(open_files)
+    # An import that fails says what it says in any program: modules print that, and people know it.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != 'econtext.child.forks']
     sys.argv[:] = ['']
     sys.executable = interpreter
     sys.path[:] = [entry for entry in sys.path if entry not in ('', '.')]

@@ -37,6 +37,17 @@ class Told(Persistent, Plain):
         return 0, b'', b''
 
 
+class Entered(Told):
+    def started_by(self) -> str:
+        return 'ssh -C host '
+
+
+def test_how_the_host_is_entered_is_told_before_a_command() -> None:
+    plugin = Entered()
+    plugin.exec_command("/bin/sh -c 'echo ~'")
+    assert plugin.lines == ["ECONTEXT COMMAND: EXEC ssh -C host /bin/sh -c 'echo ~'"]
+
+
 def test_what_is_told(tmp_path: Path) -> None:
     source = tmp_path / 'source'
     source.touch()

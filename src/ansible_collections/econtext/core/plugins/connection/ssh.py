@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
 from ansible.plugins.connection import ssh as stock
 
@@ -321,6 +322,14 @@ vars().update(DOCUMENTATION=stock.DOCUMENTATION)
 class Connection(Plugin, stock.Connection):
     """A host that is entered once in a run."""
 
+    entered_by = 'ssh'
+    _ec_shown = ''              # the words that enter the host
+    _ec_is_building = False
+
+    def set_options(self, *args, **kwargs):
+        super().set_options(*args, **kwargs)
+        self._ec_way = None
+
     def way(self):
         if getattr(self, '_ec_way', None) is None:
             self._ec_way = self._make_way()
@@ -330,6 +339,12 @@ class Connection(Plugin, stock.Connection):
         host = plain(self.get_option('host') or self._play_context.remote_addr)
         words = self._words(host)
         password = plain(self.get_option('password') or self._play_context.password or None)
+        if password is not None and self.option('sshpass_prompt'):
+            # Another question than econtext knows.
+            raise Stock
+        if self.option('password_mechanism') == 'disable':
+            password = None
+        self._ec_shown = shlex.join([*words, host]) + ' '
         seconds = float(self.get_option('timeout') or 10) + 20
         program, args = words[0], [word for word in words[1:] if not re.fullmatch('-v+', word)]
         options = {
@@ -343,7 +358,11 @@ class Connection(Plugin, stock.Connection):
         if self.option('pkcs11_provider'):
             raise Stock
         program = self.get_option('ssh_executable')
-        words = [os.fsdecode(plain(word)) for word in self._build_command(program, 'ssh', host)]
+        self._ec_is_building = True
+        try:
+            words = [os.fsdecode(plain(word)) for word in self._build_command(program, 'ssh', host)]
+        finally:
+            self._ec_is_building = False
         for end in getattr(self, 'sshpass_pipe', None) or ():
             os.close(end)
         self.sshpass_pipe = None
@@ -351,10 +370,17 @@ class Connection(Plugin, stock.Connection):
             raise Stock
         return words[words.index(program):-1]
 
-    @staticmethod
-    def _sshpass_available():
-        # econtext types passwords itself; where the stock plugin is to do so, it finds out by itself.
-        return True
+    def _sshpass_available(self):
+        # econtext types passwords itself; where the stock plugin is to do so, it needs the program.
+        return self._ec_is_building or super()._sshpass_available()
+
+    def started_by(self):
+        return self._ec_shown
+
+    def become_patience(self):
+        # As long as the stock plugin waits, if somebody says how long. That plugin then tries, and says what failed.
+        seconds, origin = self.get_option_and_origin('timeout')
+        return None if origin == 'default' else float(seconds) + 2
 
     def attempts(self):
         return int(self.option('reconnection_retries') or 0) + 1
