@@ -10,6 +10,7 @@ Invariants:
 * A handler of a signal only notes the signal: a thread sends it on.  The third Ctrl-C leaves at once.
 * A process of the session server starts no thread for a command: on a busy machine a new one waits for milliseconds.
 * Our own terminal is as it was before, however the session ends.
+* A program whose time is over is told to end, and killed GRACE seconds later, as a command of ``exec`` is.
 
 Entered by the main thread; sessions of many hosts by a thread each.
 """
@@ -158,6 +159,52 @@ class Controls:
             self.channels.append(channel)
 
 
+class Limit:
+    """Ends the program of a session once its time is over; for ever, without an end, if that is None."""
+
+    def __init__(self, control: Any, seconds: float | None) -> None:
+        self.control = control
+        self.seconds = seconds
+        self.passed: bool = False
+        self.over: threading.Event = threading.Event()
+
+    def __enter__(self) -> Limit:
+        if self.seconds is not None:
+            # With the session server, too: who wants that has time for a thread.
+            threading.Thread(target=self.wait, args=(self.seconds,), name='econtext session', daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+
+    def wait(self, seconds: float) -> None:
+        for number, pause in (signal.SIGTERM, seconds), (signal.SIGKILL, tags.GRACE):
+            if self.over.wait(min(pause, threading.TIMEOUT_MAX)):
+                return
+            self.passed = True
+            with contextlib.suppress(econtext.EcontextError):
+                self.control.send((sessions.SIGNAL, number.name))
+
+    def check(self) -> None:
+        """Raise CallTimeout if the time was over."""
+        if self.passed:
+            raise econtext.CallTimeout(late(self.seconds))
+
+
+@contextlib.contextmanager
+def only(host: str) -> Iterator[None]:
+    """Have `host`, the only one of the command, named where its time was over."""
+    try:
+        yield
+    except econtext.CallTimeout as error:
+        raise econtext.CallTimeout(f'{host}: {error}') from None
+
+
+def late(seconds: float | None) -> str:
+    """Return what is told of a program whose time was over."""
+    return f'ended after --timeout {seconds:g}'
+
+
 def feed(data: Any, reads: bool) -> None:
     """Send what there is on standard input to a session, as it comes."""
     with contextlib.suppress(econtext.EcontextError, OSError):
@@ -187,14 +234,16 @@ def start_input(data: Any, reads: bool) -> None:
 def run_command(
     context: econtext.Context, request: Any, sink: Sink, controls: Controls, reads: bool
 ) -> int:
-    """Run a command in a terminal of its own; return its status as `subprocess` has it."""
+    """Run a command in a terminal of its own; return its status as `subprocess` has it. Raise CallTimeout."""
     data, control = context.channel(), context.channel()
     options = {**request.options, 'size': Terminal.size()}
     served = context.submit(sessions.serve, data, control, request.words, options)
     controls.add(control)
-    start_input(data, reads)
-    hear(data, sink)
-    answer = served.result()
+    with Limit(control, request.timeout) as limit:
+        start_input(data, reads)
+        hear(data, sink)
+        answer = served.result()
+    limit.check()
     if answer[0] != 'done':
         raise Command.refusal(Named(context), *answer)  # type: ignore[arg-type]
     return int(answer[1])
@@ -209,12 +258,13 @@ class Named:
 
 def run_program(
     context: econtext.Context, begin: Callable[[econtext.Context], Any], sink: Sink, controls: Controls,
-    terminal: bool, reads: bool,
+    terminal: bool, reads: bool, timeout: float | None = None,
 ) -> Any:
     """
     Run what `begin` submits to a context of its own; return what it returns.
 
-    A program that ended without an answer, by a signal or by ``os._exit()``, raises Ended.
+    A program that ended without an answer, by a signal or by ``os._exit()``, raises Ended; one whose time was over
+    CallTimeout.
     """
     far = take_prepared(context, terminal)
     beside = start_beside(context) if far is None else far.beside
@@ -227,16 +277,20 @@ def run_program(
         controls.add(far.control)
         # No callback of the program: the thread that runs callbacks would be started for that.
         in_thread(functools.partial(far.close_behind, program))
-        start_input(far.data, reads)
-        hear(far.data, sink)
-        far.end()
-        try:
-            return program.result()
-        except econtext.ContextLost:
-            status = beside._node.exit_status
-            if status is None or far.near._node.error is not None:
-                raise
-            raise Ended(status) from None
+        with Limit(far.control, timeout) as limit:
+            start_input(far.data, reads)
+            hear(far.data, sink)
+            far.end()
+            try:
+                value = program.result()
+            except econtext.ContextLost:
+                status = beside._node.exit_status
+                if status is None or far.near._node.error is not None:
+                    raise
+                limit.check()
+                raise Ended(status) from None
+        limit.check()
+        return value
     finally:
         end_beside(beside)
 
