@@ -380,6 +380,19 @@ def test_ctrl_c_at_a_prompt_is_what_it_is_at_that_of_python(version: str, tmp_pa
     assert b'now exiting' not in typing.seen
 
 
+def test_no_prompt_stays_behind_a_closed_terminal() -> None:
+    """Whoever ignores the signal there, and has half a line, at which the end of the input is none."""
+    typing = Typing('shell', 'local')
+    typing.expect('>>> ')
+    typing.type('import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\r')
+    typing.expect('>>> ')
+    typing.type('half a line')
+    typing.expect('half a line')
+    os.close(typing.master)
+    assert typing.wait() == 129
+    eventually(lambda: not descendants(typing.process.pid), what='something is left')
+
+
 # -- files --------------------------------------------------------------------
 
 
