@@ -108,7 +108,8 @@ def test_what_cannot_be_run_has_one_status_on_one_host_and_on_many(tmp_path: Pat
 
 
 def test_exec_ends_late_and_without_a_reader(way: list[str]) -> None:
-    assert econtext('exec', 'lab', *way, '--timeout', '0.5', '--', 'sleep 600').returncode == 124
+    done = econtext('exec', 'lab', *way, '--timeout', '0.5', '--', 'echo out; sleep 600')
+    assert (done.returncode, done.stdout, done.stderr) == (124, 'out\n', 'econtext: lab: ended after --timeout 0.5\n')
     with start(['exec', 'lab', *way, '--', 'yes']) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -287,6 +288,27 @@ def test_run_code_as_python_does(way: list[str], scripts: Path) -> None:
     assert 'line 1, in <module>' in econtext('run', 'lab', *way, '-c', '1 / 0').stderr
 
 
+@pytest.mark.parametrize('code', ['pass', 'signal.signal(signal.SIGTERM, signal.SIG_IGN)'])
+def test_run_ends_late(way: list[str], code: str) -> None:
+    """A script that ignores SIGTERM is killed; one that ends before its time is over has its own status."""
+    late = f'import signal, time; {code}; print(1, flush=True); time.sleep(600)'
+    done = econtext('run', 'lab', *way, '--timeout', '0.5', '-c', late)
+    assert (done.returncode, done.stdout, done.stderr) == (124, '1\n', 'econtext: lab: ended after --timeout 0.5\n')
+    assert econtext('run', 'lab', *way, '--timeout', '600', '-c', 'raise SystemExit(3)').returncode == 3
+
+
+def test_run_on_many_hosts_ends_late() -> None:
+    done = econtext('run', '--tag', 'local', '--timeout', '0.5', '-c', 'import time; time.sleep(600)')
+    assert (done.returncode, done.stdout) == (124, '')
+    assert done.stderr == '[local] econtext: ended after --timeout 0.5\n'
+
+
+def test_exec_in_a_terminal_ends_late(way: list[str]) -> None:
+    typing = Typing('exec', 'lab', *way, '-t', '--timeout', '0.5', '--', 'sleep', '600')
+    typing.expect('lab: ended after --timeout 0.5')
+    assert typing.end() == 124
+
+
 # -- shell --------------------------------------------------------------------
 
 
@@ -356,6 +378,19 @@ def test_ctrl_c_at_a_prompt_is_what_it_is_at_that_of_python(version: str, tmp_pa
     files = re.findall(rb'File "([^"]*)", line', typing.seen)
     assert [os.path.basename(file) for file in files] == 2 * [b'<console>', b'<console>'] + [b'<console>', b'fails.py']
     assert b'now exiting' not in typing.seen
+
+
+def test_no_prompt_stays_behind_a_closed_terminal() -> None:
+    """Whoever ignores the signal there, and has half a line, at which the end of the input is none."""
+    typing = Typing('shell', 'local')
+    typing.expect('>>> ')
+    typing.type('import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\r')
+    typing.expect('>>> ')
+    typing.type('half a line')
+    typing.expect('half a line')
+    os.close(typing.master)
+    # 1 if the prompt has shown something since.
+    assert typing.wait() in (1, 129)
 
 
 # -- files --------------------------------------------------------------------

@@ -7,6 +7,7 @@ import filecmp
 import hashlib
 import io
 import os
+import resource
 import socket
 import stat
 import struct
@@ -187,6 +188,23 @@ def test_what_is_no_file_is_not_replaced(child: econtext.Context, tmp_path: Path
     assert stat.S_ISFIFO((tmp_path / 'pipe').stat().st_mode)
     with pytest.raises(OSError, match='Not a file'):
         child.get(tmp_path / 'pipe', tmp_path / 'x')
+
+
+@pytest.mark.parametrize('size', [5_000, 500_000])
+def test_a_file_that_there_is_no_room_for_is_named(broker: econtext.Broker, tmp_path: Path, size: int) -> None:
+    """As by a full disk: a small file comes in one message with others, a large one in pieces."""
+    child = broker.local(name='child')
+    limit = 4096, resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    child.call(resource.setrlimit, resource.RLIMIT_FSIZE, limit)
+    source, target = tmp_path / 'source', tmp_path / 'target'
+    source.mkdir()
+    for name, content in ('a', OLD), ('b', b'x' * size), ('c', OLD):
+        (source / name).write_bytes(content)
+    for what, where, named in (source, target, target / 'b'), (source / 'b', tmp_path / 'x', tmp_path / 'x'):
+        with pytest.raises(OSError, match='child: File too large') as caught:
+            child.put(what, where)
+        assert caught.value.filename == str(named)
+    assert not (tmp_path / 'x').exists()
 
 
 def test_errors_name_the_context_and_the_path(child: econtext.Context, tmp_path: Path) -> None:

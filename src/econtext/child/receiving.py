@@ -80,6 +80,8 @@ class Receiver(object):
         self.single = False  # type: bool
         self.checked = False  # type: bool
         self.now = None     # type: Any
+        # What a write that fails is about.
+        self.entry = None   # type: Any
         self.draft = None  # type: Any
         self.running = None  # type: Any
         self.path = target  # type: bytes
@@ -115,10 +117,17 @@ class Receiver(object):
                 taker = takers.get(kind)
                 if taker is None:
                     raise Nonsense('a message of no kind')
+                self.entry = self.now
                 try:
                     taker(data)
                 except struct.error:
                     raise Nonsense('a message that is cut off')
+                except OSError:
+                    error = sys.exc_info()[1]   # type: Any
+                    if error.filename is None and self.entry is not None and self.file is None:
+                        # The disk is full, say: a descriptor has no name.
+                        error.filename = self.entry.path
+                    raise
             if self.batches or self.stack or not self.begun or self.now:
                 raise Nonsense('an end before the end')
             self.watch.listed()
@@ -411,6 +420,7 @@ class Receiver(object):
         if entry.kind != FILE or (self.file is None and entry.path == EMPTY):
             raise Nonsense('a file that is not wanted')
         self.watch.began(entry.path)
+        self.entry = entry
         return entry
 
     def take_small(self, data):

@@ -71,6 +71,7 @@ Exit status:
   1    something failed, such as a copy
   2    the command line makes no sense
   124  --timeout is over
+  126, 127  the program there may not be run, or is not there
   128+N  signal N ended the command or script there; 130 is Ctrl-C
   255  a host could not be connected, or was lost; or the session server ended
 """

@@ -80,7 +80,7 @@ def variables(pairs: tuple[str, ...]) -> dict[str, str] | None:
 
 
 def run_one(context: econtext.Context, argv: Any, timeout: float | None, **details: Any) -> int:
-    """Run a command with our own standard input and output; return its exit status."""
+    """Run a command with our own standard input and output; return its exit status. Raise CallTimeout."""
     request = running.Request(argv, False, False, timeout=timeout, text=False, **details)
     command = running.Command(context, request)
     wait = True
@@ -88,7 +88,9 @@ def run_one(context: econtext.Context, argv: Any, timeout: float | None, **detai
         for tag, data in command.pieces():
             output.write(running.STREAMS[tag], data)
         in_time, status = command.answer()
-        return status_from(status) if in_time else LATE
+        if not in_time:
+            raise econtext.CallTimeout(session.late(timeout))
+        return status_from(status)
     except BaseException as error:
         wait = isinstance(error, Exception)
         raise
@@ -96,10 +98,12 @@ def run_one(context: econtext.Context, argv: Any, timeout: float | None, **detai
         command.leave(wait)
 
 
-def run_in_terminal(context: econtext.Context, argv: Any, reads: bool, **details: Any) -> int:
+def run_in_terminal(
+    context: econtext.Context, argv: Any, reads: bool, timeout: float | None, **details: Any
+) -> int:
     """Run a command in a terminal there, with ours; return its exit status."""
     details['env'] = {'TERM': os.environ.get('TERM', 'dumb'), **(details['env'] or {})}
-    request = running.Request(argv, False, False, None, timeout=None, text=False, **details)
+    request = running.Request(argv, False, False, None, timeout=timeout, text=False, **details)
     with session.Controls(True) as controls, session.with_own_streams(True):
         return status_from(session.run_command(context, request, session.own, controls, reads))
 
@@ -124,7 +128,7 @@ def show_end(future: Any, shown: output.Output) -> int:
     elif failure is None:
         status = status_from(future.result().returncode)
     elif isinstance(failure, subprocess.TimeoutExpired):
-        status, error = LATE, f'ended after --timeout {failure.timeout:g}'
+        status, error = LATE, session.late(failure.timeout)
     else:
         status, error = not_run(failure) or status_of(failure) or FAILED, said(failure)
     shown.end(future.host, status, error)
@@ -183,9 +187,10 @@ def called(
         if len(fleet) == 1 and alone:
             context = fleet.context(fleet[0])
             try:
-                if session.can_have_terminal(tty):
-                    return run_in_terminal(context, argv, not no_stdin, **details)
-                return run_one(context, argv, timeout, input=None if no_stdin else own_input(), **details)
+                with session.only(fleet[0]):
+                    if session.can_have_terminal(tty):
+                        return run_in_terminal(context, argv, not no_stdin, timeout, **details)
+                    return run_one(context, argv, timeout, input=None if no_stdin else own_input(), **details)
             except OSError as error:
                 status = not_run(error)
                 if status is None:

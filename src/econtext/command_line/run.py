@@ -124,10 +124,11 @@ def literal(word: str) -> Any:
         return word
 
 
-def run_one(context: econtext.Context, begin: Begin, terminal: bool, reads: bool) -> int:
+def run_one(context: econtext.Context, begin: Begin, terminal: bool, reads: bool, timeout: float | None) -> int:
     """Run a program with our own streams; return its exit status."""
     with session.Controls(terminal) as controls, session.with_own_streams(terminal):
-        return status_from(lambda: session.run_program(context, begin, session.own, controls, terminal, reads))
+        return status_from(lambda: session.run_program(
+            context, begin, session.own, controls, terminal, reads, timeout))
 
 
 def status_from(run: Callable[[], Any]) -> int:
@@ -158,7 +159,7 @@ class Tagged:
                 self.shown.line(self.host, stream, decode(line))
 
 
-def run_many(fleet: econtext.Fleet, begin: Begin, style: str, limit: int) -> int:
+def run_many(fleet: econtext.Fleet, begin: Begin, style: str, limit: int, timeout: float | None) -> int:
     """Run a program on each host; return the highest exit status."""
     shown = output.Output(fleet, style)
     statuses: dict[str, int] = {}
@@ -168,7 +169,7 @@ def run_many(fleet: econtext.Fleet, begin: Begin, style: str, limit: int) -> int
             error = ''
             try:
                 statuses[host] = status_from(lambda: session.run_program(
-                    fleet.context(host), begin, tagged.hear, controls, False, False))
+                    fleet.context(host), begin, tagged.hear, controls, False, False, timeout))
             except Exception as failure:
                 statuses[host] = status_of(failure) or FAILED
                 error = said(failure)
@@ -195,7 +196,7 @@ def program_in(code: str, words: tuple[str, ...]) -> Begin:
 
 def called(
     hosts: str, what: str | None, words: tuple[str, ...], code: str | None, way: Way, style: str | None,
-    as_json: bool, terminal: bool, no_stdin: bool, limit: int,
+    as_json: bool, terminal: bool, no_stdin: bool, limit: int, timeout: float | None,
 ) -> int:
     if code is not None:
         # As for Python: all that follows is for the program.
@@ -214,10 +215,11 @@ def called(
         terminal = session.can_have_terminal(terminal)
         begin = begin or program_of(what, words, as_json)
         if len(fleet) == 1 and alone:
-            return run_one(fleet.context(fleet[0]), begin, terminal, not no_stdin and what != '-')
+            with session.only(fleet[0]):
+                return run_one(fleet.context(fleet[0]), begin, terminal, not no_stdin and what != '-', timeout)
         if terminal:
             raise click.UsageError('-t is for one host')
-        return run_many(fleet, begin, 'json' if as_json else style or 'tagged', limit)
+        return run_many(fleet, begin, 'json' if as_json else style or 'tagged', limit, timeout)
 
 
 command: click.Command = click.command('run', cls=options.Command, leading=1, last='-c', help=HELP)(options.reach(
@@ -231,6 +233,7 @@ command: click.Command = click.command('run', cls=options.Command, leading=1, la
     click.option('--tag', 'style', flag_value='tagged', help='Begin each line with the name of its host.'),
     click.option('--group', 'style', flag_value='grouped', help='Print the lines of each host together, as it ends.'),
     options.JSON,
+    options.TIMEOUT,
     click.option('--limit', metavar='N', type=click.IntRange(1), default=AT_A_TIME, show_default=True,
                  help='On at most N hosts at a time.'),
     options.INVENTORY,

@@ -10,6 +10,10 @@ Invariants:
 * A handler of a signal only notes the signal: a thread sends it on.  The third Ctrl-C leaves at once.
 * A process of the session server starts no thread for a command: on a busy machine a new one waits for milliseconds.
 * Our own terminal is as it was before, however the session ends.
+* Once our own terminal is closed, this process ends within LEFT seconds, whatever it waits for, and whatever the
+  program does.  Only a session without a terminal of its own goes on, if SIGHUP is ignored here (``nohup``).
+* No signal is lost that comes before the program is there.
+* A program whose time is over is told to end, and killed GRACE seconds later, as a command of ``exec`` is.
 
 Entered by the main thread; sessions of many hosts by a thread each.
 """
@@ -21,11 +25,13 @@ import fcntl
 import functools
 import os
 import queue
+import select
 import signal
 import struct
 import sys
 import termios
 import threading
+import time
 import tty
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -42,6 +48,7 @@ from econtext.controller.commands.running import STREAMS, Command
 BLOCK = 1 << 15
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 LEAVES = 3      # so many times Ctrl-C leaves at once
+LEFT = 5.0      # seconds that a program has to end once our terminal is closed
 
 Sink = Callable[[str, bytes], object]
 
@@ -68,7 +75,7 @@ class Thread:
 
 #: Threads that wait for a command: those of a process of the session server; see ``prepare_threads``.
 PREPARED: list[Thread] = []
-WANTED = 3      # threads of a command with a program: for signals, for its input, and for its end
+WANTED = 4      # threads of a command with a program: for signals, for the terminal, for its input, and for its end
 
 
 def prepare_threads() -> None:
@@ -110,7 +117,14 @@ class Terminal:
             tty.setraw(0, termios.TCSADRAIN)
             yield
         finally:
-            termios.tcsetattr(0, termios.TCSADRAIN, before)
+            # It may be closed.
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+    @staticmethod
+    def own() -> int | None:
+        """Return the first of our standard streams that is a terminal; None if none is."""
+        return next((fd for fd in range(3) if os.isatty(fd)), None)
 
 
 class Controls:
@@ -119,7 +133,11 @@ class Controls:
     def __init__(self, sized: bool) -> None:
         self.lock: threading.Lock = threading.Lock()
         self.channels: list[Any] = []
+        #: The signals so far, for channels that are added later.
+        self.sent: list[Any] = []
         self.sized = sized
+        # The watch of our terminal ends when this is closed.
+        self.watching: int | None = None
         self.interrupts: int = 0
         self.before: dict[int, Any] = {}
 
@@ -128,12 +146,34 @@ class Controls:
         for number in (*PASSED_ON, *([signal.SIGWINCH] if self.sized else [])):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self.before[number] = signal.signal(number, self.note)
+        terminal = Terminal.own()
+        if terminal is not None and (self.sized or signal.SIGHUP in self.before):
+            over, self.watching = os.pipe()
+            in_thread(functools.partial(self.watch, terminal, over))
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        # Not before: a hangup counts for the watch if SIGHUP was caught, and from now on SIGHUP ends this process.
+        if self.watching is not None:
+            os.close(self.watching)
         self.thread.end()
+
+    def watch(self, terminal: int, over: int) -> None:
+        """Wait until `terminal` is closed, or the other end of `over`; after the former end this process."""
+        poller = select.poll()
+        for fd in terminal, over:
+            # A hangup is told in any case.
+            poller.register(fd, 0)
+        found = dict(poller.poll())
+        os.close(over)
+        if found.get(terminal, 0) & select.POLLHUP:
+            if (sessions.SIGNAL, 'SIGHUP') not in self.sent:
+                # It is ignored here, or goes to another process alone.
+                self.pass_on(signal.SIGHUP)
+            time.sleep(LEFT)
+            os._exit(128 + signal.SIGHUP)
 
     def note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
@@ -148,21 +188,77 @@ class Controls:
             message = (sessions.SIZE, Terminal.size())
         with self.lock:
             channels = list(self.channels)
+            if number != signal.SIGWINCH:
+                self.sent.append(message)
         for channel in channels:
             with contextlib.suppress(econtext.EcontextError):
                 channel.send(message)
 
     def add(self, channel: Any) -> None:
-        """Send to `channel` from now on."""
+        """Send to `channel` from now on, and what has come before."""
         with self.lock:
             self.channels.append(channel)
+            messages = list(self.sent)
+        if self.sized:
+            messages.append((sessions.SIZE, Terminal.size()))
+        for message in messages:
+            with contextlib.suppress(econtext.EcontextError):
+                channel.send(message)
+
+
+class Limit:
+    """Ends the program of a session once its time is over; for ever, without an end, if that is None."""
+
+    def __init__(self, control: Any, seconds: float | None) -> None:
+        self.control = control
+        self.seconds = seconds
+        self.passed: bool = False
+        self.over: threading.Event = threading.Event()
+
+    def __enter__(self) -> Limit:
+        if self.seconds is not None:
+            # With the session server, too: who wants that has time for a thread.
+            threading.Thread(target=self.wait, args=(self.seconds,), name='econtext session', daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+
+    def wait(self, seconds: float) -> None:
+        for number, pause in (signal.SIGTERM, seconds), (signal.SIGKILL, tags.GRACE):
+            if self.over.wait(min(pause, threading.TIMEOUT_MAX)):
+                return
+            self.passed = True
+            with contextlib.suppress(econtext.EcontextError):
+                self.control.send((sessions.SIGNAL, number.name))
+
+    def check(self) -> None:
+        """Raise CallTimeout if the time was over."""
+        if self.passed:
+            raise econtext.CallTimeout(late(self.seconds))
+
+
+@contextlib.contextmanager
+def only(host: str) -> Iterator[None]:
+    """Have `host`, the only one of the command, named where its time was over."""
+    try:
+        yield
+    except econtext.CallTimeout as error:
+        raise econtext.CallTimeout(f'{host}: {error}') from None
+
+
+def late(seconds: float | None) -> str:
+    """Return what is told of a program whose time was over."""
+    return f'ended after --timeout {seconds:g}'
 
 
 def feed(data: Any, reads: bool) -> None:
     """Send what there is on standard input to a session, as it comes."""
-    with contextlib.suppress(econtext.EcontextError, OSError):
-        while reads and (piece := os.read(0, BLOCK)):
-            data.send(piece)
+    with contextlib.suppress(econtext.EcontextError):
+        # A terminal that is closed cannot be read: that is an end, too.
+        with contextlib.suppress(OSError):
+            while reads and (piece := os.read(0, BLOCK)):
+                data.send(piece)
         data.send(b'')
 
 
@@ -187,14 +283,16 @@ def start_input(data: Any, reads: bool) -> None:
 def run_command(
     context: econtext.Context, request: Any, sink: Sink, controls: Controls, reads: bool
 ) -> int:
-    """Run a command in a terminal of its own; return its status as `subprocess` has it."""
+    """Run a command in a terminal of its own; return its status as `subprocess` has it. Raise CallTimeout."""
     data, control = context.channel(), context.channel()
     options = {**request.options, 'size': Terminal.size()}
     served = context.submit(sessions.serve, data, control, request.words, options)
     controls.add(control)
-    start_input(data, reads)
-    hear(data, sink)
-    answer = served.result()
+    with Limit(control, request.timeout) as limit:
+        start_input(data, reads)
+        hear(data, sink)
+        answer = served.result()
+    limit.check()
     if answer[0] != 'done':
         raise Command.refusal(Named(context), *answer)  # type: ignore[arg-type]
     return int(answer[1])
@@ -209,12 +307,13 @@ class Named:
 
 def run_program(
     context: econtext.Context, begin: Callable[[econtext.Context], Any], sink: Sink, controls: Controls,
-    terminal: bool, reads: bool,
+    terminal: bool, reads: bool, timeout: float | None = None,
 ) -> Any:
     """
     Run what `begin` submits to a context of its own; return what it returns.
 
-    A program that ended without an answer, by a signal or by ``os._exit()``, raises Ended.
+    A program that ended without an answer, by a signal or by ``os._exit()``, raises Ended; one whose time was over
+    CallTimeout.
     """
     far = take_prepared(context, terminal)
     beside = start_beside(context) if far is None else far.beside
@@ -227,16 +326,20 @@ def run_program(
         controls.add(far.control)
         # No callback of the program: the thread that runs callbacks would be started for that.
         in_thread(functools.partial(far.close_behind, program))
-        start_input(far.data, reads)
-        hear(far.data, sink)
-        far.end()
-        try:
-            return program.result()
-        except econtext.ContextLost:
-            status = beside._node.exit_status
-            if status is None or far.near._node.error is not None:
-                raise
-            raise Ended(status) from None
+        with Limit(far.control, timeout) as limit:
+            start_input(far.data, reads)
+            hear(far.data, sink)
+            far.end()
+            try:
+                value = program.result()
+            except econtext.ContextLost:
+                status = beside._node.exit_status
+                if status is None or far.near._node.error is not None:
+                    raise
+                limit.check()
+                raise Ended(status) from None
+        limit.check()
+        return value
     finally:
         end_beside(beside)
 

@@ -9,6 +9,7 @@ a command is, which then is a single message.
 Invariants:
 
 * A server never makes a command fail: without one, and with one of another user or version, the command runs here.
+* Once the server has the command, it never runs here as well, whatever breaks.
 * Only a server of this user is talked to: its folder is private, and the kernel says who listens.
 * Imports nothing that takes a moment: of ``socket`` and ``signal`` only what is written in C.  An annotation that is
   no text here would have to be found, and ``__future__``, which spares that, is a module, too.
@@ -184,16 +185,24 @@ class Front:
             [os.fsencode(each) for each in sys.path], [os.fsencode(word) for word in words],
             [name + b'=' + value for name, value in os.environb.items()]), range(3))
         self.connection.socket.settimeout(None)
-        answer = self.connection.receive(1)
+        answer = self.answer(1)
         if answer == EXHAUSTED and is_verbose(words):
             said('the session server has no process or descriptor left: this command runs without it', 0)
         if answer in (DECLINED, EXHAUSTED):
             return None
-        status = self.connection.receive(STATUS_BYTES) if answer == ENDED else b''
+        status = self.answer(STATUS_BYTES) if answer == ENDED else b''
         if len(status) != STATUS_BYTES:
             self.restore_terminal()
             return said('the session server ended while it ran this command: type the command again', LOST)
         return self.ended(int.from_bytes(status, sys.byteorder))
+
+    def answer(self, size: int) -> bytes:
+        """Return what the server says; fewer bytes if it has ended."""
+        try:
+            return self.connection.receive(size)
+        except OSError:
+            # It was killed while a signal of ours was on its way.
+            return b''
 
     def ended(self, status: int) -> int:
         """End as the process there did; return the exit status."""
@@ -256,5 +265,10 @@ def is_verbose(words: 'Sequence[str]') -> bool:
 
 def said(text: str, status: int) -> int:
     """Say what went wrong; return the exit status."""
-    sys.stderr.write(f'econtext: {text}\n')
+    try:
+        sys.stderr.write(f'econtext: {text}\n')
+        sys.stderr.flush()
+    except OSError:
+        # The terminal is closed, say.
+        pass
     return status

@@ -35,7 +35,7 @@ from collections.abc import Callable
 
 import econtext
 from econtext.command_line.service import requests
-from econtext.command_line.service.changes import seen_files
+from econtext.command_line.service.changes import Changes
 from econtext.command_line.service.clients import Client
 from econtext.command_line.service.holder import Holder
 from econtext.command_line.service.requests import (
@@ -89,7 +89,7 @@ class Supervisor:
         self.last: float = time.monotonic()
         self.ended: bool = False
         self.count: int = 0
-        self.files: dict[str, tuple[int, int]] = {}
+        self.changes: Changes | None = None
         self.told: socket.socket | None = None
 
     # Its life.
@@ -137,7 +137,7 @@ class Supervisor:
         from econtext.command_line import application
         for words in ('run', 'local', 'x:y'), ('exec', 'local', '--', 'x'), ('shell', 'local'):
             application.read(words)
-        self.files = seen_files()
+        self.changes = Changes()
         gc.collect()
         gc.freeze()
 
@@ -183,6 +183,8 @@ class Supervisor:
             self.end_holder(key)
         for holder in self.ending.values():
             holder.wait(time.monotonic() + GRACE + GRACE)
+        if self.changes is not None:
+            self.changes.close()
 
     # What happens.
 
@@ -322,7 +324,7 @@ class Supervisor:
 
     def is_outdated(self) -> bool:
         """Has a file of econtext changed?  Then this is the last command that finds us."""
-        if seen_files() == self.files:
+        if self.changes is None or not self.changes.found():
             return False
         self.stop_listening()
         return True
@@ -432,6 +434,10 @@ class Supervisor:
         self.forget(client)
         if notes.host is not None and client.ran is not None:
             self.prepare(notes.host, client.ran, worker.holder)
+        if self.changes is not None:
+            # Nobody waits now.
+            with contextlib.suppress(OSError):
+                self.changes.look()
 
     def on_spent(self, worker: Worker) -> None:
         """A process that had no command has ended."""

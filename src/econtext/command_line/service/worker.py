@@ -9,6 +9,7 @@ Invariants:
 * It tells the command how it has ended itself, once it has nothing of the command any more; its own end, which takes
   a moment, is nobody's time.  Only if it cannot, as a signal ended it, the server tells.
 * It ends without the cleanup of the server's process, of which it is a copy.
+* What is rehearsed touches no file, folder or stream of a user.
 
 ``become_worker`` and ``become_standby`` are entered by the main thread of the forked process, the classes by that of
 the server.
@@ -30,11 +31,15 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
+import click
+
 import econtext
-from econtext.command_line import session
+from econtext.command_line import application, connecting, output, session
+from econtext.command_line.connecting import WarmContexts, Way
 from econtext.command_line.service.holder import Holder, close_all_but, reset_signals, take_environment
-from econtext.command_line.service.requests import DECLINED, ENDED, STATUS_BYTES, Request, decoded
-from econtext.command_line.service.warm import Declined, Keeper
+from econtext.command_line.service.requests import DECLINED, ENDED, RUN, STATUS_BYTES, Request, decoded
+from econtext.command_line.service.warm import Declined, Keeper, shared_host
+from econtext.command_line.targets import Target
 
 TOLD, LACKS, HOST = b'told', b'lacks', b'host'
 ENDING = 0.5    # seconds that the descriptors of a server which was killed take to be closed, all of them
@@ -44,6 +49,9 @@ PREPARED = b'p'
 BLOCK = 1 << 16
 FAULT = 1       # an exception of ours, which was shown: as Python has it
 MOST = 1 << 12  # bytes of a note: so much is written to a pipe whole or not at all
+ALL_SIGNALS = signal.valid_signals()
+# What each command that has a server does with nothing of a user.
+REHEARSED = {'run': ['run', 'host', '-c', ''], 'exec': ['exec', 'host', '--', 'true'], 'shell': ['shell', 'host']}
 
 Known = dict[str, str]
 
@@ -183,9 +191,11 @@ def become_standby(
         # Without what is prepared a command begins as it would in a new process.
         with contextlib.suppress(Declined, econtext.EcontextError):
             contexts.prepare(pickle.loads(base64.b64decode(host)))
-        take_environment(before)
+        words = [os.fsdecode(word) for word in before.words]
+        if not select.select([control], [], [], 0)[0]:
+            rehearse(before, words[0])
         session.prepare_threads()
-        contexts.expect([os.fsdecode(word) for word in before.words])
+        contexts.expect(words)
         gc.freeze()
         with contextlib.suppress(OSError):
             # Or it has come already, from who listens no more.
@@ -206,6 +216,38 @@ def become_standby(
         os._exit(FAULT)
 
 
+class Refusing:
+    """What has no context for a command that is rehearsed."""
+
+    def context(self, target: object, way: Way) -> NoReturn:
+        shared_host(target if isinstance(target, Target) else None, way)
+        raise Declined
+
+    def beside(self) -> NoReturn:
+        raise Declined
+
+    def streams(self, context: object) -> None:
+        return None
+
+
+def rehearse(before: Request, name: str) -> None:
+    """
+    Do what a command does before and behind its program, in this process that waits for one.
+
+    The memory that this writes to is shared with the server until then: each page of that is copied by the first write.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    os.close(nothing)
+    # What goes wrong here goes wrong in the command itself, and is told there.
+    with contextlib.suppress(Exception):
+        take_place(Request(RUN, before.key, b'/', before.umask, (), before.path, before.words, before.environment))
+        run(REHEARSED[name], Refusing(), application.read(REHEARSED[name]))
+        with session.Controls(False):
+            output.write('stdout', b'\n')
+
+
 def carry_out(request: Request, fds: Sequence[int], contexts: Keeper, telling: int) -> NoReturn:
     """Run the command in this process, and end; the last of the descriptors leads to the command."""
     status: int | None = FAULT
@@ -221,7 +263,8 @@ def carry_out(request: Request, fds: Sequence[int], contexts: Keeper, telling: i
             # The folder is gone, say: this is told where the command runs.
             status = None
         else:
-            status = run([os.fsdecode(word) for word in request.words], contexts)
+            words = [os.fsdecode(word) for word in request.words]
+            status = run(words, contexts, contexts.read(words))
     except BaseException:
         with contextlib.suppress(Exception):
             traceback.print_exc()
@@ -248,7 +291,7 @@ def has_ended(telling: int) -> bool:
 
 def tell(connection: int, status: int | None, telling: int) -> None:
     """Tell the command that it has ended, None if it is to run in its own process; it has its streams for itself."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(nothing, number)
@@ -299,11 +342,10 @@ def stream(fd: int, mode: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(buffer, encoding, errors, '\n', fd == 2 or os.isatty(fd))
 
 
-def run(words: Sequence[str], keeper: Keeper) -> int | None:
-    """Run the command line; return the exit status, None if the command is to run in its own process."""
-    from econtext.command_line import application, connecting
-    connecting.WARM.append(keeper)
+def run(words: Sequence[str], contexts: WarmContexts, known: click.Context | None = None) -> int | None:
+    """Run the command line, which is `known`; return the exit status, None if it is to run in its own process."""
+    connecting.WARM[:] = [contexts]
     try:
-        return application.run(words, keeper.read(words))
+        return application.run(words, known)
     except Declined:
         return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -58,3 +60,43 @@ def test_the_near_end_imports_next_to_nothing() -> None:
                           capture_output=True, text=True, check=True)
     heavy = {'click', 'socket', 'signal', 'enum', 'typing', 're', 'collections', 'contextlib', 'json', 'select'}
     assert not heavy & set(done.stdout.split())
+
+
+class Broken:
+    """The connection to a server that has taken the command, and is gone."""
+
+    def __init__(self, answers: list[bytes]) -> None:
+        self.answers = answers
+        self.socket: Any = self
+
+    def settimeout(self, seconds: float | None) -> None:
+        pass
+
+    def send(self, *_: object) -> None:
+        pass
+
+    def receive(self, size: int) -> bytes:
+        if self.answers:
+            return self.answers.pop(0)
+        raise ConnectionResetError
+
+
+class ClosedTerminal:
+    """Standard error on a terminal that is closed."""
+
+    def write(self, text: str) -> None:
+        raise OSError(5, 'Input/output error')
+
+
+@pytest.mark.parametrize(('answers', 'status'), [
+    ([], 255), ([b'e'], 255), ([b'e', (9).to_bytes(4, sys.byteorder)], 128 + signal.SIGKILL),
+])  # fmt: skip
+@pytest.mark.parametrize('closed', [False, True])
+def test_what_the_server_has_begun_is_not_begun_here(
+    answers: list[bytes], status: int, closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever breaks: None would have the command run in this process, a second time."""
+    if closed:
+        monkeypatch.setattr(sys, 'stderr', ClosedTerminal())
+    found: Any = Broken(list(answers))
+    assert front.Front(found).follow(['run', 'h', 'x.py']) == status
