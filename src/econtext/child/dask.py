@@ -323,7 +323,7 @@ def serve(control, kind, options, place, expected, furnish=None):
     if is_installed():
         # Importing Dask asks for all distributions: nothing was sent yet that has one, and the program would look long.
         resources.METADATA.setdefault('', [])
-        version = str(loaded('distributed').__version__)
+        version = str(uncollected('distributed').__version__)
     if version == expected:
         folder = tempfile.mkdtemp('', 'econtext-dask-', options.pop('local_directory', None))
     try:
@@ -347,6 +347,19 @@ def is_installed():
     if sys.version_info < OLDEST:
         return False
     return loaded('importlib.machinery').PathFinder.find_spec('distributed') is not None
+
+
+def uncollected(name):
+    # type: (str) -> Any
+    """Return a large module, whose import makes little garbage: looking for that takes a tenth of the time."""
+    import gc
+    if not gc.isenabled():
+        return loaded(name)
+    gc.disable()
+    try:
+        return loaded(name)
+    finally:
+        gc.enable()
 
 
 def clear(folder):
