@@ -123,8 +123,8 @@ def test_batches_are_interrupted_that_nobody_waits_for(
                 os.kill(os.getpid(), signal.SIGINT)
 
             pressing = threading.Thread(target=press)
+            pressing.start()
             with pytest.raises(KeyboardInterrupt):
-                pressing.start()
                 joblib.Parallel(batch_size=1)(tasks)
             pressing.join()
         eventually(lambda: sorted(os.listdir(folder)) == ['began-0', 'began-1', 'left-0', 'left-1'])
