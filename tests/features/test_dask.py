@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -85,7 +86,8 @@ FILES = {'jobs.py': MODULE, 'shown.py': SHOWN, 'parts/__init__.py': '',
 
 @pytest.fixture(autouse=True, scope='module')
 def threads_of_dask() -> None:
-    """Start what distributed starts once for a process, and leaves."""
+    """Start what distributed starts once for a process, and leaves; load what makes certificates, for good."""
+    distributed.Security.temporary()
     options = {'processes': False, 'threads_per_worker': 1, 'dashboard_address': ':0'}
     with distributed.LocalCluster(1, **options) as cluster, distributed.Client(cluster) as client:
         assert client.submit(len, b'x' * (1 << 21)).result() == 1 << 21
@@ -301,18 +303,21 @@ def status_of(address: str) -> int:
         return error.code
 
 
-@pytest.fixture(params=['here', 'on a host', 'tcp'])
+@pytest.fixture(params=['here', 'on a host', 'tcp', 'tls', 'tls on a host'])
 def shown(request: pytest.FixtureRequest, broker: econtext.Broker) -> Iterator[Any]:
     """A cluster of two workers whose scheduler is here or on a host; no host has a name that anybody resolves."""
     places = hosts(broker, 2)
     options: dict[str, Any] = {'scheduler_options': {'dashboard_address': '127.0.0.1:0'}}
-    if request.param == 'on a host':
+    if request.param.endswith('on a host'):
         options['scheduler'] = places[0]
     if request.param == 'tcp':
         # The workers' pages are at an address that is not the one that the scheduler has of them.
         options['protocol'] = 'tcp'
         options['scheduler_options']['host'] = '127.0.0.1'
         options['worker_options'] = {'dashboard_address': '127.0.0.2:0'}
+    if request.param.startswith('tls'):
+        options.update(protocol='tls', security=True)
+        options['scheduler_options']['host'] = '127.0.0.1'
     with dask.Cluster(places, nthreads=1, **options) as cluster:
         yield cluster
 
@@ -384,6 +389,63 @@ def test_the_dashboard_of_a_scheduler_that_listens_elsewhere(broker: econtext.Br
                 [worker] = workers(client).values()
             path = f'under/proxy/this/proxy/{worker["services"]["dashboard"]}/host0/health'
             assert read(base + path) == b'ok'
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A file with a certificate and its key."""
+    made = distributed.Security.temporary()
+    file = tmp_path / 'certificate.pem'
+    file.write_text(made.tls_scheduler_cert + made.tls_scheduler_key)
+    return file
+
+
+PAGES_TLS = 'distributed.scheduler.dashboard.tls'
+
+
+def test_pages_by_https(broker: econtext.Broker, certificate: Path) -> None:
+    trust = ssl.create_default_context(cafile=str(certificate))
+    trust.check_hostname = False
+    places = hosts(broker, 1)
+    with certificate.open() as file:
+        # For this program alone there is such a file: no worker needs one.
+        own = f'/proc/self/fd/{file.fileno()}'
+        for path, scheduler in (own, None), (str(certificate), places[0]):
+            with configuration.set({f'{PAGES_TLS}.cert': path, f'{PAGES_TLS}.key': path}), start(
+                    places, scheduler=scheduler) as cluster, distributed.Client(cluster) as client:
+                [worker] = workers(client).values()
+                assert cluster.dashboard_link.startswith('https://127.0.0.1:')
+                page = f'proxy/{worker["services"]["dashboard"]}/host0/health'
+                with urllib.request.urlopen(
+                        cluster.dashboard_link.replace('status', page), timeout=WAIT, context=trust) as answer:
+                    assert answer.read() == b'ok'
+
+
+def test_a_certificate_that_is_not_on_the_host(broker: econtext.Broker, certificate: Path) -> None:
+    with certificate.open() as file:
+        own = f'/proc/self/fd/{file.fileno()}'
+        fitting = {f'tls_{kind}_{what}': own for kind in ('scheduler', 'client', 'worker') for what in ('cert', 'key')}
+        security = distributed.Security(tls_ca_file=str(certificate), **fitting)
+        options = {'dashboard_address': '127.0.0.1:0', 'host': '127.0.0.1'}
+        with pytest.raises(FileNotFoundError, match=(
+                r'security\.tls_worker_cert is a path, and this host has no file there(.|\n)*In context host0\.dask')):
+            dask.Cluster(hosts(broker, 1), protocol='tls', security=security, scheduler_options=options)
+        with configuration.set({f'{PAGES_TLS}.cert': own}), pytest.raises(
+                FileNotFoundError, match=re.escape(f'{PAGES_TLS}.cert is a path')):
+            start(hosts(broker, 1), worker_options={'dashboard_address': ':0'})
+
+
+def test_no_worker_has_the_key_of_the_scheduler(broker: econtext.Broker) -> None:
+    options = {'dashboard_address': '127.0.0.1:0', 'host': '127.0.0.1'}
+    places = hosts(broker, 1)
+    with dask.Cluster(
+        places, protocol='tls', security=True, scheduler=places[0], scheduler_options=options,
+    ) as cluster, distributed.Client(cluster) as client:
+        def keys(server: Any) -> list[bool]:
+            return [bool(getattr(server.security, f'tls_{kind}_key')) for kind in ('scheduler', 'worker')]
+
+        assert client.run(lambda dask_worker: keys(dask_worker)).popitem()[1] == [False, True]
+        assert client.run_on_scheduler(lambda dask_scheduler: keys(dask_scheduler)) == [True, False]
 
 
 def test_pages_of_workers_that_dask_is_configured_not_to_show(broker: econtext.Broker) -> None:

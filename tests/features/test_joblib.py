@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 import econtext
+from lab import eventually
 from lab.pythons import interpreter
 
 pytest.importorskip('joblib')
@@ -45,6 +48,18 @@ MODULE = '''
         except FileExistsError:
             return x
         os.kill(os.getpid(), 9)
+
+    def stay(folder, x):
+        open(os.path.join(folder, 'began-%d' % x), 'w').close()
+        try:
+            time.sleep(600)
+        finally:
+            open(os.path.join(folder, 'left-%d' % x), 'w').close()
+
+    def refuse_behind(folder, count):
+        while len(os.listdir(folder)) < count:
+            time.sleep(0.01)
+        raise Odd(1, 'odd')
 
     def nested(x):
         import joblib
@@ -90,6 +105,33 @@ def test_an_exception_arrives_as_itself_and_the_next_call_works(fleet: econtext.
         assert parallel(joblib.delayed(jobs.refuse_odd)(x) for x in (0, 2)) == [0, 2]
 
 
+@pytest.mark.parametrize('by', ['an error', 'Ctrl-C'])
+def test_batches_are_interrupted_that_nobody_waits_for(
+    fleet: econtext.Fleet, jobs: Any, tmp_path: Path, by: str
+) -> None:
+    before = fleet.call(os.getpid).successes
+    folder = tmp_path / 'told'
+    folder.mkdir()
+    tasks = [joblib.delayed(jobs.stay)(str(folder), x) for x in range(2)]
+    with joblib.parallel_config('econtext', fleet=fleet):
+        if by == 'an error':
+            with pytest.raises(jobs.Odd):
+                joblib.Parallel(batch_size=1)([*tasks, joblib.delayed(jobs.refuse_behind)(str(folder), 2)])
+        else:
+            def press() -> None:
+                eventually(lambda: len(os.listdir(folder)) == 2)
+                os.kill(os.getpid(), signal.SIGINT)
+
+            pressing = threading.Thread(target=press)
+            pressing.start()
+            with pytest.raises(KeyboardInterrupt):
+                joblib.Parallel(batch_size=1)(tasks)
+            pressing.join()
+        eventually(lambda: sorted(os.listdir(folder)) == ['began-0', 'began-1', 'left-0', 'left-1'])
+        assert joblib.Parallel()([joblib.delayed(jobs.double)(2)]) == [4]
+    assert fleet.call(os.getpid).successes == before, 'the contexts have heeded it, and stay'
+
+
 def test_a_host_that_is_lost(fleet: econtext.Fleet, jobs: Any, tmp_path: Path) -> None:
     with joblib.parallel_config('econtext', fleet=fleet, retries=1):
         again = joblib.Parallel(batch_size=1)(
@@ -111,6 +153,11 @@ def test_without_a_fleet() -> None:
     econtext.joblib.register()
     with pytest.raises(TypeError, match='needs fleet='), joblib.parallel_config('econtext'):
         pass
+
+
+def test_an_option_that_there_is_not(fleet: econtext.Fleet) -> None:
+    with pytest.raises(TypeError, match='takes fleet= and retries=, and no'):
+        joblib.parallel_config('econtext', fleet=fleet, retry=1)
 
 
 def test_without_joblib() -> None:

@@ -525,6 +525,32 @@ def test_the_controllers_half_never_travels(broker: econtext.Broker, python: Int
         child.call(module.peek)
 
 
+def test_modules_of_ours_that_a_program_imports_are_imported_there(
+    broker: econtext.Broker, python: Interpreter, program: Any
+) -> None:
+    for extra in 'distributed', 'joblib':
+        pytest.importorskip(extra)
+    script = program({'uses_ours.py': """
+        import econtext.aio
+        import econtext.dask
+        import econtext.inventory, econtext.joblib
+        import econtext.testing
+        from econtext.aio import Broker, Fleet
+        from econtext.dask import Cluster
+        from econtext import aio
+
+        def double(x):
+            return 2 * x
+
+        def wrong():
+            Cluster(['web1'])
+    """}, 'uses_ours')
+    context = broker.local(python=python)
+    assert context.call(script.double, 4) == 8
+    with pytest.raises(econtext.CallError, match=r'econtext\.dask\.Cluster works only where the program was started'):
+        context.call(script.wrong)
+
+
 def test_modules_are_read_without_being_run(broker: econtext.Broker, program: Any, tmp_path: pathlib.Path) -> None:
     mark = tmp_path / 'ran-here'
     module = program({

@@ -14,6 +14,7 @@ Invariants:
 * What was written before an end is read before that end is seen, on either side of a connection.
 * An end of one side ends the other; both threads of a connection then end, and the socket is closed once.
 * An address that nobody listens at is a failed connection, which distributed tries again as it does with any.
+* A certificate or key that is given by its path is a file of this host, or the server does not begin.
 
 Sent with the first call of ``serve``; the controller uses the part for connections as well.  A connection has two
 threads of its own, ``listen`` has one, ``accept`` and ``join`` may be called by any; the rest is the event loop's.
@@ -34,6 +35,8 @@ CHUNK = 1 << 18     # bytes that are read at a time
 PATIENCE = 1.0      # seconds that what is left of the event loop has at the end
 # Loggers that distributed gives handlers of their own.
 LOGGERS = 'distributed', 'bokeh', 'tornado'
+# Where Dask is configured which certificate its HTTP servers have; and the names of the files.
+PAGES_TLS, FILES = 'distributed.scheduler.dashboard.tls', ('ca-file', 'cert', 'key')
 OLDEST = (3, 9)     # of the Pythons that distributed runs on
 # What listens in this process, by the part of its address behind the scheme.
 LISTENERS = {}  # type: dict[str, Any]
@@ -320,7 +323,7 @@ def serve(control, kind, options, place, expected, furnish=None):
     if is_installed():
         # Importing Dask asks for all distributions: nothing was sent yet that has one, and the program would look long.
         resources.METADATA.setdefault('', [])
-        version = str(loaded('distributed').__version__)
+        version = str(uncollected('distributed').__version__)
     if version == expected:
         folder = tempfile.mkdtemp('', 'econtext-dask-', options.pop('local_directory', None))
     try:
@@ -344,6 +347,19 @@ def is_installed():
     if sys.version_info < OLDEST:
         return False
     return loaded('importlib.machinery').PathFinder.find_spec('distributed') is not None
+
+
+def uncollected(name):
+    # type: (str) -> Any
+    """Return a large module, whose import makes little garbage: looking for that takes a tenth of the time."""
+    import gc
+    if not gc.isenabled():
+        return loaded(name)
+    gc.disable()
+    try:
+        return loaded(name)
+    finally:
+        gc.enable()
 
 
 def clear(folder):
@@ -433,8 +449,11 @@ class Server(object):
         options = dict(self.options)
         config = loaded('dask.config')
         config.update(config.global_config, options.pop('config'))
+        check_files([(PAGES_TLS + '.' + name, config.get(PAGES_TLS + '.' + name, None)) for name in FILES])
         security = options.pop('security', None)
         if security:
+            check_files([('security.' + name, value) for name, value in sorted(security.items())
+                         if name.endswith(('_ca_file', '_cert', '_key'))])
             options['security'] = distributed.Security(**security)
         if self.kind == 'Worker':
             share = options.pop('share')
@@ -551,6 +570,17 @@ class Server(object):
         """Hand a connection to the HTTP server, which may listen at no address that others reach."""
         end.setblocking(False)
         self.server.http_server.handle_stream(loaded('tornado.iostream').IOStream(end), ('127.0.0.1', 0))
+
+
+def check_files(named):
+    # type: (list[tuple[str, Any]]) -> None
+    """Raise FileNotFoundError for the first that is the path of no file here; what has lines is the content of one."""
+    import os.path
+    for name, value in named:
+        if value and '\n' not in value and not os.path.isfile(value):
+            raise loaded('builtins').FileNotFoundError(
+                '%s is a path, and this host has no file there: copy the file to the host%s'
+                % (name, '' if name.startswith(PAGES_TLS) else ', or give its content in place of its path'))
 
 
 def connected(server):

@@ -44,6 +44,7 @@ WAITING.append(('econtext.child.separate', 'stand'))
 WAITING.append(('econtext.child.files', 'stand'))
 # Here stands a call of what is not written in Python, such as time.sleep, and here one of an iterator.
 WAITING.append(('econtext.child.supervisor', 'perform'))
+WAITING.append(('econtext.child.pickled', 'run'))
 WAITING.extend([('econtext.child.streams', 'begin'), ('econtext.child.streams', 'hand_out')])
 # Where there is no other thread to be had, the main one tells all to end, and is then called away.
 WAITING.append(('econtext.child.life', 'fade'))

@@ -74,6 +74,16 @@ def test_what_our_own_modules_import_of_ours(name: str) -> None:
     assert set(own_imports(unit[2].decode())) == {each for each in found if each.startswith('econtext')}
 
 
+@pytest.mark.parametrize('name', FACES)
+def test_what_stands_for_a_module_of_ours_has_its_names(name: str) -> None:
+    path = (FOLDER.parent / name.replace('.', '/')).with_suffix('.py')
+    if not path.exists():
+        path = path.with_suffix('') / '__init__.py'
+    (names,) = (ast.literal_eval(each.value) for each in ast.parse(path.read_text()).body
+                if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == '__all__')
+    assert sorted(FACES[name]) == sorted(names)
+
+
 @pytest.mark.parametrize(('source', 'expected'), [
     ('import __main__', 'import prog as __main__'), ('import os, __main__', 'import os, prog as __main__'),
     ('import __main__ as m, sys', 'import prog as m, sys'), ('from __main__ import f, g', 'from prog import f, g'),

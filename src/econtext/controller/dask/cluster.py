@@ -10,6 +10,7 @@ Invariants:
   does not stay.
 * With the scheduler all workers end, and none is started again.
 * There are never more workers than places: more is refused when it is asked for.
+* A worker gets the certificate and the key of workers, not those of the scheduler.
 * What the cluster has started ends with it, or with the link to this program; contexts that it was given do not.
 
 The public methods are those of distributed, for the thread of the program or, asynchronously, the event loop.
@@ -52,10 +53,9 @@ LONGEST_WAIT = 60.0
 STAYS = 30.0        # seconds after which a worker counts as one that stays
 STARTS = 64         # servers that start, or stop, at a time
 START_TIMEOUT = 60.0
-# The names of a Security that concern servers.
-SECRETS = (
-    'require_encryption', 'tls_ca_file', 'tls_ciphers', 'tls_min_version', 'tls_max_version', 'tls_scheduler_cert',
-    'tls_scheduler_key', 'tls_worker_cert', 'tls_worker_key')
+PAGES = '127.0.0.1:0'   # where a worker has its pages, unless it is told another address
+# The names of a Security that concern all servers; each kind has a certificate and a key of its own.
+SECRETS = 'require_encryption', 'tls_ca_file', 'tls_ciphers', 'tls_min_version', 'tls_max_version'
 
 
 class Cluster(SpecCluster):
@@ -131,11 +131,10 @@ class Cluster(SpecCluster):
             self._check_room(wanted)
             self._scheduler_site = self._site_of(scheduler)
             self._protocol = protocol
-            self._server_security = security and {
-                key: getattr(security, key) for key in SECRETS if getattr(security, key, None) is not None}
+            self._server_security = security
             self._worker_options: dict[str, Any] = {
                 'nthreads': nthreads, 'memory_limit': memory_limit, 'share': workers_per_host, 'dashboard': False,
-                'dashboard_address': '127.0.0.1:0', **(worker_options or {})}
+                'dashboard_address': PAGES, **(worker_options or {})}
             self._context_options: dict[str, Any] = dict(context_options or {})
             self._start_timeout = start_timeout
             #: How often each worker was started again, and when it was last.
@@ -224,7 +223,8 @@ class Cluster(SpecCluster):
                 options = {'host': self._hub.place('127.0.0.1'), 'port': 0, **options}
             return {'cls': distributed.Scheduler, 'options': {
                 'protocol': self._protocol, 'security': security, **options}}
-        order = Order('Scheduler', self._with_security(options), {}, distributed.__version__, self._start_timeout)
+        order = Order(
+            'Scheduler', self._with_security('scheduler', options), {}, distributed.__version__, self._start_timeout)
         make = functools.partial(self._make_scheduler, self._scheduler_site, order)
         return {'cls': Process, 'options': {
             'make': make, 'threads': self._threads, 'lost': self._scheduler_lost, 'closed': lambda _: None,
@@ -233,10 +233,12 @@ class Cluster(SpecCluster):
     def _make_scheduler(self, site: Site, order: Order, _: str | None) -> Server:
         return self._server(site, f'{site.name}.scheduler', order)
 
-    def _with_security(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _with_security(self, kind: str, options: Mapping[str, Any]) -> dict[str, Any]:
         made = {'protocol': self._protocol, 'config': plain(configuration.config), **options}
         if self._server_security:
-            made['security'] = self._server_security
+            names = (*SECRETS, f'tls_{kind}_cert', f'tls_{kind}_key')
+            found = {name: getattr(self._server_security, name, None) for name in names}
+            made['security'] = {name: value for name, value in found.items() if value is not None}
         return made
 
     def _worker_spec(self, name: str | None) -> dict[str, Any]:
@@ -255,7 +257,11 @@ class Cluster(SpecCluster):
 
     def _new_worker(self, name: str) -> Server:
         place = self._places[name]
-        options = self._with_security({'name': name, **self._worker_options})
+        options = self._with_security('worker', {'name': name, **self._worker_options})
+        if options['dashboard_address'] == PAGES:
+            # Nobody reaches its pages but through the links: the host needs no certificate for them.
+            without = dict.fromkeys(dask.FILES)
+            configuration.update(options['config'], {'distributed': {'scheduler': {'dashboard': {'tls': without}}}})
         order = Order('Worker', options, self._context_options, distributed.__version__, self._start_timeout)
         return self._server(place, f'{name}.dask', order)
 

@@ -57,6 +57,8 @@ else:
         cloudpickle = importlib.import_module('cloudpickle')
 
 NAME = 'econtext'
+#: What joblib itself gives to a backend.
+GIVEN = frozenset(('nesting_level', 'inner_max_num_threads'))
 #: Seconds that a batch has to stop that nobody waits for.
 GRACE = 1.0
 
@@ -77,6 +79,8 @@ class FleetBackend(Batching, Base):
     uses_threads = False
 
     def __init__(self, fleet: Any = None, retries: int = 0, **options: Any) -> None:
+        for unknown in options.keys() - GIVEN:
+            raise TypeError(f'the backend takes fleet= and retries=, and no {seen(unknown)}')
         super().__init__(**options)
         if not isinstance(fleet, Fleet):
             raise TypeError(

@@ -52,6 +52,13 @@ NO_MAIN = (b"raise ImportError('__main__ of the program has no source here, for 
            b"                  'move what is wanted of it to a module')\n")
 # Modules of ours that a program may import on both ends, and use on one.
 FACES: dict[str, tuple[str, ...]] = {
+    'econtext.aio': (
+        'Attachment', 'Broker', 'Channel', 'Context', 'File', 'Fleet', 'Future', 'HostResult', 'HostStream', 'Options',
+        'RemotePath', 'RunLines', 'Selection', 'Stream', 'attach', 'select'),
+    'econtext.dask': ('Cluster',),
+    'econtext.inventory': ('ansible', 'ssh_config', 'toml'),
+    'econtext.joblib': ('register',),
+    'econtext.testing': ('check_connector',),
     'econtext.utils': ('run_with_broker', 'log_to_stderr'),
     'econtext.local': ('connect',),
     'econtext.ssh': ('connect',),
