@@ -6,7 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from econtext.ansible.connection import Persistent
+import pytest
+
+from econtext.ansible.connection import Persistent, Stock
 
 
 class Plain:
@@ -17,9 +19,19 @@ class Plain:
     _shell = SimpleNamespace()
     _play_context = SimpleNamespace(executable='/bin/sh')
 
+    def put_file(self, in_path: str, out_path: str) -> None:
+        self.say(f'PUT {in_path} TO {out_path}')
+
+    def fetch_file(self, in_path: str, out_path: str) -> None:
+        self.say(f'FETCH {in_path} TO {out_path}')
+
+    def say(self, text: str) -> None:
+        raise NotImplementedError
+
 
 class Told(Persistent, Plain):
-    def __init__(self) -> None:
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
         self.lines: list[str] = []
         self.asked: list[str] = []
 
@@ -31,6 +43,8 @@ class Told(Persistent, Plain):
 
     def _carried_out(self, request: dict[str, Any]) -> tuple[int, bytes, bytes]:
         self.asked.append(request['what'])
+        if self.failure is not None:
+            raise self.failure
         return 0, b'', b''
 
 
@@ -44,3 +58,20 @@ def test_what_is_told(tmp_path: Path) -> None:
     assert plugin.asked == ['command', 'put', 'fetch']
     assert plugin.lines == ["ECONTEXT COMMAND: EXEC /bin/sh -c 'echo ~'", f'PUT {source} TO /there',
                             'FETCH /there TO /here']
+
+
+def test_files_that_are_left_to_the_stock_plugin_are_told_once(tmp_path: Path) -> None:
+    source = tmp_path / 'source'
+    source.touch()
+    plugin = Told(Stock())
+    plugin.put_file(str(source), '/there')
+    plugin.fetch_file('/there', '/here')
+    assert plugin.asked == ['put', 'fetch']
+    assert plugin.lines == [f'PUT {source} TO /there', 'FETCH /there TO /here']
+
+
+def test_files_that_fail_are_told(tmp_path: Path) -> None:
+    plugin = Told(Persistent.Failed('no room'))
+    with pytest.raises(Persistent.Failed, match='no room'):
+        plugin.fetch_file('/there', '/here')
+    assert plugin.lines == ['FETCH /there TO /here']
