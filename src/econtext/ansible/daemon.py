@@ -9,6 +9,7 @@ Invariants:
 * It ends with the process PID, however that ends, and takes along its contexts and its socket.
 * A request whose worker has gone is given up, and so is what it has started on the host.
 * Every request has one answer, of the kinds in ``wire``.
+* What was deferred, see ``deferred``, is done before whatever else is asked of the same host.
 * It prints one line once it listens, and nothing else; what it logs goes to its standard error.
 
 One event loop; threads are those of econtext, and one that makes sources older: `old_targets`.
@@ -27,20 +28,22 @@ import zipfile
 from typing import Any
 
 import econtext
-from econtext.ansible import old_targets, wire
+from econtext.ansible import old_targets, places, wire
 from econtext.ansible.archives import Archive, Archives
 from econtext.ansible.connectors import start_become, start_login
+from econtext.ansible.deferred import MOST, Deferred, Step, StepError
 from econtext.ansible.downlevel import TooNew
 from econtext.ansible.entering import SECRET
 from econtext.ansible.old_targets import OldTargets
 from econtext.ansible.payload import Payload
-from econtext.ansible.places import COMMON, Place, Places, changes_accounts, with_interpreter
+from econtext.ansible.places import COMMON, Place, Places
 
 SOCKET = 'econtext'
 READY = b'ready\n'
 BLOCK = 1 << 20
 LOOK = 0.5          # seconds between two looks at a process that cannot be waited for
 LAST = 15.0         # seconds until the daemon ends, whatever its contexts do
+FINISH = 5.0        # seconds for what workers have left to be done
 WRITE = 'umask 077; cat > "$0"'
 
 
@@ -52,15 +55,21 @@ class Daemon:
         self.places: Places = Places()
         self.archives: Archives = Archives()
         self.old_targets: OldTargets = OldTargets()
+        #: What workers that are here have deferred.
+        self.workers: set[Deferred] = set()
+        #: What those that have gone have left to be done, by host.
+        self.left: dict[Any, set[asyncio.Future[None]]] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one worker until it goes."""
+        deferred = Deferred()
+        self.workers.add(deferred)
         head = asyncio.ensure_future(reader.readexactly(wire.HEAD.size))
         try:
             while True:
                 request = wire.unpacked(await reader.readexactly(wire.length(await head)))
                 head = asyncio.ensure_future(reader.readexactly(wire.HEAD.size))
-                work = asyncio.ensure_future(self.answer(request))
+                work = asyncio.ensure_future(self.answer(request, deferred))
                 await asyncio.wait((work, head), return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
                     # Nobody waits for it.
@@ -74,15 +83,18 @@ class Daemon:
             pass
         finally:
             head.cancel()
+            self.leave(deferred)
             with contextlib.suppress(asyncio.CancelledError, asyncio.IncompleteReadError, ConnectionError):
                 await head
             writer.close()
 
-    async def answer(self, request: dict[str, Any]) -> tuple[str, Any]:
-        """Carry out a request; return its answer."""
+    async def answer(self, request: dict[str, Any], deferred: Deferred) -> tuple[str, Any]:
+        """Carry out a request, or defer it; return its answer."""
         at = wire.REFUSED
         try:
             if request['what'] == 'reset':
+                await self.carry_out(deferred)
+                await self.settle(request)
                 return wire.DONE, await self.reset(request)
             login = await self.login(request)
             at = wire.BECOME
@@ -90,9 +102,11 @@ class Daemon:
             at = wire.FAILED
             place.busy += 1
             try:
-                return wire.DONE, await getattr(self, 'on_' + request['what'])(request, place)
+                return wire.DONE, await self.done(request, place, deferred)
             finally:
                 place.busy -= 1
+        except StepError as error:
+            return error.kind, str(error)
         except econtext.ConnectError as error:
             if at == wire.FAILED:
                 return at, str(error)
@@ -109,10 +123,90 @@ class Daemon:
             # Options that econtext does not take, Ansible's own plugin may.
             return (at, text) if at == wire.FAILED else (at, ('refused-option', text, ''))
 
+    async def done(self, request: dict[str, Any], place: Place, deferred: Deferred) -> tuple[int, bytes, bytes]:
+        """Carry out a request at its place, behind what was deferred, or defer it."""
+        if deferred.place is not place or deferred.size > MOST:
+            await self.carry_out(deferred)
+        if place.context.python_version >= places.OLDEST:
+            step = deferred.step(request, place.known)
+            if step is not None:
+                deferred.add(step, place)
+                return 0, step.output, b''
+        await self.settle(request)
+        if request['what'] == 'module':
+            return await self.on_module(request, place, deferred)
+        await self.carry_out(deferred)
+        found: tuple[int, bytes, bytes] = await getattr(self, 'on_' + request['what'])(request, place)
+        if folder := place.known.learn(request, found):
+            deferred.made(folder)
+        return found
+
+    async def carry_out(self, deferred: Deferred) -> None:
+        """Do what was deferred, in a trip of its own."""
+        if not deferred.matters:
+            return
+        steps, place = deferred.take(), deferred.place
+        try:
+            await place.context.wait_ready()
+        except econtext.EcontextError:
+            # That context has ended since: the commands find another, as they would have.
+            await self.by_commands(steps, await self.place(steps[0].request))
+            return
+        place.busy += 1
+        try:
+            await self.by_commands(steps[await place.carry_out([step.what for step in steps]):], place)
+        finally:
+            place.busy -= 1
+
+    async def by_commands(self, steps: list[Step], place: Place) -> None:
+        """Do by their own commands what could not be done in steps; raise StepError if that fails, too."""
+        for step in steps:
+            if step.what[0] == 'write':
+                _, path, data = step.what
+                done = await self.write(place, path, data)
+            else:
+                done = await self.on_command(step.request, place)
+                place.known.learn(step.request, done)
+            if done[0] != 0:
+                error = StepError(step, *done)
+                if step.what[0] not in ('home', 'remove'):
+                    raise error
+                logging.warning('%s', error)
+
+    def leave(self, deferred: Deferred) -> None:
+        """Have done what a worker that goes has left to be done: `settle` waits for that."""
+        self.workers.discard(deferred)
+        if deferred.matters:
+            left = asyncio.ensure_future(self.carry_out(deferred))
+            host = deferred.steps[0].request['way']['key']
+            self.left.setdefault(host, set()).add(left)
+            left.add_done_callback(lambda done: self._is_done(host, done))
+
+    def _is_done(self, host: Any, done: asyncio.Future[None]) -> None:
+        self.left[host].discard(done)
+        if not done.cancelled() and (error := done.exception()) is not None:
+            logging.warning('%s', error)
+
+    async def settle(self, request: dict[str, Any]) -> None:
+        """Wait for what workers have left to be done on the host of a request."""
+        while left := self.left.get(request['way']['key']):
+            await asyncio.wait(set(left))
+
+    async def finish(self) -> None:
+        """Do what is left to be done on all hosts, within a few seconds."""
+        for deferred in list(self.workers):
+            self.leave(deferred)
+        if left := set().union(*self.left.values()):
+            await asyncio.wait(left, timeout=FINISH)
+
+    async def place(self, request: dict[str, Any]) -> Place:
+        """Return the place of the user that a request wants to be."""
+        return await self.become(request, await self.login(request))
+
     async def login(self, request: dict[str, Any]) -> Place:
         """Return the place by which the host of a request is entered."""
         way = request['way']
-        return await with_interpreter(
+        return await places.with_interpreter(
             self.places, (way['key'],), lambda python: start_login(self.broker, way, python), request['interpreter'])
 
     async def become(self, request: dict[str, Any], login: Place) -> Place:
@@ -146,16 +240,17 @@ class Daemon:
         code = done.returncode
         return code if code >= 0 else 128 - code, done.stdout, done.stderr
 
-    async def on_module(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
-        """Run a packed module; as the command that it is where that cannot be done otherwise."""
+    async def on_module(self, request: dict[str, Any], place: Place, deferred: Deferred) -> tuple[int, bytes, bytes]:
+        """Run a packed module behind what was deferred; as the command that it is where there is no other way."""
         payload = Payload(*request['payload'])
-        if changes_accounts(payload):
+        if places.changes_accounts(payload):
             await self.let_go(request, place)
         fork = bool(request['fork'])
         try:
             archive = self.archives.open(payload.archive)
             other, able = await self.fitting(request, place)
         except (ValueError, zipfile.BadZipFile, econtext.ConnectError):
+            await self.carry_out(deferred)
             return await self.on_command(request, place)
         target = old_targets.needed(archive, other.context.python_version)
         if target is not None:
@@ -164,13 +259,19 @@ class Daemon:
             if target is not None:
                 program = await self.old_targets.program(request['input'], payload, archive, target)
                 request = {**request, 'input': program}
+            await self.carry_out(deferred)
             return explained(archive, await self.on_command(request, place))
+        module = archive, payload, request['variables'], request['interpreter']
+        steps = deferred.take()
         other.busy += 1
         try:
-            return explained(archive, await other.run_module(
-                archive, payload, request['variables'], request['interpreter']))
+            done = await other.run_module(*module, [step.what for step in steps])
+        except places.StepFailed as failed:
+            await self.by_commands(steps[failed.done:], place)
+            done = await other.run_module(*module)
         finally:
             other.busy -= 1
+        return explained(archive, done)
 
     async def let_go(self, request: dict[str, Any], place: Place) -> None:
         """End the idle contexts of other users on the host: the account of one may be about to go."""
@@ -183,11 +284,13 @@ class Daemon:
         if request.get('payload'):
             program = await self.program_for(request, place)
             if program is not None:
-                done = await place.context.run(
-                    ['/bin/sh', '-c', WRITE, request['target']], input=program, text=False)
-                return done.returncode, b'', done.stderr
+                return await self.write(place, request['target'], program)
         with open(request['source'], 'rb') as source:
-            done = await place.context.run(['/bin/sh', '-c', WRITE, request['target']], input=source, text=False)
+            return await self.write(place, request['target'], source)
+
+    async def write(self, place: Place, path: str, data: Any) -> tuple[int, bytes, bytes]:
+        """Write bytes, or what an open file has."""
+        done = await place.context.run(['/bin/sh', '-c', WRITE, path], input=data, text=False)
         return done.returncode, b'', done.stderr
 
     async def program_for(self, request: dict[str, Any], place: Place) -> bytes | None:
@@ -286,7 +389,8 @@ async def main(folder: str, pid: int) -> None:
     # Contexts on this machine start where Ansible did.
     os.chdir(home)
     broker = econtext.aio.Broker()
-    server = await asyncio.start_unix_server(Daemon(broker).serve, sock=made)
+    daemon = Daemon(broker)
+    server = await asyncio.start_unix_server(daemon.serve, sock=made)
     os.write(1, READY)
     quiet()
     try:
@@ -297,6 +401,7 @@ async def main(folder: str, pid: int) -> None:
         guard.start()
         server.close()
         remove_files(place)
+        await daemon.finish()
         await broker.close()
         # Requests of workers that outlive their run have nothing to wait for.
         os._exit(0)

@@ -14,13 +14,14 @@ The daemon's event loop enters.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 import econtext
 from econtext.ansible.archives import Archive
+from econtext.ansible.deferred import Known
 from econtext.ansible.payload import Payload
-from econtext.child import ansiballz
+from econtext.child import ansiballz, temporary
 
 # Calls at once: tasks of several hosts may be delegated to one.
 THREADS = 16
@@ -37,6 +38,14 @@ CHANGE_ACCOUNTS = 'user', 'group'
 Start = Callable[['str | None'], Any]
 
 
+class StepFailed(Exception):
+    """A step could not be carried out; `done` is how many were before."""
+
+    def __init__(self, done: int) -> None:
+        super().__init__(done)
+        self.done = done
+
+
 class Place:
     """A context, and what is known to be there."""
 
@@ -47,6 +56,8 @@ class Place:
         #: What is known to be there, by digests.
         self.sources: set[bytes] = set()
         self.archives: set[bytes] = set()
+        #: What Ansible's own commands have shown.
+        self.known: Known = Known()
 
     async def suits(self, interpreter: str) -> tuple[bool, bool]:
         """Say whether this is what a program of `interpreter` would be, and whether modules may run here."""
@@ -57,10 +68,20 @@ class Place:
             self.verdicts[interpreter] = await self.context.call(ansiballz.suits, interpreter)
         return self.verdicts[interpreter]
 
+    async def carry_out(self, steps: Sequence[tuple[Any, ...]]) -> int:
+        """Carry out the steps; return how many, fewer than all if one failed."""
+        done: int = await self.context.call(temporary.carry_out, list(steps))
+        return done
+
     async def run_module(
         self, archive: Archive, payload: Payload, variables: dict[str, str], interpreter: str,
+        steps: Sequence[tuple[Any, ...]] = (),
     ) -> tuple[int, bytes, bytes]:
-        """Run a packed module in a fork, in one trip with the sources that it needs; return its status and output."""
+        """
+        Run a packed module in a fork, in one trip with `steps` before it and the sources that it needs.
+
+        Return its status and output.  Raise StepFailed if a step failed, so that the module did not run.
+        """
         new = None
         if archive.digest not in self.archives:
             # Another run may be on its way with the same: what is not known to be there is sent.
@@ -71,11 +92,13 @@ class Place:
         try:
             done = await isolated.call(
                 ansiballz.run, archive.digest, new, again, payload.module, payload.params, payload.profile,
-                payload.open_files, variables, interpreter)
+                payload.open_files, variables, interpreter, list(steps))
         except econtext.ForkExited as error:
             self._has(archive)
             return status(error.returncode), error.stdout, error.stderr
         self._has(archive)
+        if done.value < 0:
+            raise StepFailed(-1 - done.value)
         return done.value, done.stdout, done.stderr
 
     def _has(self, archive: Archive) -> None:

@@ -32,7 +32,7 @@ import os
 import sys
 import zlib
 
-from econtext.child import renewal, separate
+from econtext.child import renewal, separate, temporary
 from econtext.core.loop import allocate_lock
 
 OLDEST = 3, 6
@@ -260,9 +260,17 @@ def forget(names):
         sys.modules.pop(name, None)
 
 
-def run(archive, new, again, module, params, profile, open_files, variables, interpreter):
-    # type: (bytes, Any, bool, str, bytes, str, int, dict[str, str], str) -> int
-    """Run the payload as the program that it is; return its status.  In a fork only, behind `receive`."""
+def run(archive, new, again, module, params, profile, open_files, variables, interpreter, steps):
+    # type: (bytes, Any, bool, str, bytes, str, int, dict[str, str], str, list[tuple[Any, ...]]) -> int
+    """
+    Carry out the `steps`, and run the payload as the program that it is.  In a fork only, behind `receive`.
+
+    Return the status of the program; if a step failed, so that nothing behind it was done, -1 less how many were.
+    """
+    if steps:
+        done = temporary.carry_out(steps)
+        if done < len(steps):
+            return -1 - done
     payload = PAYLOADS[archive]
     os.environ.update(variables)
     settle(open_files)

@@ -144,6 +144,7 @@ WITH_CALLS = full("""
     child.sessions
     child.sourced
     child.streams
+    child.temporary
     child.transfer
     child.within
 """)
