@@ -179,7 +179,7 @@ def test_hosts_that_cannot_be_entered(ansible: Ansible, sshd: Sshd) -> None:
     for variables in {'ansible_port': 1}, {'ansible_user': 'no_such_user'}, {'ansible_host': 'host.invalid'}:
         done = ansible.run('- {name: who, command: id -un}', OURS, **variables)
         assert done.of('who')['kind'] == 'unreachable', done.output
-        assert 'Failed to connect to the host' in done.of('who')['msg']
+        assert 'Failed to connect to the host via ssh: ssh: ' in done.of('who')['msg']
 
 
 def test_without_python_the_stock_plugin_does_it(

@@ -49,6 +49,8 @@ class Persistent:
     #: A class of the plugin's own, for a host that cannot be reached, and for what cannot be done.
     Unreachable: type[Exception] = Exception
     Failed: type[Exception] = Exception
+    #: What an error about a host that cannot be reached says behind `the host`, as the stock plugin does.
+    reached_by: str = ''
     #: The folder of the run, and its main process.
     run_folder: str = ''
     run_pid: int = 0
@@ -95,9 +97,11 @@ class Persistent:
             self.say(f'ECONTEXT {request["what"].upper()}: EXEC {cmd}')
             return self._carried_out(request)
         except Stock:
-            done: tuple[int, bytes, bytes] = super().exec_command(  # type: ignore[misc]
-                cmd, in_data=in_data, sudoable=sudoable)
-            return done
+            pass
+        # Not within the handler: what the stock plugin raises has no other cause to show.
+        done: tuple[int, bytes, bytes] = super().exec_command(  # type: ignore[misc]
+            cmd, in_data=in_data, sudoable=sudoable)
+        return done
 
     def put_file(self, in_path: str, out_path: str) -> Any:
         """Copy a file to the host."""
@@ -110,6 +114,8 @@ class Persistent:
                 recognize_file(request)
             status, _, errors = self._told(f'PUT {in_path} TO {out_path}', request)
         except Stock:
+            status = None
+        if status is None:
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         if status != 0:
             raise self.Failed(f'failed to transfer file to {out_path}: {errors.decode("utf-8", "replace").strip()}')
@@ -122,7 +128,8 @@ class Persistent:
                 'fetch', source=str(wire.plain(in_path)), target=os.path.abspath(wire.plain(out_path)))
             return self._told(f'FETCH {in_path} TO {out_path}', request)
         except Stock:
-            return super().fetch_file(in_path, out_path)  # type: ignore[misc]
+            pass
+        return super().fetch_file(in_path, out_path)  # type: ignore[misc]
 
     def reset(self) -> None:
         """End the contexts of the host, and what the stock plugin keeps."""
@@ -237,7 +244,7 @@ class Persistent:
             return status, output, errors
         if kind == wire.REFUSED:
             if value[0] in UNREACHABLE:
-                raise self.Unreachable(unreachable(*value))
+                raise self.Unreachable(unreachable(self.reached_by, *value))
             self._is_stock = True
             raise Stock
         if kind == wire.BECOME:
@@ -270,7 +277,7 @@ def recognize_file(request: dict[str, Any]) -> None:
         request.update(payload=tuple(packed), interpreter=interpreter)
 
 
-def unreachable(kind: str, text: str, lines: Any) -> str:
+def unreachable(reached_by: str, kind: str, text: str, lines: Any) -> str:
     """Return the text for a host that cannot be entered: what the program said, else what econtext says."""
     said = lines if isinstance(lines, str) else '\n'.join(lines or ())
-    return f'Failed to connect to the host: {said.strip() or text}'
+    return f'Failed to connect to the host{reached_by}: {said.strip() or text}'

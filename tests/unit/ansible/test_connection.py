@@ -19,6 +19,9 @@ class Plain:
     _shell = SimpleNamespace()
     _play_context = SimpleNamespace(executable='/bin/sh')
 
+    def exec_command(self, cmd: str, in_data: Any = None, sudoable: bool = True) -> None:
+        raise OSError('no terminal')
+
     def put_file(self, in_path: str, out_path: str) -> None:
         self.say(f'PUT {in_path} TO {out_path}')
 
@@ -75,3 +78,9 @@ def test_files_that_fail_are_told(tmp_path: Path) -> None:
     with pytest.raises(Persistent.Failed, match='no room'):
         plugin.fetch_file('/there', '/here')
     assert plugin.lines == ['FETCH /there TO /here']
+
+
+def test_what_the_stock_plugin_raises_has_no_other_cause() -> None:
+    with pytest.raises(OSError, match='no terminal') as caught:
+        Told(Stock()).exec_command("/bin/sh -c 'true'")
+    assert caught.value.__context__ is None

@@ -321,6 +321,8 @@ vars().update(DOCUMENTATION=stock.DOCUMENTATION)
 class Connection(Plugin, stock.Connection):
     """A host that is entered once in a run."""
 
+    reached_by = ' via ssh'
+
     def way(self):
         if getattr(self, '_ec_way', None) is None:
             self._ec_way = self._make_way()
