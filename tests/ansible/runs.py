@@ -74,6 +74,8 @@ class Ansible:
         """Write the inventory, which are these lines, and the configuration."""
         self.programs = programs
         self.folder = folder
+        #: More variables of the environment of runs.
+        self.more: dict[str, str] = {}
         self.inventory = folder / 'inventory'
         self.inventory.write_text('\n'.join(lines) + '\n')
         (folder / 'ansible.cfg').write_text(
@@ -87,7 +89,7 @@ class Ansible:
                 'ANSIBLE_SSH_CONTROL_PATH_DIR': str(home / 'cp'),
                 # What one run has made older, the next one finds.
                 'XDG_CACHE_HOME': str(self.folder / 'cache'),
-                'RESULTS': str(home / 'results'), 'ANSIBLE_NOCOLOR': '1', 'LC_ALL': 'C.UTF-8'}
+                'RESULTS': str(home / 'results'), 'ANSIBLE_NOCOLOR': '1', 'LC_ALL': 'C.UTF-8', **self.more}
 
     def start(self, tasks: str, connection: str | None, hosts: str = 'nopw', **variables: Any) -> Run:
         """Begin a run of `tasks`, the text of a list of tasks; None leaves the hosts the connections that they have."""

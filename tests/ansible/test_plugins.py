@@ -310,15 +310,19 @@ def test_an_interpreter_other_than_the_first_has_its_own_context(ansible: Ansibl
     assert found == ['/usr/bin/python3', str(own / 'bin' / 'python')]
 
 
-def test_this_machine(ansible: Ansible) -> None:
+def test_this_machine(ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Which steers this Python, and no module.
+    monkeypatch.setitem(ansible.more, 'PYTHONUNBUFFERED', '1')
     done = ansible.run("""
 - {name: one, shell: "ps -o ppid= -p $PPID; pwd"}
 - {name: two, shell: "ps -o ppid= -p $PPID; pwd"}
 - {name: other, command: id -un, become: true, become_user: ect_target}
+- {name: fork, shell: "ps -o args= -p $PPID"}
 """, 'econtext.core.local')
     assert done.returncode == 0, done.output
     assert done.of('one')['stdout'] == done.of('two')['stdout']
     assert done.of('other')['stdout'] == 'ect_target'
+    assert done.of('fork')['stdout'].startswith('econtext:'), done.of('fork')
 
 
 # -- nothing stays -----------------------------------------------------------

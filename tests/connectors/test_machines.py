@@ -230,8 +230,11 @@ def test_machinectl(broker: econtext.Broker, tmp_path: Path) -> None:
     assert broker.machinectl('box', user='app', machinectl_path=path).call(boxed.echo, 1) == 1
     fails(broker.machinectl('no-such', machinectl_path=path), 'no-such-box', 'no-such')
     fails(broker.machinectl('down', machinectl_path=path), 'engine-down')
+    fails(broker.machinectl('closed', machinectl_path=path), 'not-privileged')
+    fails(broker.machinectl('box', user='nobody-there', machinectl_path=path), 'no-such-user')
+    fails(broker.machinectl('box', python='/no/such/python', machinectl_path=path), 'no-python')
     if lab.program('systemd-run') and not Path('/run/systemd/system').exists():
-        fails(broker.machinectl('no-such'), 'engine-down', 'Start its service')
+        fails(broker.machinectl('no-such'), 'no-such-box', 'Correct the name')
     reach.record('connector', 'machinectl', f'transcript of {transcript["tool"]}')
 
 

@@ -26,7 +26,7 @@ for exchange in {exchanges!r}:
         continue
     if exchange.get('runs'):
         os.execvp(command[0], command)
-    sys.stderr.write(exchange['said'] + '\\n')
+    sys.stderr.write(exchange['said'] and exchange['said'] + '\\n')
     sys.exit(exchange['status'])
 sys.stderr.write('not in the transcript: %r\\n' % (given,))
 sys.exit(99)

@@ -107,10 +107,12 @@ class Persistent:
             self.say(f'ECONTEXT {request["what"].upper()}: EXEC {self.started_by()}{cmd}')
             return self._carried_out(request)
         except Stock:
-            self._catch_up()
-            done: tuple[int, bytes, bytes] = super().exec_command(  # type: ignore[misc]
-                cmd, in_data=in_data, sudoable=sudoable)
-            return done
+            # Not within this handler: what the stock plugin raises has no other cause to show.
+            pass
+        self._catch_up()
+        done: tuple[int, bytes, bytes] = super().exec_command(  # type: ignore[misc]
+            cmd, in_data=in_data, sudoable=sudoable)
+        return done
 
     def put_file(self, in_path: str, out_path: str) -> Any:
         """Copy a file to the host."""
@@ -121,9 +123,10 @@ class Persistent:
             request = self._plain_request('put', source=source, target=str(wire.plain(out_path)))
             if os.path.dirname(source) == self.run_folder:
                 recognize_file(request)
-            self.say(f'PUT {in_path} TO {out_path}')
-            status, _, errors = self._carried_out(request)
+            status, _, errors = self._told(f'PUT {in_path} TO {out_path}', request)
         except Stock:
+            status = None
+        if status is None:
             self._catch_up()
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         if status != 0:
@@ -135,11 +138,11 @@ class Persistent:
         try:
             request = self._plain_request(
                 'fetch', source=str(wire.plain(in_path)), target=os.path.abspath(wire.plain(out_path)))
-            self.say(f'FETCH {in_path} TO {out_path}')
-            return self._carried_out(request)
+            return self._told(f'FETCH {in_path} TO {out_path}', request)
         except Stock:
-            self._catch_up()
-            return super().fetch_file(in_path, out_path)  # type: ignore[misc]
+            pass
+        self._catch_up()
+        return super().fetch_file(in_path, out_path)  # type: ignore[misc]
 
     def reset(self) -> None:
         """End the contexts of the host, and what the stock plugin keeps."""
@@ -228,6 +231,18 @@ class Persistent:
         return bool(asked is not None and asked())
 
     # Answers.
+
+    def _told(self, text: str, request: dict[str, Any]) -> tuple[int, bytes, bytes]:
+        """Have a request carried out and say so; what is left to the stock plugin, that one says in the same words."""
+        told = True
+        try:
+            return self._carried_out(request)
+        except Stock:
+            told = False
+            raise
+        finally:
+            if told:
+                self.say(text)
 
     def _carried_out(self, request: dict[str, Any]) -> tuple[int, bytes, bytes]:
         """Have a request carried out; return a status, output and errors."""

@@ -42,6 +42,9 @@ LOADER = 'ansible.module_utils._internal._ansiballz._loader'
 PROFILES = 'ansible.module_utils._internal._json._profiles._module_legacy_'
 BASIS = 'ansible.module_utils.basic', LOADER, PROFILES + 'c2m', PROFILES + 'm2c'
 USUAL = 'json', 'runpy', 'tempfile', 'shutil', 'zipfile', 'base64', 'subprocess', 'locale', 'platform', 'datetime'
+# Variables that steer Python, but no module: a fork gives its output away at its end, and no context writes bytecode.
+HARMLESS = ('PYTHONUNBUFFERED', 'PYTHONDONTWRITEBYTECODE', 'PYTHONSTARTUP', 'PYTHON_HISTORY', 'PYTHON_COLORS',
+            'PYTHON_BASIC_REPL')
 # With this in its archive, a module may want the archive itself.
 STARTS_AGAIN = 'ansible/module_utils/common/respawn.py'
 # The same, and files of its archive, which need not be other than sources.
@@ -161,7 +164,8 @@ def suits(interpreter):
 
     They may not where variables steer Python that the context ignores.
     """
-    able = sys.version_info >= OLDEST and not [name for name in os.environ if name.startswith('PYTHON')]
+    steering = [name for name in os.environ if name.startswith('PYTHON') and name not in HARMLESS]
+    able = sys.version_info >= OLDEST and not steering
     home = os.path.dirname(os.path.dirname(os.path.abspath(interpreter)))
     prefix = sys.prefix
     if os.path.exists(os.path.join(home, 'pyvenv.cfg')) or prefix != getattr(sys, 'base_prefix', prefix):

@@ -28,6 +28,9 @@ It may have more:
 ``lacking(options)``
     for a kind of prompt that nobody has an answer to, the failure it is where that
     is another than ``parent.handshake.LACKING`` says.
+``STATUSES``
+    the failures that exit statuses of the program stand for where it has printed nothing
+    that ``FAILURES`` knows, beside ``parent.handshake.STATUSES``.
 ``begin(home)``
     only where no program is started: returns the ``parent.process.Process`` of
     the new child of `home`, a context, or raises OSError.

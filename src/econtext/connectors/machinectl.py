@@ -7,6 +7,7 @@ A child in a machine that systemd-machined knows, by systemd-run.
 Invariants:
 
 * What is to be a machine or a user cannot become an option.
+* HOME is that of the user there.
 """
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,12 +19,17 @@ OPTIONS = 'machine', 'user', 'python'
 MISSING = 'not-found'
 PROMPTS, ANSWERS = boxes.PROMPTS, boxes.ANSWERS
 FAILURES = (
-    ("' known", 'no-such-box'),
     ('has not been booted with systemd', 'engine-down'),
-    ('failed to connect to bus', 'engine-down'),
+    # What it says of a machine that it does not know.
+    ('host is down', 'no-such-box'),
+    ('failed to connect to*not permitted', 'not-privileged'),
+    ('failed to connect to*permission denied', 'not-privileged'),
+    ('failed to connect to*bus', 'engine-down'),
     ('authentication required', 'engine-refused'),
     ('access denied', 'engine-refused'),
 ) + boxes.FAILURES
+# The service manager there has no other words for what it could not start: a user, or a program.
+STATUSES = {203: 'no-python', 217: 'no-such-user'}
 
 
 def plan(options):
@@ -32,7 +38,7 @@ def plan(options):
     Return (argv, tty, changes of the environment); raise ValueError.
 
     ``machine``          its name, as ``machinectl list`` has it
-    ``user``             whom to be there, by name or number
+    ``user``             whom to be there, by name or number; root unless given
     ``python``           path of the interpreter there, or a list of words that
                          ends with it; searched for unless given
     ``machinectl_args``  list of further arguments of systemd-run
@@ -41,4 +47,6 @@ def plan(options):
     argv = boxes.program(options, OPTIONS, 'machinectl', 'systemd-run')
     command.check_name('machine', options.get('machine', ''))
     argv[1:1] = ['--machine=' + options['machine'], '--quiet', '--pipe', '--wait', '--collect']
-    return boxes.inside(argv + boxes.named(options, ('user', '--uid=')) + ['--'], options)
+    # Without a user there is no HOME.
+    user = boxes.named(options, ('user', '--uid=')) or ['--uid=root']
+    return boxes.inside(argv + user + ['--'], options)

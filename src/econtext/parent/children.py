@@ -99,7 +99,8 @@ class Birth(object):
             lacking = connector.lacking(options)
         self.handshake = Handshake(
             MARK, connector.PROMPTS, connector.FAILURES, answers, lacking=lacking,
-            held=bool(options.get('stdin_answers')))  # type: Handshake
+            held=bool(options.get('stdin_answers')),
+            statuses=getattr(connector, 'STATUSES', None))  # type: Handshake
         # A program that may ask gets a terminal to ask on, unless its options say otherwise.
         self.asks = 'question' in answers and options.get('tty') is None  # type: bool
         # While the gate is held: what reads standard output.

@@ -109,18 +109,21 @@ class Handshake(object):
     of a program that started, with no other failure seen.
     `answers` maps keys to what to type, or ASK; that of ``question`` is for every
     question with no answer of its own, but for host keys: with one of these the controller gets all lines that
-    the terminal has shown since the last answer, for they tell the key.  `lacking` overrides LACKING.
+    the terminal has shown since the last answer, for they tell the key.  `lacking` overrides LACKING, and
+    `statuses` adds to STATUSES.
     `held` says that answers are read from standard input, where the child reads behind its ``gate``.
     """
 
     def __init__(self, mark, prompts, failures, answers, limit=LIMIT,
-                 lacking=None, held=False):
-        # type: (bytes, Table, Table, dict[str, Any], int, dict[str, str] | None, bool) -> None
+                 lacking=None, held=False, statuses=None):
+        # type: (bytes, Table, Table, dict[str, Any], int, dict[str, str] | None, bool, dict[int, str] | None) -> None
         self.mark = mark
         self.prompts = prompts
         self.failures = failures
         self.answers = answers
         self.lacking = dict(LACKING, **(lacking or {}))  # type: dict[str, str]
+        self.statuses = dict(STATUSES)  # type: dict[int, str]
+        self.statuses.update(statuses or {})
         self.left = limit  # type: int
         self.screen = min(limit, SCREEN)  # type: int
         # Whether the program has one, to ask its questions on.
@@ -394,8 +397,8 @@ class Handshake(object):
                 # It turned down what nobody could type.
                 return 'tty-required'
             return kind
-        if status in STATUSES:
-            return STATUSES[status]
+        if status in self.statuses:
+            return self.statuses[status]
         for part, kind in self.failures:
             if not part and status in RETURNED:
                 return kind

@@ -20,9 +20,22 @@ class Plain:
     _shell = SimpleNamespace()
     _play_context = SimpleNamespace(executable='/bin/sh')
 
+    def exec_command(self, cmd: str, in_data: Any = None, sudoable: bool = True) -> None:
+        raise OSError('no terminal')
+
+    def put_file(self, in_path: str, out_path: str) -> None:
+        self.say(f'PUT {in_path} TO {out_path}')
+
+    def fetch_file(self, in_path: str, out_path: str) -> None:
+        self.say(f'FETCH {in_path} TO {out_path}')
+
+    def say(self, text: str) -> None:
+        raise NotImplementedError
+
 
 class Told(Persistent, Plain):
-    def __init__(self) -> None:
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
         self.lines: list[str] = []
         self.asked: list[str] = []
 
@@ -34,6 +47,8 @@ class Told(Persistent, Plain):
 
     def _carried_out(self, request: dict[str, Any]) -> tuple[int, bytes, bytes]:
         self.asked.append(request['what'])
+        if self.failure is not None:
+            raise self.failure
         return 0, b'', b''
 
 
@@ -115,3 +130,26 @@ def test_the_stock_plugin_comes_behind_what_the_daemon_has_deferred(tmp_path: Pa
     with pytest.raises(ValueError, match='no'):
         plugin.exec_command("/bin/sh -c 'echo ~'")
     assert plugin.order[7:] == ['catch up', 'catch up']
+
+
+def test_files_that_are_left_to_the_stock_plugin_are_told_once(tmp_path: Path) -> None:
+    source = tmp_path / 'source'
+    source.touch()
+    plugin = Told(Stock())
+    plugin.put_file(str(source), '/there')
+    plugin.fetch_file('/there', '/here')
+    assert plugin.asked == ['put', 'fetch']
+    assert plugin.lines == [f'PUT {source} TO /there', 'FETCH /there TO /here']
+
+
+def test_files_that_fail_are_told(tmp_path: Path) -> None:
+    plugin = Told(Persistent.Failed('no room'))
+    with pytest.raises(Persistent.Failed, match='no room'):
+        plugin.fetch_file('/there', '/here')
+    assert plugin.lines == ['FETCH /there TO /here']
+
+
+def test_what_the_stock_plugin_raises_has_no_other_cause() -> None:
+    with pytest.raises(OSError, match='no terminal') as caught:
+        Told(Stock()).exec_command("/bin/sh -c 'true'")
+    assert caught.value.__context__ is None

@@ -22,7 +22,7 @@ COMMAND = ['/bin/sh', '-c', "echo 'it'; exit 3"]
     ('jail', {'jail': 'web'}, 'jexec web'),
     ('chroot', {'directory': '/srv'}, 'chroot /srv'),
     ('nsenter', {'pid': 1, 'namespaces': ['net']}, 'nsenter -t 1 --net --'),
-    ('machinectl', {'machine': 'web'}, 'systemd-run --machine=web --quiet --pipe --wait --collect --'),
+    ('machinectl', {'machine': 'web'}, 'systemd-run --machine=web --quiet --pipe --wait --collect --uid=root --'),
     ('systemd_nspawn', {'directory': '/srv'}, None),
 ])  # fmt: skip
 def test_a_command_has_the_words_of_the_connector(
