@@ -96,10 +96,10 @@ def test_what_ends_with_its_parent_says_that_the_parent_has_ended(
     eventually(started.exists)
     os.kill(hop.pid, signal.SIGTERM)
     for call in waiting:
-        with pytest.raises(econtext.ContextLost, match='hop, by which it was reached, is gone: .*SIGTERM'):
+        with pytest.raises(econtext.ContextLost, match=r'hop, by which it was reached, is gone: .*SIGTERM'):
             call.result(60)
     for context in starting, below, further:
-        with pytest.raises(econtext.ContextLost, match='hop, by which it was reached, is gone: .*SIGTERM'):
+        with pytest.raises(econtext.ContextLost, match=r'hop, by which it was reached, is gone: .*SIGTERM'):
             context.call(os.getpid)
 
 
