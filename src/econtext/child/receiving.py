@@ -222,7 +222,7 @@ class Receiver(object):
     def own_name(self):
         # type: () -> bytes
         if self.name is None:
-            raise failed(errno.EISDIR, 'Is a folder, and the source has no name: give the path of the file', self.target)
+            raise failed(errno.EISDIR, 'Is a folder, and the source has no name: give the path of one', self.target)
         check_name(self.name)
         return self.name    # type: ignore[no-any-return]
 
