@@ -117,8 +117,8 @@ def test_the_program_travels_under_its_own_name(monkeypatch: pytest.MonkeyPatch)
     (Box().__call__, 'as arguments'),
     ('x'.upper, 'as arguments'),
     ([].append, 'as arguments'),
-    (functools.partial(plain), 'arguments behind it'),
-    (functools.partial(len, []), 'arguments behind it'),
+    (functools.partial(plain), 'behind it the arguments'),
+    (functools.partial(len, []), 'behind it the arguments'),
     ('os.getpid', 'pass the function itself'),
     (None, 'pass the function itself'),
     (Box(), 'call a function of a module'),
@@ -129,7 +129,7 @@ def test_refused_with_the_remedy(function: Any, remedy: str) -> None:
 
 
 def test_what_another_name_hides_is_refused() -> None:
-    with pytest.raises(TypeError, match='call what the module holds'):
+    with pytest.raises(TypeError, match='call a function that its module holds'):
         name_of(shadow, 'program')
 
 
