@@ -2,10 +2,9 @@
 
     python3 scripts/public_names.py
 
-The names stand in ``_HOMES`` of ``src/econtext/__init__.py``; those of connectors are the files of
-``src/econtext/connectors``.  From both this program writes ``__init__.pyi``, which type checkers and editors read in
-the place of that file; and the lines between BEGIN and END: in that file the names of connectors, in ``child/face.py``
-what works only in the controller.
+The names stand in ``_HOMES`` of ``src/econtext/__init__.py``.  From these this program writes ``__init__.pyi``, which
+type checkers and editors read in the place of that file; and the lines between BEGIN and END in ``child/face.py``,
+which name what works only in the controller.
 
 A test holds the files to what this program would write (tests/rules/test_public_names.py).
 """
@@ -40,34 +39,20 @@ def homes(text: str) -> dict[str, str]:
     raise ValueError('the file assigns no _HOMES')
 
 
-def connectors(folder: Path) -> list[str]:
-    """Return the names of our connectors."""
-    return sorted(path.stem for path in folder.glob('*.py') if path.stem != '__init__')
-
-
 def words(names: Iterable[str], width: int = 100) -> list[str]:
     """Return lines of literals that together are `names`, apart by blanks."""
     lines = textwrap.wrap(' '.join(names), width)
     return [f"    '{line} '" for line in lines[:-1]] + [f"    '{line}'" for line in lines[-1:]]
 
 
-def for_type_checkers(homes: Mapping[str, str], ways: Iterable[str]) -> str:
-    """Return the file that names `homes`, and the connectors `ways` that have no module of their own."""
+def for_type_checkers(homes: Mapping[str, str]) -> str:
+    """Return the file that names `homes`."""
     imports = sorted(
         ('econtext' + ('.' + home if home else ''), name) for name, home in homes.items()
     )  # fmt: skip
     lines = ['# Written by scripts/public_names.py.', '']
     lines += [f'from {module} import {name} as {name}' for module, name in imports]
-    lines += ['from econtext.ways import Way as _Way', '', '__version__: str', 'slave: bool']
-    lines += [f'{name}: _Way' for name in ways]
-    return '\n'.join([*lines, ''])
-
-
-def for_the_package(ways: Iterable[str]) -> str:
-    """Return the lines of `econtext` that name the connectors `ways`."""
-    return '\n'.join([
-        '# Connectors that have no module of their own here: `econtext.NAME.connect(via, …)` is `via.NAME(…)`.',
-        '_WAYS = tuple((', *words(ways), ').split())', ''])
+    return '\n'.join([*lines, '', '__version__: str', 'slave: bool', ''])
 
 
 def for_contexts(names: Iterable[str]) -> str:
@@ -95,14 +80,11 @@ def replaced(text: str, lines: str) -> str:
 
 def pages(package: Path = PACKAGE) -> dict[Path, str]:
     """Return each file that names public names, as it is to be."""
-    path, context = package / '__init__.py', package / 'child' / 'face.py'
-    text = path.read_text('utf-8')
-    names, ours = homes(text), connectors(package / 'connectors')
-    ways = [name for name in ours if name not in names]
-    elsewhere = sorted({*names, *ours} - furnished() - OTHERWISE)
+    context = package / 'child' / 'face.py'
+    names = homes((package / '__init__.py').read_text('utf-8'))
+    elsewhere = sorted(set(names) - furnished() - OTHERWISE)
     return {
-        path: replaced(text, for_the_package(ways)),
-        package / '__init__.pyi': for_type_checkers(names, ways),
+        package / '__init__.pyi': for_type_checkers(names),
         context: replaced(context.read_text('utf-8'), for_contexts(elsewhere)),
     }
 

@@ -181,8 +181,7 @@ Types of the signatures, for all connectors:
 | `heartbeat` | 15; 0 where the link cannot go silent | seconds of silence after which one end asks; 0 for never |
 | `gil_limit` | 6 | seconds of processor time that its code may hold the interpreter lock; 0 for any |
 | `output_window` | 1,048,576 | bytes of its output that may be on their way, or wait for handlers of `logging` |''',
-    'Connectors by name': '`econtext.NAME.connect(via, …)` is `via.NAME(…)`; NAME is one of `%s`.'
-    % '`, `'.join(['local', 'ssh', 'sudo', *econtext._WAYS]),
+    'Connectors by name': '`econtext.NAME.connect(via, …)` is `via.NAME(…)`; NAME is `local`, `ssh` or `sudo`.',
     'econtext.Context': '''\
 As a `concurrent.futures.Executor` it also has `map`.
 

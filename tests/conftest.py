@@ -63,6 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if left and not os.environ.get('ECONTEXT_BUILT'):
         raise pytest.UsageError(f'{left[0]}: scripts/test runs, or was killed: if so, delete src/econtext/*.bin')
     config.stash[_stderr] = os.dup(2)  # pytest captures 2 while tests run
+    # Other accounts enter folders that tests make; whoever runs the tests may have a stricter one.
+    os.umask(0o022)
     # A command on a terminal would leave one behind; tests/commands/test_session_server.py says otherwise.
     os.environ['ECONTEXT_SERVER'] = '0'
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -18,8 +18,8 @@ in those that start others, ``controller`` in the user's own program only.
 slave = False
 
 # The one list of public names: each name, and the module that has it, which is imported when the name is first used.
-# Connectors need no line here. After a change, run scripts/public_names.py: type checkers and editors read the names
-# in __init__.pyi.
+# Connectors are methods of brokers and contexts; `local`, `ssh` and `sudo` are names here, too. After a change, run
+# scripts/public_names.py: type checkers and editors read the names in __init__.pyi.
 _HOMES = {
     'Attachment': 'controller.attach.client',
     'attach': 'controller.attach.client',
@@ -71,15 +71,7 @@ _HOMES = {
     'utils': '',
 }
 
-# Written by scripts/public_names.py, up to END.
-# Connectors that have no module of their own here: `econtext.NAME.connect(via, …)` is `via.NAME(…)`.
-_WAYS = tuple((
-    'bubblewrap chroot command doas docker fork incus jail kubectl lxc lxd machinectl nsenter podman su '
-    'systemd_nspawn unshare'
-).split())
-# END
-
-__all__ = [*sorted([*_HOMES, *_WAYS]), 'slave']
+__all__ = [*sorted(_HOMES), 'slave']
 
 
 def _module(name: str) -> object:
@@ -90,9 +82,6 @@ def _module(name: str) -> object:
 
 def __getattr__(name: str) -> object:
     home = '_version' if name == '__version__' else _HOMES.get(name)
-    if name in _WAYS:
-        value = globals()[name] = _module('ways').Way(name)
-        return value
     if home is None:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     if not home:

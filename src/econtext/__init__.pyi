@@ -48,24 +48,6 @@ from econtext.controller.session.futures import Future as Future
 from econtext.controller.session.selection import Selection as Selection
 from econtext.controller.session.selection import select as select
 from econtext.controller.session.streams import Stream as Stream
-from econtext.ways import Way as _Way
 
 __version__: str
 slave: bool
-bubblewrap: _Way
-chroot: _Way
-command: _Way
-doas: _Way
-docker: _Way
-fork: _Way
-incus: _Way
-jail: _Way
-kubectl: _Way
-lxc: _Way
-lxd: _Way
-machinectl: _Way
-nsenter: _Way
-podman: _Way
-su: _Way
-systemd_nspawn: _Way
-unshare: _Way

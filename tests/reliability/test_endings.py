@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -37,6 +39,15 @@ def test_a_killed_context_says_so(broker: econtext.Broker, version: str) -> None
     assert text.endswith('start it again')
 
 
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_context_that_closed_its_own_link_says_what_may_have_been_done(
+    broker: econtext.Broker, version: str
+) -> None:
+    text = ending(broker.local(python=pythons.interpreter(version), name='web'), crashes.close_all)
+    assert text.startswith('web: its process was ended by SIGKILL while close_all ran')
+    assert 'code there closed descriptors that it had not opened' in text
+
+
 @pytest.mark.parametrize('number', [signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_context_names_the_signal_that_ended_it(broker: econtext.Broker, number: signal.Signals) -> None:
     text = ending(broker.local(name='web'), crashes.end_by, number)
@@ -65,6 +76,31 @@ def test_a_context_that_left_says_with_what_status(broker: econtext.Broker, vers
     text = ending(broker.local(python=pythons.interpreter(version), name='web'), crashes.leave, status)
     assert f'web: its process ended with status {status} while leave ran' in text
     assert ('os._exit()' in text) == bool(status)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_what_ends_with_its_parent_says_that_the_parent_has_ended(
+    broker: econtext.Broker, tmp_path: pathlib.Path, version: str
+) -> None:
+    """Not that its own link was lost, nor that its program did not start: no new start from that parent helps."""
+    hop = broker.local(python=pythons.interpreter(version), name='hop')
+    below = hop.local(name='below')
+    further = below.local(name='further')
+    further.call(os.getpid)
+    started = tmp_path / 'started'
+    slow = tmp_path / 'slow'
+    slow.write_text(f'#!/bin/sh\necho > {started}\nexec sleep 60\n')
+    slow.chmod(0o755)
+    starting = hop.local(python=str(slow), name='starting')
+    waiting = [starting.submit(os.getpid), further.submit(time.sleep, 60)]
+    eventually(started.exists)
+    os.kill(hop.pid, signal.SIGTERM)
+    for call in waiting:
+        with pytest.raises(econtext.ContextLost, match=r'hop, by which it was reached, is gone: .*SIGTERM'):
+            call.result(60)
+    for context in starting, below, further:
+        with pytest.raises(econtext.ContextLost, match=r'hop, by which it was reached, is gone: .*SIGTERM'):
+            context.call(os.getpid)
 
 
 def test_the_end_of_a_context_behind_hops_is_told(broker: econtext.Broker) -> None:

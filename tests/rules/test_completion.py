@@ -43,7 +43,7 @@ attachment = econtext.attach('/run/socket')
 # The rings, the modules behind the entry points of the package, those behind extras: files that have no underscore.
 PARTS = {
     'ansible', 'connectors', 'controller', 'child', 'core', 'parent', 'cli', 'command_line', 'dask', 'filesystem',
-    'joblib', 'pyinfra', 'ways',
+    'joblib', 'pyinfra',
 }
 STARTS = {*registry.ours(), 'connect', 'allow'}
 FUTURE = {name for name in dir(StandardFuture) if name[:1] != '_'}

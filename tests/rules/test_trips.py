@@ -1,4 +1,5 @@
-"""The trips that docs/design/architecture.md traces are those that a call, a connect and a printed line make.
+"""What docs/design/architecture.md says of where things happen: the trips of a call, a connect and a printed line, and
+the functions of behaviours.
 
 Each step of a trip names a function in a file.  The syntax tree must hold the function, and a real run must visit the
 steps in their order.  What one end does stands in order; what an end does behind a step that sends came after that step
@@ -127,6 +128,20 @@ def rows() -> Iterator[tuple[str, Step]]:
 def test_each_step_is_a_function_of_its_file(trip: str, step: Step) -> None:
     assert step.function in functions(SOURCE / step.file).values()
     assert step.sentence.endswith('.')
+
+
+def places() -> list[tuple[str, str, str]]:
+    """Return the file, function and test of each row of the table of behaviours."""
+    section = PAGE.read_text(encoding='utf-8').partition('\n## Where is …?\n')[2].partition('\n#')[0]
+    found = re.findall(r'^\| [^|]+ \| `([\w/]+\.py):([\w.]+)` \| `([\w/]+\.py)` \|$', section, re.MULTILINE)
+    assert len(found) == section.count('\n| ') - 1 >= 15
+    return found
+
+
+@pytest.mark.parametrize(('file', 'function', 'test'), places())
+def test_each_behaviour_has_its_function_and_its_test(file: str, function: str, test: str) -> None:
+    assert function in functions(SOURCE / file).values()
+    assert (ROOT / test).exists()
 
 
 @pytest.mark.parametrize('trip', trips.TRIPS)

@@ -56,7 +56,7 @@ def types(broker: econtext.Broker, context: econtext.Context) -> None:
         assert_type(web, econtext.Context)
     assert_type(web.sudo(), econtext.Context)
     assert_type(broker.connect('docker', container='web'), econtext.Context)
-    assert_type(econtext.docker.connect(broker, 'web'), econtext.Context)
+    assert_type(econtext.ssh.connect(broker, 'web'), econtext.Context)
     assert_type(econtext.utils.run_with_broker(lambda broker: 3), int)
     assert_type(econtext.program.call(add, 1), int)
     assert_type(context.options(timeout=5).call(add, 1), int)

@@ -26,8 +26,7 @@ ERRORS = (
 ELSEWHERE = (
     'Attachment Broker BytesLine Copied Fleet FleetExecutor FleetStream ForkResult Future Futures Host '
     'HostFuture Line Progress RemotePath Report Results RunLines Selection Step Stream TransferProgress '
-    'aio attach bubblewrap chroot command doas docker doctor fork incus inventory jail kubectl local lxc '
-    'lxd machinectl nsenter podman select ssh su sudo systemd_nspawn testing unshare'
+    'aio attach doctor inventory local select ssh sudo testing'
 ).split()
 # END
 
@@ -70,7 +69,7 @@ class Context(object):
     def _cross(self):
         # type: () -> tuple[Any, ...]
         if not self.id:
-            raise TypeError('the program itself is no value that crosses')
+            raise TypeError('econtext.program cannot be sent as a value')
         return self.id, self.name
 
 
@@ -104,7 +103,7 @@ class Secret(object):
 
     def __reduce_ex__(self, protocol):
         # type: (Any) -> Any
-        raise TypeError('a Secret is not pickled: reveal() it where that is really wanted')
+        raise TypeError('a Secret cannot be pickled: pickle what its reveal() returns')
 
 
 class Generic(type):

@@ -431,7 +431,7 @@ def located(path):
         expanded = os.path.expanduser(path)
         if expanded[:1] == tilde:
             raise failed(
-                errno.ENOENT, 'No home directory of such a user; ./ before it means a file of this name', path)
+                errno.ENOENT, 'No such user, so no home directory; ./ in front means a file of this name', path)
         path = expanded
     return path
 

@@ -136,12 +136,6 @@ def types_of(kind):
         return []
 
 
-def built_in_types(kind):
-    # type: (Any) -> list[str]
-    """The names of the built-in exceptions among the bases of `kind`."""
-    return [name for name in types_of(kind) if not isinstance(name, tuple)]
-
-
 def lineage(kind):
     # type: (Any) -> list[Any]
     """A class and its bases, where it is of the old kind, as all exceptions are before 2.5."""

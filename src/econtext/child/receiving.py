@@ -213,7 +213,7 @@ class Receiver(object):
         path = self.target
         if self.into:
             if not os.path.isdir(path):
-                raise failed(errno.ENOTDIR, 'Not a folder, as the / behind it says', path)
+                raise failed(errno.ENOTDIR, 'Not a folder, although the path ends with /', path)
             path = join(path, self.own_name())
         entry.path = self.path = path
         new = False
@@ -231,7 +231,7 @@ class Receiver(object):
     def own_name(self):
         # type: () -> bytes
         if self.name is None:
-            raise failed(errno.EISDIR, 'A folder, and what goes there has no name: name the file', self.target)
+            raise failed(errno.EISDIR, 'Is a folder, and the source has no name: give the path of one', self.target)
         check_name(self.name)
         return self.name    # type: ignore[no-any-return]
 
@@ -241,7 +241,7 @@ class Receiver(object):
         path = self.target
         folder = os.path.isdir(path)
         if self.into and not folder:
-            raise failed(errno.ENOTDIR, 'Not a folder, as the / behind it says', path)
+            raise failed(errno.ENOTDIR, 'Not a folder, although the path ends with /', path)
         if folder:
             path = join(path, self.own_name())
         if os.path.islink(path):
@@ -255,7 +255,7 @@ class Receiver(object):
         if stat.S_ISDIR(status.st_mode):
             raise failed(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if not stat.S_ISREG(status.st_mode):
-            raise failed(errno.EEXIST, 'There is something that is no regular file, and is not replaced', path)
+            raise failed(errno.EEXIST, 'Not a regular file: it is not replaced', path)
         return path
 
     def enter(self, entry):
@@ -289,7 +289,7 @@ class Receiver(object):
         if entry.kind == DIR:
             if kind is not None and kind != stat.S_IFDIR:
                 if not self.delete:
-                    raise failed(errno.ENOTDIR, 'Not a folder, and stays unless delete=True', entry.path)
+                    raise failed(errno.ENOTDIR, 'Not a folder: only delete=True replaces it', entry.path)
                 folder.unlink(name)
                 self.deleted += 1
                 kind = None
@@ -304,7 +304,7 @@ class Receiver(object):
             raise Nonsense('an entry that is no file, folder or link')
         if kind == stat.S_IFDIR:
             if not self.delete:
-                raise failed(errno.EISDIR, 'A folder, and stays unless delete=True', entry.path)
+                raise failed(errno.EISDIR, 'Is a folder: only delete=True replaces it', entry.path)
             self.deleted += remove(folder, name)
             kind = status = None
         if entry.kind == LINK:

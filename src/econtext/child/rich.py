@@ -401,8 +401,8 @@ def make_zone(parts):
     seconds, name, key = parts
     if seconds % 60 and sys.version_info < (3, 7):
         raise ValueError(
-            'the zone %s is some seconds from a whole minute, which Python knows from 3.7 on: '
-            'send the time in another zone, such as that of UTC' % (name or key))
+            'the offset of the zone %s from UTC has seconds, which need Python 3.7 or newer: '
+            'send the time in another zone, such as UTC' % (name or key))
     if key:
         found = named_zone(key)
         if found is not None:

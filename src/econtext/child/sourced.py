@@ -261,7 +261,7 @@ def code_of(unit, names, futures):
         for name in names:
             code = inner(code, native(name))
         if code is None:
-            raise TypeError('%s: this Python finds no function in the source of it' % native(names[-1]))
+            raise TypeError('%s: this Python finds no function in its source' % native(names[-1]))
         CODES[key] = code
     return CODES[key]
 

@@ -42,8 +42,8 @@ def begin(module, name, args, kwargs):
     for awaited in '__aiter__', '__await__':
         if hasattr(values, awaited):
             raise TypeError(
-                '%s returned what is to be awaited: have a plain function run it, by asyncio.run(), and '
-                'return or yield the values' % name)
+                '%s returned an awaitable: stream a plain function that runs it with asyncio.run() and '
+                'returns or yields the values' % name)
     if not hasattr(values, '__iter__') and not hasattr(values, '__getitem__'):
         raise TypeError('%s returned no values to iterate over, but a %s: use call() for it' % (
             name, type(values).__name__))

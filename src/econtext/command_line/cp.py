@@ -65,7 +65,7 @@ def called(
         end = found[-1]
         kind = end.kind()
         if len(wanted) > 1 and kind != 'folder':
-            raise NotADirectoryError(errno.ENOTDIR, 'several files go into a folder, which is not there', str(end))
+            raise NotADirectoryError(errno.ENOTDIR, 'Not a folder, which several sources need', str(end))
         for source in wanted:
             done = copy_one(source, end, kind, recursive, preserve, False if as_json else bar(progress))
             tell(str(source), done, as_json)
@@ -84,7 +84,7 @@ def copy_one(source: Place, end: Place, kind: str, recursive: bool, preserve: bo
     its_kind = source.kind()
     if its_kind == 'folder':
         if not recursive:
-            raise IsADirectoryError(errno.EISDIR, 'a folder is copied with -r', str(source))
+            raise IsADirectoryError(errno.EISDIR, 'Is a folder: add -r to copy it', str(source))
         if kind == 'folder':
             end = into_folder(end)
     elif not its_kind:
@@ -95,7 +95,7 @@ def copy_one(source: Place, end: Place, kind: str, recursive: bool, preserve: bo
 def through_pipe(sources: tuple[str, ...], target: str, way: Way, as_json: bool) -> int:
     """Copy standard input to a host, or a file of a host to standard output."""
     if len(sources) != 1 or (sources[0] == '-') == (target == '-'):
-        raise click.UsageError('- is the one source, or the target')
+        raise click.UsageError('- must be the only source, or the target')
     if as_json and target == '-':
         raise click.UsageError('--json prints to standard output, which the file goes to')
     location = parse_location(target if sources[0] == '-' else sources[0])

@@ -67,7 +67,7 @@ def plan(options):
     command.check_word('argv', words[0])
     for word in words:
         if not hasattr(word, 'encode') or '\0' in word:
-            raise ValueError('argv= holds what is no word, but %s' % type_name(type(word)))
+            raise ValueError('argv= must hold words only, not %s' % type_name(type(word)))
     env = options.get('env') or {}
     command.check_environ('env', env)
     pythons = command.candidates(options.get('python'))

@@ -70,7 +70,7 @@ class Secret:
         return self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise TypeError('a Secret is not pickled: reveal() it where that is really wanted')
+        raise TypeError('a Secret cannot be pickled: pickle what its reveal() returns')
 
 
 def hidden(value: Any) -> Any:

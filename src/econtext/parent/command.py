@@ -120,9 +120,9 @@ def candidates(python):
     for word in words:
         check_word('python', word)
         if word[0] == '~' and (home(word)[1:2] == '-' or home(word).strip(ALNUM + '~_.-')):
-            raise ValueError('python= begins with ~ and what is no name of a user: %s' % seen(word))
+            raise ValueError('python= begins with ~, and no name of a user follows: %s' % seen(word))
     if len(words) == 1 and ' -' in words[0]:
-        raise ValueError('python= is one path; where more words are to stand beside it give a list of these words')
+        raise ValueError('python= is one path: give a list of words to have others beside it')
     return (words,)
 
 
@@ -265,4 +265,4 @@ def check_environ(name, environ):
             raise ValueError('%s= holds a name with "=": %s' % (name, seen(key.split('=')[0])))
         if value is not None and (not hasattr(value, 'encode') or '\0' in value):
             # The value of a variable may be secret.
-            raise ValueError('%s= holds what is no text, or not all of one, for %s' % (name, seen(key)))
+            raise ValueError('%s= has a value that is not text, or has a null character, for %s' % (name, seen(key)))

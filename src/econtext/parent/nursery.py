@@ -5,6 +5,8 @@ Invariants:
 
 * Whoever waits for an answer from below hears of it when none can come.
 * A child that is stopped before it was begun is never started.
+* While this context ends, it reports nothing of its children: they end because this context does, and the reason
+  for that is what their callers are told.
 * When this context ends it ends its children's programs first, also those that do not
   heed the end of their input: within HURRY seconds, one more for each level of contexts
   that they have below them, so that these have the time to do the same.
@@ -91,7 +93,8 @@ class Nursery(object):
                 lose(self.router, link)
             if event == 'buried':
                 self.births.pop(who, None)
-            self.router.send(REPORT, src, who, encode((event,) + details))
+            if not self.closed:
+                self.router.send(REPORT, src, who, encode((event,) + details))
             if event in ('failed', 'lost'):
                 # Behind the report: a call that finds no way is answered, but the report says why.
                 lose(self.router, link)

@@ -117,8 +117,8 @@ def test_the_program_travels_under_its_own_name(monkeypatch: pytest.MonkeyPatch)
     (Box().__call__, 'as arguments'),
     ('x'.upper, 'as arguments'),
     ([].append, 'as arguments'),
-    (functools.partial(plain), 'arguments behind it'),
-    (functools.partial(len, []), 'arguments behind it'),
+    (functools.partial(plain), 'behind it the arguments'),
+    (functools.partial(len, []), 'behind it the arguments'),
     ('os.getpid', 'pass the function itself'),
     (None, 'pass the function itself'),
     (Box(), 'call a function of a module'),
@@ -129,7 +129,7 @@ def test_refused_with_the_remedy(function: Any, remedy: str) -> None:
 
 
 def test_what_another_name_hides_is_refused() -> None:
-    with pytest.raises(TypeError, match='call what the module holds'):
+    with pytest.raises(TypeError, match='call a function that its module holds'):
         name_of(shadow, 'program')
 
 
@@ -145,7 +145,7 @@ def test_a_private_function_has_the_public_name_of_its_module(monkeypatch: pytes
 
     private.__qualname__, private.__module__ = '_path_private', 'posix'
     monkeypatch.setattr(os.path, '_hidden', private, raising=False)
-    with pytest.raises(TypeError, match='is not what this function is found under'):
+    with pytest.raises(TypeError, match='is not this function, or is nothing'):
         name_of(private, 'program')
     monkeypatch.setattr(os.path, 'shown', private, raising=False)
     assert name_of(private, 'program') == ('os.path', 'shown')

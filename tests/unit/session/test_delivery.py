@@ -34,9 +34,12 @@ class Modules:
 
     def __init__(self) -> None:
         self.policy = Policy()
+        self.looked_at: list[str] = []
 
     def closure(self, name: str, without: set[str]) -> list[Any]:
-        names = [each for each in ([name, 'lib'] if name == 'app' else [name]) if each not in without]
+        self.looked_at.append(name)
+        needed = [name, 'lib'] if name == 'app' else [name]
+        names = [each for each in needed if each in self.units and each not in without]
         without.update(names)
         return [(each, self.units[each]) for each in names]
 
@@ -74,6 +77,25 @@ def test_a_module_comes_with_what_it_needs_and_once(session: FakeSession) -> Non
     peer.push('app', 'lib')
     assert sent(peer) == []
     assert peer.complete == {'app', 'lib'}
+
+
+def test_a_later_call_of_known_modules_looks_at_none_of_them(session: FakeSession) -> None:
+    """The call takes no lock either, which another thread may hold for as long as it sends."""
+    peer = add(session)
+    peer.push('app', 'json')    # one of the program's, and one that never travels
+    peer.sending = None         # whoever takes the lock now fails
+    peer.push('app', 'json')
+    peer.push('json')
+    peer.push()
+    assert session.modules.looked_at == ['app', 'json']
+    assert sent(peer) == [(MODULE, 1, 0, ['app', 'lib'])]
+
+
+def test_one_complete_module_does_not_stand_for_the_others(session: FakeSession) -> None:
+    peer = add(session)
+    peer.push('lib')
+    peer.push('lib', 'app')
+    assert [names for _, _, _, names in sent(peer)] == [['lib'], ['app']]
 
 
 def test_what_cannot_be_read_is_not_sent_ahead_but_when_it_is_asked_for(

@@ -84,7 +84,7 @@ class Attachment(Connectors[Context]):
     def blocking(self) -> client.Attachment:
         """The econtext.Attachment that it stands for."""
         if self._attached is None:
-            raise EcontextError('it is not attached yet: use it in an `async with` statement, or await it')
+            raise EcontextError('this Attachment is not attached yet: use it in `async with`, or await it')
         return self._attached
 
     @property

@@ -104,7 +104,9 @@ class AttachedSession(Places):
             self.link.open(fd, os.dup(fd))
             self.wait(self.greeted)
             if not self.agrees():
-                raise EcontextError(f'{path}: it speaks another version, or let nobody in: see its log')
+                raise EcontextError(
+                    f'{path}: the program that listens there has another version of econtext, or refused this '
+                    'program: see its log')
         except BaseException:
             self.close()
             raise

@@ -90,7 +90,9 @@ def signal_name(number: int) -> str:
 def advice(name: str) -> str:
     """Return what to look at where the signal called `name` ended a process."""
     if name == 'SIGKILL':
-        return 'if nobody sent that, the kernel did for lack of memory, and its log there (dmesg) says so: '
+        return (
+            'if nobody sent that, the kernel did for lack of memory, and its log there (dmesg) says so; or code there '
+            'closed descriptors that it had not opened, as os.closerange() does, so that the context ended itself: ')
     if name in FAULTS:
         return 'native code there is at fault, such as an extension module, and faulthandler.enable() shows where: '
     if name == 'SIGXCPU':

@@ -82,7 +82,7 @@ class Results(Mapping[str, T], Generic[T]):
 
     All hosts are in it, in the order of the fleet; looking up one that failed raises why.
     `successes` maps the others to their values, `failures` those to their exceptions;
-    `skipped` are the names of hosts where nothing was begun, for it was stopped before.
+    `skipped` has the names of the hosts where nothing was begun, because the work was stopped first.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Results(Mapping[str, T], Generic[T]):
         if host in self.failures:
             raise self.failures[host]
         if host in self.skipped:
-            raise EcontextError(f'{host}: nothing was begun there, for it was stopped before: see failures')
+            raise EcontextError(f'{host}: nothing was begun there, because the work was stopped first: see failures')
         raise KeyError(host)
 
     def __contains__(self, host: object) -> bool:

@@ -75,8 +75,8 @@ def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
         if reach(place, name) == function:
             return (main if place == '__main__' else place), name
     raise NoName(
-        f'{module}.{name} is not what this function is found under: '
-        'call what the module holds by that name'
+        f'{module}.{name} is not this function, or is nothing: '
+        'call a function that its module holds under its own name'
     )
 
 
@@ -86,7 +86,7 @@ def refuse(function: Any) -> None:
         raise TypeError(f'{seen(function)} cannot be called: pass the function itself, not its name')
     if isinstance(function, functools.partial):
         raise NoName(
-            'a partial stays here: pass its function, and its arguments behind it'
+            'a functools.partial cannot be sent: pass its function, and behind it the arguments'
         )
     bound = getattr(function, '__self__', None)
     if (

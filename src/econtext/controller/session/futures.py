@@ -179,7 +179,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
                 self._result = compute() if deadline is None else compute(deadline)
             except Expired:
                 raise concurrent.futures.TimeoutError(
-                    f'{self._context.name}: the answer is here, but not decoded in time') from None
+                    f'{self._context.name}: the answer arrived, but was not decoded in time: give more time') from None
             except BaseException as error:
                 self._exception = error
             # In this order: whoever sees no answer to decode sees that it was decoded.
