@@ -59,7 +59,7 @@ TARGETS = """
 
 # What stops a target here, whatever the connection.
 CAUSES = {
-    'binary_modules_posix': 'downloads programs',
+    'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
     'module-serialization-profiles': 'fails over both in the same assertion',
