@@ -64,7 +64,10 @@ CAUSES = {
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
     'module-serialization-profiles': 'fails over both in the same assertion',
-    'delegate_to': 'gives an asynchronous task of three seconds five, which a busy machine exceeds',
+    'delegate_to': 'gives a refused connection five seconds, which a busy machine exceeds',
+    'connection_local': 'gives sudo ten seconds to refuse a password, which a busy machine exceeds',
+    'hostname': 'changes the name of the machine by a service manager',
+    'callback_default': 'fails over both in the same comparison',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
 
