@@ -66,6 +66,7 @@ CAUSES = {
     'module-serialization-profiles': 'fails over both in the same assertion',
     'delegate_to': 'gives a refused connection five seconds, which a busy machine exceeds',
     'connection_local': 'gives sudo ten seconds to refuse a password, which a busy machine exceeds',
+    'template': 'wants jinja2 for the Python of the system',
     'hostname': 'changes the name of the machine by a service manager',
     'callback_default': 'fails over both in the same comparison',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
