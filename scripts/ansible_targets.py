@@ -84,7 +84,7 @@ LEFT_OUT = {
 
 # Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
 WANTED = {
-    'connection_ssh': ['sshpass'], 'copy': ['acl'], 'cron': ['cron', 'faketime'],
+    'connection_ssh': ['sshpass'], 'copy': ['acl'], 'lineinfile': ['acl'], 'cron': ['cron', 'faketime'],
     'group': ['libuser'], 'user': ['libuser'],
     'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'],
 }
