@@ -59,11 +59,16 @@ TARGETS = """
 
 # What stops a target here, whatever the connection.
 CAUSES = {
-    'binary_modules_posix': 'downloads programs',
+    'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
+    'cron': 'gives cron 20 seconds, which without systemd needs a minute',
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
     'module-serialization-profiles': 'fails over both in the same assertion',
-    'delegate_to': 'gives an asynchronous task of three seconds five, which a busy machine exceeds',
+    'delegate_to': 'gives a refused connection five seconds, which a busy machine exceeds',
+    'connection_local': 'gives sudo ten seconds to refuse a password, which a busy machine exceeds',
+    'template': 'wants jinja2 for the Python of the system',
+    'hostname': 'changes the name of the machine by a service manager',
+    'callback_default': 'fails over both in the same comparison',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
 
@@ -79,7 +84,8 @@ LEFT_OUT = {
 
 # Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
 WANTED = {
-    'connection_ssh': ['sshpass'], 'cron': ['cron', 'faketime'], 'group': ['libuser'], 'user': ['libuser'],
+    'connection_ssh': ['sshpass'], 'copy': ['acl'], 'lineinfile': ['acl'], 'cron': ['cron', 'faketime'],
+    'group': ['libuser'], 'user': ['libuser'],
     'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'],
 }
 
@@ -384,7 +390,7 @@ def remains(over: str) -> list[str]:
                         os.kill(int(each.name), signal.SIGTERM)
                 except OSError:
                     continue  # it has ended
-                if words and not words.startswith(('sshd: /usr/sbin/sshd', '/usr/sbin/sshd')):
+                if words and not words.startswith(('sshd: /usr/sbin/sshd', '/usr/sbin/sshd', '/usr/sbin/cron')):
                     found.append(words[:200])
         if not found or time.monotonic() > end:
             return found
