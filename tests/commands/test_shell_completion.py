@@ -28,6 +28,7 @@ class Shell(Terminal):
     """A shell in a terminal, which completes words of `econtext`."""
 
     def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
         words, setup = SHELLS[name]
         master, slave = pty.openpty()
         super().__init__(master)
@@ -69,7 +70,7 @@ def test_what_a_person_completes(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / 'there' / 'folder').mkdir(parents=True)
     (tmp_path / 'there' / 'folder' / 'a file').write_text('')
     (tmp_path / 'unique.txt').write_text('')
-    for text, word in [
+    found = [
         ('econtext comp', 'completion'),
         ('econtext exec --connect-t', '--connect-timeout'),
         ('econtext exec -F config web', 'web-one'),
@@ -78,8 +79,12 @@ def test_what_a_person_completes(shell: Shell, tmp_path: Path) -> None:
         ('econtext run local uni', 'unique.txt'),
         ('econtext cp uni', 'unique.txt'),
         ('econtext cp -F config unique.txt data', 'database:'),
+    ]
+    on_hosts = [
         (f'econtext cp local:{tmp_path}/the', f'local:{tmp_path}/there/'),
         (f'econtext cp local:{tmp_path}/there/folder/a', f'local:{tmp_path}/there/folder/a file'),
         ('econtext ls local:there/fo', 'local:there/folder/'),
-    ]:
+    ]
+    # Each character that is typed in fish would be a login.
+    for text, word in [*found, *(on_hosts if shell.name != 'fish' else [])]:
         shell.completed(text, word)

@@ -1,8 +1,8 @@
 """
 ``econtext completion``: the completion script for a shell, and what the shell asks then.
 
-The strategy: click finds what completes a word.  The scripts for bash and zsh are ours, because a place such as
-``me@web1:/etc`` is one word for us, and four for bash, and because no blank goes behind a host or a folder.
+The strategy: click finds what completes a word.  The scripts are ours, because a place such as ``me@web1:/etc`` is one
+word for us, and four for bash, because no blank goes behind a host or a folder, and because names have commas.
 
 Invariants:
 
@@ -21,6 +21,7 @@ import click
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
+    FishComplete,
     ZshComplete,
     add_completion_class,
     get_completion_class,
@@ -76,6 +77,23 @@ ZSH = """\
 }
 compdef %(complete_func)s %(prog_name)s
 """
+FISH = """\
+function %(complete_func)s
+    for line in (COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) %(complete_var)s=fish_complete \
+            %(prog_name)s 2>/dev/null)
+        set -l parts (string split \\t -- $line)
+        switch $parts[1]
+            case dir
+                __fish_complete_directories $parts[2]
+            case file
+                __fish_complete_path $parts[2]
+            case '*'
+                printf '%%s\\t%%s\\n' $parts[2] "$parts[3]"
+        end
+    end
+end
+complete --no-files --command %(prog_name)s --arguments '(%(complete_func)s)'
+"""
 
 
 def kind_of(item: CompletionItem) -> str:
@@ -116,6 +134,17 @@ class Zsh(ZshComplete):
         """Return the lines for what completes a word: how it is taken, the word, and what it means."""
         value = item.value.replace(':', '\\:') if item.help else item.value
         return f'{kind_of(item)}\n{value}\n{item.help or "_"}'
+
+
+@add_completion_class
+class Fish(FishComplete):
+    """What fish asks, with each character that is typed."""
+
+    source_template = FISH
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return the line for what completes a word: how it is taken, the word, and what it means."""
+        return f'{kind_of(item)}\t{item.value}\t{item.help or ""}'
 
 
 def called(shell: str) -> int:

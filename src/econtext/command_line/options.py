@@ -203,13 +203,18 @@ def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 def complete_locations(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Return what begins so: files of this machine, hosts, or paths on the host that is named."""
+    """Return what begins so: files of this machine, hosts or, but for fish, paths on the host that is named."""
+    import os
+
     from click.shell_completion import CompletionItem
     try:
         location = parse_location(incomplete)
     except BadTarget:
         return []
     if location.target is not None:
+        if os.environ.get('_ECONTEXT_COMPLETE', '').startswith('fish'):
+            # It asks with each character that is typed, and each question would be one more login.
+            return []
         path = '' if incomplete.endswith(':') else location.path
         head = incomplete[:len(incomplete) - len(path.rpartition('/')[2])]
         return [CompletionItem(head + name) for name in paths_on(location.target, path, ctx.params)]
