@@ -33,7 +33,7 @@ def beginning(path):
     folder, begun = os.path.split(as_bytes(path))
     folder = expanded(folder)
     found = []
-    for name in os.listdir(folder or os.curdir.encode('ascii')):
+    for name in os.listdir(folder or '.'.encode('ascii')):
         if name.startswith(begun) and (begun or not name.startswith('.'.encode('ascii'))):
             if os.path.isdir(os.path.join(folder, name)):
                 name = os.path.join(name, EMPTY)
