@@ -27,6 +27,21 @@ def expanded(path):
     return os.path.expanduser(as_bytes(path))
 
 
+def beginning(path):
+    # type: (Any) -> list[bytes]
+    """Return the names that complete the last one of `path`, as a shell has it: a folder ends with a slash."""
+    folder, begun = os.path.split(as_bytes(path))
+    folder = expanded(folder)
+    found = []
+    for name in os.listdir(folder or '.'.encode('ascii')):
+        if name.startswith(begun) and (begun or not name.startswith('.'.encode('ascii'))):
+            if os.path.isdir(os.path.join(folder, name)):
+                name = os.path.join(name, EMPTY)
+            found.append(name)
+    found.sort()
+    return found
+
+
 def entries(path):
     # type: (Any) -> list[tuple[Any, ...]]
     """

@@ -173,6 +173,8 @@ def carry_out(words: list[str], known: click.Context | None = None) -> int:
     completing = os.environ.get('_ECONTEXT_COMPLETE')
     if completing:
         from click.shell_completion import shell_complete
+
+        importlib.import_module('econtext.command_line.completion')
         return shell_complete(application, {}, 'econtext', '_ECONTEXT_COMPLETE', completing)
     try:
         if not words:

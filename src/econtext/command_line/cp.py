@@ -112,8 +112,8 @@ def through_pipe(sources: tuple[str, ...], target: str, way: Way, as_json: bool)
 
 
 command: click.Command = click.command('cp', cls=options.Command, help=HELP, habits=HABITS)(options.reach(
-    click.argument('sources', metavar='SOURCE...', nargs=-1, required=True),
-    click.argument('target', metavar='TARGET'),
+    click.argument('sources', metavar='SOURCE...', nargs=-1, required=True, shell_complete=options.complete_locations),
+    click.argument('target', metavar='TARGET', shell_complete=options.complete_locations),
     click.option('-r', '--recursive', is_flag=True, help='Copy folders, with all that is in them.'),
     click.option('-p', '-a', '--preserve', is_flag=True, help='Keep the times of change.'),
     click.option('--progress/--no-progress', ' /-q', default=None, help='Show a bar; by default on a terminal.'),

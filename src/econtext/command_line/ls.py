@@ -148,7 +148,8 @@ def line(
 command: click.Command = click.command(
     'ls', cls=options.Command, help=HELP, context_settings={'help_option_names': ['--help']}, habits=HABITS,
 )(options.reach(
-    click.argument('words', metavar='HOST[:PATH]...', nargs=-1, required=True),
+    click.argument('words', metavar='HOST[:PATH]...', nargs=-1, required=True,
+                   shell_complete=options.complete_locations),
     click.option('-l', '--long', is_flag=True, help='Also show modes, owners, sizes and times.'),
     click.option('-a', '-A', '--all', 'every', is_flag=True, help='Also show names that begin with a dot.'),
     click.option('-h', '--human-readable', 'human', is_flag=True, help='Show sizes with units.'),

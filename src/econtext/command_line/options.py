@@ -18,11 +18,12 @@ from typing import Any
 import click
 
 from econtext.command_line.connecting import Way
-from econtext.command_line.targets import BadTarget, Target, parse_hosts
+from econtext.command_line.targets import BadTarget, Target, parse_hosts, parse_location
 from econtext.controller.text import shown
 
 Function = Callable[..., Any]
 NAMES = tuple(Way.__dataclass_fields__)
+COMPLETION = 5.0    # seconds that a host has to connect while somebody waits for its paths
 
 REACH = (
     click.option('-J', '--via', metavar='HOST', multiple=True,
@@ -190,8 +191,54 @@ def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
     from econtext import inventory
     before, comma, last = incomplete.rpartition(',')
+    # The user stays, and may be known to the host alone.
+    user, at, name = last.rpartition('@')
     try:
         names = [host.name for host in inventory.ssh_config('*', config=ctx.params.get('config'))]
     except (OSError, ValueError):
         names = []
-    return [CompletionItem(before + comma + name) for name in ['local', *names] if name.startswith(last)]
+    if not at:
+        names = ['local', *names]
+    return [CompletionItem(before + comma + user + at + each) for each in names if each.startswith(name)]
+
+
+def complete_locations(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Return what begins so: files of this machine, hosts or, but for fish, paths on the host that is named."""
+    import os
+
+    from click.shell_completion import CompletionItem
+    try:
+        location = parse_location(incomplete)
+    except BadTarget:
+        return []
+    if location.target is not None:
+        if os.environ.get('_ECONTEXT_COMPLETE', '').startswith('fish'):
+            # It asks with each character that is typed, and each question would be one more login.
+            return []
+        path = '' if incomplete.endswith(':') else location.path
+        head = incomplete[:len(incomplete) - len(path.rpartition('/')[2])]
+        return [CompletionItem(head + name) for name in paths_on(location.target, path, ctx.params)]
+    hosts = [] if '/' in incomplete else complete_hosts(ctx, param, incomplete)
+    return [*(CompletionItem(f'{each.value}:') for each in hosts), CompletionItem(incomplete, type='file')]
+
+
+def paths_on(target: Target, path: str, params: Mapping[str, Any]) -> list[str]:
+    """Return the names there that complete `path`; none if the host cannot be reached without a question."""
+    import os
+
+    import econtext
+    from econtext.child import listings
+    from econtext.command_line.connecting import Asker, fleet_from, host_of
+
+    given = {name: params[name] for name in NAMES if params.get(name)}
+    given['via'] = tuple(hop for word in given.get('via', ()) for hop in word.split(','))
+    given['ssh_options'] = (*given.get('ssh_options', ()), 'BatchMode=yes')
+    way = Way(**{**given, 'connect_timeout': COMPLETION, 'attended': False})
+    asker = Asker()
+    asker.over = True   # who presses Tab is asked nothing
+    try:
+        with econtext.Broker() as broker:
+            context = fleet_from(broker, [host_of(target, way, asker)], way, asker).context(str(target))
+            return [os.fsdecode(name) for name in context.call(listings.beginning, path)]
+    except (econtext.EcontextError, OSError, ValueError):
+        return []

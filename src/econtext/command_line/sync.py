@@ -103,8 +103,8 @@ def tell(done: Any, as_json: bool) -> None:
 
 
 command: click.Command = click.command('sync', cls=options.Command, help=HELP, habits=HABITS)(options.reach(
-    click.argument('source', metavar='SOURCE'),
-    click.argument('target', metavar='TARGET'),
+    click.argument('source', metavar='SOURCE', shell_complete=options.complete_locations),
+    click.argument('target', metavar='TARGET', shell_complete=options.complete_locations),
     click.option('--delete', is_flag=True, help='Remove from TARGET what is not in SOURCE.'),
     click.option('-n', '--dry-run', is_flag=True, help='Only show what would be sent and deleted.'),
     click.option('-c', '--checksum', is_flag=True, help='Compare the content of files in place of sizes and times.'),
