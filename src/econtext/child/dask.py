@@ -308,8 +308,8 @@ def register(dial):
     registry.backends[SCHEME] = LinkBackend()
 
 
-def serve(control, kind, options, place, expected, furnish=None):
-    # type: (Any, str, dict[str, Any], str, str, Callable[[Any, str | None, Any], None] | None) -> None
+def serve(control, kind, options, place, expected, foretold, furnish=None):
+    # type: (Any, str, dict[str, Any], str, str, Any, Callable[[Any, str | None, Any], None] | None) -> None
     """
     Be a server of `kind`, Worker or Scheduler, at `place` until it ends, or `control` does.
 
@@ -323,6 +323,7 @@ def serve(control, kind, options, place, expected, furnish=None):
     if is_installed():
         # Importing Dask asks for all distributions: nothing was sent yet that has one, and the program would look long.
         resources.METADATA.setdefault('', [])
+        spare_questions(*foretold)
         version = str(uncollected('distributed').__version__)
     if version == expected:
         folder = tempfile.mkdtemp('', 'econtext-dask-', options.pop('local_directory', None))
@@ -347,6 +348,21 @@ def is_installed():
     if sys.version_info < OLDEST:
         return False
     return loaded('importlib.machinery').PathFinder.find_spec('distributed') is not None
+
+
+def spare_questions(theirs, absent):
+    # type: (list[str], list[str]) -> None
+    """
+    Have imports not ask the program for modules of which it has foretold the answer: each question is a trip.
+
+    The program sends none of `theirs` where a package here has them, and has none of `absent`.
+    """
+    find = loaded('importlib.machinery').PathFinder.find_spec
+    for finder in sys.meta_path:
+        units = getattr(getattr(getattr(finder, 'home', None), 'importer', None), 'units', None)  # type: Any
+        if units is not None:
+            for name in absent + [name for name in theirs if find(name)]:
+                units.setdefault(name, None)
 
 
 def uncollected(name):
