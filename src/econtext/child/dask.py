@@ -367,8 +367,8 @@ def spare_questions(theirs, absent):
 
 def uncollected(name):
     # type: (str) -> Any
-    """Return a large module, whose import makes little garbage: looking for that takes a tenth of the time."""
-    import gc
+    """Return a large module, whose import makes little garbage, without looking for any meanwhile."""
+    gc = loaded('gc')
     if not gc.isenabled():
         return loaded(name)
     gc.disable()
@@ -469,7 +469,7 @@ class Server(object):
         security = options.pop('security', None)
         if security:
             check_files([('security.' + name, value) for name, value in sorted(security.items())
-                         if name.endswith(('_ca_file', '_cert', '_key'))])
+                         if name.split('_')[-1] in ('file', 'cert', 'key')])
             options['security'] = distributed.Security(**security)
         if self.kind == 'Worker':
             share = options.pop('share')
@@ -594,9 +594,11 @@ def check_files(named):
     import os.path
     for name, value in named:
         if value and '\n' not in value and not os.path.isfile(value):
+            remedy = 'copy the file to the host'
+            if not name.startswith(PAGES_TLS):
+                remedy += ', or give its content in place of its path'
             raise loaded('builtins').FileNotFoundError(
-                '%s is a path, and this host has no file there: copy the file to the host%s'
-                % (name, '' if name.startswith(PAGES_TLS) else ', or give its content in place of its path'))
+                '%s is a path, and this host has no file there: %s' % (name, remedy))
 
 
 def connected(server):
