@@ -57,6 +57,11 @@ CONTENTS
 """
 
 
+# The methods of a path that ask for files.
+OF_PATHS = tuple(name for name, value in vars(econtext.RemotePath).items()
+                 if name[0] != '_' and inspect.isfunction(value))
+
+
 def connectors_of(family: type) -> tuple[str, ...]:
     """Return the names of the connectors whose methods the class `family` defines."""
     return tuple(name for name in vars(family) if name in registry.ours())
@@ -84,7 +89,7 @@ CLASSES: tuple[tuple[Any, str, tuple[str, ...]], ...] = (
     (Files, 'Files: methods of Context', ('put', 'get', 'open', 'path')),
     (econtext.Copied, 'econtext.Copied', ()),
     (econtext.TransferProgress, 'econtext.TransferProgress', ()),
-    (econtext.RemotePath, 'econtext.RemotePath', ()),
+    (econtext.RemotePath, 'econtext.RemotePath', OF_PATHS),
     (calls.Options, 'econtext.Context.options(…)', ('call', 'submit', 'stream')),
     (forks.ForkOptions, 'econtext.Context.options(fork=True, …)', ('call', 'submit')),
     (econtext.ForkResult, 'econtext.ForkResult', ()),
@@ -123,7 +128,7 @@ CLASSES += (
     (aio.Attachment, 'econtext.aio.Attachment', ('contexts', 'context', 'call', 'fleet', 'close')),
     (aio_commands.Commands, 'Commands: methods of aio.Context', ('run', 'run_lines')),
     (aio_files.Files, 'Files: methods of aio.Context', ('put', 'get', 'open', 'path')),
-    (aio.RemotePath, 'econtext.aio.RemotePath', ()),
+    (aio.RemotePath, 'econtext.aio.RemotePath', OF_PATHS),
     (aio.Options, 'econtext.aio.Context.options(…)', ('call', 'submit', 'stream')),
     (aio_forks.ForkOptions, 'econtext.aio.Context.options(fork=True, …)', ('call', 'submit')),
     (aio.Future, 'econtext.aio.Future', ('cancel', 'interrupt')),

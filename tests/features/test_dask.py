@@ -32,6 +32,7 @@ from dask import system  # noqa: E402
 from distributed.system import MEMORY_LIMIT  # noqa: E402
 
 from econtext import dask  # noqa: E402
+from econtext.controller import frames  # noqa: E402
 from econtext.controller.dask import server  # noqa: E402
 
 WAIT = 60
@@ -136,6 +137,37 @@ def test_workers_load_while_the_scheduler_starts(broker: econtext.Broker, monkey
     monkeypatch.setattr(distributed, 'Scheduler', Waits)
     with start(hosts(broker, 2)) as cluster, distributed.Client(cluster) as client:
         assert len(workers(client)) == 2
+
+
+def test_a_worker_asks_the_program_for_none_of_the_modules_that_its_host_has(
+    broker: econtext.Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    answer = frames.Frames.answer
+
+    def answers(self: Any, context: Any, handle: int, name: str, here: Any, ask: Any) -> None:
+        asked.append(name)
+        answer(self, context, handle, name, here, ask)
+
+    monkeypatch.setattr(frames.Frames, 'answer', answers)
+    with start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
+        assert len(workers(client)) == 1
+    assert {'distributed', 'dask', 'numpy', 'tornado', 'msvcrt'} & set(asked) == set()
+    assert len(asked) < 10, 'each question is a trip to the program'
+
+
+def test_an_own_module_of_the_program_goes_before_one_that_the_host_has(
+    broker: econtext.Broker, program: Callable[..., Any]
+) -> None:
+    own = program({'pynvml.py': 'raise ImportError("of the program")\n', 'uses.py': '''
+        def why():
+            try:
+                import pynvml
+            except ImportError as error:
+                return str(error)
+    '''}, 'uses')
+    with start(hosts(broker, 1)) as cluster, distributed.Client(cluster) as client:
+        assert client.submit(own.why).result(WAIT) == 'of the program'
 
 
 def test_a_client_starts_a_cluster_within_its_event_loop(

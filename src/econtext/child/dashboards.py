@@ -35,10 +35,10 @@ HOP = ('connection', 'content-length', 'expect', 'keep-alive', 'proxy-connection
        'upgrade')
 
 
-def serve(control, options, place, expected):
-    # type: (Any, dict[str, Any], str, str) -> None
+def serve(control, options, place, expected, foretold):
+    # type: (Any, dict[str, Any], str, str, Any) -> None
     """Be a scheduler, as ``dask.serve`` says."""
-    serve_any(control, 'Scheduler', options, place, expected, install)
+    serve_any(control, 'Scheduler', options, place, expected, foretold, install)
 
 
 def install(scheduler, prefix, reach):

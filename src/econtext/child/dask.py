@@ -308,8 +308,8 @@ def register(dial):
     registry.backends[SCHEME] = LinkBackend()
 
 
-def serve(control, kind, options, place, expected, furnish=None):
-    # type: (Any, str, dict[str, Any], str, str, Callable[[Any, str | None, Any], None] | None) -> None
+def serve(control, kind, options, place, expected, foretold, furnish=None):
+    # type: (Any, str, dict[str, Any], str, str, Any, Callable[[Any, str | None, Any], None] | None) -> None
     """
     Be a server of `kind`, Worker or Scheduler, at `place` until it ends, or `control` does.
 
@@ -323,6 +323,7 @@ def serve(control, kind, options, place, expected, furnish=None):
     if is_installed():
         # Importing Dask asks for all distributions: nothing was sent yet that has one, and the program would look long.
         resources.METADATA.setdefault('', [])
+        spare_questions(*foretold)
         version = str(uncollected('distributed').__version__)
     if version == expected:
         folder = tempfile.mkdtemp('', 'econtext-dask-', options.pop('local_directory', None))
@@ -349,10 +350,25 @@ def is_installed():
     return loaded('importlib.machinery').PathFinder.find_spec('distributed') is not None
 
 
+def spare_questions(theirs, absent):
+    # type: (list[str], list[str]) -> None
+    """
+    Have imports not ask the program for modules of which it has foretold the answer: each question is a trip.
+
+    The program sends none of `theirs` where a package here has them, and has none of `absent`.
+    """
+    find = loaded('importlib.machinery').PathFinder.find_spec
+    for finder in sys.meta_path:
+        units = getattr(getattr(getattr(finder, 'home', None), 'importer', None), 'units', None)  # type: Any
+        if units is not None:
+            for name in absent + [name for name in theirs if find(name)]:
+                units.setdefault(name, None)
+
+
 def uncollected(name):
     # type: (str) -> Any
-    """Return a large module, whose import makes little garbage: looking for that takes a tenth of the time."""
-    import gc
+    """Return a large module, whose import makes little garbage, without looking for any meanwhile."""
+    gc = loaded('gc')
     if not gc.isenabled():
         return loaded(name)
     gc.disable()
@@ -453,7 +469,7 @@ class Server(object):
         security = options.pop('security', None)
         if security:
             check_files([('security.' + name, value) for name, value in sorted(security.items())
-                         if name.endswith(('_ca_file', '_cert', '_key'))])
+                         if name.split('_')[-1] in ('file', 'cert', 'key')])
             options['security'] = distributed.Security(**security)
         if self.kind == 'Worker':
             share = options.pop('share')
@@ -578,9 +594,11 @@ def check_files(named):
     import os.path
     for name, value in named:
         if value and '\n' not in value and not os.path.isfile(value):
+            remedy = 'copy the file to the host'
+            if not name.startswith(PAGES_TLS):
+                remedy += ', or give its content in place of its path'
             raise loaded('builtins').FileNotFoundError(
-                '%s is a path, and this host has no file there: copy the file to the host%s'
-                % (name, '' if name.startswith(PAGES_TLS) else ', or give its content in place of its path'))
+                '%s is a path, and this host has no file there: %s' % (name, remedy))
 
 
 def connected(server):

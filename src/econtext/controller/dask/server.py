@@ -26,12 +26,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from econtext.child import dashboards, dask
 from econtext.controller.errors import CallTimeout, ContextLost, EcontextError
 from econtext.controller.text import harmless
+from econtext.controller.tree import Tree
 
 if TYPE_CHECKING:
     from econtext.controller.context import Context
     from econtext.controller.dask.hub import Hub
     from econtext.controller.session.channels import Channel
 
+# Modules that an import of distributed looks for, found or not: what it needs, what it uses if there, of other systems.
+SOUGHT = (
+    '_winapi bokeh cityhash click cloudpickle colorama crick cytoolz dask distributed distributed_ucxx gilknocker '
+    'importlib_metadata jinja2 lazy_importer locket lz4 markupsafe mmh3 msgpack msvcrt nt numpy org packaging pandas '
+    'prometheus_client psutil pyarrow pynvml rmm setproctitle snappy sortedcontainers tblib tlz toolz tornado winreg '
+    'xxhash yaml zict zipp zstandard'
+).split()
 GRACE = 5.0     # seconds that a server has to end by itself, and a host to clean up
 
 
@@ -103,7 +111,7 @@ class Server:
             # stop() may have come before there was a context; prepare() calls it again.
             raise ContextLost(f'{self.name}: the cluster was closed')
         self.control = self.context.channel()
-        words = self.order.options, self.place, self.order.version
+        words = self.order.options, self.place, self.order.version, foretold(self.context)
         if self.order.kind == 'Scheduler':
             self.call = self.context.submit(dashboards.serve, self.control, *words)
         else:
@@ -180,6 +188,22 @@ class Server:
             # What has ended well has removed it.
             with contextlib.suppress(Exception):
                 self.host.options(timeout=GRACE).call(dask.clear, self.folder)
+
+
+def foretold(context: Context) -> tuple[list[str], list[str]]:
+    """
+    Return what the program would answer to a context that asks for the modules sought, see ``dask.spare_questions``.
+
+    Names of the program's own modules are not among these, nor is any where other programs have a say.
+    """
+    theirs: list[str] = []
+    absent: list[str] = []
+    broker = context._node.broker
+    if isinstance(broker, Tree) and broker.attach_server is None:
+        for name in SOUGHT:
+            if broker.modules.answer(name, True)[0][1] is None:
+                (absent if broker.modules.find(name) is None else theirs).append(name)
+    return theirs, absent
 
 
 def failure_of(call: concurrent.futures.Future[Any]) -> BaseException | None:

@@ -36,9 +36,28 @@ class RemotePath(PathNames):
         return taken(self._home, self._home.call(files.do, name, *args))
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """
+        Return what the system says of the file: the ``os.stat_result`` of pathlib, times in seconds, the size in bytes.
+
+        With `follow_symlinks` the file that a link leads to, else the link.  Raises FileNotFoundError if nothing is
+        there, other OSErrors as pathlib does, and what a call does.
+
+        Example::
+
+            size = web.path('/etc/hosts').stat().st_size
+        """
         return status(self._home, self._do('stat', bytes(self), follow_symlinks))
 
     def lstat(self) -> os.stat_result:
+        """
+        Return what stat() says of the path itself, even if the path is a link.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            is_old = web.path('/etc/mtab').lstat().st_mtime < time.time() - 86400
+        """
         return self.stat(follow_symlinks=False)
 
     def _mode(self, follow: bool = True) -> int:
@@ -51,30 +70,112 @@ class RemotePath(PathNames):
             return 0
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
+        """
+        Return whether something is there; with `follow_symlinks`, whether it is where a link leads.
+
+        Raises OSError if that cannot be found out, for lack of rights for one, and what a call does.
+
+        Example::
+
+            if not web.path('/etc/motd').exists():
+                ...
+        """
         return self._mode(follow_symlinks) != 0
 
     def is_dir(self) -> bool:
+        """
+        Return whether a folder is there, or a link to one.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/srv').is_dir()
+        """
         return stat.S_ISDIR(self._mode())
 
     def is_file(self) -> bool:
+        """
+        Return whether a regular file is there, or a link to one.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/etc/hosts').is_file()
+        """
         return stat.S_ISREG(self._mode())
 
     def is_symlink(self) -> bool:
+        """
+        Return whether the path is a link, wherever that leads.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/etc/mtab').is_symlink()
+        """
         return stat.S_ISLNK(self._mode(False))
 
     def is_fifo(self) -> bool:
+        """
+        Return whether a pipe with a name is there, or a link to one.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/run/initctl').is_fifo()
+        """
         return stat.S_ISFIFO(self._mode())
 
     def is_socket(self) -> bool:
+        """
+        Return whether a Unix socket is there, or a link to one.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/dev/log').is_socket()
+        """
         return stat.S_ISSOCK(self._mode())
 
     def is_block_device(self) -> bool:
+        """
+        Return whether a block device, such as a disk, is there, or a link to one.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/dev/sda').is_block_device()
+        """
         return stat.S_ISBLK(self._mode())
 
     def is_char_device(self) -> bool:
+        """
+        Return whether a character device, such as a terminal, is there, or a link to one.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/dev/null').is_char_device()
+        """
         return stat.S_ISCHR(self._mode())
 
     def samefile(self, other: Any) -> bool:
+        """
+        Return whether this path and `other`, a path of the same context or a text, lead to one file.
+
+        Raises FileNotFoundError if either is not there, ValueError for a path of another context, and what a call does.
+
+        Example::
+
+            web.path('/etc/mtab').samefile('/proc/self/mounts')
+        """
         mine, its = self.stat(), self._other(other).stat()
         return (mine.st_dev, mine.st_ino) == (its.st_dev, its.st_ino)
 
@@ -83,17 +184,59 @@ class RemotePath(PathNames):
         return self._entries(self._do('statuses', bytes(self)))
 
     def iterdir(self) -> Iterator[RemotePath]:
+        """
+        Iterate over the paths in the folder, in no order, without ``.`` and ``..``.
+
+        Raises OSError as pathlib does, and what a call does, at once.
+
+        Example::
+
+            for path in web.path('/etc').iterdir():
+                print(path.name)
+        """
         return iter(self._paths(self._do('names', bytes(self))))
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
+        """
+        Iterate over the paths below this one that fit `pattern`, where ``**`` stands for any folders.
+
+        Raises ValueError or NotImplementedError for a pattern that pathlib refuses, and what a call does, at once.
+
+        Example::
+
+            for path in web.path('/etc').glob('*.conf'):
+                print(path)
+        """
         return iter(self._paths(self._do('match', bytes(self), pattern_of(pattern))))
 
     def rglob(self, pattern: str) -> Iterator[RemotePath]:
+        """
+        Iterate over the paths that fit `pattern` in this folder, and in all below: glob() with ``**/`` before it.
+
+        Raises what glob() does.
+
+        Example::
+
+            for path in web.path('/var/log').rglob('*.gz'):
+                print(path)
+        """
         return self.glob('**/' + pattern)
 
     def walk(
         self, top_down: bool = True, on_error: Any = None, follow_symlinks: bool = False,
     ) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
+        """
+        Iterate over this folder and all below: the path of each, the names of its folders, those of its other files.
+
+        `top_down` has a folder before those in it, which can then be removed from the list so that they are left out.
+        `on_error` is called with the OSError of a folder that cannot be listed; without one the folder is left out.
+        With `follow_symlinks` links to folders count as folders.  Raises what a call does, as the loop begins.
+
+        Example::
+
+            for folder, folders, files in web.path('/srv').walk():
+                print(folder, len(files))
+        """
         todo: list[RemotePath | tuple[RemotePath, list[str], list[str]]] = [self]
         while todo:
             path = todo.pop()
@@ -117,9 +260,27 @@ class RemotePath(PathNames):
         self, mode: str = 'r', buffering: int = -1, encoding: str | None = None, errors: str | None = None,
         newline: str | None = None,
     ) -> Any:
+        """
+        Open the file, and return it.
+
+        `mode`, `buffering`, in bytes, `encoding`, `errors` and `newline` are as for the open() of a context, which
+        tells what is raised.  Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            with web.path('/etc/hosts').open() as file:
+                first = file.readline()
+        """
         return remote.open_file(self._home, self, mode, buffering, encoding, errors, newline)
 
     def read_bytes(self) -> bytes:
+        """
+        Return the whole content of the file. Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            content = web.path('/etc/hosts').read_bytes()
+        """
         answer = self._do('brief', bytes(self))
         if answer is not None:
             return self._content(answer)
@@ -128,9 +289,28 @@ class RemotePath(PathNames):
         return content
 
     def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
+        """
+        Return the whole content of the file as text.
+
+        `encoding`, UTF-8 unless given, and `errors` are as for the open() of Python.  Raises UnicodeDecodeError for
+        what is no such text, OSError as pathlib does, and what a call does.
+
+        Example::
+
+            text = web.path('/etc/hosts').read_text()
+        """
         return decoded(self.read_bytes(), encoding, errors)
 
     def write_bytes(self, data: Any) -> int:
+        """
+        Write `data`, bytes or a buffer, as the whole content of the file; return how many bytes there are.
+
+        Raises TypeError for what is neither, OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/tmp/key').write_bytes(b'secret')
+        """
         view = memoryview(data)
         with self.open('wb') as file:
             written: int = file.write(view)
@@ -139,25 +319,80 @@ class RemotePath(PathNames):
     def write_text(
         self, data: str, encoding: str | None = None, errors: str | None = None, newline: str | None = None,
     ) -> int:
+        """
+        Write `data` as the whole content of the file; return how many characters there are.
+
+        `encoding`, UTF-8 unless given, `errors` and `newline` are as for the open() of Python.  Raises TypeError for
+        what is no text, OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/etc/motd').write_text('Welcome.')
+        """
         check_text(data)
         with self.open('w', encoding=encoding, errors=errors, newline=newline) as file:
             written: int = file.write(data)
         return written
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        """
+        Make a folder with the permissions `mode`, less those that the umask of the context takes away.
+
+        With `parents`, also the folders above that are not there; with `exist_ok` a folder that is there is no error.
+        Raises FileExistsError, other OSErrors as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/srv/app/releases').mkdir(parents=True, exist_ok=True)
+        """
         self._do('mkdir', bytes(self), mode, bool(parents), bool(exist_ok))
 
     def rmdir(self) -> None:
+        """
+        Remove the folder, which must be empty. Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/srv/old').rmdir()
+        """
         self._do('rmdir', bytes(self))
 
     def unlink(self, missing_ok: bool = False) -> None:
+        """
+        Remove the file or link.
+
+        With `missing_ok` nothing there is no error.  Raises FileNotFoundError, other OSErrors as pathlib does, and what
+        a call does.
+
+        Example::
+
+            web.path('/tmp/lock').unlink(missing_ok=True)
+        """
         self._do('unlink', bytes(self), bool(missing_ok))
 
     def rmtree(self) -> None:
-        """Remove the folder with all that is in it; no link is followed."""
+        """
+        Remove the folder with all that is in it; no link is followed.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/srv/old').rmtree()
+        """
         self._do('rmtree', bytes(self))
 
     def rename(self, target: Any) -> RemotePath:
+        """
+        Give the file the name `target`, a path of the same context or a text; return that path.
+
+        A file that has the name is replaced.  Raises OSError as pathlib does, ValueError for a path of another context,
+        and what a call does.
+
+        Example::
+
+            web.path('/srv/app.new').rename('/srv/app')
+        """
         other = self._other(target)
         self._do('rename', bytes(self), bytes(other))
         return other
@@ -165,35 +400,129 @@ class RemotePath(PathNames):
     replace = rename
 
     def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
+        """
+        Set the times of the file to now; make the file, with the permissions `mode`, if it is not there.
+
+        Without `exist_ok` a file that is there is a FileExistsError.  Raises other OSErrors as pathlib does, and what a
+        call does.
+
+        Example::
+
+            web.path('/run/app.stamp').touch()
+        """
         self._do('touch', bytes(self), mode, bool(exist_ok))
 
     def chmod(self, mode: int) -> None:
+        """
+        Give the file the permissions `mode`, a number.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/etc/app.key').chmod(0o600)
+        """
         self._do('chmod', bytes(self), mode)
 
     def symlink_to(self, target: Any, target_is_directory: bool = False) -> None:
+        """
+        Make this path a link to `target`, a path of the same context or a text.
+
+        `target_is_directory` means nothing on Unix.  Raises FileExistsError, other OSErrors as pathlib does, ValueError
+        for a path of another context, and what a call does.
+
+        Example::
+
+            web.path('/srv/current').symlink_to('/srv/releases/7')
+        """
         self._do('symlink', os.fsencode(str(plain(self._home, target))), bytes(self))
 
     def hardlink_to(self, target: Any) -> None:
+        """
+        Make this path another name of the file `target`, a path of the same context or a text.
+
+        Raises FileExistsError, other OSErrors as pathlib does, ValueError for a path of another context, and what a
+        call does.
+
+        Example::
+
+            web.path('/srv/copy').hardlink_to('/srv/original')
+        """
         self._do('link', os.fsencode(str(plain(self._home, target))), bytes(self))
 
     def readlink(self) -> RemotePath:
+        """
+        Return the path that the link names, as it names it.
+
+        Raises OSError as pathlib does, and what a call does.
+
+        Example::
+
+            target = web.path('/srv/current').readlink()
+        """
         return self._new(self._text(self._do('readlink', bytes(self))))
 
     def resolve(self, strict: bool = False) -> RemotePath:
+        """
+        Return the absolute path without links and ``..``.
+
+        With `strict` a part that is not there is a FileNotFoundError.  Raises other OSErrors as pathlib does, and what
+        a call does.
+
+        Example::
+
+            real = web.path('/srv/current').resolve()
+        """
         return self._new(self._text(self._do('resolve', bytes(self), bool(strict))))
 
     def absolute(self) -> RemotePath:
+        """
+        Return the absolute path: one that is relative is so to the working folder of the context.
+
+        Raises what a call does.
+
+        Example::
+
+            path = web.path('app.log').absolute()
+        """
         if self.is_absolute():
             return self
         return self._new(self._text(self._do('cwd'))) / self
 
     def expanduser(self) -> RemotePath:
+        """
+        Return the path with the home of a user in place of ``~`` or ``~name`` at its beginning.
+
+        Raises RuntimeError if there is no such home, and what a call does.
+
+        Example::
+
+            keys = web.path('~/.ssh').expanduser()
+        """
         if not (self._pure.parts and self._pure.parts[0].startswith('~')):
             return self
         return self._in_home(self._do('home', os.fsencode(self._pure.parts[0])))
 
     def owner(self) -> str:
+        """
+        Return the name of the user who owns the file.
+
+        Raises KeyError if the user has none, OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/srv').owner()
+        """
         return self._name_of(self._do('owner', bytes(self)), 0)
 
     def group(self) -> str:
+        """
+        Return the name of the group that the file has.
+
+        Raises KeyError if the group has none, OSError as pathlib does, and what a call does.
+
+        Example::
+
+            web.path('/srv').group()
+        """
         return self._name_of(self._do('owner', bytes(self)), 1)
