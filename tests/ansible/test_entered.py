@@ -146,7 +146,8 @@ def played(ansible: Entering, host: str, folder: Path) -> list[Any]:
     large, script, fetched = folder / 'large', folder / 'script', folder / 'fetched'
     large.write_bytes(b'0123456789abcdef' * 200_000)
     script.write_text('#!/bin/sh\necho "$1,$2"\necho "err" >&2\nid -un\nexit 0\n')
-    place = Path('/tmp', f'{folder.parent.name}-{folder.name}')
+    # In a container of systemd-nspawn, /tmp is new for each context.
+    place = Path('/var/tmp', f'{folder.parent.name}-{folder.name}')
     done = ansible.run(
         PLAY, None, host, place=str(place), large=str(large), script=str(script), fetched=str(fetched),
         ansible_pipelining=True)
