@@ -171,9 +171,9 @@ def outcome(name: str, zipped: Path, folder: Path, target: tuple[int, int]) -> s
 PAGE = """\
 # The modules on Python 3.6
 
-Made by `scripts/ansible_old_modules`; do not edit. Modules of ansible-core {core}, made older, ran on Python 3.6 of this
-machine, each with a task that shows whether it does its own work: {right} of {all} did. The others found no program or
-bindings here that they work with: bindings such as those of apt and dnf exist for the Python of a system alone.
+Made by `scripts/ansible_old_modules`; do not edit. Modules of ansible-core {core}, made older, ran on Python 3.6 of
+this machine, each with a task that shows whether it does its own work: {right} of {all} did. The others found no
+program or bindings that they work with: bindings such as those of apt and dnf exist for the Python of a system alone.
 
 | module | on Python 3.6 |
 |---|---|
