@@ -18,6 +18,7 @@ from lab import eventually, leaks, roots
 from lab.accounts import Accounts
 from lab.engines import FOREVER, IMAGE, SLEEP, Podman
 from lab.kubestub import KubeStub, Pod
+from lab.machines import Lxc
 
 pytestmark = pytest.mark.deadline(600)
 NEWEST = list(RELEASES)[-1]
@@ -25,6 +26,7 @@ newest = pytest.mark.parametrize('ansible', [NEWEST], indirect=True, scope='modu
 BARE = 'localhost/bare:1'
 # A container with what this machine has, but for what it writes.
 SHARED = ('-v', '/usr:/usr:ro,suid,exec,dev', '-v', '/etc:/etc:ro')
+SHARED_BY_LXC = 'lxc.mount.entry = /usr usr none bind,ro 0 0\nlxc.mount.entry = /etc etc none bind,ro 0 0\n'
 
 PLAY = """
 - {name: folder, file: {path: "{{ place }}", state: directory}}
@@ -63,7 +65,7 @@ PLAY = """
 class Boxes:
     """Places to enter: a container with all programs of this machine, by several ways, and one without Python."""
 
-    def __init__(self, engine: Podman, folder: Path) -> None:
+    def __init__(self, engine: Podman, lxc: Lxc, folder: Path) -> None:
         self.engine = engine
         engine.run('run', '-d', '--name', 'full', *SHARED, IMAGE, *FOREVER)
         bare, tar = roots.make(folder / 'bare', python=False), folder / 'bare.tar'
@@ -85,6 +87,9 @@ class Boxes:
             'chroot': f'ansible_host={inside}',
             'nsenter': f'ansible_nsenter_pid={pid}',
             'kubectl': f'{pod} ansible_kubectl_container=app',
+            'lxc': f'ansible_lxc_host={lxc.box} ansible_lxc_extra_args={lxc.args[0]}',
+            'nspawn': f'ansible_host={roots.make(folder / "nspawn")} '
+                      'ansible_nspawn_extra_args="--bind-ro=/usr --bind-ro=/etc --private-network"',
             'bare-podman': f'ansible_podman_host=bare ansible_podman_executable={engine.path}',
             'bare-docker': f'ansible_docker_host=bare ansible_docker_path={docker}',
             'bare-chroot': f'ansible_host={bare}',
@@ -110,9 +115,10 @@ class Entering(Ansible):
 
 @pytest.fixture(scope='module')
 def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boxes]:
-    lab.require('roots', 'podman', 'kubectl')
-    with Podman(tmp_path_factory.mktemp('podman')) as engine:
-        made = Boxes(engine, tmp_path_factory.mktemp('boxes'))
+    lab.require('roots', 'podman', 'kubectl', 'lxc', 'nspawn')
+    with (Podman(tmp_path_factory.mktemp('podman')) as engine,
+          Lxc(tmp_path_factory.mktemp('lxc'), SHARED_BY_LXC) as lxc):
+        made = Boxes(engine, lxc, tmp_path_factory.mktemp('boxes'))
         with made.pods:
             yield made
 
@@ -140,7 +146,8 @@ def played(ansible: Entering, host: str, folder: Path) -> list[Any]:
     large, script, fetched = folder / 'large', folder / 'script', folder / 'fetched'
     large.write_bytes(b'0123456789abcdef' * 200_000)
     script.write_text('#!/bin/sh\necho "$1,$2"\necho "err" >&2\nid -un\nexit 0\n')
-    place = Path('/tmp', f'{folder.parent.name}-{folder.name}')
+    # In a container of systemd-nspawn, /tmp is new for each context.
+    place = Path('/var/tmp', f'{folder.parent.name}-{folder.name}')
     done = ansible.run(
         PLAY, None, host, place=str(place), large=str(large), script=str(script), fetched=str(fetched),
         ansible_pipelining=True)
@@ -157,7 +164,7 @@ def played(ansible: Entering, host: str, folder: Path) -> list[Any]:
 
 @pytest.mark.parametrize(
     ('ansible', 'host'), [*((release, 'podman') for release in RELEASES),
-                          *((NEWEST, host) for host in ('docker', 'chroot', 'nsenter', 'kubectl'))],
+                          *((NEWEST, host) for host in ('docker', 'chroot', 'nsenter', 'kubectl', 'lxc', 'nspawn'))],
     indirect=['ansible'], scope='module')  # fmt: skip
 def test_a_play_has_the_results_that_it_has_here(
     ansible: Entering, here: list[Any], host: str, tmp_path: Path,
@@ -250,7 +257,7 @@ def test_options_of_kubectl(ansible: Entering, boxes: Boxes, tmp_path: Path) -> 
 # What a plugin starts: (plugin, variables, program, words before those that run in the place).
 STARTED: list[tuple[str, dict[str, str], str, str]] = [
     ('oc', {'ansible_oc_pod': 'web', 'ansible_oc_namespace': 'shop'}, 'oc', '--namespace=shop exec -i web --'),
-    ('lxc', {'ansible_lxc_host': 'web'}, 'lxc-attach', '-n web --clear-env --'),
+    ('lxc', {'ansible_lxc_host': 'web'}, 'lxc-attach', '--set-var=HOME=/root -n web --clear-env --'),
     ('lxd', {'ansible_host': 'web.example', 'ansible_lxd_project': 'shop'}, 'lxc',
      'exec local:web -T --project=shop --'),
     ('lxd', {'ansible_host': 'web', 'ansible_lxd_remote': 'far', 'ansible_user': '33'}, 'lxc',

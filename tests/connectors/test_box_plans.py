@@ -94,7 +94,9 @@ def test_sandboxes() -> None:
 
 def test_machines() -> None:
     python = ['nice', '/opt/python']
-    assert argv(lxc, container='web') == ['lxc-attach', '-n', 'web', '--clear-env', '--', *SEARCH]
+    assert argv(lxc, container='web') == (
+        ['lxc-attach', '--set-var=HOME=/root', '-n', 'web', '--clear-env', '--', *SEARCH]
+    )
     assert argv(lxc, container='web', user='1:2', lxc_args=['--lxcpath=/x'], python=python) == (
         ['lxc-attach', '--lxcpath=/x', '-n', 'web', '--clear-env', '--uid=1', '--gid=2', '--', *NAMED]
     )
@@ -111,6 +113,7 @@ def test_machines() -> None:
     assert argv(machinectl, machine='web', user='app', python=python) == (
         ['systemd-run', '--machine=web', *run, '--uid=app', '--', *NAMED]
     )
+    assert '--uid=root' in argv(machinectl, machine='web')
     assert argv(jail, jail='web', user='app', jexec_args=['-l']) == ['jexec', '-l', '-U', 'app', 'web', *SEARCH]
 
 

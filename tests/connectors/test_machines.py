@@ -63,6 +63,7 @@ def test_lxc(broker: econtext.Broker, lxc: Lxc) -> None:
     box = broker.lxc(lxc.box, lxc_args=lxc.args)
     assert passes(box)[3] == lxc.box
     assert box.call(os.getenv, 'PATH') != os.getenv('PATH')
+    assert box.call(os.getenv, 'HOME') == '/root'
     app = broker.lxc(lxc.box, user='1234:1234', lxc_args=lxc.args, python='/usr/bin/python3')
     assert app.call(boxed.place)[1] == roots.APP
     version = subprocess.run([lab.need('lxc-attach'), '--version'], capture_output=True, text=True).stdout.strip()

@@ -43,8 +43,10 @@ properties: {os: lab, release: lab, description: lab}
 class Lxc:
     """LXC with a container that runs, `box`, and one that does not, `idle`: both with this process's number."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, more: str = '') -> None:
         self.directory = directory
+        #: More lines of the configuration of both.
+        self.more = more
         self.args = [f'--lxcpath={directory}/containers']
         self.box, self.idle = f'box-{os.getpid()}', f'idle-{os.getpid()}'
 
@@ -54,7 +56,7 @@ class Lxc:
         for name in (self.box, self.idle):
             folder = self.directory / 'containers' / name
             folder.mkdir(parents=True)
-            (folder / 'config').write_text(LXC.format(name=name, root=root))
+            (folder / 'config').write_text(LXC.format(name=name, root=root) + self.more)
         subprocess.run([need('lxc-start'), *self.args, '-n', self.box, '--', *FOREVER], check=True, timeout=60,
                        stdin=subprocess.DEVNULL)  # fmt: skip
 

@@ -3,7 +3,7 @@ A child in a container of LXC, by lxc-attach.
 
 Invariants:
 
-* It gets the container's environment, not ours.
+* It gets the container's environment, not ours, with the HOME of root, which that environment lacks.
 * What is to be a container cannot become an option.
 """
 TYPE_CHECKING = False
@@ -38,5 +38,7 @@ def plan(options):
     """
     argv = boxes.program(options, OPTIONS, 'lxc', 'lxc-attach')
     command.check_name('container', options.get('container', ''))
+    if (options.get('user') or '0').split(':')[0] == '0':
+        argv.insert(1, '--set-var=HOME=/root')
     argv += ['-n', options['container'], '--clear-env']
     return boxes.inside(argv + boxes.identity(options, '--uid=', '--gid=') + ['--'], options)

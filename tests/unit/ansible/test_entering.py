@@ -16,7 +16,7 @@ COMMAND = ['/bin/sh', '-c', "echo 'it'; exit 3"]
     ('docker', {'container': 'web', 'user': 'www', 'args': ['-w', '/srv']}, 'docker exec -i --user=www -w /srv web'),
     ('podman', {'container': 'web', 'podman_path': '/opt/podman'}, '/opt/podman exec -i web'),
     ('kubectl', {'pod': 'web', 'container': 'app'}, 'kubectl exec -i --container=app web --'),
-    ('lxc', {'container': 'web'}, 'lxc-attach -n web --clear-env --'),
+    ('lxc', {'container': 'web'}, 'lxc-attach --set-var=HOME=/root -n web --clear-env --'),
     ('lxd', {'container': 'far:web', 'user': '33'}, 'lxc exec far:web -T --user=33 --'),
     ('incus', {'container': 'web', 'project': 'shop'}, 'incus exec web -T --project=shop --'),
     ('jail', {'jail': 'web'}, 'jexec web'),
