@@ -145,7 +145,8 @@ def test_copies_wait_for_few_commands(ansible: Ansible, place: Callable[[], Path
         assert done.of('afterwards')['kind'] == 'ok', done.output
         assert done.of('left')['matched'] == done.of('as root')['matched'] == 0
         seen[connection] = {
-            each.name: (stat.S_IMODE(each.stat().st_mode), each.owner(), each.read_bytes()) for each in folder.iterdir()}
+            each.name: (stat.S_IMODE(each.stat().st_mode), each.owner(), each.read_bytes())
+            for each in folder.iterdir()}
         started[connection] = log.read_text()
     assert seen[OURS] == seen['ssh']
     assert set(seen[OURS]) == {'tmp', 'first', 'second', 'third', 'a', 'b', 'c', 'root'}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from .test_deferred import NAME, PARENT, PATH, command, folder_line, remove_line
 
 import econtext
 from econtext.ansible import wire
@@ -18,6 +17,8 @@ from econtext.ansible.daemon import Daemon
 from econtext.ansible.deferred import Deferred
 from econtext.ansible.places import Place
 from econtext.child import ansiballz, temporary
+
+from .test_deferred import NAME, PARENT, PATH, command, folder_line, remove_line
 
 MODULE = {'what': 'module', 'payload': (b'', 'ansible.modules.mine', b'{}', 'legacy', 0), 'fork': True,
           'variables': {}, 'interpreter': '/usr/bin/python3', 'words': ['/bin/sh', '-c', '/usr/bin/python3'],

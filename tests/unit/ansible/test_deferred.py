@@ -86,7 +86,8 @@ def test_the_first_is_a_command(line: str) -> None:
     folder_line(PARENT, NAME) + '; id',
     'chmod u+rwx /etc', f'chmod u+rwx {PATH} /etc', f'chmod a+rwx {PATH}', f'chmod u+s {PATH}', f'chmod u+x {PATH}/*',
     f'chmod u+x {PATH}/a/b', f'chmod u+x {PATH}; id', f"chmod u+x '{PATH}", 'chmod u+x ',
-    remove_line('/etc'), remove_line(PARENT), remove_line(PATH + '0'), f'rm -f -r {PATH}/', f'rm -f -r {PATH}/a > /dev/null 2>&1',
+    remove_line('/etc'), remove_line(PARENT), remove_line(PATH + '0'), f'rm -f -r {PATH}/',
+    f'rm -f -r {PATH}/a > /dev/null 2>&1',
 ])
 def test_everything_else_is_a_command(line: str) -> None:
     assert step(line, with_folder()) is None
