@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 import os
 import stat
 
-PRIVATE = stat.S_IRWXU  # as with a umask of 077
+# As with a umask of 077.
+FOLDER = 448     # rwx------
+FILE = 384       # rw-------
 
 
 class Differs(Exception):
@@ -36,13 +38,13 @@ def home(user, expected):
 def folder(path):
     # type: (str) -> None
     """As `umask 077; mkdir`, in a folder that is there."""
-    os.mkdir(path, PRIVATE)
+    os.mkdir(path, FOLDER)
 
 
 def write(path, data):
     # type: (str, bytes) -> None
     """As `umask 077; cat >`."""
-    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, stat.S_IRUSR | stat.S_IWUSR)
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, 'O_TRUNC', 0), FILE)
     try:
         while data:
             data = data[os.write(opened, data):]
@@ -52,20 +54,20 @@ def write(path, data):
 
 def mode(bits, *paths):
     # type: (int, str) -> None
-    """As `chmod u+…`."""
+    """As `chmod u+`, and the letters of these bits."""
     for path in paths:
         os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | bits)
 
 
 def remove(path):
     # type: (str) -> None
-    """As `rm -f -r`."""
-    # A file or a link that has come there is left to `rm`: this fails, and that is called.
-    if os.path.lexists(path):
-        __import__('shutil').rmtree(path)
+    """As `rm -r`, of a folder: one that is not there, and what has come in its place, is left to the command."""
+    __import__('shutil').rmtree(path)
 
 
-STEPS = {'home': home, 'folder': folder, 'write': write, 'mode': mode, 'remove': remove}
+STEPS = {
+    'home': home, 'folder': folder, 'write': write, 'mode': mode, 'remove': remove,
+}  # type: dict[str, Callable[..., None]]
 
 
 def carry_out(steps):
@@ -73,9 +75,8 @@ def carry_out(steps):
     """Carry out the steps; return how many, which is less than all of them if one failed."""
     done = 0
     for step in steps:
-        function = STEPS[step[0]]  # type: Callable[..., None]
         try:
-            function(*step[1:])
+            STEPS[step[0]](*step[1:])
         except Exception:
             # The caller has a command for it, which says in its own words what is wrong.
             break

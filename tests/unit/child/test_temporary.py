@@ -42,7 +42,7 @@ def test_steps_do_what_the_commands_do(tmp_path: Path, letters: str, before: int
     assert temporary.carry_out(steps[3:]) == 1
     shell(f'chmod u+{letters} {theirs}/other {theirs}')
     assert looks(ours) == looks(theirs)
-    assert temporary.carry_out([('remove', str(ours)), ('remove', str(ours))]) == 2
+    assert temporary.carry_out([('remove', str(ours)), ('remove', str(ours))]) == 1
     assert not ours.exists()
 
 
@@ -61,6 +61,7 @@ def test_nothing_is_done_behind_what_failed(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
     assert temporary.carry_out([('folder', str(tmp_path / 'none' / 'folder'))]) == 0
     assert temporary.carry_out([('remove', str(folder)), ('mode', 0o100, str(folder))]) == 1
+    assert not folder.exists()
 
 
 def test_a_link_in_place_of_a_folder_is_left_to_the_command(tmp_path: Path) -> None:
