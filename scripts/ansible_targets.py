@@ -60,15 +60,16 @@ TARGETS = """
 # What stops a target here, whatever the connection.
 CAUSES = {
     'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
-    'cron': 'gives cron 20 seconds, which without systemd needs a minute',
+    'cron': 'gives cron 20 seconds; the cause is not known',
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
     'module-serialization-profiles': 'fails over both in the same assertion',
-    'delegate_to': 'gives a refused connection five seconds, which a busy machine exceeds',
-    'connection_local': 'gives sudo ten seconds to refuse a password, which a busy machine exceeds',
+    'delegate_to': 'gives a refused connection five seconds; not run on an idle machine',
+    'connection_local': 'gives sudo ten seconds to refuse a password; not run on an idle machine',
+    'copy': 'ran on 2.18 without `getfacl`', 'lineinfile': 'ran on 2.18 without `getfacl`',
     'template': 'wants jinja2 for the Python of the system',
-    'hostname': 'changes the name of the machine by a service manager',
-    'callback_default': 'fails over both in the same comparison',
+    'hostname': 'fails over both; the cause is not known',
+    'callback_default': 'fails over both; the cause is not known',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
 

@@ -184,8 +184,9 @@ def page(core: str, found: dict[str, str]) -> str:
     """Return the page that tells what was found."""
     rows = []
     for name, said in found.items():
-        words = said.partition('{')[0].partition(chr(10))[0].replace('|', ' ').strip()
-        rows.append(f'| {NAMES.get(name, name)} | {words[:120].strip()} |')
+        # The first sentence, without what it lists.
+        words = re.split(r'\. |: \[|[{\n]', said)[0].replace('|', ' ').strip()
+        rows.append(f'| {NAMES.get(name, name)} | {words} |')
     right = list(found.values()).count('right')
     return PAGE.format(core=core, right=right, all=len(found)) + chr(10).join(sorted(rows)) + chr(10)
 
