@@ -525,11 +525,16 @@ def test_the_controllers_half_never_travels(broker: econtext.Broker, python: Int
         child.call(module.peek)
 
 
-def test_modules_of_ours_that_a_program_imports_are_imported_there(
-    broker: econtext.Broker, python: Interpreter, program: Any
-) -> None:
+@pytest.fixture(scope='session')
+def extras() -> None:
+    """Import what dask and joblib of ours need, for good: it enters `sys.meta_path`, which `program` restores."""
     for extra in 'distributed', 'joblib':
         pytest.importorskip(extra)
+
+
+def test_modules_of_ours_that_a_program_imports_are_imported_there(
+    extras: None, broker: econtext.Broker, python: Interpreter, program: Any
+) -> None:
     script = program({'uses_ours.py': """
         import econtext.aio
         import econtext.dask
