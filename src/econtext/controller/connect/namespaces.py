@@ -222,7 +222,7 @@ class NamespaceConnectors(Starter[C]):
         Start a context in a machine that ``machinectl list`` shows.
 
         `machine` is its name; it must have been booted with systemd.  `user` is
-        whom to be there, by name or number.  `python` is the path of the interpreter
+        whom to be there, by name or number; root by default.  `python` is the path of the interpreter
         there, or a list of words that ends with it; by default one is searched for,
         which takes a shell.  What is started is ``systemd-run --machine``, since
         ``machinectl shell`` has no pipes to offer; `machinectl_args`, a list, are
