@@ -130,6 +130,8 @@ class Daemon:
         """Carry out a request at its place, behind what was deferred, or defer it."""
         if deferred.place is not place or deferred.size > MOST:
             await self.carry_out(deferred)
+            # What is left are home folders, which were those of the other place.
+            deferred.take()
         if place.context.python_version >= places.OLDEST:
             step = deferred.step(request, place.known)
             if step is not None:

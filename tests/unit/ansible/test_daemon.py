@@ -161,6 +161,17 @@ def test_a_module_of_another_user_comes_behind_what_waits(hosts: Hosts) -> None:
     run(test)
 
 
+def test_the_home_folder_of_one_user_is_no_step_for_another(hosts: Hosts) -> None:
+    async def test() -> None:
+        await hosts.experience()
+        deferred = Deferred()
+        await hosts.ask(command('echo ~'), deferred)
+        await hosts.ask(MODULE, deferred, become={'key': 'sudo', 'password': None})
+        assert hosts.context.trips == []
+        assert hosts.other.trips == [('module', [])]
+    run(test)
+
+
 def test_whatever_is_no_module_comes_behind_what_waits(hosts: Hosts) -> None:
     async def test() -> None:
         await hosts.experience()
