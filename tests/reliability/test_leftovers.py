@@ -56,7 +56,8 @@ def test_no_file_is_written(tmp_path: Path, version: str) -> None:
     bad = []
     for line in notes.read_text(errors='replace').splitlines():
         call = line.split(None, 1)[-1]
-        if call.startswith(('+++', '---', '<...')) or ' = -1 ' in call:
+        # A thread that is killed where it enters a call has made none: strace does not know which it was.
+        if call.startswith(('+++', '---', '<...', '???( <unfinished')) or ' = -1 ' in call:
             continue
         path = re.search(r'"([^"]*)"', call)
         if call.startswith('open') and (not WRITES.search(call) or (path and path[1].startswith(ALLOWED))):
