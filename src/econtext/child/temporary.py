@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+import errno
 import os
 import stat
+import sys
 
 # As with a umask of 077.
 FOLDER = 448     # rwx------
@@ -61,7 +63,13 @@ def mode(bits, *paths):
 
 def remove(path):
     # type: (str) -> None
-    """As `rm -r`, of a folder: one that is not there, and what has come in its place, is left to the command."""
+    """As `rm -f -r`; what has come in place of the folder is left to the command."""
+    try:
+        os.lstat(path)
+    except OSError:
+        if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
+            raise
+        return
     __import__('shutil').rmtree(path)
 
 

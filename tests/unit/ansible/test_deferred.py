@@ -246,4 +246,4 @@ def possible(kind: str, path: Path, name: str, deferred: Deferred) -> bool:
             there, files = False, set()
         elif what[0] == 'write' and os.path.dirname(what[1]) == str(path):
             files.add(os.path.basename(what[1]))
-    return {'folder': not there, 'write': there, 'mode': there and name in files, 'remove': there}[kind]
+    return {'folder': not there, 'write': there, 'mode': there and name in files, 'remove': True}[kind]
