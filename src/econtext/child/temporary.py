@@ -67,7 +67,7 @@ def remove(path):
     try:
         os.lstat(path)
     except OSError:
-        if sys.exc_info()[1].errno != errno.ENOENT:  # type: ignore[union-attr]
+        if sys.exc_info()[1].errno not in (errno.ENOENT, errno.ENOTDIR):  # type: ignore[union-attr]
             raise
         return
     __import__('shutil').rmtree(path)

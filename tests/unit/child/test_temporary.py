@@ -64,6 +64,12 @@ def test_nothing_is_done_behind_what_failed(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_a_folder_below_a_file_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
+    shell(f'rm -f -r {tmp_path}/file/folder')
+    assert temporary.carry_out([('remove', str(tmp_path / 'file' / 'folder'))]) == 1
+
+
 def test_a_link_in_place_of_a_folder_is_left_to_the_command(tmp_path: Path) -> None:
     (tmp_path / 'there').mkdir()
     (tmp_path / 'link').symlink_to(tmp_path / 'there')
