@@ -243,6 +243,33 @@ def test_others_wait_for_what_a_worker_has_left(hosts: Hosts) -> None:
     run(test)
 
 
+def test_what_a_worker_has_deferred_is_done_when_it_goes(hosts: Hosts) -> None:
+    async def test() -> None:
+        await hosts.experience()
+        reader = asyncio.StreamReader()
+
+        class Writer:
+            """Goes once it has its answer."""
+
+            def write(self, data: bytes) -> None:
+                reader.feed_eof()
+
+            async def drain(self) -> None:
+                pass
+
+            def close(self) -> None:
+                pass
+
+        reader.feed_data(wire.packed({
+            **command(folder_line(PARENT, NAME)), 'way': {'key': 'host', 'options': {}}, 'become': None}))
+        writer: Any = Writer()
+        await hosts.daemon.serve(reader, writer)
+        await hosts.daemon.settle({'way': {'key': 'host'}})
+        assert hosts.context.trips == [['folder']]
+        assert hosts.daemon.workers == set()
+    run(test)
+
+
 def test_a_run_that_ends_does_what_is_left(hosts: Hosts) -> None:
     async def test() -> None:
         await hosts.experience()
