@@ -17,8 +17,6 @@ Pure; any thread may enter.
 from __future__ import annotations
 
 import ast
-import base64
-import binascii
 import re
 from typing import Any, NamedTuple
 
@@ -29,8 +27,11 @@ ARGUMENTS: dict[str, type | None] = {
     'extensions': dict, 'rlimit_nofile': int,
 }
 
+# The archive, which is first and nearly all of the text, so that it is not read as Python is.
+FIRST = re.compile(rb"\s*zip_data='([A-Za-z0-9+/]+={0,2})',")
+
 OLD_END = b"\nif __name__ == '__main__':\n    _ansiballz_main()"
-OLD_ZIP = re.compile(rb"^    ZIPDATA = '([A-Za-z0-9+/=]+)'$", re.MULTILINE)
+OLD_ZIP = re.compile(rb"^    ZIPDATA = '([A-Za-z0-9+/]+={0,2})'$", re.MULTILINE)
 OLD_PARAMS = re.compile(rb'^    ANSIBALLZ_PARAMS = (.+)$', re.MULTILINE)
 OLD_RUN = re.compile(
     rb"^        runpy\.run_module\(mod_name='([A-Za-z0-9_.]+)', init_globals=dict\(_module_fqn='\1', "
@@ -67,14 +68,19 @@ def recognized(data: bytes) -> Payload | None:
 
 def of_call(text: bytes) -> Payload | None:
     """Return the packed module of a call's arguments, of which `text` begins with the first one."""
+    first = FIRST.match(text)
+    if first is None:
+        return None
     try:
-        node = ast.parse(b'f(\n' + text, mode='eval').body
+        node = ast.parse(b"f(zip_data='.'," + text[first.end():], mode='eval').body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     if not isinstance(node, ast.Call) or node.args or not isinstance(node.func, ast.Name):
         return None
     found: dict[str, Any] = {}
     for keyword in node.keywords:
+        if keyword.arg in found:
+            return None
         kind = ARGUMENTS.get(keyword.arg or '', bool)
         if kind is None:
             found[str(keyword.arg)] = None
@@ -88,7 +94,7 @@ def of_call(text: bytes) -> Payload | None:
         found[str(keyword.arg)] = value
     if set(found) != set(ARGUMENTS) or found['extensions'] or not found['profile']:
         return None
-    return checked(found['zip_data'], found['module_fqn'], found['params'], found['profile'], found['rlimit_nofile'])
+    return checked(first[1], found['module_fqn'], found['params'], found['profile'], found['rlimit_nofile'])
 
 
 def of_program(data: bytes) -> Payload | None:
@@ -100,7 +106,7 @@ def of_program(data: bytes) -> Payload | None:
     try:
         text = ast.literal_eval(params.decode())
         limit = int(limits[0]) if limits else 0
-        return checked(archive.decode(), module.decode(), text, '', limit) if type(text) is str else None
+        return checked(archive, module.decode(), text, '', limit) if type(text) is str else None
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
 
@@ -110,15 +116,13 @@ def outside(data: bytes) -> bytes:
     return OLD_PARAMS.sub(b'', OLD_ZIP.sub(b'', data))
 
 
-def checked(archive: str, module: str, params: str, profile: str, limit: int) -> Payload | None:
+def checked(archive: bytes, module: str, params: str, profile: str, limit: int) -> Payload | None:
     """Return the packed module of these parts; None if one makes no sense."""
+    if len(archive) % 4 or not re.fullmatch(r'\w+(\.\w+)*', module) or limit < 0:
+        return None
     try:
-        zipped = archive.encode('ascii')
-        base64.b64decode(zipped, validate=True)
-        if not re.fullmatch(r'\w+(\.\w+)*', module) or limit < 0:
-            return None
-        return Payload(zipped, module, params.encode(), profile, limit)
-    except (ValueError, binascii.Error):
+        return Payload(archive, module, params.encode(), profile, limit)
+    except ValueError:
         return None
 
 

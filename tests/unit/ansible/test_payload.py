@@ -56,6 +56,7 @@ def test_the_forms() -> None:
 
 @pytest.mark.parametrize('changes', [
     {'extensions': {'_debugpy': {}}}, {'profile': None}, {'profile': ''}, {'zip_data': 'no base64!'}, {'zip_data': 5},
+    {'zip_data': None}, {'zip_data': ''}, {'zip_data': 'UEs'}, {'end': "zip_data='UEsD',)\n"}, {'end': '**{})\n'},
     {'rlimit_nofile': -1}, {'rlimit_nofile': True}, {'rlimit_nofile': None}, {'params': b'{}'}, {'module_fqn': 'a b'},
     {'module_fqn': ''}, {'new_argument': 1}, {'end': ')\nimport os\n'}, {'end': ') + f(\n)\n'}, {'end': ''},
 ])  # fmt: skip
@@ -64,7 +65,8 @@ def test_what_is_no_packed_module(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize('data', [
-    program() + b'\n', program(module='a b'), program(archive='no base64!'), program('    import coverage'),
+    program() + b'\n', program(module='a b'), program(archive='no base64!'), program(archive='UEs'),
+    program('    import coverage'),
     program() + program(), program('    requested_soft = min(existing_hard, 512)\n' * 2),
     b'', b'#!/usr/bin/python\nprint(1)\n', b'\n\nif __name__ == "__main__":\n    _ansiballz_main(\n' + b'(' * 10_000,
 ])  # fmt: skip
@@ -72,7 +74,7 @@ def test_what_is_no_packed_program(data: bytes) -> None:
     assert recognized(data) is None
 
 
-@given(params=st.text(), module=st.from_regex(r'[a-z_]+(\.[a-z_]+)*', fullmatch=True), content=st.binary(),
+@given(params=st.text(), module=st.from_regex(r'[a-z_]+(\.[a-z_]+)*', fullmatch=True), content=st.binary(min_size=1),
        limit=st.integers(0, 1 << 20), profile=st.text(min_size=1))  # fmt: skip
 def test_the_parts_are_what_was_packed(params: str, module: str, content: bytes, limit: int, profile: str) -> None:
     archive = base64.b64encode(content).decode()
@@ -80,9 +82,8 @@ def test_the_parts_are_what_was_packed(params: str, module: str, content: bytes,
     profile = profile.encode('utf-8', 'replace').decode()
     found = recognized(called(params=params, module_fqn=module, zip_data=archive, rlimit_nofile=limit, profile=profile))
     assert found == Payload(archive.encode(), module, params.encode(), profile, limit)
-    if archive:
-        found = recognized(program(params=params, module=module, archive=archive))
-        assert found == Payload(archive.encode(), module, params.encode(), '', 0)
+    found = recognized(program(params=params, module=module, archive=archive))
+    assert found == Payload(archive.encode(), module, params.encode(), '', 0)
 
 
 @given(st.data())
