@@ -134,6 +134,7 @@ def core(tmp_path: Path) -> FakeCore:
 
 def key(core: FakeCore, sources: Sources | None = None) -> str:
     sources = sources or Sources(core)
+    sources.look_again()
     path = core.module('ping', ())
     assert path
     return sources.key(path, sources.base())
@@ -194,6 +195,32 @@ def test_sources_that_stay_are_looked_at_by_folders_alone(core: FakeCore, monkey
     core.write('utils/basic.py', 'BASIC = 2\n')
     assert key(core, sources) != before
     assert 'basic.py' in looked
+
+
+def test_ansible_itself_is_looked_at_once_for_a_play(
+    core: FakeCore, store: Store, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Run(core, store, 'a').play()
+    run = Run(core, store, 'b')
+    walked: list[str] = []
+    walk = payload_sources.walk
+    monkeypatch.setattr(payload_sources, 'walk', lambda path: walked.append(path) or walk(path))
+    own, beside = f'{core.root}/module_utils', core.write('utils/other.py', '').parent
+    for _ in 'ab':
+        run.cache.before_play()
+        for name in 'ping', 'ping', 'pong':
+            run.cache.before_task([name])
+    assert walked.count(own) == 2
+    assert walked.count(str(beside)) == 6
+
+
+def test_a_change_of_ansible_itself_between_plays_is_built(core: FakeCore, store: Store) -> None:
+    Run(core, store, 'a').play()
+    run = Run(core, store, 'b')
+    run.cache.before_task(['ping'])
+    core.write('lib/ansible/module_utils/basic.py', 'BASIC = 3\n')
+    run.cache.before_play()
+    assert run.play()
 
 
 def test_what_cannot_be_known_has_no_key(core: FakeCore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,10 @@ class PayloadCache:
         self._keys: dict[str, str] = {}     # path of a module -> the key before its first task
         self._taken: set[str] = set()   # names of files that were looked at
 
+    def before_play(self) -> None:
+        """Have ansible-core itself looked at again: see `payload_sources`."""
+        self.sources.look_again()
+
     def before_task(self, modules: Sequence[str], collections: Sequence[str] = ()) -> None:
         """Put in the payloads of these modules, named as a task with these collections names them."""
         try:
@@ -249,6 +253,7 @@ class PayloadCache:
             payload = opened.read(ENTRY)
         members = entries.members(payload)
         main = module.replace('.', '/') + '.py'
+        self.sources.look_again()
         base = self.sources.base()
         for path, before in self._keys.items():
             if os.path.basename(path) != os.path.basename(main) or self.sources.key(path, base) != before:

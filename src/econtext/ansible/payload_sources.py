@@ -12,6 +12,8 @@ Invariants:
   every name and every byte in them, are the same.
 * A file counts as unchanged without being read again only if nothing in its `stat` differs, and only if it was old
   enough when it was read that a later change would show there.
+* While a play goes on, the folder of ansible-core itself is looked at once: the process that runs the play has loaded
+  its own sources from there already.  `look_again` ends that.
 * Whatever cannot be known raises Unknown: a folder too large, a link between folders, a file that cannot be read.
 * `check` accepts a payload only if each of its files is what stands now where ansible-core would find it, or is one
   that ansible-core writes itself.
@@ -82,6 +84,7 @@ class Sources:
         self.core: Installation = core
         self._files: dict[str, Remembered] = {}
         self._folders: dict[str, Remembered] = {}
+        self._own: str | None = None    # the digest of ansible-core's own module_utils, as last seen
 
     # -- digests ---------------------------------------------------------------
 
@@ -118,11 +121,17 @@ class Sources:
             self._folders[path] = Remembered(seen, newest, now, content)
         return content
 
+    def look_again(self) -> None:
+        """Have `base` look at ansible-core itself again."""
+        self._own = None
+
     def base(self) -> str:
         """Return the digest of what every payload is made of: versions, and the folders of module_utils in order."""
+        if self._own is None:
+            self._own = self.folder(self._own_folder()) + self.file(self._runtime())
         parts = [self.core.version, self.core.root, self.core.compression, platform.python_implementation(),
-                 platform.python_version(), self.file(self._runtime())]
-        for folder in [*self.core.search(), self._own()]:
+                 platform.python_version(), self._own]
+        for folder in self.core.search():
             parts += [folder, self.folder(folder)]
         return digest(*map(os.fsencode, parts))
 
@@ -188,7 +197,7 @@ class Sources:
     def _winner(self, relative: str) -> str | None:
         """Return the file that an import finds along the folders of module_utils, a package before a module."""
         stem = relative.removesuffix('.py').removesuffix('/__init__')
-        for folder in [*self.core.search(), self._own()]:
+        for folder in [*self.core.search(), self._own_folder()]:
             for ending in ('/__init__.py', '.py'):
                 path = os.path.join(folder, stem + ending)
                 if os.path.isfile(path):
@@ -207,7 +216,7 @@ class Sources:
             return place and os.path.join(place, *parts[3:])
         return None
 
-    def _own(self) -> str:
+    def _own_folder(self) -> str:
         return os.path.join(self.core.root, 'module_utils')
 
     def _runtime(self) -> str:

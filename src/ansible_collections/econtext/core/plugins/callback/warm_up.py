@@ -132,6 +132,8 @@ class CallbackModule(CallbackBase):
         if self._cache is None:
             self._open()    # `ansible` runs a play without a playbook
         self._harvest()
+        if self._cache is not None:
+            self._cache.before_play()
         for name in FILTERS:
             self._load('filter_loader', name)
         for name in TESTS:
