@@ -27,8 +27,8 @@ ARGUMENTS: dict[str, type | None] = {
     'extensions': dict, 'rlimit_nofile': int,
 }
 
-# The archive, which is first and nearly all of the text, so that it is not read as Python is.
-FIRST = re.compile(rb"\s*zip_data='([A-Za-z0-9+/]+={0,2})',")
+# The archive in that call, in a line of its own: nearly all of the text, which is not to be read as Python is.
+ZIP = re.compile(rb"^zip_data='([A-Za-z0-9+/]+={0,2})',$", re.MULTILINE)
 
 OLD_END = b"\nif __name__ == '__main__':\n    _ansiballz_main()"
 OLD_ZIP = re.compile(rb"^    ZIPDATA = '([A-Za-z0-9+/]+={0,2})'$", re.MULTILINE)
@@ -68,11 +68,11 @@ def recognized(data: bytes) -> Payload | None:
 
 def of_call(text: bytes) -> Payload | None:
     """Return the packed module of a call's arguments, of which `text` begins with the first one."""
-    first = FIRST.match(text)
-    if first is None:
+    archive = ZIP.search(text)
+    if archive is None:
         return None
     try:
-        node = ast.parse(b"f(zip_data='.'," + text[first.end():], mode='eval').body
+        node = ast.parse(b'f(\n' + text[:archive.start(1)] + b'.' + text[archive.end(1):], mode='eval').body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     if not isinstance(node, ast.Call) or node.args or not isinstance(node.func, ast.Name):
@@ -94,7 +94,7 @@ def of_call(text: bytes) -> Payload | None:
         found[str(keyword.arg)] = value
     if set(found) != set(ARGUMENTS) or found['extensions'] or not found['profile']:
         return None
-    return checked(first[1], found['module_fqn'], found['params'], found['profile'], found['rlimit_nofile'])
+    return checked(archive[1], found['module_fqn'], found['params'], found['profile'], found['rlimit_nofile'])
 
 
 def of_program(data: bytes) -> Payload | None:

@@ -14,9 +14,9 @@ from econtext.ansible.payload import Payload, interpreter_of, recognized
 
 ARCHIVE = base64.b64encode(b'PK an archive').decode()
 PARTS: dict[str, Any] = {
-    'zip_data': ARCHIVE, 'ansible_module': 'ping', 'module_fqn': 'ansible.modules.ping',
+    'ansible_module': 'ping', 'module_fqn': 'ansible.modules.ping',
     'params': '{"ANSIBLE_MODULE_ARGS": {"data": "it\'s"}}', 'profile': 'legacy',
-    'date_time': 'datetime.datetime(2026, 1, 1)', 'extensions': {}, 'rlimit_nofile': 0,
+    'date_time': 'datetime.datetime(2026, 1, 1)', 'extensions': {}, 'rlimit_nofile': 0, 'zip_data': ARCHIVE,
 }
 FOUND = Payload(ARCHIVE.encode(), 'ansible.modules.ping', PARTS['params'].encode(), 'legacy', 0)
 
@@ -47,6 +47,10 @@ def program(limit: str = '', archive: str = ARCHIVE, module: str = 'ansible.modu
 
 def test_the_forms() -> None:
     assert recognized(called()) == FOUND
+    for name in PARTS:
+        # Each release has an order of its own.
+        assert recognized(called(**{name: None}, end=called(**{other: None for other in PARTS if other != name}).decode()
+                                 .rpartition('_ansiballz_main(\n')[2])) == FOUND
     assert recognized(called(rlimit_nofile=64)) == FOUND._replace(open_files=64)
     assert recognized(program()) == FOUND._replace(params=b'{}', profile='')
     assert recognized(program().rstrip()) == FOUND._replace(params=b'{}', profile='')

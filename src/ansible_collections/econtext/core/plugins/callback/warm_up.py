@@ -142,6 +142,8 @@ class CallbackModule(CallbackBase):
         self._load('action_loader', 'ansible.legacy.normal', class_only=True)
         self._load('become_loader', play.become_method or constants.DEFAULT_BECOME_METHOD, class_only=True)
         self._load('connection_loader', play.connection or constants.DEFAULT_TRANSPORT, class_only=True)
+        self._prepare_results()
+        self._prepare_templates()
 
     def v2_playbook_on_task_start(self, task, is_conditional):
         self._before(task)
@@ -188,6 +190,27 @@ class CallbackModule(CallbackBase):
             getattr(loader, kind).get(str(name), **options)
         except Exception as error:  # a plugin that cannot be loaded is an error of the task that uses it
             self._display.vvv(f'econtext.core.warm_up: {name} not loaded: {type(error).__name__}')
+
+    @harmless
+    def _prepare_results(self):
+        """Have ansible-core compute what the fields of a task's result are, which a worker needs for each task."""
+        try:
+            from ansible._internal._task import UnifiedTaskResult
+        except ImportError:
+            return  # releases before 2.21 have no such fields
+        for is_from_module in False, True:
+            UnifiedTaskResult.get_result_key_to_resolved_field_mapping(is_from_module)
+
+    @harmless
+    def _prepare_templates(self):
+        """Have Jinja make the lexer that each template needs."""
+        from ansible.template import Templar
+
+        try:
+            from ansible.template import trust_as_template
+        except ImportError:
+            trust_as_template = str     # 2.18 has no such mark
+        Templar(None, variables={'one': 1}).template(trust_as_template('{{ one }}'))
 
     @harmless
     def _open(self):
