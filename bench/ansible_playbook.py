@@ -1,6 +1,6 @@
 """Playbooks by Ansible over its own plugin `ssh`, over Mitogen and over econtext, in turns; see docs/howto/ansible.md.
 
-    python -m bench.ansible_playbook PYTHON [--quick] [--rounds N] [--only SCENARIO …]
+    python -m bench.ansible_playbook PYTHON [--quick] [--rounds N] [--only SCENARIO …] [--chart FILE.svg]
 
 PYTHON is that of an environment that has ansible-core and econtext as it is built, and mitogen if Mitogen is to take
 part: `pip install ansible-core mitogen ./econtext`.  From a checkout econtext packs its modules anew in each run.  As
@@ -8,6 +8,8 @@ root: the server is a private one, and the account that is entered may use sudo 
 medians of wall time, of processor time of the controller and of processor time of the host, each with all that it
 starts, and their ratios to those of Mitogen, or of `ssh` with pipelining without Mitogen.  `--quick` has one host and
 two rounds, in which `ssh` without pipelining runs once, and never at a distance; no second round begins after 400 s.
+A command may take a second longer than it needs, here one in fifty, whatever the contender: `run_command` of
+ansible-core asks twice whether the command has ended, and waits a second if that came in between: take many rounds.
 
 Invariants:
 
@@ -35,6 +37,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tests'))
+from bench import plot
 from lab import eventually, leaks, need, open_to_all
 from lab.accounts import Accounts
 from lab.sshd import Sshd
@@ -44,6 +47,8 @@ DELAY = Path(__file__).parent / 'slowlink.py'
 STOCK, PIPELINING, MITOGEN = 'ssh', 'ssh, pipelining', 'Mitogen'
 PLUGIN, CALLBACK = 'econtext', 'econtext, callback'
 CONTENDERS = STOCK, PIPELINING, MITOGEN, PLUGIN, CALLBACK
+COLOURS = dict(zip(CONTENDERS, ('#7f8c8d', '#566573', '#2471a3', '#e6a197', '#c0392b'), strict=True))
+MEASURES = 'wall time', 'processor time of the controller', 'processor time of the host'
 QUICK_SECONDS = 400     # after which `--quick` begins no second round
 SUBREAPER = 36      # prctl(PR_SET_CHILD_SUBREAPER)
 # What its sessions leave comes to the server, which waits for all children.
@@ -74,6 +79,11 @@ class Scenario(NamedTuple):
     @property
     def name(self) -> str:
         return f'{self.playbook} {self.hosts} {self.trip}'
+
+    @property
+    def title(self) -> str:
+        what = {'site': '33 tasks', 'pings': 'a loop of 100 pings'}[self.playbook]
+        return f'{what}, {self.hosts} host{"s" * (self.hosts > 1)}{f", {self.trip} ms away" if self.trip else ""}'
 
 
 QUICK = Scenario('site', 1, 0), Scenario('pings', 1, 0), Scenario('site', 1, 50)
@@ -222,9 +232,36 @@ def delayed(port: int, trip: int) -> Iterator[int]:
         DELAYS.discard(process.pid)
 
 
-def table(scenario: Scenario, found: dict[str, list[Figures]]) -> Iterator[str]:
+def medians_of(found: dict[str, list[Figures]]) -> dict[str, Figures]:
+    return {name: Figures(*map(statistics.median, zip(*rows, strict=True))) for name, rows in found.items() if rows}
+
+
+def draw(results: dict[Scenario, dict[str, Figures]], path: Path) -> None:
+    """Draw the medians of each scenario as bars; less is better."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(plot.STYLE):
+        height = sum(0.9 + 0.22 * len(medians) for medians in results.values())
+        figure = Figure(figsize=(7.2, height), layout='constrained')
+        rows = figure.subplots(len(results), len(MEASURES), squeeze=False)
+        for (scenario, medians), row in zip(results.items(), rows, strict=True):
+            for place, (axes, measure) in enumerate(zip(row, MEASURES, strict=True)):
+                bars = axes.barh(list(medians), [each[place] for each in medians.values()],
+                                 color=[COLOURS[name] for name in medians])
+                axes.bar_label(bars, [f'{each[place]:.1f} s' for each in medians.values()], padding=3)
+                axes.set_title(f'{scenario.title}\n{measure}', fontsize=9)
+                axes.grid(visible=False)
+                axes.set_xticks([])
+                axes.margins(x=0.3)
+                axes.invert_yaxis()
+                if place:
+                    axes.set_yticks([])
+        plot.save(figure, path)
+
+
+def table(scenario: Scenario, medians: dict[str, Figures]) -> Iterator[str]:
     """Yield the lines of a table in Markdown."""
-    medians = {name: Figures(*map(statistics.median, zip(*rows, strict=True))) for name, rows in found.items()}
     base = medians[next(name for name in (MITOGEN, PIPELINING, *medians) if name in medians)]
     trip = f', {scenario.trip} ms' if scenario.trip else ''
     yield f'| {scenario.playbook}.yml, hosts: {scenario.hosts}{trip} | wall | processor, controller | processor, host |'
@@ -242,7 +279,9 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='one host, two rounds')
     parser.add_argument('--only', action='append', help=f'of {", ".join(each.name for each in ALL)}')
     parser.add_argument('--contender', action='append', choices=CONTENDERS, help='all unless told')
+    parser.add_argument('--chart', type=Path, help='where to draw the medians; needs matplotlib')
     given = parser.parse_args()
+    results: dict[Scenario, dict[str, Figures]] = {}
     begun = time.monotonic()
     rounds = 2 if given.quick else given.rounds
     names = [each for each in given.contender or CONTENDERS if each != MITOGEN or strategies(given.python)]
@@ -261,7 +300,10 @@ def main() -> None:
                             continue
                         rows.append(made.run(scenario, name, port))
                         print(f'{scenario.name}, {name}:', *(f'{each:.2f}' for each in rows[-1]), file=sys.stderr)
-            print('\n'.join(table(scenario, {name: rows for name, rows in found.items() if rows})), flush=True)
+            results[scenario] = medians_of(found)
+            print('\n'.join(table(scenario, results[scenario])), flush=True)
+            if given.chart:
+                draw(results, given.chart)
 
 
 if __name__ == '__main__':
