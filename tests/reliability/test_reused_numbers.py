@@ -20,14 +20,14 @@ OTHER = '-S', '-c', groups.OTHER_GUARD
 
 
 def outcome(*words: str) -> str:
-    """Run a function of ``stops.reused`` where it can choose numbers; return what became of the innocent process."""
+    """Run a function of ``reused`` where it can choose numbers; return what became of the innocent process."""
     lab.require('unshare')
     if not os.path.exists(LAST):
         lab.unavailable(f'the kernel has no {LAST}')
     here = Path(__file__).parent
     source = Path(econtext.__file__).parents[1]
     done = subprocess.run(
-        [lab.need('unshare'), '-pf', '--kill-child', '--mount-proc', sys.executable, '-m', 'stops.reused', *words],
+        [lab.need('unshare'), '-pf', '--kill-child', '--mount-proc', sys.executable, '-m', 'reused', *words],
         env={**os.environ, 'PYTHONPATH': f'{source}:{here.parent}:{here}'}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

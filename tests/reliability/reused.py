@@ -1,5 +1,5 @@
 """
-Run by `test_reused_numbers` as the first process of a process namespace, where a process gets the number that is wanted.
+Run by `test_reused_numbers` as the first process of a process namespace, where a process gets the number that it wants.
 
 Its arguments: what is tried, and what that needs. Prints ``spared`` or how the innocent process was ended.
 """
