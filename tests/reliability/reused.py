@@ -13,9 +13,8 @@ import sys
 import termios
 import time
 
-from lab import leaks
-
 from econtext.child import groups
+from lab import leaks
 
 
 def innocent(number: int) -> subprocess.Popen[bytes]:
