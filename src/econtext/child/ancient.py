@@ -12,6 +12,7 @@ Invariants:
 * A float in bytes is as in ``struct``'s ``>d`` of every later Python.
 * The guard is no child of this process, ends when it does, and touches nothing before
   the link has ended and GRACE, longer than an orderly end takes, is over.
+* The guard stays in the session of this process, so the kernel gives the number that it kills to no later process.
 
 Fetched by these Pythons alone, before HELLO.  ``install`` is entered by the main thread.
 """

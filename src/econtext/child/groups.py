@@ -8,6 +8,7 @@ Invariants:
 * If this process is killed, the guard, a process of a session of its own, does the same with more time.  The guard is
   a /bin/sh, and where there is none the interpreter that runs here.  It cannot end processes of another user (sudo),
   nor a process that has made a group of its own.
+* The guard signals no later group that has the number of one that has ended.
 * A process that is forked off this one has nothing to do with these groups, and does not keep the guard waiting.
 
 Fetched with the first command, or the first isolated call.  Entered by whoever carries out calls.
@@ -42,39 +43,74 @@ if sys.version_info < (3, 2):
 STARTING = allocate_lock()  # type: LockType
 GROUPS = {}  # type: dict[int, bool]
 HOOKED = []  # type: list[bool]
-# Reads lines, "+ GROUP" and "- GROUP", until this process has ended, and ends the groups that are left then.
+# Reads lines, "+ GROUP" and "- GROUP", until this process has ended, and ends the groups that are left then.  When the
+# leader of a group started tells that group from a later one of the same number; a system without /proc does not say.
 GUARD = """trap '' HUP INT TERM
-groups=' '
+born()
+{
+    stat=
+    while read -r line; do stat="$stat $line"; done < "/proc/$1/stat"
+    set -- ${stat##*) }
+    born=${20}
+}
+look()
+{
+    left=
+    for each in $groups
+    do
+        born "${each%%:*}"
+        [ "$born" ] && [ "$born" != "${each#*:}" ] && continue
+        kill -0 "-${each%%:*}" && left="$left $each"
+    done
+    groups=$left
+}
+tell()
+{
+    look
+    for each in $groups; do kill "-$1" "-${each%%:*}"; done
+}
+groups=
 while read -r word group
 do
-    case $word in
-        +) groups="$groups$group ";;
-        -) case $groups in *" $group "*) groups="${groups%% $group *} ${groups#* $group }";; esac;;
-    esac
+    left=
+    for each in $groups; do [ "${each%%:*}" = "$group" ] || left="$left $each"; done
+    groups=$left
+    if [ "$word" = + ]; then born "$group"; groups="$groups $group:$born"; fi
 done
-for name in TERM CONT; do for group in $groups; do kill -$name -$group; done; done
+tell TERM
+tell CONT
 for second in 1 2
 do
-    left=
-    for group in $groups; do kill -0 -$group && left=$group; done
-    [ "$left" ] || exit 0
+    look
+    [ "$groups" ] || exit 0
     sleep 1
 done
-for group in $groups; do kill -KILL -$group; done
+tell KILL
 """
 # The same where there is no shell.
 OTHER_GUARD = """import os, signal, sys, time
 for name in 'SIGHUP', 'SIGINT', 'SIGTERM':
     signal.signal(getattr(signal, name), signal.SIG_IGN)
+def born(group):
+    try:
+        file = open('/proc/%d/stat' % group, 'rb')
+        try:
+            return file.read().split(')'.encode())[-1].split()[19]
+        finally:
+            file.close()
+    except (IOError, OSError):
+        return None
 groups = {}
 for line in iter(sys.stdin.readline, ''):
     word, group = line.split()
     groups.pop(int(group), None)
     if word == '+':
-        groups[int(group)] = True
+        groups[int(group)] = born(int(group))
 def tell(number):
     for group in list(groups):
         try:
+            if born(group) not in (None, groups[group]):
+                raise OSError('a later one')
             os.killpg(group, number)
         except OSError:
             del groups[group]

@@ -256,12 +256,15 @@ class Running(object):
             groups.tell(group, signal.SIGCONT)
         deadline = now() + GRACE
         pause = 0.001
-        while now() < deadline and not (self.reap() and not groups.runs(group)):
+        while not (self.reap() and not groups.runs(group)):
+            if now() >= deadline:
+                # Only now: the number of a group that has ended may be another's.
+                groups.tell(group, signal.SIGKILL)
+                break
             if self.ends_here():
                 deadline = min(deadline, now() + groups.LAST)
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
-        groups.tell(group, signal.SIGKILL)
         # One of another user may stay.
         deadline = now() + GRACE
         while not self.reap() and now() < deadline:

@@ -236,7 +236,10 @@ class Session(object):
             if groups.tell(self.pid, number):
                 groups.tell(self.pid, signal.SIGCONT)
             deadline = now() + running.GRACE
-            while now() < deadline and not (self.process.poll() is not None and not groups.runs(self.pid)):
+            while now() < deadline:
+                if self.process.poll() is not None and not groups.runs(self.pid):
+                    # Its number may be another's from now on.
+                    return
                 select.select([], [], [], 0.01)
 
     # What passes.
