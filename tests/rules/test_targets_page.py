@@ -60,3 +60,9 @@ def test_a_target_that_names_a_plugin_gets_that_of_econtext(script: ModuleType, 
         'runme.sh': 'ansible -c econtext.core.local x; bash -c "local"',
         'others': files['others'],
     }
+
+
+def test_a_target_gets_the_settings_for_which_its_aliases_ask(script: ModuleType, tmp_path: Path) -> None:
+    assert script.wanted_settings(tmp_path) == {}
+    (tmp_path / 'aliases').write_text('context/target\nenv/set/ONE/1\nneeds/env/set/NO/1\nenv/set/TWO/yes  # why\n')
+    assert script.wanted_settings(tmp_path) == {'ONE': '1', 'TWO': 'yes'}
