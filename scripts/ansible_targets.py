@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
 STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
+MITOGEN_RELEASE = '0.3.54'
 LIMIT = 1200  # seconds for one target
 LOGINS, DAEMONS = Path('/run/sshd/log'), Path('/run/daemons')  # inside of the namespaces
 # Where a target names Ansible's own plugins: in variables, plays and commands.
@@ -57,17 +58,17 @@ TARGETS = """
     var_templating loop-until ansiballz_python package_facts mount_facts callback_default hostname shell
 """.split()
 
-# What stops a target here, whatever the connection.
+# What stops a target here; where the remark names no connection, over each.
 CAUSES = {
     'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
     'cron': 'speeds cron up by a setting of systemd, which does not run there',
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
-    'module-serialization-profiles': 'fails over both in the same assertion',
     'delegate_to': 'gives a refused connection five seconds; not run on an idle machine',
     'copy': 'ran on 2.18 without `getfacl`', 'lineinfile': 'ran on 2.18 without `getfacl`',
-    'template': 'wants jinja2 for the Python of the system',
     'hostname': 'sets the name of a running Debian by systemd alone, which does not run there',
+    'missing-interpreter': 'Mitogen has the host as unreachable',
+    'ping': 'the error of a module has other words over Mitogen',
     'callback_default': 'fails over both; the cause is not known',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
@@ -177,7 +178,8 @@ class Place:
             print(f'installing ansible-core {core}', flush=True)
             run([python, '-m', 'venv', '--clear', str(folder)])
             pip = [str(folder / 'bin/python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check']
-            run([*pip, f'ansible-core=={core}', 'mitogen==0.3.54', 'passlib', 'pexpect', 'bcrypt', '-e', str(ROOT)])
+            wanted = f'ansible-core=={core}', f'mitogen=={MITOGEN_RELEASE}', 'passlib', 'pexpect', 'bcrypt'
+            run([*pip, *wanted, '-e', str(ROOT)])
             # Nothing that a target compiles outlives its run.
             run([str(folder / 'bin/python'), '-m', 'compileall', '-q', str(ROOT / 'src')])
             done.touch()
@@ -468,8 +470,9 @@ def page(results: list[Result], before: str = '') -> str:
         '# Ansible\'s own targets', '',
         'ansible-core has integration tests of its own, named targets. `scripts/ansible_targets.py` runs them over '
         'Ansible\'s',
-        'plugin `ssh` and over econtext, and writes this page. The versions are those of ansible-core. A '
-        'dash: not run.',
+        f'plugin `ssh`, over Mitogen {MITOGEN_RELEASE} and over econtext, and writes this page. The versions are '
+        'those of ansible-core.',
+        'A dash: not run.',
         '*Unused*: the target passed without using the plugin. The remark says what stops a target that has failed.',
         '',
         f'| target | {" | ".join(f"`{over}`" for over in overs)} | remark |', '|---|' + '---|' * (len(overs) + 1)]

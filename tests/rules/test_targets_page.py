@@ -31,9 +31,9 @@ def test_the_page_is_what_the_script_writes(script: ModuleType) -> None:
 
 
 def test_a_result_replaces_that_of_its_release_alone(script: ModuleType) -> None:
-    before = script.page([script.Result(core, 'ssh', 'ping', 0, 1.0, []) for core in ('2.18.19', '2.20.10')])
-    after = script.page([script.Result('2.18.18', 'ssh', 'ping', 1, 1.0, [])], before)
-    assert '| ping | failed 2.18; passed 2.20 |  |' in after
+    before = script.page([script.Result(core, 'ssh', 'raw', 0, 1.0, []) for core in ('2.18.19', '2.20.10')])
+    after = script.page([script.Result('2.18.18', 'ssh', 'raw', 1, 1.0, [])], before)
+    assert '| raw | failed 2.18; passed 2.20 |  |' in after
 
 
 def test_a_target_that_does_not_use_the_plugin_has_not_passed(script: ModuleType) -> None:
