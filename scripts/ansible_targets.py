@@ -65,11 +65,11 @@ CAUSES = {
     'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
     'delegate_to': 'gives a refused connection five seconds; not run on an idle machine',
-    'copy': 'ran on 2.18 without `getfacl`', 'lineinfile': 'ran on 2.18 without `getfacl`',
+    'copy': 'ran on 2.18 without `getfacl`',
     'hostname': 'sets the name of a running Debian by systemd alone, which does not run there',
     'missing-interpreter': 'Mitogen has the host as unreachable',
     'ping': 'the error of a module has other words over Mitogen',
-    'callback_default': 'fails over both; the cause is not known',
+    'callback_default': 'ran with other paths than those of ansible-test',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
 
@@ -258,7 +258,7 @@ def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
     programs = f'{environment}/bin', f'{tools}/injector', f'{tools}/tools', '/usr/sbin:/usr/bin:/sbin:/bin'
     found = {
         'PATH': ':'.join(programs), 'HOME': pwd.getpwuid(0).pw_dir, 'LC_ALL': 'C.UTF-8',
-        'ANSIBLE_CONFIG': str(tests / 'empty.cfg'), 'ANSIBLE_ROLES_PATH': str(tests / 'targets'),
+        'ANSIBLE_CONFIG': str(tests / 'empty.cfg'),
         'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_HOST_KEY_CHECKING': 'False', 'ANSIBLE_DEPRECATION_WARNINGS': 'False',
         'ANSIBLE_RETRY_FILES_ENABLED': 'false', 'INVENTORY_PATH': str(tests / 'inventory'),
         'ANSIBLE_INVENTORY': str(tests / 'inventory'), 'ANSIBLE_TEST_PREFER_VENV': '',
@@ -299,6 +299,7 @@ def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tup
     play.write_text(json.dumps([{
         'hosts': 'testhost', 'gather_facts': facts, 'vars': {'output_dir': environ['OUTPUT_DIR']}, 'roles': [target],
     }]))  # fmt: skip
+    environ['ANSIBLE_ROLES_PATH'] = str(tests / 'targets')
     return ['ansible-playbook', play.name, '-i', 'inventory', '-v'], tests
 
 
