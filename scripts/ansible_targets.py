@@ -62,10 +62,8 @@ TARGETS = """
 CAUSES = {
     'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
     'cron': 'speeds cron up by a setting of systemd, which does not run there',
-    'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
     'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
     'delegate_to': 'gives a refused connection five seconds; not run on an idle machine',
-    'copy': 'ran on 2.18 without `getfacl`',
     'hostname': 'sets the name of a running Debian by systemd alone, which does not run there',
     'missing-interpreter': 'Mitogen has the host as unreachable',
     'ping': 'the error of a module has other words over Mitogen',
