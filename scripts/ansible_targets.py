@@ -56,6 +56,7 @@ TARGETS = """
     signal_propagation strategy_free strategy_host_pinned task-esoterica connection_local module_no_log cron expect
     throttle keyword_inheritance omit ssh_agent strategy_linear binary any_errors_fatal special_vars_hosts
     var_templating loop-until ansiballz_python package_facts mount_facts callback_default hostname shell
+    split add_host until register_projections
 """.split()
 
 # What stops a target here; where the remark names no connection, over each.
