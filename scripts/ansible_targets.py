@@ -34,6 +34,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
 STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
+MITOGEN_RELEASE = '0.3.54'
 LIMIT = 1200  # seconds for one target
 LOGINS, DAEMONS = Path('/run/sshd/log'), Path('/run/daemons')  # inside of the namespaces
 # Where a target names Ansible's own plugins: in variables, plays and commands.
@@ -54,22 +55,23 @@ TARGETS = """
     ignore_unreachable interpreter_discovery_python_delegate_facts meta_tasks no_log pause register shell-plugins
     signal_propagation strategy_free strategy_host_pinned task-esoterica connection_local module_no_log cron expect
     throttle keyword_inheritance omit ssh_agent strategy_linear binary any_errors_fatal special_vars_hosts
-    var_templating loop-until ansiballz_python package_facts mount_facts
+    var_templating loop-until ansiballz_python package_facts mount_facts callback_default hostname shell
+    split add_host until register_projections
 """.split()
 
-# What stops a target here, whatever the connection.
+# What stops a target here; where the remark names no connection, over each.
 CAUSES = {
     'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
-    'cron': 'gives cron 20 seconds; the cause is not known',
-    'noexec': 'gives an asynchronous task two seconds, which a busy machine exceeds',
-    'async': 'gives asynchronous tasks one second, which a busy machine exceeds',
-    'module-serialization-profiles': 'fails over both in the same assertion',
+    'cron': 'speeds cron up by a setting of systemd, which does not run there',
     'delegate_to': 'gives a refused connection five seconds; not run on an idle machine',
-    'connection_local': 'gives sudo ten seconds to refuse a password; not run on an idle machine',
-    'copy': 'ran on 2.18 without `getfacl`', 'lineinfile': 'ran on 2.18 without `getfacl`',
-    'template': 'wants jinja2 for the Python of the system',
-    'hostname': 'fails over both; the cause is not known',
-    'callback_default': 'fails over both; the cause is not known',
+    'hostname': 'sets the name of a running Debian by systemd alone, which does not run there',
+    'missing-interpreter': 'Mitogen has the host as unreachable',
+    'ping': 'the error of a module has other words over Mitogen',
+    'async_fail': 'the number of a job has another form over Mitogen',
+    'become_sudo': 'wraps sudo in a program with options that Mitogen refuses',
+    'module_utils_common.respawn': 'a module that starts itself anew fails over Mitogen',
+    'remote_tmp': 'removes a user of whom a process of Mitogen is left',
+    'callback_default': 'ran with other paths than those of ansible-test',
     'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
 }
 
@@ -86,7 +88,7 @@ LEFT_OUT = {
 # Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
 WANTED = {
     'connection_ssh': ['sshpass'], 'copy': ['acl'], 'lineinfile': ['acl'], 'cron': ['cron', 'faketime'],
-    'group': ['libuser'], 'user': ['libuser'],
+    'group': ['libuser'], 'user': ['libuser'], 'template': ['python3-jinja2'],
     'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'],
 }
 
@@ -178,7 +180,8 @@ class Place:
             print(f'installing ansible-core {core}', flush=True)
             run([python, '-m', 'venv', '--clear', str(folder)])
             pip = [str(folder / 'bin/python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check']
-            run([*pip, f'ansible-core=={core}', 'mitogen==0.3.54', 'passlib', 'pexpect', 'bcrypt', '-e', str(ROOT)])
+            wanted = f'ansible-core=={core}', f'mitogen=={MITOGEN_RELEASE}', 'passlib', 'pexpect', 'bcrypt'
+            run([*pip, *wanted, '-e', str(ROOT)])
             # Nothing that a target compiles outlives its run.
             run([str(folder / 'bin/python'), '-m', 'compileall', '-q', str(ROOT / 'src')])
             done.touch()
@@ -257,12 +260,12 @@ def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
     programs = f'{environment}/bin', f'{tools}/injector', f'{tools}/tools', '/usr/sbin:/usr/bin:/sbin:/bin'
     found = {
         'PATH': ':'.join(programs), 'HOME': pwd.getpwuid(0).pw_dir, 'LC_ALL': 'C.UTF-8',
-        'ANSIBLE_CONFIG': str(tests / 'empty.cfg'), 'ANSIBLE_ROLES_PATH': str(tests / 'targets'),
+        'ANSIBLE_CONFIG': str(tests / 'empty.cfg'),
         'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_HOST_KEY_CHECKING': 'False', 'ANSIBLE_DEPRECATION_WARNINGS': 'False',
         'ANSIBLE_RETRY_FILES_ENABLED': 'false', 'INVENTORY_PATH': str(tests / 'inventory'),
         'ANSIBLE_INVENTORY': str(tests / 'inventory'), 'ANSIBLE_TEST_PREFER_VENV': '',
         'ANSIBLE_TEST_PYTHON_INTERPRETER': f'{environment}/bin/python', 'ANSIBLE_TEST_PYTHON_VERSION': '3',
-        'ANSIBLE_PLAYBOOK_DIR': str(tests), 'JUNIT_OUTPUT_DIR': '/tmp/junit',
+        'JUNIT_OUTPUT_DIR': '/tmp/junit',
         'ANSIBLE_TEST_ANSIBLE_LIB_ROOT': str(packages / 'ansible'),
         'USER': 'root', 'TERM': 'dumb',
     }  # fmt: skip
@@ -298,7 +301,15 @@ def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tup
     play.write_text(json.dumps([{
         'hosts': 'testhost', 'gather_facts': facts, 'vars': {'output_dir': environ['OUTPUT_DIR']}, 'roles': [target],
     }]))  # fmt: skip
+    environ['ANSIBLE_ROLES_PATH'] = str(tests / 'targets')
     return ['ansible-playbook', play.name, '-i', 'inventory', '-v'], tests
+
+
+def wanted_settings(folder: Path) -> dict[str, str]:
+    """Return the variables of the environment for which the `aliases` of a target ask."""
+    aliases = folder / 'aliases'
+    text = aliases.read_text() if aliases.exists() else ''
+    return dict(re.findall(r'^env/set/([^/\s]+)/(\S+)', text, re.MULTILINE))
 
 
 def inside(core: str, over: str, target: str, environment: str, source: str, log: str, note: str) -> int:
@@ -323,6 +334,8 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
             path.write_text(path.read_text().replace(line, ''))
     keep_log()
     words, where = command(tests, over, target, environ)
+    environ['ANSIBLE_PLAYBOOK_DIR'] = str(where)
+    environ.update(wanted_settings(tests / 'targets' / target))
     before = time.monotonic()
     status: int | None
     with open(log, 'wb') as file:
@@ -460,8 +473,9 @@ def page(results: list[Result], before: str = '') -> str:
         '# Ansible\'s own targets', '',
         'ansible-core has integration tests of its own, named targets. `scripts/ansible_targets.py` runs them over '
         'Ansible\'s',
-        'plugin `ssh` and over econtext, and writes this page. The versions are those of ansible-core. A '
-        'dash: not run.',
+        f'plugin `ssh`, over Mitogen {MITOGEN_RELEASE} and over econtext, and writes this page. The versions are '
+        'those of ansible-core.',
+        'A dash: not run.',
         '*Unused*: the target passed without using the plugin. The remark says what stops a target that has failed.',
         '',
         f'| target | {" | ".join(f"`{over}`" for over in overs)} | remark |', '|---|' + '---|' * (len(overs) + 1)]

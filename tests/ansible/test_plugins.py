@@ -326,6 +326,21 @@ def test_this_machine(ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> None
     assert done.of('fork')['stdout'].startswith('econtext:'), done.of('fork')
 
 
+def test_each_task_of_this_machine_finds_the_temporary_folder_that_it_has_asked_for(
+    ansible: Ansible, tmp_path: Path,
+) -> None:
+    done = ansible.run(f"""
+- {{name: first, command: echo first, async: 60, poll: 1}}
+- {{name: second, command: echo second, async: 60, poll: 1}}
+- {{name: copy, copy: {{content: one, dest: "{tmp_path}/one"}}}}
+- {{name: copy again, copy: {{content: two, dest: "{tmp_path}/two"}}}}
+- {{name: fetch, fetch: {{src: "{tmp_path}/two", dest: "{tmp_path}/fetched", flat: true}}}}
+""", 'econtext.core.local')
+    assert done.returncode == 0, done.output
+    assert done.of('second')['stdout'] == 'second'
+    assert (tmp_path / 'fetched').read_text() == 'two'
+
+
 # -- nothing stays -----------------------------------------------------------
 
 

@@ -31,9 +31,9 @@ def test_the_page_is_what_the_script_writes(script: ModuleType) -> None:
 
 
 def test_a_result_replaces_that_of_its_release_alone(script: ModuleType) -> None:
-    before = script.page([script.Result(core, 'ssh', 'ping', 0, 1.0, []) for core in ('2.18.19', '2.20.10')])
-    after = script.page([script.Result('2.18.18', 'ssh', 'ping', 1, 1.0, [])], before)
-    assert '| ping | failed 2.18; passed 2.20 |  |' in after
+    before = script.page([script.Result(core, 'ssh', 'raw', 0, 1.0, []) for core in ('2.18.19', '2.20.10')])
+    after = script.page([script.Result('2.18.18', 'ssh', 'raw', 1, 1.0, [])], before)
+    assert '| raw | failed 2.18; passed 2.20 |  |' in after
 
 
 def test_a_target_that_does_not_use_the_plugin_has_not_passed(script: ModuleType) -> None:
@@ -60,3 +60,9 @@ def test_a_target_that_names_a_plugin_gets_that_of_econtext(script: ModuleType, 
         'runme.sh': 'ansible -c econtext.core.local x; bash -c "local"',
         'others': files['others'],
     }
+
+
+def test_a_target_gets_the_settings_for_which_its_aliases_ask(script: ModuleType, tmp_path: Path) -> None:
+    assert script.wanted_settings(tmp_path) == {}
+    (tmp_path / 'aliases').write_text('context/target\nenv/set/ONE/1\nneeds/env/set/NO/1\nenv/set/TWO/yes  # why\n')
+    assert script.wanted_settings(tmp_path) == {'ONE': '1', 'TWO': 'yes'}

@@ -52,6 +52,8 @@ class Persistent:
     Failed: type[Exception] = Exception
     #: The program that enters the host, for errors; empty where there is none to name.
     entered_by: str = ''
+    #: Whether files go through the daemon; where not, the stock plugin copies them.
+    carries_files: bool = True
     #: The folder of the run, and its main process.
     run_folder: str = ''
     run_pid: int = 0
@@ -118,7 +120,7 @@ class Persistent:
         """Copy a file to the host."""
         source = os.path.abspath(wire.plain(in_path))
         try:
-            if not os.path.isfile(source):
+            if not self.carries_files or not os.path.isfile(source):
                 raise Stock
             request = self._plain_request('put', source=source, target=str(wire.plain(out_path)))
             if os.path.dirname(source) == self.run_folder:
@@ -136,6 +138,8 @@ class Persistent:
     def fetch_file(self, in_path: str, out_path: str) -> Any:
         """Copy a file from the host."""
         try:
+            if not self.carries_files:
+                raise Stock
             request = self._plain_request(
                 'fetch', source=str(wire.plain(in_path)), target=os.path.abspath(wire.plain(out_path)))
             return self._told(f'FETCH {in_path} TO {out_path}', request)

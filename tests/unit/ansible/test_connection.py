@@ -132,6 +132,24 @@ def test_the_stock_plugin_comes_behind_what_the_daemon_has_deferred(tmp_path: Pa
     assert plugin.order[7:] == ['catch up', 'catch up']
 
 
+class Near(NoWay):
+    carries_files = False
+
+    def way(self) -> dict[str, Any]:
+        return {}
+
+
+def test_files_that_the_stock_plugin_copies_come_behind_what_the_daemon_has_deferred(tmp_path: Path) -> None:
+    source = tmp_path / 'source'
+    source.touch()
+    plugin = Near()
+    link: Any = FakeLink(plugin.order, *[(wire.DONE, None)] * 2)
+    plugin._daemon_link = link
+    plugin.put_file(str(source), '/there')
+    plugin.fetch_file('/there', '/here')
+    assert plugin.order == ['catch up', 'stock put', 'catch up', 'stock fetch']
+
+
 def test_files_that_are_left_to_the_stock_plugin_are_told_once(tmp_path: Path) -> None:
     source = tmp_path / 'source'
     source.touch()
@@ -153,3 +171,10 @@ def test_what_the_stock_plugin_raises_has_no_other_cause() -> None:
     with pytest.raises(OSError, match='no terminal') as caught:
         Told(Stock()).exec_command("/bin/sh -c 'true'")
     assert caught.value.__context__ is None
+
+
+def test_no_plugin_goes_to_the_stock_plugin_past_what_the_daemon_has_deferred() -> None:
+    plugins = Path(__file__).resolve().parents[3] / 'src' / 'ansible_collections' / 'econtext' / 'core' / 'plugins'
+    assert (plugins / 'connection' / 'local.py').exists()
+    names = [path.name for path in plugins.rglob('*.py') if 'stock.Connection.' in path.read_text()]
+    assert names == []

@@ -39,9 +39,8 @@ vars().update(DOCUMENTATION=stock.DOCUMENTATION)
 class Connection(Plugin, stock.Connection):
     """This machine, with one process for each user in a run."""
 
-    # No host is between: files are copied as ever.
-    put_file = stock.Connection.put_file
-    fetch_file = stock.Connection.fetch_file
+    # No host is between: files are copied as ever, behind what the daemon has deferred.
+    carries_files = False
 
     def way(self):
         # Another user may not enter the folder by its path, but may well be in it.
