@@ -49,8 +49,9 @@ def test_the_forms() -> None:
     assert recognized(called()) == FOUND
     for name in PARTS:
         # Each release has an order of its own.
-        assert recognized(called(**{name: None}, end=called(**{other: None for other in PARTS if other != name}).decode()
-                                 .rpartition('_ansiballz_main(\n')[2])) == FOUND
+        alone = called(**{other: None for other in PARTS if other != name}).decode()
+        end = alone.rpartition('_ansiballz_main(\n')[2]
+        assert recognized(called(**{name: None}, end=end)) == FOUND
     assert recognized(called(rlimit_nofile=64)) == FOUND._replace(open_files=64)
     assert recognized(program()) == FOUND._replace(params=b'{}', profile='')
     assert recognized(program().rstrip()) == FOUND._replace(params=b'{}', profile='')
