@@ -8,7 +8,8 @@ that is not there is built as ever.
 
 Invariants:
 
-* A payload is put in only if ansible-core would build it of the same sources at that moment: `payload_sources`.
+* A payload is put in only if ansible-core would build it of the same sources at that moment, as far as those beside
+  ansible-core's own go; its own are those that were there when the play began: `payload_sources`.
 * A payload is taken only if its sources were the same before the first task that could build it and are the same now,
   and if each file in it is what stands there now.
 * An entry appears whole or not at all, by a rename within the folder.  A damaged one is deleted, and counts as missing.
