@@ -66,3 +66,21 @@ def test_ansible_doc_shows_its_options(project: cores.Project) -> None:
     text = project.output('ansible-doc', '-t', 'callback', '--json', 'econtext.core.warm_up')
     options = json.loads(text)['econtext.core.warm_up']['doc']['options']
     assert sorted(options) == ['payload_cache', 'payload_cache_folder', 'payload_cache_size']
+
+
+AHEAD = """
+- hosts: %s
+  gather_facts: false
+  tasks:
+    - debug: msg="there are {{ lookup('pipe', 'ls $ANSIBLE_LOCAL_TEMP/*') }}"
+"""
+
+
+@pytest.mark.deadline(300)
+def test_the_daemon_starts_with_a_play_that_needs_it(project: cores.Project) -> None:
+    for hosts, transport, starts in ('all', 'econtext.core.local', True), ('localhost', 'econtext.core.local', False), (
+            'all', 'local', False):
+        project.write('site.yml', AHEAD % hosts)
+        text = project.run('-i', 'one,', '-c', transport, ANSIBLE_LOCAL_TEMP=str(project.folder / 'runs'), **CALLBACK)
+        assert '"msg": "there are ' in text
+        assert ('econtext.lock' in text) == starts, text

@@ -3,7 +3,9 @@ A worker's end: find the daemon of the run, or start it.
 
 Invariants:
 
-* Of workers that find no daemon one starts it, under a lock; the others use that.
+* Of processes that find no daemon one starts it, under a lock; the others use that.
+* The lock passes to the daemon, which gives it back when it listens: who gets the lock and finds no daemon may start
+  one, for there is none on its way.
 * The socket lies in the private folder that Ansible makes for each run, and removes: no other user can enter, and
   nothing stays of a daemon that was killed.
 * A daemon that was killed is replaced.
@@ -18,7 +20,7 @@ import os
 import socket
 import subprocess
 import sys
-from typing import Any
+from typing import IO, Any
 
 from econtext.ansible import wire
 
@@ -72,18 +74,39 @@ class Link:
         if link is not None:
             link.close()
 
-    def _found(self) -> socket.socket:
-        for _ in range(TRIES):
+    def start_ahead(self) -> None:
+        """Have a daemon started if there is none, without waiting for the daemon; raise OSError if it cannot be."""
+        with self._lock() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return  # one is on its way
             link = self._connected()
+            if link is None:
+                self._start(lock)
+            else:
+                link.close()
+
+    def _found(self) -> socket.socket:
+        link = self._connected()
+        for _ in range(TRIES):
             if link is not None:
                 return link
-            with open(os.path.join(self.folder, LOCK), 'w') as lock:
+            with self._lock() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 link = self._connected()
-                if link is not None:
-                    return link
-                self._start()
-        raise DaemonError(f'the econtext daemon of this run does not start{self._words()}')
+                if link is None:
+                    self._start(lock)
+        # The last that was started has its turn, too.
+        with self._lock() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            link = self._connected()
+        if link is None:
+            raise DaemonError(f'the econtext daemon of this run does not start{self._words()}')
+        return link
+
+    def _lock(self) -> IO[bytes]:
+        return open(os.path.join(self.folder, LOCK), 'ab')
 
     def _connected(self) -> socket.socket | None:
         made = socket.socket(socket.AF_UNIX)
@@ -97,15 +120,13 @@ class Link:
         finally:
             os.close(place)
 
-    def _start(self) -> None:
+    def _start(self, lock: IO[bytes]) -> None:
+        """Start a daemon, to which the lock passes when the file is closed here."""
         with open(os.path.join(self.folder, LOG), 'ab') as log:
             daemon = subprocess.Popen(
-                [sys.executable, '-m', MODULE, self.folder, str(self.pid)], stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=log, start_new_session=True)
-        assert daemon.stdout is not None
-        with daemon.stdout:
-            if not daemon.stdout.readline():
-                raise DaemonError(f'the econtext daemon of this run does not start{self._words()}')
+                [sys.executable, '-m', MODULE, self.folder, str(self.pid), str(lock.fileno())],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
+                pass_fds=[lock.fileno()])
         # A worker lives for one task, and the daemon for all: init waits for it.
         daemon.returncode = 0
 

@@ -1,7 +1,7 @@
 """
-The daemon of one run of Ansible: ``python -m econtext.ansible.daemon FOLDER PID``.
+The daemon of one run of Ansible: ``python -m econtext.ansible.daemon FOLDER PID LOCK``.
 
-It owns a broker, and carries out what workers ask through a socket in the run's private folder: one request at a time
+LOCK is the open file of a lock that the daemon holds until it listens: ``client``.  It owns a broker, and carries out what workers ask through a socket in the run's private folder: one request at a time
 for each connection.
 
 Invariants:
@@ -10,7 +10,7 @@ Invariants:
 * A request whose worker has gone is given up, and so is what it has started on the host.
 * Every request has one answer, of the kinds in ``wire``.
 * What was deferred, see ``deferred``, is done before whatever else is asked of the same host.
-* It prints one line once it listens, and nothing else; what it logs goes to its standard error.
+* It prints nothing; what it logs goes to its standard error.
 
 One event loop; threads are those of econtext, and one that makes sources older: `old_targets`.
 """
@@ -39,7 +39,6 @@ from econtext.ansible.payload import Payload
 from econtext.ansible.places import COMMON, Place, Places
 
 SOCKET = 'econtext'
-READY = b'ready\n'
 BLOCK = 1 << 20
 LOOK = 0.5          # seconds between two looks at a process that cannot be waited for
 LAST = 15.0         # seconds until the daemon ends, whatever its contexts do
@@ -386,8 +385,8 @@ def listening(folder: str) -> socket.socket:
     return made
 
 
-async def main(folder: str, pid: int) -> None:
-    """Serve in `folder` until process `pid` has ended."""
+async def main(folder: str, pid: int, lock: int) -> None:
+    """Serve in `folder` until process `pid` has ended; close the file `lock` once workers can connect."""
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     home = os.getcwd()
     made = listening(folder)
@@ -396,8 +395,7 @@ async def main(folder: str, pid: int) -> None:
     broker = econtext.aio.Broker()
     daemon = Daemon(broker)
     server = await asyncio.start_unix_server(daemon.serve, sock=made)
-    os.write(1, READY)
-    quiet()
+    os.close(lock)
     try:
         await ended(pid)
     finally:
@@ -412,13 +410,6 @@ async def main(folder: str, pid: int) -> None:
         os._exit(0)
 
 
-def quiet() -> None:
-    """Keep no output open that somebody may wait for."""
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 1)
-    os.close(null)
-
-
 if __name__ == '__main__':
     logging.basicConfig(format='%(asctime)s %(name)s: %(message)s')
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -3,7 +3,8 @@
 The callback ``econtext.core.warm_up``: what each worker would load or build again, done once.
 
 Ansible forks a worker for each task of each host.  What the main process has loaded before, each worker has for
-nothing.  And the payloads of modules are kept from run to run: ``econtext.ansible.payload_cache``.
+nothing.  And the payloads of modules are kept from run to run: ``econtext.ansible.payload_cache``.  The daemon of the
+run is started while Ansible reads on, for a play whose hosts are entered by this collection.
 
 Invariants:
 
@@ -23,6 +24,7 @@ type: aggregate
 short_description: load once what each worker would load again, and keep built modules from run to run
 description:
   - Loads plugins, filters and tests in the main process, before it forks the workers that use them.
+  - Starts the process that keeps the connections of a run when the play starts, and not at its first task.
   - Keeps the payloads of modules (AnsiballZ) from run to run. A payload is used again only while ansible-core, Python,
     the module, and every file of every folder of C(module_utils) that could be in it are the same.
   - A run in which any of this fails is a run without this plugin.
@@ -62,8 +64,11 @@ from ansible.plugins import loader
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__
 
+OURS = 'econtext.core.'
+HERE = {'localhost', '127.0.0.1', '::1'}    # if no inventory has them, Ansible enters them by its plugin `local`
 # Loaded along with these, in any play: all filters and tests of ansible-core.
-FILTERS, TESTS = ('default', 'bool'), ('defined', 'search')
+FILTERS = 'default', 'bool'
+TESTS = 'defined', 'search'
 
 
 class Core:
@@ -129,6 +134,8 @@ class CallbackModule(CallbackBase):
 
     @harmless
     def v2_playbook_on_play_start(self, play):
+        transport = play.connection or constants.DEFAULT_TRANSPORT
+        self._start_daemon(play, transport)
         if self._cache is None:
             self._open()    # `ansible` runs a play without a playbook
         self._harvest()
@@ -141,7 +148,7 @@ class CallbackModule(CallbackBase):
         self._load('shell_loader', 'sh', class_only=True)
         self._load('action_loader', 'ansible.legacy.normal', class_only=True)
         self._load('become_loader', play.become_method or constants.DEFAULT_BECOME_METHOD, class_only=True)
-        self._load('connection_loader', play.connection or constants.DEFAULT_TRANSPORT, class_only=True)
+        self._load('connection_loader', transport, class_only=True)
         self._prepare_results()
         self._prepare_templates()
 
@@ -190,6 +197,14 @@ class CallbackModule(CallbackBase):
             getattr(loader, kind).get(str(name), **options)
         except Exception as error:  # a plugin that cannot be loaded is an error of the task that uses it
             self._display.vvv(f'econtext.core.warm_up: {name} not loaded: {type(error).__name__}')
+
+    @harmless
+    def _start_daemon(self, play, transport):
+        """Have the daemon of the run started, if the first task of the play is going to ask for one."""
+        if str(transport).startswith(OURS) and not set(play.hosts) <= HERE:
+            from econtext.ansible.client import Link
+
+            Link(constants.DEFAULT_LOCAL_TMP, os.getpid()).start_ahead()
 
     @harmless
     def _prepare_results(self):
