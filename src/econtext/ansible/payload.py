@@ -40,6 +40,7 @@ OLD_LIMIT = re.compile(rb'^    requested_soft = min\(existing_hard, (\d+)\)$', r
 
 ASSIGNMENT = re.compile(r'[A-Za-z_][A-Za-z0-9_]*=')
 SHEBANG = re.compile(rb'#![ \t]*(/[!-~]*)[ \t]*\r?\n')
+MODULE_NAME = re.compile(r'\w+(\.\w+)*')
 SLEEP = ['&&', 'sleep', '0']    # what releases before 2.21 append to each command
 
 
@@ -118,7 +119,7 @@ def outside(data: bytes) -> bytes:
 
 def checked(archive: bytes, module: str, params: str, profile: str, limit: int) -> Payload | None:
     """Return the packed module of these parts; None if one makes no sense."""
-    if len(archive) % 4 or not re.fullmatch(r'\w+(\.\w+)*', module) or limit < 0:
+    if len(archive) % 4 or not MODULE_NAME.fullmatch(module) or limit < 0:
         return None
     try:
         return Payload(archive, module, params.encode(), profile, limit)

@@ -56,6 +56,7 @@ options:
 import functools
 import importlib
 import itertools
+import json
 import os
 
 import ansible
@@ -69,6 +70,7 @@ HERE = {'localhost', '127.0.0.1', '::1'}    # if no inventory has them, Ansible 
 # Loaded along with these, in any play: all filters and tests of ansible-core.
 FILTERS = 'default', 'bool'
 TESTS = 'defined', 'search'
+PROFILE = 'legacy'
 
 
 class Core:
@@ -150,6 +152,7 @@ class CallbackModule(CallbackBase):
         self._load('become_loader', play.become_method or constants.DEFAULT_BECOME_METHOD, class_only=True)
         self._load('connection_loader', transport, class_only=True)
         self._prepare_results()
+        self._prepare_profiles()
         self._prepare_templates()
 
     def v2_playbook_on_task_start(self, task, is_conditional):
@@ -208,13 +211,23 @@ class CallbackModule(CallbackBase):
 
     @harmless
     def _prepare_results(self):
-        """Have ansible-core compute what the fields of a task's result are, which a worker needs for each task."""
+        """Have ansible-core compute, of a task's result, what the fields are, which a worker needs for each task."""
         try:
             from ansible._internal._task import UnifiedTaskResult
         except ImportError:
             return  # releases before 2.21 have no such fields
-        for is_from_module in False, True:
-            UnifiedTaskResult.get_result_key_to_resolved_field_mapping(is_from_module)
+        UnifiedTaskResult.from_module_result_dict({})
+        UnifiedTaskResult.from_action_result_dict({}).as_result_dict()
+
+    @harmless
+    def _prepare_profiles(self):
+        """Have ansible-core load how modules take their arguments and give their results: most do as the first here."""
+        try:
+            from ansible.module_utils.common.json import Direction, get_module_decoder, get_module_encoder
+        except ImportError:
+            return  # 2.18 has no such profiles
+        get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
+        json.loads('{}', cls=get_module_decoder(PROFILE, Direction.MODULE_TO_CONTROLLER))
 
     @harmless
     def _prepare_templates(self):

@@ -318,6 +318,8 @@ options:
 # What Ansible itself reads: each option and variable of the release that is installed.
 vars().update(DOCUMENTATION=stock.DOCUMENTATION)
 
+VERBOSE = re.compile('-v+')
+
 
 class Connection(Plugin, stock.Connection):
     """A host that is entered once in a run."""
@@ -346,7 +348,7 @@ class Connection(Plugin, stock.Connection):
             password = None
         self._ec_shown = shlex.join([*words, host]) + ' '
         seconds = float(self.get_option('timeout') or 10) + 20
-        program, args = words[0], [word for word in words[1:] if not re.fullmatch('-v+', word)]
+        program, args = words[0], [word for word in words[1:] if not VERBOSE.fullmatch(word)]
         options = {
             'ssh_path': program, 'password': password, 'connect_timeout': seconds,
             # One connection for all of the run; ssh keeps no other behind it.
