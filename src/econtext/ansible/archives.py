@@ -14,6 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 BASIC = 'ansible/module_utils/basic.py'
 MINIMUM = re.compile(rb'^_PY_MIN = \((\d+), (\d+)\)', re.MULTILINE)
@@ -23,27 +24,30 @@ LOCAL = struct.Struct('<26xHH')     # before an entry: last, the lengths of its 
 RAW = -zlib.MAX_WBITS               # deflate data without a head
 
 
+class Member(NamedTuple):
+    """A file of an archive: the digest of the content, and the content as raw deflate data."""
+
+    digest: bytes
+    data: bytes
+
+
 class Archive:
     """
-    What is in one archive: `members` are the contents of its files, by their names.
+    What is in one archive: `members` are its files, or the contents of these, by their names.
 
-    `packed` are those of them that are at hand as raw deflate data.
+    `refused` says why a file could not be made older, by the names of files.
     """
 
     def __init__(
-        self, digest: bytes, members: Mapping[str, bytes], refused: Mapping[str, str] | None = None,
-        packed: Mapping[str, bytes] | None = None,
+        self, digest: bytes, members: Mapping[str, bytes | Member], refused: Mapping[str, str] | None = None,
     ) -> None:
         self.digest = digest
-        self.files: dict[str, bytes] = {}       # digests of contents, by the names of files
-        self.sources: dict[bytes, bytes] = {}   # contents as raw deflate data, by their digests
-        #: Why a file could not be made older, by the names of files.
+        found = {name: packed(each) if isinstance(each, bytes) else each for name, each in members.items()}
+        #: The digests of contents, by the names of files.
+        self.files: dict[str, bytes] = {name: each.digest for name, each in found.items()}
+        #: Contents as raw deflate data, by their digests.
+        self.sources: dict[bytes, bytes] = dict(found.values())
         self.refused: dict[str, str] = dict(refused or {})
-        for name, content in members.items():
-            found = self.files[name] = digest_of(content)
-            if found not in self.sources:
-                known = (packed or {}).get(name)
-                self.sources[found] = deflated(content) if known is None else known
         self.minimum: tuple[int, int] = self._minimum()
 
     def members(self) -> dict[str, bytes]:
@@ -68,10 +72,10 @@ class Archive:
         return (int(found[1]), int(found[2])) if found else UNSAID
 
 
-def deflated(content: bytes) -> bytes:
-    """Return `content` as raw deflate data."""
+def packed(content: bytes) -> Member:
+    """Return a file with this content."""
     packer = zlib.compressobj(wbits=RAW)
-    return packer.compress(content) + packer.flush()
+    return Member(digest_of(content), packer.compress(content) + packer.flush())
 
 
 def stored_data(archive: bytes, entry: zipfile.ZipInfo) -> bytes:
@@ -82,10 +86,12 @@ def stored_data(archive: bytes, entry: zipfile.ZipInfo) -> bytes:
 
 
 class Archives:
-    """All archives that came so far."""
+    """All archives that came so far, and their files: most have the same."""
 
     def __init__(self) -> None:
         self._found: dict[bytes, Archive] = {}
+        #: Files that were read and found whole, by all that their archives say of them.
+        self._members: dict[tuple[int, int, bytes], Member] = {}
 
     def open(self, text: bytes) -> Archive:
         """Return the archive that `text` is in base64; raise ValueError or zipfile.BadZipFile for what is none."""
@@ -93,12 +99,19 @@ class Archives:
         if digest not in self._found:
             data = base64.b64decode(text, validate=True)
             with zipfile.ZipFile(io.BytesIO(data)) as opened:
-                entries = opened.infolist()
                 self._found[digest] = Archive(
-                    digest, {entry.filename: opened.read(entry) for entry in entries}, packed={
-                        entry.filename: stored_data(data, entry)
-                        for entry in entries if entry.compress_type == zipfile.ZIP_DEFLATED})
+                    digest, {entry.filename: self._member(opened, data, entry) for entry in opened.infolist()})
         return self._found[digest]
+
+    def _member(self, opened: zipfile.ZipFile, archive: bytes, entry: zipfile.ZipInfo) -> Member:
+        if entry.compress_type != zipfile.ZIP_DEFLATED:
+            return packed(opened.read(entry))
+        data = stored_data(archive, entry)
+        key = entry.CRC, entry.file_size, data
+        found = self._members.get(key)
+        if found is None:
+            found = self._members[key] = Member(digest_of(opened.read(entry)), data)
+        return found
 
 
 def digest_of(data: bytes) -> bytes:

@@ -1,8 +1,10 @@
 """
 The daemon of one run of Ansible: ``python -m econtext.ansible.daemon FOLDER PID LOCK``.
 
-LOCK is the open file of a lock that the daemon holds until it listens: ``client``.  It owns a broker, and carries out what workers ask through a socket in the run's private folder: one request at a time
-for each connection.
+LOCK is the open file of a lock that the daemon holds until it listens: ``client``.
+
+The daemon owns a broker, and carries out what workers ask through a socket in the run's private folder: one request at
+a time for each connection.
 
 Invariants:
 
@@ -37,6 +39,7 @@ from econtext.ansible.entering import SECRET
 from econtext.ansible.old_targets import OldTargets
 from econtext.ansible.payload import Payload
 from econtext.ansible.places import COMMON, Place, Places
+from econtext.controller.aio.broker import Broker
 
 SOCKET = 'econtext'
 BLOCK = 1 << 20
@@ -392,7 +395,8 @@ async def main(folder: str, pid: int, lock: int) -> None:
     made = listening(folder)
     # Contexts on this machine start where Ansible did.
     os.chdir(home)
-    broker = econtext.aio.Broker()
+    # That of `econtext.aio`, without all else that would be imported there: workers wait for this process to start.
+    broker = Broker()
     daemon = Daemon(broker)
     server = await asyncio.start_unix_server(daemon.serve, sock=made)
     os.close(lock)

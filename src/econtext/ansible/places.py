@@ -87,11 +87,10 @@ class Place:
             # Another run may be on its way with the same: what is not known to be there is sent.
             sources = {digest: data for digest, data in archive.sources.items() if digest not in self.sources}
             new = archive.files, sources
-        again = archive.digest in self.archives
         isolated = self.context.options(fork=True, max_output=MOST)
         try:
             done = await isolated.call(
-                ansiballz.run, archive.digest, new, again, payload.module, payload.params, payload.profile,
+                ansiballz.run, archive.digest, new, payload.module, payload.params, payload.profile,
                 payload.open_files, variables, interpreter, list(steps))
         except econtext.ForkExited as error:
             self._has(archive)

@@ -70,8 +70,6 @@ class Payload(object):
     def __init__(self, files):
         # type: (dict[str, bytes]) -> None
         self.files = files
-        #: Whether all of it was compiled.
-        self.is_prepared = False
         self.modules = {}   # type: dict[str, Found]
         for name in files:
             if name.endswith('.py'):
@@ -182,25 +180,20 @@ def add(archive, files, sources):
     PAYLOADS[archive] = Payload(files)
 
 
-def receive(archive, new, again, module, *rest):
-    # type: (bytes, Any, bool, str, Any) -> None
+def receive(archive, new, *rest):
+    # type: (bytes, Any, Any) -> None
     """
-    Have here what the run of `module` needs; called before its fork.
+    Have here what the run of a module needs; called before its fork.
 
     `new` is None, or tells of which files the archive consists, digests by names, and the contents that may not be here
-    yet, raw deflate data by digests.  `again` says that the archive has run before.
+    yet, raw deflate data by digests.
     """
     RECEIVING.acquire()
     try:
         if new:
             add(archive, *new)
             preload(archive)
-        payload = PAYLOADS[archive]
-        if again and not payload.is_prepared:
-            payload.is_prepared = True
-            prepare(payload, list(payload.modules))
-        elif new:
-            prepare(payload, [module])
+            prepare(PAYLOADS[archive])
     finally:
         RECEIVING.release()
 
@@ -243,14 +236,14 @@ def settle_memory():
         collector.freeze()
 
 
-def prepare(payload, modules):
-    # type: (Payload, list[str]) -> None
-    """Compile those modules of a payload that forks would have to compile, each anew."""
+def prepare(payload):
+    # type: (Payload) -> None
+    """Compile what forks would compile, each anew: a module imports nearly all that is in its archive."""
     if payload.reads_archive():
         return
     finder = Finder(payload.modules)
-    for name in modules:
-        if name in payload.modules and name not in PRELOADED:
+    for name in payload.modules:
+        if name not in PRELOADED:
             try:
                 finder.get_code(name)
             except Exception:
@@ -264,8 +257,8 @@ def forget(names):
         sys.modules.pop(name, None)
 
 
-def run(archive, new, again, module, params, profile, open_files, variables, interpreter, steps):
-    # type: (bytes, Any, bool, str, bytes, str, int, dict[str, str], str, list[tuple[Any, ...]]) -> int
+def run(archive, new, module, params, profile, open_files, variables, interpreter, steps):
+    # type: (bytes, Any, str, bytes, str, int, dict[str, str], str, list[tuple[Any, ...]]) -> int
     """
     Carry out the `steps`, and run the payload as the program that it is.  In a fork only, behind `receive`.
 

@@ -83,3 +83,28 @@ def test_equal_contents_are_one_source() -> None:
     assert stored.files == deflated.files
     for digest, data in stored.sources.items():
         assert zlib.decompress(data, -zlib.MAX_WBITS) == zlib.decompress(deflated.sources[digest], -zlib.MAX_WBITS)
+
+
+def test_a_file_that_several_archives_have_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    open_member = zipfile.ZipFile.open
+    shared = {'a.py': b'x = 1\n', 'b.py': b'y = 2\n'}
+    texts = [base64.b64encode(Archive(b'', {**shared, 'own.py': b'%d' % number}).zipped()) for number in range(3)]
+    monkeypatch.setattr(zipfile.ZipFile, 'open', lambda self, entry, *args, **options: (
+        read.append(entry.filename), open_member(self, entry, *args, **options))[1])
+    archives = Archives()
+    for number, text in enumerate(texts):
+        assert archives.open(text).members() == {**shared, 'own.py': b'%d' % number}
+    assert read == ['a.py', 'b.py', 'own.py', 'own.py', 'own.py']
+
+
+def test_a_file_that_is_not_what_its_archive_says_is_none() -> None:
+    """Also where another archive has the same data, and says the truth."""
+    archives = Archives()
+    text = base64.b64encode(Archive(b'', {'a.py': b'x = 1\n'}).zipped())
+    archives.open(text)
+    whole = base64.b64decode(text)
+    broken = bytearray(whole)
+    broken[whole.index(b'PK\x01\x02') + 16] ^= 1     # the checksum
+    with pytest.raises(zipfile.BadZipFile):
+        archives.open(base64.b64encode(bytes(broken)))

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import eventually, leaks
 
 from econtext.ansible import client, wire
 from econtext.ansible.client import DaemonError, Link
+from lab import eventually, leaks
 
 ASK = {'what': 'catch up'}
 WORKER = """
@@ -98,6 +98,7 @@ def test_a_daemon_that_was_killed_is_replaced(run: Run) -> None:
     link.ask(ASK)
     [daemon] = run.daemons()
     os.kill(daemon, signal.SIGKILL)
+    os.waitpid(daemon, 0)
     with pytest.raises(DaemonError, match='has ended'):
         link.ask(ASK)
     assert link.ask(ASK) == (wire.DONE, None)

@@ -38,12 +38,8 @@ def test_the_function_stands_before_the_fork() -> None:
     assert separate.AHEAD[ansiballz.run.__module__, ansiballz.run.__name__] is ansiballz.receive
 
 
-def test_the_program_is_compiled_at_once_and_the_rest_when_it_runs_again() -> None:
-    ansiballz.receive(ARCHIVE.digest, (ARCHIVE.files, ARCHIVE.sources), False, PAYLOAD.module)
-    assert compiled() == {'ansible/modules/mine.py'}
-    ansiballz.receive(ARCHIVE.digest, None, False, PAYLOAD.module)
-    assert compiled() == {'ansible/modules/mine.py'}
-    ansiballz.receive(ARCHIVE.digest, None, True, PAYLOAD.module)
+def test_what_is_new_is_compiled_before_the_fork() -> None:
+    ansiballz.receive(ARCHIVE.digest, (ARCHIVE.files, ARCHIVE.sources), PAYLOAD.module)
     assert compiled() == {*MEMBERS} - {'ansible/module_utils/wrong.py'}
 
 
@@ -57,12 +53,12 @@ def test_one_at_a_time_has_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None
         ended.append('first')
 
     def second() -> None:
-        ansiballz.receive(ARCHIVE.digest, None, False, PAYLOAD.module)
+        ansiballz.receive(ARCHIVE.digest, None, PAYLOAD.module)
         ended.append('second')
 
     monkeypatch.setattr(ansiballz, 'preload', preload)
     first = threading.Thread(target=ansiballz.receive, args=(
-        ARCHIVE.digest, (ARCHIVE.files, ARCHIVE.sources), False, PAYLOAD.module))
+        ARCHIVE.digest, (ARCHIVE.files, ARCHIVE.sources), PAYLOAD.module))
     first.start()
     assert inside.wait(60)
     other = threading.Thread(target=second)
@@ -97,8 +93,8 @@ class FakeContext:
 DONE = types.SimpleNamespace(value=0, stdout=b'{}', stderr=b'')
 
 
-def ran(context: FakeContext) -> list[tuple[Any, Any]]:
-    """Run the module as often as the context has answers; return what was new and what was again."""
+def ran(context: FakeContext) -> list[Any]:
+    """Run the module as often as the context has answers; return what was new."""
     place = Place(context)
 
     async def main() -> None:
@@ -109,17 +105,17 @@ def ran(context: FakeContext) -> list[tuple[Any, Any]]:
                 pass
 
     asyncio.run(main())
-    return [(call[1] and (call[1][0], set(call[1][1])), call[2]) for call in context.calls]
+    return [call[1] and (call[1][0], set(call[1][1])) for call in context.calls]
 
 
 def test_sources_go_with_the_first_run_alone() -> None:
-    assert ran(FakeContext(DONE, DONE)) == [((ARCHIVE.files, set(ARCHIVE.sources)), False), (None, True)]
+    assert ran(FakeContext(DONE, DONE)) == [(ARCHIVE.files, set(ARCHIVE.sources)), None]
 
 
 def test_sources_of_a_run_that_was_not_heard_of_go_again() -> None:
     everything = ARCHIVE.files, set(ARCHIVE.sources)
     lost = OSError('nobody knows')
-    assert ran(FakeContext(lost, DONE, DONE)) == [(everything, False), (everything, False), (None, True)]
+    assert ran(FakeContext(lost, DONE, DONE)) == [everything, everything, None]
 
 
 def test_what_another_archive_has_brought_is_not_sent_again() -> None:
