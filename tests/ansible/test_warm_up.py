@@ -84,3 +84,61 @@ def test_the_daemon_starts_with_a_play_that_needs_it(project: cores.Project) -> 
         text = project.run('-i', 'one,', '-c', transport, ANSIBLE_LOCAL_TEMP=str(project.folder / 'runs'), **CALLBACK)
         assert '"msg": "there are ' in text
         assert ('econtext.lock' in text) == starts, text
+
+
+# In a worker: which caches a module has filled, and which modules it has loaded.
+PROBE = """
+import functools, gc, sys
+from ansible.plugins.action import ActionBase
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        caches = [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)]
+        misses = [each.cache_info().misses for each in caches]
+        modules = set(sys.modules)
+        result = self._execute_module(module_name='ping', task_vars=task_vars)
+        computed = {each.__qualname__ for each, before in zip(caches, misses) if each.cache_info().misses > before}
+        return dict(result, seen=' '.join(sorted(computed | set(sys.modules) - modules)) + ' ')
+"""
+# In each worker, before it does anything: how many lexers Jinja and Ansible have.
+COUNT = """
+import os
+import jinja2.lexer
+from ansible.plugins.callback import CallbackBase
+from ansible.template import Templar
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_NAME = 'count'
+
+    def v2_playbook_on_play_start(self, play):
+        os.register_at_fork(after_in_child=self.count)
+
+    def count(self):
+        own = getattr(Templar(None).environment, '_lexer_cache', ())
+        with open('lexers', 'a') as file:
+            file.write('%d\\n' % (len(jinja2.lexer._lexer_cache) + len(own)))
+"""
+
+
+@pytest.mark.deadline(300)
+def test_a_worker_finds_ready_what_each_module_needs(project: cores.Project) -> None:
+    project.write('action_plugins/probe.py', PROBE)
+    project.write('callback_plugins/count.py', COUNT)
+    project.write('site.yml', '- hosts: all\n  gather_facts: false\n  tasks: [probe: ]\n')
+
+    def seen(**environment: str) -> tuple[int, set[str]]:
+        text = project.run('-v', **environment)
+        found = re.search(r'"seen": "(.*?) "', text)
+        assert found, text
+        lexers = project.folder / 'lexers'
+        count = int(lexers.read_text().split()[-1])
+        lexers.unlink()
+        return count, set(found[1].split())
+
+    lexers, _ = seen()
+    more_lexers, new = seen(**CALLBACK)
+    assert more_lexers == lexers + 1
+    # Where plugins may come from differs from module to module.
+    assert new <= {'PluginLoader._get_builtin_routing_metadata'}

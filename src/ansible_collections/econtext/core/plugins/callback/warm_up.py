@@ -217,7 +217,7 @@ class CallbackModule(CallbackBase):
         except ImportError:
             return  # releases before 2.21 have no such fields
         UnifiedTaskResult.from_module_result_dict({})
-        UnifiedTaskResult.from_action_result_dict({}).as_result_dict()
+        UnifiedTaskResult.from_action_result_dict({}).as_result_dict(for_round_trip=True)
 
     @harmless
     def _prepare_profiles(self):
@@ -238,7 +238,8 @@ class CallbackModule(CallbackBase):
             from ansible.template import trust_as_template
         except ImportError:
             trust_as_template = str     # 2.18 has no such mark
-        Templar(None, variables={'one': 1}).template(trust_as_template('{{ one }}'))
+        # A sum, since 2.18 has a way of its own for what is only a name.
+        Templar(None, variables={'one': 1}).template(trust_as_template('{{ one + 1 }}'))
 
     @harmless
     def _open(self):
