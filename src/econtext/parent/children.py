@@ -180,7 +180,9 @@ class Birth(object):
             elif error.errno in FULL:  # type: ignore[union-attr]
                 kind = 'limits'
             detail = '%s: %s' % (argv[0], error.strerror)  # type: ignore[union-attr]
-            if kind != 'limits' and '/' not in argv[0]:
+            if kind == 'limits':
+                detail = '%s could not be started: %s' % (argv[0], error.strerror)  # type: ignore[union-attr]
+            elif '/' not in argv[0]:
                 detail += ' on PATH=%s' % os.environ.get('PATH', os.defpath)
             self.fail(kind, detail)
             return

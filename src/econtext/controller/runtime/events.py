@@ -73,12 +73,12 @@ class Events:
                     return
                 nested = nested or worker.nested
             if len(self.workers) < MOST_WORKERS and (not self.workers or self.is_stuck()):
-                # No thread is to be had: soon, maybe; in Python 3.12 none any more, once the program has come to its end.
                 self.refused = True
                 with contextlib.suppress(RuntimeError):
                     self.workers.append(Worker(self))
                     self.refused = False
                     return
+                # No thread is to be had: soon, maybe; at the end of a program on Python 3.12, never.
             watch = not self.watching
             self.watching = True
         if nested is not None:
