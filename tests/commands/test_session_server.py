@@ -462,6 +462,9 @@ def test_a_server_that_does_not_answer(served: Lab) -> None:
     served.server.send_signal(signal.SIGSTOP)
     try:
         assert served.run('run', *served.way, 'os:getpid').returncode == 0
+        told = served.run('serve', '--status')
+        assert told.returncode == 1
+        assert f'the session server, process {served.server.pid}, does not answer'.encode() in told.stderr
     finally:
         served.server.send_signal(signal.SIGCONT)
     # It has read what came before this question.
