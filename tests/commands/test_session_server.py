@@ -518,6 +518,9 @@ def test_a_foreign_folder_is_refused(lab: Lab, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(folder, 12345, -1)
         assert b'is not a folder of this user alone' in lab.run('serve').stderr
+    refused = lab.run('serve', env={**lab.env, 'XDG_RUNTIME_DIR': str(tmp_path / 'of an earlier login')})
+    assert refused.returncode == 1
+    assert b'cannot be made: No such file or directory: correct XDG_RUNTIME_DIR' in refused.stderr
 
 
 def test_a_changed_file_ends_the_server(lab: Lab, repository: Path, tmp_path: Path) -> None:
