@@ -462,6 +462,9 @@ def test_a_server_that_does_not_answer(served: Lab) -> None:
     served.server.send_signal(signal.SIGSTOP)
     try:
         assert served.run('run', *served.way, 'os:getpid').returncode == 0
+        told = served.run('serve', '--status')
+        assert told.returncode == 1
+        assert f'the session server, process {served.server.pid}, does not answer'.encode() in told.stderr
     finally:
         served.server.send_signal(signal.SIGCONT)
     # It has read what came before this question.
@@ -515,6 +518,9 @@ def test_a_foreign_folder_is_refused(lab: Lab, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(folder, 12345, -1)
         assert b'is not a folder of this user alone' in lab.run('serve').stderr
+    refused = lab.run('serve', env={**lab.env, 'XDG_RUNTIME_DIR': str(tmp_path / 'of an earlier login')})
+    assert refused.returncode == 1
+    assert b'cannot be made: No such file or directory: correct XDG_RUNTIME_DIR' in refused.stderr
 
 
 def test_a_changed_file_ends_the_server(lab: Lab, repository: Path, tmp_path: Path) -> None:

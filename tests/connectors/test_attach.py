@@ -280,6 +280,11 @@ def test_places(broker: econtext.Broker, tmp_path: pathlib.Path, monkeypatch: py
     (tmp_path / 'econtext').chmod(0o755)
     with pytest.raises(econtext.EcontextError, match='this user alone'):
         server.folder()
+    monkeypatch.setenv('XDG_RUNTIME_DIR', str(tmp_path / 'of an earlier login'))
+    with econtext.Broker() as second:
+        for place in (econtext.attach, second.listen):
+            with pytest.raises(econtext.EcontextError, match='directory: correct XDG_RUNTIME_DIR'):
+                place()
 
 
 # -- Several threads of one program ------------------------------------------

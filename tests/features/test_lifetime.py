@@ -456,6 +456,45 @@ def test_a_broker_that_was_never_used() -> None:
     assert held() == before
 
 
+FORGETFUL = """
+import atexit, os, threading
+import econtext
+from econtext.controller import tree
+from econtext.controller.runtime import events
+from econtext.parent import children
+
+def refuse(*arguments, **options):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+
+def at_exit():
+    children.start_new_thread = threading.Thread.start = refuse
+
+if __name__ == '__main__':
+    tree.CLOSING = 600      # who waits in vain is seen
+    events.IDLE = 0.0       # no thread for events is left over
+    broker = econtext.Broker()
+    one, two = broker.local(name='one'), broker.local(name='two')
+    print(one.call(os.getpid), two.call(os.getpid), one.local().call(os.getpid))
+    two.call(print, 'words')
+    atexit.register(at_exit)
+"""
+
+
+def test_a_program_that_forgets_to_close_ends_as_one_that_closes(tmp_path: Path) -> None:
+    """Python 3.12 starts no thread any more when it comes to the end of what was forgotten."""
+    program = tmp_path / 'forgetful.py'
+    program.write_text(FORGETFUL)
+    source = Path(econtext.__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=60,
+        env={**os.environ, 'PYTHONPATH': str(source)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, '[two] words\n')
+    pids = [int(word) for word in done.stdout.split()]
+    assert len(pids) == 3
+    eventually(lambda: not any(leaks.process(pid) for pid in pids))
+
+
 def test_contexts_still_starting_are_ended() -> None:
     before = held()
     began = time.monotonic()

@@ -236,6 +236,7 @@ def test_without_descriptors_left_the_limit_is_named(broker: econtext.Broker) ->
                 break
         error = fails(broker.local(), 'limits')
         assert 'open files' in error.remedy
+        assert 'the machine that connects' in str(error)
     finally:
         for fd in taken:
             os.close(fd)

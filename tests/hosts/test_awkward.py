@@ -89,6 +89,14 @@ def test_a_start_up_file_that_exits(bashrc: Callable[..., econtext.Context]) -> 
     reach.record('host', 'a start-up file that exits', 'ConnectError no-login')
 
 
+@pytest.mark.parametrize('shell', ['sh', 'bash --norc'])
+def test_a_start_up_file_that_starts_another_shell(bashrc: Callable[..., econtext.Context], shell: str) -> None:
+    """That shell gets no command, and takes what comes for commands: Python is there all the same."""
+    error = fails(bashrc(f'exec {shell}'), 'eaten-input', 'not found')
+    assert 'exec zsh' in error.remedy
+    reach.record('host', 'a start-up file that starts another shell', 'ConnectError eaten-input')
+
+
 def test_a_start_up_file_that_reads(bashrc: Callable[..., econtext.Context]) -> None:
     error = fails(bashrc('read answer'), 'eaten-input')
     assert 'read' in error.remedy

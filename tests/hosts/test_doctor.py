@@ -223,6 +223,21 @@ def test_a_server_that_says_nothing_and_one_that_hangs_up(broker: econtext.Broke
             hanging.join(0.01)
 
 
+@pytest.mark.parametrize('option', ['StdinNull yes', 'ForkAfterAuthentication yes', 'SessionType none'])
+def test_a_configuration_that_keeps_the_command_from_the_host(
+    broker: econtext.Broker, tmp_path: Path, option: str
+) -> None:
+    config = tmp_path / 'config'
+    config.write_text(f'{option}\n')
+    step = fails(econtext.doctor(broker, '127.0.0.1', ssh_args=['-F', str(config)]), 'configuration', 'no-command')
+    assert step.lines == option.lower()
+
+
+def test_a_proxy_that_ends_is_told_from_a_server_that_does(broker: econtext.Broker) -> None:
+    options = {'ssh_args': ['-F', '/dev/null', '-o', 'ProxyCommand=echo no way >&2; false']}
+    fails(econtext.doctor(broker, 'h', **options), 'network', 'proxy-ended')
+
+
 def test_sudo_on_a_host(broker: econtext.Broker, sshd: Sshd, accounts: Accounts) -> None:
     def via(kind: str) -> econtext.Context:
         return broker.ssh('lab', ssh_args=sshd.ssh_args(accounts[kind].name), name=kind)

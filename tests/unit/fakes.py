@@ -62,6 +62,9 @@ class FakeLoop:
             work.posted = True
             self.call_in_order(work.turn)
 
+    def has_event_threads(self) -> bool:
+        return True
+
     def finish(self, waiter: Any) -> None:
         waiter.done = True
 

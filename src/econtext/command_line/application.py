@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import click
 
 import econtext
+from econtext.command_line.help import Context
 from econtext.command_line.targets import BadTarget
 from econtext.controller.text import harmless_lines, shown
 
@@ -61,6 +62,7 @@ HOST is one of:
   web1, me@web1, me@web1:2222       by ssh, as your ssh configuration has it
   local                             this machine
   docker:NAME, podman:NAME, ...     a container, by its engine
+
 HOSTS is a list with commas, and may have patterns of your ssh configuration
 such as 'web*', or '@group' of an --inventory.
 
@@ -79,6 +81,8 @@ Exit status:
 
 class Commands(click.Group):
     """The commands, each imported when it is wanted."""
+
+    context_class = Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of the help."""

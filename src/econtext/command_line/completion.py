@@ -28,6 +28,8 @@ from click.shell_completion import (
     split_arg_string,
 )
 
+from econtext.command_line import options
+
 QUOTED = re.compile(r'[^\w@%+=:,./~-]')
 HELP = """\
 Print the script by which a shell completes the commands, options and hosts of econtext, and paths on hosts.
@@ -155,5 +157,5 @@ def called(shell: str) -> int:
     return 0
 
 
-command: click.Command = click.command('completion', help=HELP)(
+command: click.Command = click.command('completion', cls=options.Command, help=HELP)(
     click.argument('shell', type=click.Choice(['bash', 'zsh', 'fish']))(called))

@@ -168,11 +168,20 @@ def bar(total: int) -> Iterator[Any]:
     except ImportError:
         yield None
         return
-    shown = Progress(TextColumn('{task.fields[states]}'), BarColumn(20), console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # The text has its room first, and the bar what is left.
+    shown = Progress(TextColumn('{task.fields[states]}', markup=False), BarColumn(20), console=console, transient=True)
     task = shown.add_task('', total=total, states='')
-    # Lines go to the same terminal: the bar is taken away before each, and drawn again by the next look.
+    # Lines go to the same terminal: `output` takes the bar away before each, and the next look draws it again.
     with shown:
-        yield lambda now: shown.update(task, completed=now.ended, states=str(now))
+        yield lambda now: shown.update(task, completed=now.ended, states=within(now, console.width - 1))
+
+
+def within(now: Any, room: int) -> str:
+    """Return as much of Progress as has room in so many characters, in whole words."""
+    whole = str(now)
+    texts = whole, whole.rpartition(' (')[0], f'{now.ended}/{now.total} hosts, {now.failed} failed'
+    return next((text for text in texts if len(text) <= room), f'{now.ended}/{now.total}')
 
 
 def called(

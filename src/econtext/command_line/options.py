@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from econtext.command_line.connecting import Way
+from econtext.command_line.help import Context
 from econtext.command_line.targets import BadTarget, Target, parse_hosts, parse_location
 from econtext.controller.text import shown
 
@@ -57,6 +58,8 @@ class Command(click.Command):
     words of the other program; None if there is no such program.  The value of the option `last` is that program.
     `habits` tells who types an option of another tool what to type.
     """
+
+    context_class = Context
 
     def __init__(
         self, *args: Any, leading: int | None = None, last: str = '', habits: Mapping[str, str] = MappingProxyType({}),

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
+ERASE = b'\r\x1b[2K'    # takes away what stands in the line of the cursor
 COLOURS = ('36', '33', '32', '35', '34', '96', '93', '92', '95', '94')
 
 
@@ -27,15 +28,21 @@ def is_coloured(number: int) -> bool:
     return os.isatty(number) and not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
 
 
+def is_below_bar(stream: str) -> bool:
+    """Does rich draw a bar on the terminal that `stream` leads to? What is written there would stand behind it."""
+    drawn = getattr(sys.stderr, 'rich_proxied_file', None) is not None
+    return drawn and os.environ.get('TERM') != 'dumb' and os.isatty(1 if stream == 'stdout' else 2)
+
+
 def raw(stream: str) -> BinaryIO:
     """Return our own output for the `stream` of a command."""
     return sys.stdout.buffer if stream == 'stdout' else sys.stderr.buffer
 
 
 def write(stream: str, data: bytes) -> None:
-    """Write bytes of a command as they are, at once."""
+    """Write bytes of a command as they are, at once; where a bar stands, in its place."""
     file = raw(stream)
-    file.write(data)
+    file.write(ERASE + data if is_below_bar(stream) else data)
     file.flush()
 
 

@@ -38,25 +38,43 @@ Examples:
 """
 
 
-def ask(kind: bytes) -> bytes | None:
-    """Return what the server answers; None if there is none."""
+class NoAnswer(Exception):
+    """There is no server, or `process` is one that does not answer."""
+
+    def __init__(self, process: int | None = None) -> None:
+        super().__init__(process)
+        self.process = process
+
+    def __str__(self) -> str:
+        if self.process is None:
+            return 'no session server runs'
+        return (f'the session server, process {self.process}, does not answer within {front.ANSWERS} s: continue it if '
+                f'it was stopped (kill -CONT {self.process}), or end it (kill -KILL {self.process})')
+
+
+def ask(kind: bytes) -> bytes:
+    """Return what the server answers; raise NoAnswer."""
     try:
         connection = front.connect()
         if connection is None:
-            return None
+            raise NoAnswer
         with connection:
-            connection.send(Request(kind, requests.key()))
-            found: bytes = connection.receive(requests.LARGEST)
+            try:
+                connection.send(Request(kind, requests.key()))
+                found: bytes = connection.receive(requests.LARGEST)
+            except TimeoutError:
+                raise NoAnswer(requests.peer_process(connection.socket)) from None
             return found
     except OSError:
-        return None
+        raise NoAnswer from None
 
 
 def stop() -> int:
     """Have the server end."""
-    found = ask(requests.STOP)
-    if found is None:
-        complain('no session server runs')
+    try:
+        found = ask(requests.STOP)
+    except NoAnswer as error:
+        complain(str(error))
         return FAILED
     if found.strip(b'0'):
         sys.stderr.write(f'econtext: the session server ends with the commands that it runs: {found.decode()}\n')
@@ -65,12 +83,13 @@ def stop() -> int:
 
 def show_status(as_json: bool) -> int:
     """Print what the server says of itself."""
-    found = ask(requests.STATUS)
-    if found is None:
+    try:
+        found = ask(requests.STATUS)
+    except NoAnswer as error:
         if as_json:
             output.print_json(running=False)
-        else:
-            complain('no session server runs')
+        if error.process is not None or not as_json:
+            complain(str(error))
         return FAILED
     told = json.loads(found)
     if as_json:

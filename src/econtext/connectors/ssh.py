@@ -56,6 +56,8 @@ FAILURES = (
     ('too many authentication failures', 'refused-key'),
     ('account is currently not available', 'no-login'),
     ('account has expired', 'no-login'),
+    # What stands between is no server, but ProxyCommand or the ssh of ProxyJump.
+    ('by unknown port 65535', 'proxy-ended'),
     ('connection closed by', 'hung-up'),
     ('connection reset by', 'hung-up'),
     ('closed by remote host', 'hung-up'),

@@ -36,7 +36,8 @@ REMEDIES: dict[str, tuple[str, str]] = {
     ),
     'eaten-input': (
         'something there read what was meant for Python',
-        'Let no start-up file of that login shell read its input (`read`) where it is not interactive.',
+        'Let no start-up file of that login shell read its input (`read`), or start another shell (`exec zsh`), '
+        'where it is not interactive.',
     ),
     'limits': (
         'the limits there leave no room for a process of ours',
@@ -94,6 +95,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
         'the server ended the connection before it let us in',
         'Look into the log of the ssh server there: it may serve no more at once (MaxStartups), or nobody from here.',
     ),
+    'proxy-ended': (
+        'the ProxyCommand or ProxyJump of the ssh configuration ended before the server answered',
+        'Run that ProxyCommand by hand, or connect to the host of ProxyJump, to see why.',
+    ),
     'timeout': (
         'no answer came in time',
         'Check that the host is up and that no firewall drops the packets, or give it longer with connect_timeout=.',
@@ -128,7 +133,8 @@ REMEDIES: dict[str, tuple[str, str]] = {
     ),
     'no-login': (
         'the login shell of that account ended without running the command',
-        'Give the account a login shell that runs commands, and let no start-up file of that shell exit.',
+        'Give the account a login shell that runs commands, let no start-up file of that shell exit, and have no '
+        'StdinNull, ForkAfterAuthentication or SessionType in the ssh configuration.',
     ),
     'not-found': (
         'the program that makes the connection cannot be executed',
@@ -170,6 +176,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
         'the ssh configuration says to run another command on that host (RemoteCommand)',
         "Give ssh_args=['-o', 'RemoteCommand=none'], or give the host another name there without RemoteCommand.",
     ),
+    'no-command': (
+        'the ssh configuration keeps the command or its input from that host',
+        'Remove StdinNull, ForkAfterAuthentication and SessionType, or give the host another name there without these.',
+    ),
     'not-privileged': (
         'this user lacks the right to do that',
         "Start the context from one of a user who has it, such as sudo()'s.",
@@ -200,6 +210,8 @@ REMEDIES: dict[str, tuple[str, str]] = {
 # What was to be started by its path, as `children` tells, or as an interpreter, as connectors tell.
 GIVEN = r'(?m)^(/[^\n]*): [A-Z][^:\n]*$'
 TRIED = r'(?m)^tried: (\S*/[^,\n]*)$'
+# What there was no room to start, as `children` tells.
+NO_ROOM = r'\A(\S+) could not be started: '
 
 
 def explain(kind: str, detail: str = '') -> tuple[str, str]:
@@ -212,6 +224,10 @@ def explain(kind: str, detail: str = '') -> tuple[str, str]:
         return f'{found[1]} cannot be executed', (
             'Correct that path, which an option such as ssh_path= or sudo_path= gave, or have that program '
             'on the machine that connects.')
+    if kind == 'limits' and (found := re.search(NO_ROOM, detail)):
+        return f'the limits on the machine that connects leave no room to start {found[1]}', (
+            'Raise the limits of the user who connects: processes, open files, memory (ulimit -a shows them); '
+            'or connect to fewer hosts at a time.')
     if kind == 'no-python' and (found := re.search(TRIED, detail)):
         return f'no interpreter can be executed as {found[1]} there', (
             'Correct that path, or leave python= out and have one searched for.')

@@ -145,7 +145,7 @@ class Birth(object):
             self.begun, late = True, self.ending
             self.lock.release()
             if late:
-                start_new_thread(self.bury, (self.signum,))
+                self.bury_apart(self.signum)
 
     def advance(self, event):
         # type: (str) -> tuple[str, str]
@@ -180,7 +180,9 @@ class Birth(object):
             elif error.errno in FULL:  # type: ignore[union-attr]
                 kind = 'limits'
             detail = '%s: %s' % (argv[0], error.strerror)  # type: ignore[union-attr]
-            if kind != 'limits' and '/' not in argv[0]:
+            if kind == 'limits':
+                detail = '%s could not be started: %s' % (argv[0], error.strerror)  # type: ignore[union-attr]
+            elif '/' not in argv[0]:
                 detail += ' on PATH=%s' % os.environ.get('PATH', os.defpath)
             self.fail(kind, detail)
             return
@@ -428,7 +430,7 @@ class Birth(object):
 
     def end(self, signum):
         # type: (int | None) -> bool
-        """See to it, in a thread of its own, that the program ends; False if one does."""
+        """See to it, in a thread of its own if one is to be had, that the program ends; False if one does."""
         # Now, for soon nobody knows any more what is below.
         self.levels = self.levels or min(MOST_LEVELS, self.home.height(self.who))
         self.lock.acquire()
@@ -438,8 +440,21 @@ class Birth(object):
         first = first and self.begun
         self.lock.release()
         if first:
-            start_new_thread(self.bury, (signum,))
+            self.bury_apart(signum)
         return first
+
+    def bury_apart(self, signum):
+        # type: (int | None) -> None
+        """
+        Wait for the program in a thread of its own; in this one, if no thread is to be had.
+
+        None is where the limit of processes is reached.  Nor does Python 3.12 start one when the
+        program has come to its end, and that is when contexts end that the program forgot to end.
+        """
+        try:
+            start_new_thread(self.bury, (signum,))
+        except RuntimeError:
+            self.bury(signum)
 
     def hurry(self, patience):
         # type: (float) -> None

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     #: Rows of texts: a part of what is seen, and what it means.
     Table = Sequence[tuple[str, str]]
 
+import zlib
+
 from econtext.parent.command import encoded
 from econtext.parent.gate import PREFACE, Gate
 
@@ -78,6 +80,10 @@ ASKING = 1024
 LIMIT = 1 << 18
 # How many of these on the terminal, where any byte may end a question, and where programs only ask.
 SCREEN = 1 << 16
+
+# How each preamble begins, and how bash spells that: other shells write what no terminal shows.
+HEAD = zlib.compress(''.encode(), 9)[:2]
+SPELLED = 'x\\332'.encode()
 
 NEWLINE = '\n'.encode()
 RETURN = '\r'.encode()
@@ -372,7 +378,7 @@ class Handshake(object):
             return False
         text = readable(data)
         self.lines = (self.lines + [text])[-LINES:]
-        lowered = text.lower()
+        lowered = readable(data.replace(HEAD, SPELLED)).lower()
         for i in range(len(self.failures)):
             part, kind = self.failures[i]
             if part and holds(lowered, part):

@@ -41,7 +41,7 @@ SCREEN = (24, 80)       # rows and columns, which is what paramiko asks for
 TERMINAL = [(b'TERM', b'vt100')]
 SMALL = 1 << 16         # bytes of a file that is written in one call
 # What is seldom of the request, and may be over a moment later.
-PASSING = ('unreachable', 'connection-refused', 'hung-up', 'timeout', 'no-such-host', 'stalled')
+PASSING = ('unreachable', 'connection-refused', 'hung-up', 'proxy-ended', 'timeout', 'no-such-host', 'stalled')
 
 
 class Failure(Exception):

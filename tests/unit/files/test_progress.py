@@ -45,3 +45,21 @@ def test_a_bar_in_the_cell_of_a_notebook(monkeypatch: pytest.MonkeyPatch) -> Non
     # It is not known how much there is.
     assert shown[0]['text/html'].startswith('<progress></progress> &lt;site&gt;: ')
     assert shown[1]['text/html'].startswith('<progress value="4000" max="8000"></progress> ')
+
+
+@pytest.mark.parametrize('columns', [40, 60, 80])
+def test_a_bar_on_a_terminal_has_one_line(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a file gives way, and no figure."""
+    monkeypatch.setenv('COLUMNS', str(columns))
+    bar = progress.Bar('a-rather-long-name-of-a-file-for-a-narrow-terminal.bin')
+    try:
+        bar(TransferProgress('a', 25_700_000, 1, 130_000_000, True, 1.0))
+        with bar.bar.console.capture() as captured:
+            bar.bar.console.print(bar.bar.get_renderable())
+    finally:
+        bar.stop()
+    line, = captured.get().splitlines()
+    assert len(line) <= columns
+    assert '25.7/130.0 MB' in line
+    assert line.startswith('a-ra')
+    assert line.count('…') == 1

@@ -174,6 +174,26 @@ CASES = [
                b'kex_exchange_identification: Connection closed by remote host\r\n'
                b'Connection closed by UNKNOWN port 65535\r\n'),
     ], 255, 'connection-refused', 0),
+    Case('no program of ProxyCommand', ssh, {}, [
+        ('err', b'/bin/bash: line 1: exec: nc: not found\n'
+               b'kex_exchange_identification: Connection closed by remote host\r\n'
+               b'Connection closed by UNKNOWN port 65535\r\n'),
+    ], 255, 'proxy-ended', 0),
+    Case('a key refused by the host of ProxyJump', ssh, {}, [
+        ('err', b'root@10.0.0.7: Permission denied (publickey).\r\n'
+               b'kex_exchange_identification: Connection closed by remote host\r\n'
+               b'Connection closed by UNKNOWN port 65535\r\n'),
+    ], 255, 'refused-key', 0),
+    Case('bash read the preamble', ssh, {}, [
+        ('err', b"bash: line 1: $'x\\332\\275': command not found\n"
+               b"bash: command substitution: line 1: syntax error near unexpected token `)'\n"),
+    ], 127, 'eaten-input', 0),
+    Case('zsh read the preamble', ssh, {}, [
+        ('err', b"zsh: command not found: x\\M-Z\\M-=\nzsh: parse error near `)'\n"),
+    ], 127, 'eaten-input', 0),
+    Case('dash read the preamble', ssh, {}, [
+        ('err', b'sh: 1: x\xda\xbd: not found\nsh: 2: Syntax error: ")" unexpected\n'),
+    ], 2, 'eaten-input', 0),
     Case('bad option', ssh, {}, [
         ('err', b'command-line: line 0: Bad configuration option: nonsense\r\n'),
     ], 255, 'ended', 0),
@@ -509,6 +529,7 @@ LINES_OF_SSH = {
     'Permission denied (publickey).': 'refused-key',
     'kex_exchange_identification: read: Connection reset by peer': 'hung-up',
     'Connection closed by h port 22': 'hung-up',
+    'Connection closed by UNKNOWN port 65535': 'proxy-ended',
     'Connection to h closed by remote host.': 'hung-up',
     'Your account has expired; please contact your system administrator.': 'no-login',
     'ssh: Could not resolve hostname h: nodename nor servname provided, or not known': 'no-such-host',

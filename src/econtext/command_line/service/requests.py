@@ -136,10 +136,19 @@ def private_folder(path: str) -> bool:
 
 def peer(connection: '_socket.socket') -> int | None:
     """Return the user at the other end; None where the kernel does not say so in the way of Linux."""
+    return credential(connection, 1)
+
+
+def peer_process(connection: '_socket.socket') -> int | None:
+    """Return the number of the process at the other end, which may be stopped; None as for ``peer``."""
+    return credential(connection, 0)
+
+
+def credential(connection: '_socket.socket', which: int) -> int | None:
     import _socket
     option = getattr(_socket, 'SO_PEERCRED', None)
     if option is None:
         return None
     # The numbers of the process, the user and the group.
     found = connection.getsockopt(_socket.SOL_SOCKET, option, 12)
-    return int.from_bytes(found[4:8], sys.byteorder)
+    return int.from_bytes(found[4 * which:4 * which + 4], sys.byteorder)

@@ -114,8 +114,12 @@ class Supervisor:
         if not hasattr(socket, 'SO_PEERCRED') or not os.path.isdir('/proc/self/fd'):
             raise CannotServe('this system has no session server: it needs Linux')
         folder = requests.folder(os.environ, os.geteuid())
-        with contextlib.suppress(FileExistsError, FileNotFoundError):
+        try:
             os.mkdir(folder, 0o700)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise CannotServe(f'{folder} cannot be made: {error.strerror}: correct XDG_RUNTIME_DIR') from None
         if not requests.private_folder(folder):
             raise CannotServe(f'{folder} is not a folder of this user alone: remove it, or set XDG_RUNTIME_DIR')
         from econtext.controller.attach import sockets

@@ -33,8 +33,14 @@ def folder() -> str:
     runtime = os.environ.get('XDG_RUNTIME_DIR')
     path = os.path.join(runtime, 'econtext') if runtime else os.path.join(
         temporary(), f'econtext-{os.geteuid()}')
-    with contextlib.suppress(FileExistsError):
+    try:
         os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        # A variable that another login has left, say.
+        raise EcontextError(
+            f'{path} cannot be made: {error.strerror}: correct XDG_RUNTIME_DIR, or give a path of your own') from None
     if not is_private(path):
         raise EcontextError(f'{path} is not a folder of this user alone: remove it, or give a path of your own')
     return path

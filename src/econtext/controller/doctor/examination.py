@@ -37,6 +37,7 @@ Progress = Callable[['Step'], None]
 STEPS = {
     'not-found': 'client', 'no-such-host': 'name',
     'unreachable': 'network', 'connection-refused': 'network', 'hung-up': 'network',
+    'proxy-ended': 'network',
     **dict.fromkeys((
         'refused-key', 'unknown-host-key', 'changed-host-key', 'wrong-password', 'password-required',
         'passphrase-required', 'expired-password', 'no-such-user', 'not-allowed', 'tty-required'), 'login'),

@@ -28,6 +28,8 @@ from econtext.controller.text import harmless
 BANNER = 200    # characters of what the server says first
 # What `ssh -G` says that makes the way there somebody else's affair.
 PROXIES = 'proxyjump', 'proxycommand'
+# Options that keep the command or its input from the host, and the values with which they do not.
+OPTIONS = {'stdinnull': 'no', 'forkafterauthentication': 'no', 'sessiontype': 'default'}
 # What ssh says, beyond its last words, of a login that was refused.
 EVIDENCE = (
     'Offering public key', 'Trying private key', 'Authentications that can continue', 'Server accepts key',
@@ -73,6 +75,8 @@ def configuration(argv: Sequence[str], patience: float) -> dict[str, str]:
     `argv` ends with the host's name.  Empty for a client that cannot tell.
     """
     done = ask([argv[0], '-G', *argv[1:]], patience)
+    if 'fork into background without a command' in done.stderr:
+        raise StepFailed('no-command', 'forkafterauthentication yes')
     if done.returncode:
         if 'usage' in done.stderr or 'option' not in done.stderr.lower():
             return {}
@@ -80,6 +84,8 @@ def configuration(argv: Sequence[str], patience: float) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in done.stdout.splitlines():
         key, _, value = line.partition(' ')
+        if value != OPTIONS.get(key.lower(), value):
+            raise StepFailed('no-command', line)
         if value and value != 'none':
             found.setdefault(key.lower(), value)
     return found

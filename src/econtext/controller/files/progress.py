@@ -10,6 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import collections
+import functools
 import importlib
 import math
 import os
@@ -25,6 +26,9 @@ from econtext.controller import notebook
 from econtext.controller.errors import EcontextError
 
 EVERY = 0.1     # seconds
+WIDE = 72       # columns of a terminal that has room for a bar
+FIGURES = 52    # columns that a bar of some length and the figures beside it take
+FIGURES_ALONE = 28  # columns that the sizes and the rate take
 
 
 @dataclass(frozen=True)
@@ -213,6 +217,14 @@ def in_units(size: float) -> str:
     return f'{size / 1000 ** power:.1f} {units[power - 1]}'
 
 
+def shortened(title: str, room: int) -> str:
+    """Return `title`, or its beginning and its end, in `room` characters, or 8 if those are fewer."""
+    room = max(room, 8)
+    if len(title) <= room:
+        return title
+    return title[:room // 2] + '…' + title[len(title) - (room - room // 2 - 1):]
+
+
 def bar_for(title: str) -> Cell | Bar:
     """Return what draws a bar where this program runs."""
     return Cell(title) if notebook.is_notebook() else Bar(title)
@@ -224,14 +236,19 @@ class Bar:
     def __init__(self, title: str) -> None:
         try:
             progress: Any = importlib.import_module('rich.progress')
-            console: Any = importlib.import_module('rich.console')
+            console: Any = importlib.import_module('rich.console').Console(stderr=True)
+            column: Any = functools.partial(importlib.import_module('rich.table').Column, no_wrap=True)
         except ImportError:
             raise EcontextError(
                 "progress=True draws a bar by the package rich, which is not installed: run pip install "
                 "'econtext[progress]', or pass a function") from None
+        wide = console.width >= WIDE
+        columns = [progress.DownloadColumn(table_column=column()), progress.TransferSpeedColumn(table_column=column())]
+        if wide:
+            columns = [progress.BarColumn(), *columns, progress.TimeRemainingColumn(table_column=column())]
+        title = shortened(title, console.width - (FIGURES if wide else FIGURES_ALONE))
         self.bar: Any = progress.Progress(
-            progress.TextColumn('{task.description}', markup=False), progress.BarColumn(), progress.DownloadColumn(),
-            progress.TransferSpeedColumn(), progress.TimeRemainingColumn(), console=console.Console(stderr=True))
+            progress.TextColumn('{task.description}', markup=False, table_column=column()), *columns, console=console)
         self.task: Any = self.bar.add_task(title, total=None)
         self.bar.start()
 

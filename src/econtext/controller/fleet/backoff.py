@@ -18,8 +18,8 @@ LONGEST = 60.0  # seconds
 
 #: The kinds of ConnectError that may be over a moment later.
 TRANSIENT = frozenset((
-    'unreachable', 'connection-refused', 'hung-up', 'timeout', 'stalled', 'limits', 'died', 'ended', 'engine-down',
-    'busy', 'no-such-host', 'not-running',
+    'unreachable', 'connection-refused', 'hung-up', 'proxy-ended', 'timeout', 'stalled', 'limits', 'died', 'ended',
+    'engine-down', 'busy', 'no-such-host', 'not-running',
 ))  # fmt: skip
 
 

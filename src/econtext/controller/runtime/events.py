@@ -11,6 +11,7 @@ Invariants:
 * An event that fails ends neither its thread nor the loop: its traceback is shown.
 * While an event waits for a context, its thread runs the events that come meanwhile.
 * Threads for events end once none has come for IDLE seconds, and with the loop.
+* Where no thread is to be had, `has_threads` says so: whoever waits for an event then runs it, or waits in vain.
 
 `ring` is entered by any thread, `look` by the one that leads, `part` by the one that closes the loop.
 """
@@ -57,6 +58,7 @@ class Events:
         self.queue: collections.deque[Action] = collections.deque()
         self.workers: list[Worker] = []
         self.watching: bool = False       # is a timer to look whether they are stuck?
+        self.refused: bool = False        # was no thread to be had, the last time that one was wanted?
         self.lock: threading.Lock = threading.Lock()
 
     def ring(self) -> None:
@@ -71,16 +73,22 @@ class Events:
                     return
                 nested = nested or worker.nested
             if len(self.workers) < MOST_WORKERS and (not self.workers or self.is_stuck()):
+                self.refused = True
                 with contextlib.suppress(RuntimeError):
                     self.workers.append(Worker(self))
+                    self.refused = False
                     return
-                # No thread is to be had: soon, maybe.
+                # No thread is to be had: soon, maybe; at the end of a program on Python 3.12, never.
             watch = not self.watching
             self.watching = True
         if nested is not None:
             self.home.call_up(nested)
         if watch:
             self.home.call_at(time.monotonic() + STUCK, self.look)
+
+    def has_threads(self) -> bool:
+        """Will a thread run what is posted? Any thread."""
+        return bool(self.workers) or not self.refused
 
     def is_stuck(self) -> bool:
         """Is each thread for events busy with the same one for long?"""

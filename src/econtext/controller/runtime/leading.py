@@ -246,6 +246,10 @@ class Leading(Loop):
         elif waiter is chief and self.leader != get_ident():
             self.wake()
 
+    def has_event_threads(self) -> bool:
+        """Does another thread handle what is summoned? Any thread."""
+        return self.events.has_threads()
+
     def finish(self, waiter: Waiter) -> None:
         """`waiter` is done. Any thread: one that leads the loop asleep is woken."""
         # Before the look at who leads: one that begins to sees it, and does not sleep.

@@ -196,8 +196,8 @@ class Lines:
         """
         Return when what came before `mark` is handled; raise Expired at `deadline`.
 
-        Any thread that does not lead.  One that has a deadline handles nothing itself: the
-        handlers are the program's, and take their time.
+        Any thread that does not lead.  One that has a deadline handles nothing itself, unless
+        no thread is there that would: the handlers are the program's, and take their time.
         """
         if self.loop.parted:
             # Nobody handles anything any more.
@@ -226,6 +226,8 @@ class Lines:
         try:
             self.pass_on()
             if self.is_open(mark):
+                if not self.loop.has_event_threads():
+                    wait.own = (self,)
                 self.loop.wait(wait)
         finally:
             with contextlib.suppress(ValueError):
