@@ -14,6 +14,7 @@ The daemon's event loop enters.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ OLDEST = 3, 6
 MOST = 1 << 30
 # Whose modules change accounts, which they cannot where processes of the account run.
 CHANGE_ACCOUNTS = 'user', 'group'
+# Signals of which a shell says nothing.
+UNSAID = signal.SIGINT, signal.SIGPIPE
 
 Start = Callable[['str | None'], Any]
 
@@ -95,7 +98,7 @@ class Place:
                 payload.open_files, variables, interpreter, list(steps))
         except econtext.ForkExited as error:
             self._has(archive)
-            return status(error.returncode), error.stdout, error.stderr
+            return status(error.returncode), error.stdout, error.stderr + last_words(error.returncode)
         self._has(archive)
         if done.value < 0:
             raise StepFailed(-1 - done.value)
@@ -112,6 +115,17 @@ def status(returncode: int | None) -> int:
     if returncode is None:
         return 1
     return returncode if returncode >= 0 else 128 - returncode
+
+
+def last_words(returncode: int | None) -> bytes:
+    """Return what a shell says of a process that a signal has ended: who reads a status of 137 may not know the signal."""
+    if returncode is None or returncode >= 0 or -returncode in UNSAID:
+        return b''
+    try:
+        said = signal.strsignal(-returncode)
+    except ValueError:
+        said = None
+    return f'{said or f"Signal {-returncode}"}\n'.encode()
 
 
 class Places:

@@ -32,10 +32,11 @@ import os
 import sys
 import zlib
 
-from econtext.child import renewal, separate, temporary
+from econtext.child import packages, renewal, separate, temporary
 from econtext.core.loop import allocate_lock
 
 OLDEST = 3, 6
+INTERRUPTED = 130    # as a shell has it: 128, and SIGINT
 ROOT = '/ansible_payload.zip'       # where sources are said to come from that are in no file
 SITE = 'sitecustomize.py'
 LOADER = 'ansible.module_utils._internal._ansiballz._loader'
@@ -283,6 +284,7 @@ def run(archive, new, again, module, params, profile, open_files, variables, int
     sys.argv[:] = ['']
     sys.executable = interpreter
     sys.path[:] = [entry for entry in sys.path if entry not in ('', '.')]
+    packages.update('HOME' in variables)
     sys.modules['__main__'] = type(sys)('__main__')
     where = ROOT
     if payload.starts_again() or payload.reads_archive():
@@ -300,7 +302,10 @@ def run(archive, new, again, module, params, profile, open_files, variables, int
     except SystemExit:
         return status_of(sys.exc_info()[1])
     except:
+        kind = sys.exc_info()[0]
         loaded('sys').excepthook(*sys.exc_info())
+        if kind is KeyboardInterrupt:
+            return INTERRUPTED
         return 1
 
 
