@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -357,6 +358,26 @@ def test_an_interpreter_other_than_the_first_has_its_own_context(ansible: Ansibl
     assert done.returncode == 0, done.output
     found = [done.of(name)['ansible_facts']['ansible_python']['executable'] for name in ('first', 'second')]
     assert found == ['/usr/bin/python3', str(own / 'bin' / 'python')]
+
+
+def test_an_interpreter_that_is_replaced_is_started(ansible: Ansible, tmp_path: Path) -> None:
+    """As where a task upgrades Python, or makes a virtual environment anew."""
+    path = tmp_path / 'python'
+    tmp_path.chmod(0o777)
+    open_to_all(tmp_path)
+    write = f"printf '#!/bin/sh\\nWHICH=%s exec /usr/bin/python3 \"$@\"\\n' {{{{ item }}}} > {path} && chmod 755 {path}"
+    variables = f'vars: {{ansible_python_interpreter: {path}}}'
+    done = ansible.run(f"""
+- {{name: makes, shell: {json.dumps(write)}, loop: [one]}}
+- {{name: first, shell: echo $WHICH, {variables}}}
+- {{name: replaces, shell: {json.dumps(write)}, loop: [other]}}
+- {{name: second, shell: echo $WHICH, {variables}}}
+- {{name: removes, file: {{path: {path}, state: absent}}}}
+- {{name: third, shell: echo $WHICH, ignore_errors: true, {variables}}}
+""", OURS)
+    assert (done.of('first')['stdout'], done.of('second')['stdout']) == ('one', 'other'), done.output
+    assert done.of('third')['rc'] == 127
+    assert f"'{path}' was not found" in done.of('third')['msg'] or 'not found' in done.of('third')['module_stderr']
 
 
 def test_this_machine(ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,15 +268,32 @@ class Daemon:
             return explained(archive, await self.on_command(request, place))
         module = archive, payload, request['variables'], request['interpreter']
         steps = deferred.take()
+        is_replaced = False
         other.busy += 1
         try:
-            done = await other.run_module(*module, [step.what for step in steps])
-        except places.StepFailed as failed:
-            await self.by_commands(steps[failed.done:], place)
-            done = await other.run_module(*module)
+            try:
+                done = await other.run_module(*module, [step.what for step in steps])
+            except places.StepFailed as failed:
+                left, steps = steps[failed.done:], []
+                await self.by_commands(left, place)
+                done = await other.run_module(*module)
+        except places.Replaced:
+            is_replaced = True
         finally:
             other.busy -= 1
+        if is_replaced:
+            deferred.steps[:0] = steps
+            await self.replace(request['interpreter'], other, place)
+            return await self.on_module(request, place, deferred)
         return explained(archive, done)
+
+    async def replace(self, interpreter: str, old: Place, place: Place) -> None:
+        """See to it that the interpreter that is now at its path is started."""
+        if old is place:
+            # The process in which the user has logged in stays, for commands.
+            place.verdicts[interpreter] = False, False
+        else:
+            await self.places.forget(old)
 
     async def let_go(self, request: dict[str, Any], place: Place) -> None:
         """End the idle contexts of other users on the host: the account of one may be about to go."""

@@ -49,6 +49,10 @@ class StepFailed(Exception):
         self.done = done
 
 
+class Replaced(Exception):
+    """The path of the interpreter leads to another program than when the context started; nothing was done."""
+
+
 class Place:
     """A context, and what is known to be there."""
 
@@ -83,7 +87,8 @@ class Place:
         """
         Run a packed module in a fork, in one trip with `steps` before it and the sources that it needs.
 
-        Return its status and output.  Raise StepFailed if a step failed, so that the module did not run.
+        Return its status and output.  Raise StepFailed if a step failed, so that the module did not run; Replaced if
+        another interpreter is to run the module.
         """
         new = None
         if archive.digest not in self.archives:
@@ -100,6 +105,8 @@ class Place:
             self._has(archive)
             return status(error.returncode), error.stdout, error.stderr + last_words(error.returncode)
         self._has(archive)
+        if done.value == ansiballz.REPLACED:
+            raise Replaced
         if done.value < 0:
             raise StepFailed(-1 - done.value)
         return done.value, done.stdout, done.stderr
@@ -118,7 +125,7 @@ def status(returncode: int | None) -> int:
 
 
 def last_words(returncode: int | None) -> bytes:
-    """Return what a shell says of a process that a signal has ended: who reads a status of 137 may not know the signal."""
+    """Return what a shell says of a process that a signal has ended; people may not know what 137 means."""
     if returncode is None or returncode >= 0 or -returncode in UNSAID:
         return b''
     try:
@@ -153,14 +160,27 @@ class Places:
         if (done.cancelled() or done.exception() is not None) and self._found.get(key) is done:
             del self._found[key]
 
+    async def forget(self, place: Place) -> None:
+        """Have the next request start another place; this one ends at once, or where it is busy, with the run."""
+        if place.busy:
+            self._found = {key: found for key, found in self._found.items() if place_of(found) is not place}
+        else:
+            await self.close(lambda _, each: each is place)
+
     async def close(self, chosen: Callable[[Any, Place], bool]) -> None:
         """End the contexts that are `chosen` by key and place."""
         ending: list[Awaitable[None]] = []
         for key, found in list(self._found.items()):
-            if found.done() and not found.cancelled() and found.exception() is None and chosen(key, found.result()):
+            place = place_of(found)
+            if place is not None and chosen(key, place):
                 del self._found[key]
-                ending.append(found.result().context.close())
+                ending.append(place.context.close())
         await asyncio.gather(*ending)
+
+
+def place_of(found: asyncio.Future[Place]) -> Place | None:
+    """Return the place, if it is there."""
+    return found.result() if found.done() and not found.cancelled() and found.exception() is None else None
 
 
 async def started(start: Callable[[], Any]) -> Place:

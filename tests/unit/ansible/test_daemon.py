@@ -36,10 +36,20 @@ class Context:
         self.failing: set[str] = set()
         self.refused: set[str] = set()
         self.ended = False
+        self.replaced = False
+        #: Contexts that are started within this one.
+        self.below: list[Context] = []
         self.go: asyncio.Event | None = None
 
     def options(self, **given: Any) -> Context:
         return self
+
+    def local(self, **given: Any) -> Context:
+        self.below.append(Context())
+        return self.below[-1]
+
+    async def close(self) -> None:
+        self.ended = True
 
     async def wait_ready(self) -> Context:
         if self.ended:
@@ -55,6 +65,8 @@ class Context:
             self.trips.append([step[0] for step in args[0]])
             return self.carried_out(args[0])
         assert function is ansiballz.run
+        if self.replaced:
+            return types.SimpleNamespace(value=ansiballz.REPLACED, stdout=b'', stderr=b'')
         self.trips.append(('module', [step[0] for step in args[-1]]))
         done = self.carried_out(args[-1])
         return types.SimpleNamespace(value=0 if done == len(args[-1]) else -1 - done, stdout=b'{}', stderr=b'')
@@ -216,6 +228,29 @@ def test_what_cannot_be_done_at_all_is_the_answer_of_the_module(
         assert await hosts.ask(MODULE, deferred) == (kind, text)
         assert hosts.context.trips.count(('module', ['folder', 'write', 'mode'])) == 1
         assert ('module', []) not in hosts.context.trips
+    run(test)
+
+
+def test_an_interpreter_that_was_replaced_is_started(hosts: Hosts) -> None:
+    """The process of the login stays for commands; one that was started for an interpreter alone ends."""
+    async def test() -> None:
+        await hosts.experience()
+        hosts.context.replaced = True
+        await hosts.copy(Deferred())
+        (first,) = hosts.context.below
+        assert first.trips == [('module', ['home', 'folder']), ('module', ['write', 'mode'])]
+        assert not hosts.context.ended
+        first.replaced = True
+        assert await hosts.ask(MODULE, Deferred()) == (0, b'{}', b'')
+        assert first.ended
+        assert hosts.context.below[1].trips == [('module', [])]
+        # Where somebody waits for something else there, that goes on.
+        (place,) = [found.result() for found in hosts.daemon.places._found.values()]
+        place.busy += 1
+        hosts.context.below[1].replaced = True
+        await hosts.ask(MODULE, Deferred())
+        assert not hosts.context.below[1].ended
+        assert hosts.context.below[2].trips == [('module', [])]
     run(test)
 
 
