@@ -42,6 +42,7 @@ PLAY = """
 - {name: fetch of nothing, fetch: {src: "{{ place }}/none", dest: "{{ fetched }}"}, ignore_errors: true}
 - {name: loop, command: "echo {{ item }}", loop: [a, "b c", d]}
 - {name: script, script: "{{ script }} one 'two three'"}
+- {name: script by root, script: "{{ script }} one two", become: true}
 - {name: raw, raw: "echo raw; exit 3", ignore_errors: true}
 - {name: no program, command: /no/such/program, ignore_errors: true}
 - {name: status, shell: "echo x; exit 7", ignore_errors: true}
@@ -88,7 +89,7 @@ def test_a_play_has_the_results_of_the_stock_plugin(
     large, template, script = tmp_path / 'large', tmp_path / 'template', tmp_path / 'script'
     large.write_bytes(os.urandom(3_000_000))
     template.write_text('{{ inventory_hostname }} {{ 6 * 7 }}\n')
-    script.write_text('#!/bin/sh\necho "$1,$2"\necho "err" >&2\nid -un\nexit 0\n')
+    script.write_text('#!/bin/sh\necho "$1,$2"\necho "err" >&2\nid -un\necho ${LC_CTYPE-none}\nexit 0\n')
     seen = {}
     for connection in OURS, 'ssh':
         folder = place()

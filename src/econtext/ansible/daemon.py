@@ -31,7 +31,7 @@ import econtext
 from econtext.ansible import old_targets, places, wire
 from econtext.ansible.archives import Archive, Archives
 from econtext.ansible.connectors import start_become, start_login
-from econtext.ansible.deferred import MOST, Deferred, Step, StepError
+from econtext.ansible.deferred import MOST, Deferred, Step, StepError, is_own
 from econtext.ansible.downlevel import TooNew
 from econtext.ansible.entering import SECRET
 from econtext.ansible.old_targets import OldTargets
@@ -221,9 +221,11 @@ class Daemon:
             return login
         # A login that may take long may do so because of what sudo waits for as well.
         seconds = become['seconds'] or request['way']['options'].get('connect_timeout')
-        return await self.places.get(
+        place = await self.places.get(
             (request['way']['key'], become['key'], become['password']),
             lambda: start_become(login.context, become, seconds))
+        place.login = login
+        return place
 
     async def fitting(self, request: dict[str, Any], place: Place) -> tuple[Place, bool]:
         """Return the place beside `place` that has the interpreter, and whether modules may run there."""
@@ -240,8 +242,10 @@ class Daemon:
     # What workers ask for.
 
     async def on_command(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
-        """Run a command."""
-        done = await place.context.run(request['words'], input=request['input'] or None, text=False)
+        """Run a command, in the locale in which a shell would."""
+        coerced = () if is_own(request) else await place.coerced()
+        done = await place.context.run(
+            request['words'], input=request['input'] or None, text=False, env=dict.fromkeys(coerced), extend_env=True)
         code = done.returncode
         return code if code >= 0 else 128 - code, done.stdout, done.stderr
 

@@ -22,7 +22,7 @@ import econtext
 from econtext.ansible.archives import Archive
 from econtext.ansible.deferred import Known
 from econtext.ansible.payload import Payload
-from econtext.child import ansiballz, temporary
+from econtext.child import ansiballz, running, temporary
 
 # Calls at once: tasks of several hosts may be delegated to one.
 THREADS = 16
@@ -65,6 +65,21 @@ class Place:
         self.archives: set[bytes] = set()
         #: What Ansible's own commands have shown.
         self.known: Known = Known()
+        #: The place in which this one was started, by a become plugin.
+        self.login: Place | None = None
+        self._coerced: set[str] | None = None
+
+    async def coerced(self) -> set[str]:
+        """
+        Return the variables that Python there has set for its locale, and a shell would not have.
+
+        sudo hands them on, so those of the login count as well.
+        """
+        if self._coerced is None:
+            self._coerced = set(await self.context.call(running.coerced))
+            if self.login is not None:
+                self._coerced |= await self.login.coerced()
+        return self._coerced
 
     async def suits(self, interpreter: str) -> tuple[bool, bool]:
         """Say whether this is what a program of `interpreter` would be, and whether modules may run here."""

@@ -16,7 +16,7 @@ from econtext.ansible.archives import Archive
 from econtext.ansible.daemon import Daemon
 from econtext.ansible.deferred import Deferred
 from econtext.ansible.places import Place
-from econtext.child import ansiballz, temporary
+from econtext.child import ansiballz, running, temporary
 
 from .test_deferred import NAME, PARENT, PATH, command, folder_line, remove_line
 
@@ -37,6 +37,9 @@ class Context:
         self.refused: set[str] = set()
         self.ended = False
         self.replaced = False
+        self.coerced: list[str] = []
+        #: The changes of the environment, of each command.
+        self.changes: list[dict[str, None]] = []
         #: Contexts that are started within this one.
         self.below: list[Context] = []
         self.go: asyncio.Event | None = None
@@ -59,6 +62,8 @@ class Context:
     async def call(self, function: Any, *args: Any) -> Any:
         if function is ansiballz.suits:
             return True, True
+        if function is running.coerced:
+            return self.coerced
         if self.go is not None:
             await self.go.wait()
         if function is temporary.carry_out:
@@ -76,6 +81,7 @@ class Context:
 
     async def run(self, words: list[str], **options: Any) -> Any:
         self.trips.append(words[2])
+        self.changes.append(options.get('env') or {})
         failed = any(each in words[2] for each in self.refused)
         return types.SimpleNamespace(
             returncode=int(failed), stdout=OUTPUTS.get(words[2], b''), stderr=b'no luck' * failed)
@@ -251,6 +257,19 @@ def test_an_interpreter_that_was_replaced_is_started(hosts: Hosts) -> None:
         await hosts.ask(MODULE, Deferred())
         assert not hosts.context.below[1].ended
         assert hosts.context.below[2].trips == [('module', [])]
+    run(test)
+
+
+def test_commands_have_the_locale_of_a_shell(hosts: Hosts) -> None:
+    """Python sets LC_CTYPE where there is no locale, and sudo hands that on."""
+    async def test() -> None:
+        hosts.context.coerced = ['LC_CTYPE']
+        hosts.root.login = hosts.login
+        for line in 'echo ~', './script':
+            await hosts.ask(command(line), Deferred())
+        await hosts.ask(command('./script'), Deferred(), become={'key': 'sudo', 'password': None})
+        assert hosts.context.changes == [{}, {'LC_CTYPE': None}]
+        assert hosts.other.changes == [{'LC_CTYPE': None}]
     run(test)
 
 
