@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -41,6 +42,7 @@ PLAY = """
 - {name: fetch of nothing, fetch: {src: "{{ place }}/none", dest: "{{ fetched }}"}, ignore_errors: true}
 - {name: loop, command: "echo {{ item }}", loop: [a, "b c", d]}
 - {name: script, script: "{{ script }} one 'two three'"}
+- {name: script by root, script: "{{ script }} one two", become: true}
 - {name: raw, raw: "echo raw; exit 3", ignore_errors: true}
 - {name: no program, command: /no/such/program, ignore_errors: true}
 - {name: status, shell: "echo x; exit 7", ignore_errors: true}
@@ -87,7 +89,7 @@ def test_a_play_has_the_results_of_the_stock_plugin(
     large, template, script = tmp_path / 'large', tmp_path / 'template', tmp_path / 'script'
     large.write_bytes(os.urandom(3_000_000))
     template.write_text('{{ inventory_hostname }} {{ 6 * 7 }}\n')
-    script.write_text('#!/bin/sh\necho "$1,$2"\necho "err" >&2\nid -un\nexit 0\n')
+    script.write_text('#!/bin/sh\necho "$1,$2"\necho "err" >&2\nid -un\necho ${LC_CTYPE-none}\nexit 0\n')
     seen = {}
     for connection in OURS, 'ssh':
         folder = place()
@@ -201,6 +203,54 @@ def test_a_module_hears_of_a_missing_library_what_any_program_hears(
     assert done.of('wants')['said'] == "No module named 'no_such_library'", done.output
 
 
+@pytest.fixture
+def library(ansible: Ansible, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for modules of a test's own."""
+    folder = tmp_path / 'library'
+    folder.mkdir()
+    monkeypatch.setitem(ansible.more, 'ANSIBLE_LIBRARY', str(folder))
+    return folder
+
+
+def test_a_module_finds_what_an_earlier_task_has_installed(ansible: Ansible, tmp_path: Path, library: Path) -> None:
+    """Into a folder that was not there when the process on the host started, and by a file of paths."""
+    own, more = tmp_path / 'own', tmp_path / 'more'
+    subprocess.run(['/usr/bin/python3', '-m', 'venv', '--without-pip', '--symlinks', own], check=True, timeout=100)
+    (packages,) = own.glob('lib/python*/site-packages')
+    packages.rmdir()
+    packages.parent.chmod(0o777)
+    more.mkdir(0o777)
+    more.chmod(0o777)
+    open_to_all(packages.parent)
+    (library / 'wants.py').write_text(
+        'from ansible.module_utils.basic import AnsibleModule\n'
+        "module = AnsibleModule({'name': {}})\n"
+        "module.exit_json(said=__import__(module.params['name']).said)\n")
+    done = ansible.run(f"""
+- {{name: not yet, wants: {{name: first}}, ignore_errors: true}}
+- {{name: installs, shell: "mkdir {packages} && echo 'said = 1' > {packages}/first.py"}}
+- {{name: new folder, wants: {{name: first}}}}
+- {{name: points, shell: "echo 'said = 2' > {more}/second.py && echo {more} > {packages}/more.pth"}}
+- {{name: file of paths, wants: {{name: second}}}}
+""", OURS, ansible_python_interpreter=str(own / 'bin' / 'python'))
+    assert done.returncode == 0, done.output
+    assert done.of('not yet')['kind'] == 'failed'
+    assert (done.of('new folder')['said'], done.of('file of paths')['said']) == (1, 2)
+
+
+def test_a_module_that_a_signal_ends_is_told_as_by_a_shell(ansible: Ansible, library: Path) -> None:
+    (library / 'ends.py').write_text(
+        'import os\nfrom ansible.module_utils.basic import AnsibleModule\n'
+        "module = AnsibleModule({'by': {'type': 'int'}})\n"
+        "os.kill(os.getpid(), module.params['by'])\n"
+        'module.exit_json()\n')
+    tasks = '\n'.join(f'- {{name: "{number}", ends: {{by: {number}}}, ignore_errors: true}}' for number in (9, 15, 2))
+    done = ansible.run(tasks, OURS)
+    said = {number: (done.of(number)['rc'], done.of(number)['module_stderr'].strip().rpartition('\n')[2])
+            for number in ('9', '15', '2')}
+    assert said == {'9': (137, 'Killed'), '15': (143, 'Terminated'), '2': (130, 'KeyboardInterrupt')}
+
+
 def test_an_async_task_outlives_its_run(ansible: Ansible, tmp_path: Path) -> None:
     mark = tmp_path / 'mark'
     open_to_all(tmp_path)
@@ -309,6 +359,26 @@ def test_an_interpreter_other_than_the_first_has_its_own_context(ansible: Ansibl
     assert done.returncode == 0, done.output
     found = [done.of(name)['ansible_facts']['ansible_python']['executable'] for name in ('first', 'second')]
     assert found == ['/usr/bin/python3', str(own / 'bin' / 'python')]
+
+
+def test_an_interpreter_that_is_replaced_is_started(ansible: Ansible, tmp_path: Path) -> None:
+    """As where a task upgrades Python, or makes a virtual environment anew."""
+    path = tmp_path / 'python'
+    tmp_path.chmod(0o777)
+    open_to_all(tmp_path)
+    write = f"printf '#!/bin/sh\\nWHICH=%s exec /usr/bin/python3 \"$@\"\\n' {{{{ item }}}} > {path} && chmod 755 {path}"
+    variables = f'vars: {{ansible_python_interpreter: {path}}}'
+    done = ansible.run(f"""
+- {{name: makes, shell: {json.dumps(write)}, loop: [one]}}
+- {{name: first, shell: echo $WHICH, {variables}}}
+- {{name: replaces, shell: {json.dumps(write)}, loop: [other]}}
+- {{name: second, shell: echo $WHICH, {variables}}}
+- {{name: removes, file: {{path: {path}, state: absent}}}}
+- {{name: third, shell: echo $WHICH, ignore_errors: true, {variables}}}
+""", OURS)
+    assert (done.of('first')['stdout'], done.of('second')['stdout']) == ('one', 'other'), done.output
+    assert done.of('third')['rc'] == 127
+    assert f"'{path}' was not found" in done.of('third')['msg'] or 'not found' in done.of('third')['module_stderr']
 
 
 def test_this_machine(ansible: Ansible, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ import econtext
 from econtext.ansible import old_targets, places, wire
 from econtext.ansible.archives import Archive, Archives
 from econtext.ansible.connectors import start_become, start_login
-from econtext.ansible.deferred import MOST, Deferred, Step, StepError
+from econtext.ansible.deferred import MOST, Deferred, Step, StepError, is_own
 from econtext.ansible.downlevel import TooNew
 from econtext.ansible.entering import SECRET
 from econtext.ansible.old_targets import OldTargets
@@ -223,9 +223,11 @@ class Daemon:
             return login
         # A login that may take long may do so because of what sudo waits for as well.
         seconds = become['seconds'] or request['way']['options'].get('connect_timeout')
-        return await self.places.get(
+        place = await self.places.get(
             (request['way']['key'], become['key'], become['password']),
             lambda: start_become(login.context, become, seconds))
+        place.login = login
+        return place
 
     async def fitting(self, request: dict[str, Any], place: Place) -> tuple[Place, bool]:
         """Return the place beside `place` that has the interpreter, and whether modules may run there."""
@@ -242,8 +244,10 @@ class Daemon:
     # What workers ask for.
 
     async def on_command(self, request: dict[str, Any], place: Place) -> tuple[int, bytes, bytes]:
-        """Run a command."""
-        done = await place.context.run(request['words'], input=request['input'] or None, text=False)
+        """Run a command, in the locale in which a shell would."""
+        coerced = () if is_own(request) else await place.coerced()
+        done = await place.context.run(
+            request['words'], input=request['input'] or None, text=False, env=dict.fromkeys(coerced), extend_env=True)
         code = done.returncode
         return code if code >= 0 else 128 - code, done.stdout, done.stderr
 
@@ -270,15 +274,32 @@ class Daemon:
             return explained(archive, await self.on_command(request, place))
         module = archive, payload, request['variables'], request['interpreter']
         steps = deferred.take()
+        is_replaced = False
         other.busy += 1
         try:
-            done = await other.run_module(*module, [step.what for step in steps])
-        except places.StepFailed as failed:
-            await self.by_commands(steps[failed.done:], place)
-            done = await other.run_module(*module)
+            try:
+                done = await other.run_module(*module, [step.what for step in steps])
+            except places.StepFailed as failed:
+                left, steps = steps[failed.done:], []
+                await self.by_commands(left, place)
+                done = await other.run_module(*module)
+        except places.Replaced:
+            is_replaced = True
         finally:
             other.busy -= 1
+        if is_replaced:
+            deferred.steps[:0] = steps
+            await self.replace(request['interpreter'], other, place)
+            return await self.on_module(request, place, deferred)
         return explained(archive, done)
+
+    async def replace(self, interpreter: str, old: Place, place: Place) -> None:
+        """See to it that the interpreter that is now at its path is started."""
+        if old is place:
+            # The process in which the user has logged in stays, for commands.
+            place.verdicts[interpreter] = False, False
+        else:
+            await self.places.forget(old)
 
     async def let_go(self, request: dict[str, Any], place: Place) -> None:
         """End the idle contexts of other users on the host: the account of one may be about to go."""

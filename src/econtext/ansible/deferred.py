@@ -195,6 +195,12 @@ def line_of(request: dict[str, Any]) -> str:
     return line.removesuffix(SLEEP)
 
 
+def is_own(request: dict[str, Any]) -> bool:
+    """Is the request one of Ansible's own lines about home and temporary folders?"""
+    line = line_of(request)
+    return any(each.fullmatch(line) for each in (HOME, FOLDER, MODE, REMOVE))
+
+
 def plain_home(output: bytes) -> bool:
     """Is the output of `echo ~` one path, and nothing else?"""
     try:

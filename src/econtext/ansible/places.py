@@ -14,6 +14,7 @@ The daemon's event loop enters.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ import econtext
 from econtext.ansible.archives import Archive
 from econtext.ansible.deferred import Known
 from econtext.ansible.payload import Payload
-from econtext.child import ansiballz, temporary
+from econtext.child import ansiballz, running, temporary
 
 # Calls at once: tasks of several hosts may be delegated to one.
 THREADS = 16
@@ -34,6 +35,8 @@ OLDEST = 3, 6
 MOST = 1 << 30
 # Whose modules change accounts, which they cannot where processes of the account run.
 CHANGE_ACCOUNTS = 'user', 'group'
+# Signals of which a shell says nothing.
+UNSAID = signal.SIGINT, signal.SIGPIPE
 
 Start = Callable[['str | None'], Any]
 
@@ -44,6 +47,10 @@ class StepFailed(Exception):
     def __init__(self, done: int) -> None:
         super().__init__(done)
         self.done = done
+
+
+class Replaced(Exception):
+    """The path of the interpreter leads to another program than when the context started; nothing was done."""
 
 
 class Place:
@@ -58,6 +65,21 @@ class Place:
         self.archives: set[bytes] = set()
         #: What Ansible's own commands have shown.
         self.known: Known = Known()
+        #: The place in which this one was started, by a become plugin.
+        self.login: Place | None = None
+        self._coerced: set[str] | None = None
+
+    async def coerced(self) -> set[str]:
+        """
+        Return the variables that Python there has set for its locale, and a shell would not have.
+
+        sudo hands them on, so those of the login count as well.
+        """
+        if self._coerced is None:
+            self._coerced = set(await self.context.call(running.coerced))
+            if self.login is not None:
+                self._coerced |= await self.login.coerced()
+        return self._coerced
 
     async def suits(self, interpreter: str) -> tuple[bool, bool]:
         """Say whether this is what a program of `interpreter` would be, and whether modules may run here."""
@@ -80,7 +102,8 @@ class Place:
         """
         Run a packed module in a fork, in one trip with `steps` before it and the sources that it needs.
 
-        Return its status and output.  Raise StepFailed if a step failed, so that the module did not run.
+        Return its status and output.  Raise StepFailed if a step failed, so that the module did not run; Replaced if
+        another interpreter is to run the module.
         """
         new = None
         if archive.digest not in self.archives:
@@ -94,8 +117,10 @@ class Place:
                 payload.open_files, variables, interpreter, list(steps))
         except econtext.ForkExited as error:
             self._has(archive)
-            return status(error.returncode), error.stdout, error.stderr
+            return status(error.returncode), error.stdout, error.stderr + last_words(error.returncode)
         self._has(archive)
+        if done.value == ansiballz.REPLACED:
+            raise Replaced
         if done.value < 0:
             raise StepFailed(-1 - done.value)
         return done.value, done.stdout, done.stderr
@@ -111,6 +136,17 @@ def status(returncode: int | None) -> int:
     if returncode is None:
         return 1
     return returncode if returncode >= 0 else 128 - returncode
+
+
+def last_words(returncode: int | None) -> bytes:
+    """Return what a shell says of a process that a signal has ended; people may not know what 137 means."""
+    if returncode is None or returncode >= 0 or -returncode in UNSAID:
+        return b''
+    try:
+        said = signal.strsignal(-returncode)
+    except ValueError:
+        said = None
+    return f'{said or f"Signal {-returncode}"}\n'.encode()
 
 
 class Places:
@@ -138,14 +174,27 @@ class Places:
         if (done.cancelled() or done.exception() is not None) and self._found.get(key) is done:
             del self._found[key]
 
+    async def forget(self, place: Place) -> None:
+        """Have the next request start another place; this one ends at once, or where it is busy, with the run."""
+        if place.busy:
+            self._found = {key: found for key, found in self._found.items() if place_of(found) is not place}
+        else:
+            await self.close(lambda _, each: each is place)
+
     async def close(self, chosen: Callable[[Any, Place], bool]) -> None:
         """End the contexts that are `chosen` by key and place."""
         ending: list[Awaitable[None]] = []
         for key, found in list(self._found.items()):
-            if found.done() and not found.cancelled() and found.exception() is None and chosen(key, found.result()):
+            place = place_of(found)
+            if place is not None and chosen(key, place):
                 del self._found[key]
-                ending.append(found.result().context.close())
+                ending.append(place.context.close())
         await asyncio.gather(*ending)
+
+
+def place_of(found: asyncio.Future[Place]) -> Place | None:
+    """Return the place, if it is there."""
+    return found.result() if found.done() and not found.cancelled() and found.exception() is None else None
 
 
 async def started(start: Callable[[], Any]) -> Place:

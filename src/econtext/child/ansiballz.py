@@ -32,10 +32,12 @@ import os
 import sys
 import zlib
 
-from econtext.child import renewal, separate, temporary
+from econtext.child import packages, renewal, separate, temporary
 from econtext.core.loop import allocate_lock
 
 OLDEST = 3, 6
+INTERRUPTED = 130    # as a shell has it: 128, and SIGINT
+REPLACED = -1 << 30  # in place of a status: the path of the interpreter leads to another program than at the start
 ROOT = '/ansible_payload.zip'       # where sources are said to come from that are in no file
 SITE = 'sitecustomize.py'
 LOADER = 'ansible.module_utils._internal._ansiballz._loader'
@@ -54,6 +56,7 @@ SOURCES = {}    # type: dict[bytes, bytes]      # content of a file, by its dige
 CODE = {}       # type: dict[bytes, CodeType]   # of a source that was compiled, by the digest of the source
 PAYLOADS = {}   # type: dict[bytes, Payload]    # by the digest of the archive
 PRELOADED = {}  # type: dict[str, bytes]        # the digest of the source, by the name of a module that is imported here
+PROGRAMS = {}   # type: dict[str, Any]          # what was at the path of an interpreter, when `suits` looked
 RECEIVING = allocate_lock()  # type: LockType
 
 
@@ -162,6 +165,7 @@ def suits(interpreter):
 
     They may not where variables steer Python that the context ignores.
     """
+    PROGRAMS[interpreter] = program_at(interpreter)
     steering = [name for name in os.environ if name.startswith('PYTHON') and name not in HARMLESS]
     able = sys.version_info >= OLDEST and not steering
     home = os.path.dirname(os.path.dirname(os.path.abspath(interpreter)))
@@ -170,6 +174,16 @@ def suits(interpreter):
         # The path decides to which environment an interpreter belongs.
         return os.path.abspath(interpreter) == os.path.abspath(sys.executable), able
     return os.path.realpath(interpreter) == os.path.realpath(sys.executable), able
+
+
+def program_at(path):
+    # type: (str) -> Any
+    """Return what tells one program at a path from another; None if there is none."""
+    try:
+        found = os.stat(path)
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime
+    except OSError:
+        return None
 
 
 def add(archive, files, sources):
@@ -262,8 +276,11 @@ def run(archive, new, module, params, profile, open_files, variables, interprete
     """
     Carry out the `steps`, and run the payload as the program that it is.  In a fork only, behind `receive`.
 
-    Return the status of the program; if a step failed, so that nothing behind it was done, -1 less how many were.
+    Return the status of the program; if a step failed, so that nothing behind it was done, -1 less how many were;
+    REPLACED if another interpreter is to run the program, so that nothing was done.
     """
+    if interpreter in PROGRAMS and program_at(interpreter) != PROGRAMS[interpreter]:
+        return REPLACED
     if steps:
         done = temporary.carry_out(steps)
         if done < len(steps):
@@ -276,6 +293,7 @@ def run(archive, new, module, params, profile, open_files, variables, interprete
     sys.argv[:] = ['']
     sys.executable = interpreter
     sys.path[:] = [entry for entry in sys.path if entry not in ('', '.')]
+    packages.update('HOME' in variables)
     sys.modules['__main__'] = type(sys)('__main__')
     where = ROOT
     if payload.starts_again() or payload.reads_archive():
@@ -293,7 +311,10 @@ def run(archive, new, module, params, profile, open_files, variables, interprete
     except SystemExit:
         return status_of(sys.exc_info()[1])
     except:
+        kind = sys.exc_info()[0]
         loaded('sys').excepthook(*sys.exc_info())
+        if kind is KeyboardInterrupt:
+            return INTERRUPTED
         return 1
 
 

@@ -102,32 +102,13 @@ def is_stale():
     return found != FIRST[0]
 
 
-def coerced():
-    # type: () -> list[str]
-    """Return the names of variables that this Python itself has put into its environment, for a locale with UTF-8."""
-    name = 'LC_CTYPE'
-    if name not in os.environ:
-        return []
-    try:
-        file = open('/proc/self/environ', 'rb')
-        try:
-            began = file.read()
-        finally:
-            file.close()
-    except (IOError, OSError):
-        return []
-    if began.startswith(as_bytes(name + '=')) or as_bytes('\0' + name + '=') in began:
-        return []
-    return [name]
-
-
 def describe():
     # type: () -> tuple[str, list[str]]
-    """Return the shell that an ssh server of this user starts commands with, and what ``coerced`` returns."""
+    """Return the shell that an ssh server of this user starts commands with, and what ``running.coerced`` returns."""
     try:
-        return pwd.getpwuid(os.getuid())[6] or '/bin/sh', coerced()
+        return pwd.getpwuid(os.getuid())[6] or '/bin/sh', running.coerced()
     except KeyError:
-        return '/bin/sh', coerced()
+        return '/bin/sh', running.coerced()
 
 
 def write(path, data):

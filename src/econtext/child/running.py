@@ -90,6 +90,25 @@ def environment(variables, extend):
     return found
 
 
+def coerced():
+    # type: () -> list[str]
+    """Return the names of variables that this Python itself has put into its environment, for a locale with UTF-8."""
+    name = 'LC_CTYPE'
+    if name not in os.environ:
+        return []
+    try:
+        file = open('/proc/self/environ', 'rb')
+        try:
+            began = file.read()
+        finally:
+            file.close()
+    except (IOError, OSError):
+        return []
+    if began.startswith(as_bytes(name + '=')) or as_bytes('\0' + name + '=') in began:
+        return []
+    return [name]
+
+
 def start(words, folder, env, has_input):
     # type: (list[bytes], Any, Any, bool) -> Any
     how = dict(groups.APART, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True, bufsize=0)

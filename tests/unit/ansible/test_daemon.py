@@ -16,7 +16,7 @@ from econtext.ansible.archives import Archive
 from econtext.ansible.daemon import Daemon
 from econtext.ansible.deferred import Deferred
 from econtext.ansible.places import Place
-from econtext.child import ansiballz, temporary
+from econtext.child import ansiballz, running, temporary
 
 from .test_deferred import NAME, PARENT, PATH, command, folder_line, remove_line
 
@@ -36,10 +36,23 @@ class Context:
         self.failing: set[str] = set()
         self.refused: set[str] = set()
         self.ended = False
+        self.replaced = False
+        self.coerced: list[str] = []
+        #: The changes of the environment, of each command.
+        self.changes: list[dict[str, None]] = []
+        #: Contexts that are started within this one.
+        self.below: list[Context] = []
         self.go: asyncio.Event | None = None
 
     def options(self, **given: Any) -> Context:
         return self
+
+    def local(self, **given: Any) -> Context:
+        self.below.append(Context())
+        return self.below[-1]
+
+    async def close(self) -> None:
+        self.ended = True
 
     async def wait_ready(self) -> Context:
         if self.ended:
@@ -49,12 +62,16 @@ class Context:
     async def call(self, function: Any, *args: Any) -> Any:
         if function is ansiballz.suits:
             return True, True
+        if function is running.coerced:
+            return self.coerced
         if self.go is not None:
             await self.go.wait()
         if function is temporary.carry_out:
             self.trips.append([step[0] for step in args[0]])
             return self.carried_out(args[0])
         assert function is ansiballz.run
+        if self.replaced:
+            return types.SimpleNamespace(value=ansiballz.REPLACED, stdout=b'', stderr=b'')
         self.trips.append(('module', [step[0] for step in args[-1]]))
         done = self.carried_out(args[-1])
         return types.SimpleNamespace(value=0 if done == len(args[-1]) else -1 - done, stdout=b'{}', stderr=b'')
@@ -64,6 +81,7 @@ class Context:
 
     async def run(self, words: list[str], **options: Any) -> Any:
         self.trips.append(words[2])
+        self.changes.append(options.get('env') or {})
         failed = any(each in words[2] for each in self.refused)
         return types.SimpleNamespace(
             returncode=int(failed), stdout=OUTPUTS.get(words[2], b''), stderr=b'no luck' * failed)
@@ -216,6 +234,42 @@ def test_what_cannot_be_done_at_all_is_the_answer_of_the_module(
         assert await hosts.ask(MODULE, deferred) == (kind, text)
         assert hosts.context.trips.count(('module', ['folder', 'write', 'mode'])) == 1
         assert ('module', []) not in hosts.context.trips
+    run(test)
+
+
+def test_an_interpreter_that_was_replaced_is_started(hosts: Hosts) -> None:
+    """The process of the login stays for commands; one that was started for an interpreter alone ends."""
+    async def test() -> None:
+        await hosts.experience()
+        hosts.context.replaced = True
+        await hosts.copy(Deferred())
+        (first,) = hosts.context.below
+        assert first.trips == [('module', ['home', 'folder']), ('module', ['write', 'mode'])]
+        assert not hosts.context.ended
+        first.replaced = True
+        assert await hosts.ask(MODULE, Deferred()) == (0, b'{}', b'')
+        assert first.ended
+        assert hosts.context.below[1].trips == [('module', [])]
+        # Where somebody waits for something else there, that goes on.
+        (place,) = [found.result() for found in hosts.daemon.places._found.values()]
+        place.busy += 1
+        hosts.context.below[1].replaced = True
+        await hosts.ask(MODULE, Deferred())
+        assert not hosts.context.below[1].ended
+        assert hosts.context.below[2].trips == [('module', [])]
+    run(test)
+
+
+def test_commands_have_the_locale_of_a_shell(hosts: Hosts) -> None:
+    """Python sets LC_CTYPE where there is no locale, and sudo hands that on."""
+    async def test() -> None:
+        hosts.context.coerced = ['LC_CTYPE']
+        hosts.root.login = hosts.login
+        for line in 'echo ~', './script':
+            await hosts.ask(command(line), Deferred())
+        await hosts.ask(command('./script'), Deferred(), become={'key': 'sudo', 'password': None})
+        assert hosts.context.changes == [{}, {'LC_CTYPE': None}]
+        assert hosts.other.changes == [{'LC_CTYPE': None}]
     run(test)
 
 

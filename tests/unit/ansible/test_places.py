@@ -12,7 +12,7 @@ import pytest
 
 from econtext.ansible.archives import Archive, digest_of
 from econtext.ansible.payload import Payload
-from econtext.ansible.places import Place
+from econtext.ansible.places import Place, last_words
 from econtext.child import ansiballz, separate
 
 MEMBERS = {
@@ -129,3 +129,10 @@ def test_what_another_archive_has_brought_is_not_sent_again() -> None:
 
     asyncio.run(main())
     assert [zlib.decompress(each, -15) for each in context.calls[1][1][1].values()] == [b'Z = 3\n']
+
+
+@pytest.mark.parametrize(('returncode', 'said'), [
+    (None, b''), (0, b''), (3, b''), (-9, b'Killed\n'), (-11, b'Segmentation fault\n'), (-2, b''), (-13, b''),
+    (-250, b'Signal 250\n')])
+def test_a_signal_is_named_as_a_shell_does(returncode: int | None, said: bytes) -> None:
+    assert last_words(returncode) == said

@@ -31,11 +31,3 @@ def test_a_file_keeps_its_mode_and_a_missing_folder_is_an_error(tmp_path: Path) 
     assert (path.read_text(), path.stat().st_mode & 0o777) == ('after', 0o640)
     code, text = pyinfra.write(os.fsencode(tmp_path / 'no' / 'file'), b'')
     assert (code, bool(text)) == (2, True)
-
-
-def test_a_variable_that_python_itself_has_set_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    began = Path('/proc/self/environ').read_bytes()
-    monkeypatch.setenv('LC_CTYPE', 'C.UTF-8')
-    assert pyinfra.coerced() == ([] if b'LC_CTYPE=' in began else ['LC_CTYPE'])
-    monkeypatch.delenv('LC_CTYPE')
-    assert pyinfra.coerced() == []

@@ -132,6 +132,7 @@ WITH_CALLS = full("""
     child.groups
     child.interpreter
     child.listings
+    child.packages
     child.pickled
     child.pyinfra
     child.ansiballz
