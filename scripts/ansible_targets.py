@@ -35,7 +35,7 @@ ROOT = HERE.parent
 CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
 STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
 MITOGEN_RELEASE = '0.3.54'
-LIMIT = 1200  # seconds for one target
+LIMIT = 1200  # seconds for one target, unless told
 LOGINS, DAEMONS = Path('/run/sshd/log'), Path('/run/daemons')  # inside of the namespaces
 # Where a target names Ansible's own plugins: in variables, plays and commands.
 NAMED = re.compile(
@@ -138,7 +138,7 @@ class Result:
     core: str
     over: str
     target: str
-    status: int | None  # None: it took longer than LIMIT
+    status: int | None  # None: it took longer than the limit
     seconds: float
     left: list[str]  # processes that were there 10 s after the end
     used: int | None = None  # logins at the server, or daemons of econtext; None: not counted
@@ -249,6 +249,7 @@ def variables(over: str, target: str) -> dict[str, str]:
 
 
 def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
+    """Return the environment of a target: that of ansible-test, with an inventory of the host in place of none."""
     packages = next(environment.glob('lib/python3*/site-packages'))
     tools = packages / 'ansible_test/_util/target'
     for program in (tools / 'injector').glob('*.py'):
@@ -267,6 +268,12 @@ def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
         'ANSIBLE_TEST_PYTHON_INTERPRETER': f'{environment}/bin/python', 'ANSIBLE_TEST_PYTHON_VERSION': '3',
         'JUNIT_OUTPUT_DIR': '/tmp/junit',
         'ANSIBLE_TEST_ANSIBLE_LIB_ROOT': str(packages / 'ansible'),
+        'ANSIBLE_FORCE_COLOR': 'false', 'ANSIBLE_FORCE_HANDLERS': 'true', 'ANSIBLE_HOST_PATTERN_MISMATCH': 'error',
+        'ANSIBLE_INVENTORY_PLUGIN_EXTS': '.yaml, .yml, .json, .winrm, .networking', 'PAGER': '/bin/cat',
+        'ANSIBLE_DISPLAY_TRACEBACK': 'never', 'ANSIBLE_DEVEL_WARNING': 'false', 'ANSIBLE_CALLBACKS_ENABLED': 'junit',
+        'ANSIBLE_PYTHON_MODULE_RLIMIT_NOFILE': '1024', 'JUNIT_TASK_RELATIVE_PATH': str(tests.parents[1]),
+        'JUNIT_REPLACE_OUT_OF_TREE_PATH': 'out-of-tree:', 'ANSIBLE_TEST_COVERAGE': '',
+        'ANSIBLE_LIBRARY': str(tests.parent / 'support/integration/plugins/modules'),
         'USER': 'root', 'TERM': 'dumb',
     }  # fmt: skip
     if over == OURS:
@@ -305,6 +312,15 @@ def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tup
     return ['ansible-playbook', play.name, '-i', 'inventory', '-v'], tests
 
 
+def collections(targets: Path, target: str) -> list[str]:
+    """Return the folders of the collections that are in a target, and in those that its `aliases` need."""
+    aliases = targets / target / 'aliases'
+    text = aliases.read_text() if aliases.exists() else ''
+    names = target, *re.findall(r'^needs/target/(\S+)', text, re.MULTILINE)
+    return [str(targets / name) for name in names
+            if (targets / name / 'ansible_collections/ansible_test' / name.replace('-', '_')).is_dir()]  # fmt: skip
+
+
 def wanted_settings(folder: Path) -> dict[str, str]:
     """Return the variables of the environment for which the `aliases` of a target ask."""
     aliases = folder / 'aliases'
@@ -312,9 +328,14 @@ def wanted_settings(folder: Path) -> dict[str, str]:
     return dict(re.findall(r'^env/set/([^/\s]+)/(\S+)', text, re.MULTILINE))
 
 
-def inside(core: str, over: str, target: str, environment: str, source: str, log: str, note: str) -> int:
+def inside(core: str, over: str, target: str, environment: str, source: str, log: str, note: str,
+           limit: str = str(LIMIT)) -> int:
     """Run one target; write the result as JSON."""
-    tests = Path(source) / 'test/integration'
+    # Targets run in a folder whose name is not ASCII, as with ansible-test.
+    base = Path('/tmp', f'{target}-\u00c5\u00d1\u015a\u00cc\u03b2\u0141\u00c8')
+    base.mkdir()
+    run(['mount', '--bind', source, str(base)])
+    tests = base / 'test/integration'
     host = ' '.join(f'{name}={value}' for name, value in variables(over, target).items())
     # The heading that targets look for is that of ansible-test's own inventory.
     heading = 'from test/lib/ansible_test/_data/inventory'
@@ -336,6 +357,8 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
     words, where = command(tests, over, target, environ)
     environ['ANSIBLE_PLAYBOOK_DIR'] = str(where)
     environ.update(wanted_settings(tests / 'targets' / target))
+    if found := collections(tests / 'targets', target):
+        environ['ANSIBLE_COLLECTIONS_PATH'] = ':'.join(found)
     before = time.monotonic()
     status: int | None
     with open(log, 'wb') as file:
@@ -343,7 +366,7 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
             words, cwd=where, env=environ, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
             start_new_session=True)
         try:
-            status = process.wait(LIMIT)
+            status = process.wait(float(limit))
         except subprocess.TimeoutExpired:
             status = None
             os.killpg(process.pid, signal.SIGKILL)
@@ -414,7 +437,7 @@ def remains(over: str) -> list[str]:
 # Outside of them.
 
 
-def measure(place: Place, core: str, over: str, target: str, python: str) -> Result:
+def measure(place: Place, core: str, over: str, target: str, python: str, limit: int) -> Result:
     note, log = place.note(core, over, target), place.log(core, over, target)
     note.unlink(missing_ok=True)
     environment, source = place.environment(core, python), place.source(core, python)
@@ -422,7 +445,7 @@ def measure(place: Place, core: str, over: str, target: str, python: str) -> Res
     process = subprocess.Popen(
         ['unshare', '-mpnuf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
          str(place.overlay), str(place.results), str(place.keys), str(environment / 'bin'), place.packages(target),
-         sys.executable, str(Path(__file__).resolve()), '--inside', core, over, target, *paths],
+         sys.executable, str(Path(__file__).resolve()), '--inside', core, over, target, *paths, str(limit)],
         stdin=subprocess.DEVNULL)  # fmt: skip
     try:
         process.wait()
@@ -523,6 +546,7 @@ def main() -> int:
     parser.add_argument('--core', action='append', help=f'of ansible-core: {", ".join(CORES)} unless told')
     parser.add_argument('--over', action='append', help='ssh, mitogen, econtext.core.ssh; all but mitogen unless told')
     parser.add_argument('--python', default=sys.executable, help='the interpreter for ansible: 3.12 or newer')
+    parser.add_argument('--limit', type=int, default=LIMIT, help=f'seconds for one target, {LIMIT} unless told')
     parser.add_argument('--again', action='store_true', help='run what has a result, too')
     parser.add_argument('--failed', action='store_true', help='`ssh` is the last, and only where another has failed')
     parser.add_argument('--only-table', action='store_true', help='run nothing')
@@ -547,7 +571,7 @@ def main() -> int:
                 elif options.only_table:
                     continue
                 else:
-                    result = measure(place, core, over, target, options.python)
+                    result = measure(place, core, over, target, options.python, options.limit)
                     print(f'{core} {target} {over}: {verdict(result)}', flush=True)
                     for words in result.left:
                         print(f'    left: {words}')
