@@ -249,7 +249,7 @@ def variables(over: str, target: str) -> dict[str, str]:
 
 
 def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
-    """Return the environment of a target: that of ansible-test, with an inventory of the host in place of none."""
+    """Return the environment of a target: that of ansible-test."""
     packages = next(environment.glob('lib/python3*/site-packages'))
     tools = packages / 'ansible_test/_util/target'
     for program in (tools / 'injector').glob('*.py'):
@@ -258,13 +258,16 @@ def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
         if text.startswith('# auto-shebang\n'):
             program.write_text(f'#!{environment}/bin/python\n{text}')
         program.chmod(0o755)
+    modules = tests.parent / 'python'
+    modules.mkdir()
+    (modules / 'ansible').symlink_to(packages / 'ansible')
     programs = f'{environment}/bin', f'{tools}/injector', f'{tools}/tools', '/usr/sbin:/usr/bin:/sbin:/bin'
     found = {
         'PATH': ':'.join(programs), 'HOME': pwd.getpwuid(0).pw_dir, 'LC_ALL': 'C.UTF-8',
         'ANSIBLE_CONFIG': str(tests / 'empty.cfg'),
         'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_HOST_KEY_CHECKING': 'False', 'ANSIBLE_DEPRECATION_WARNINGS': 'False',
         'ANSIBLE_RETRY_FILES_ENABLED': 'false', 'INVENTORY_PATH': str(tests / 'inventory'),
-        'ANSIBLE_INVENTORY': str(tests / 'inventory'), 'ANSIBLE_TEST_PREFER_VENV': '',
+        'ANSIBLE_INVENTORY': '/dev/null', 'ANSIBLE_TEST_PREFER_VENV': '',
         'ANSIBLE_TEST_PYTHON_INTERPRETER': f'{environment}/bin/python', 'ANSIBLE_TEST_PYTHON_VERSION': '3',
         'JUNIT_OUTPUT_DIR': '/tmp/junit',
         'ANSIBLE_TEST_ANSIBLE_LIB_ROOT': str(packages / 'ansible'),
@@ -273,7 +276,7 @@ def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
         'ANSIBLE_DISPLAY_TRACEBACK': 'never', 'ANSIBLE_DEVEL_WARNING': 'false', 'ANSIBLE_CALLBACKS_ENABLED': 'junit',
         'ANSIBLE_PYTHON_MODULE_RLIMIT_NOFILE': '1024', 'JUNIT_TASK_RELATIVE_PATH': str(tests.parents[1]),
         'JUNIT_REPLACE_OUT_OF_TREE_PATH': 'out-of-tree:', 'ANSIBLE_TEST_COVERAGE': '',
-        'ANSIBLE_LIBRARY': str(tests.parent / 'support/integration/plugins/modules'),
+        'PYTHONPATH': str(modules), 'ANSIBLE_LIBRARY': str(tests.parent / 'support/integration/plugins/modules'),
         'USER': 'root', 'TERM': 'dumb',
     }  # fmt: skip
     if over == OURS:
