@@ -44,9 +44,9 @@ NAMED = re.compile(
 COUNTER = "import sys; sys.orig_argv[1:3] == ['-m', 'econtext.ansible.daemon'] and open({!r}, 'a').write('1')\n"
 # Those that need no network, no package and no service of the machine.
 TARGETS = """
-    ping raw command_shell slurp copy template file stat lineinfile blockinfile replace fetch script async async_fail
-    binary_modules_posix old_style_modules_posix want_json_modules_posix unarchive find assemble tempfile become
-    become_sudo become_su become_unprivileged environment gathering_facts getent group user args json_cleanup
+    ping raw command_shell slurp copy template file stat lineinfile blockinfile replace fetch script async
+    async_fail binary_modules_posix old_style_modules_posix want_json_modules_posix unarchive find assemble tempfile
+    become become_sudo become_su become_unprivileged environment gathering_facts getent group user args json_cleanup
     module_utils module_utils_common.respawn interpreter_discovery_python remote_tmp wait_for wait_for_connection
     loop-connection connection_delegation unicode unsafe_writes embedded_module facts_d python_module_rlimit_nofile
     module_tracebacks missing-interpreter noexec task-timeout module-serialization-profiles known_hosts
@@ -55,24 +55,30 @@ TARGETS = """
     ignore_unreachable interpreter_discovery_python_delegate_facts meta_tasks no_log pause register shell-plugins
     signal_propagation strategy_free strategy_host_pinned task-esoterica connection_local module_no_log cron expect
     throttle keyword_inheritance omit ssh_agent strategy_linear binary any_errors_fatal special_vars_hosts
-    var_templating loop-until ansiballz_python package_facts mount_facts callback_default hostname shell
-    split add_host until register_projections
+    var_templating loop-until ansiballz_python package_facts mount_facts callback_default hostname shell split
+    add_host until register_projections adhoc ansible-console ansible blocks collections_relative_imports controller
+    facts_linux_network filter_encryption filter_mathstuff gather_facts-errors group_by handlers hardware_facts
+    include_import include_vars includes includes_race inventory_generator inventory_toml inventory_yaml
+    lookup_config lookup_env lookup_first_found lookup_ini lookup_inventory_hostnames lookup_password lookup_unvault
+    module_utils_ansible_release module_utils_distro module_utils_facts.system.selinux tags tasks test_core
 """.split()
 
 # What stops a target here; where the remark names no connection, over each.
 CAUSES = {
     'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
     'cron': 'speeds cron up by a setting of systemd, which does not run there',
-    'delegate_to': 'gives a refused connection five seconds; not run on an idle machine',
     'hostname': 'sets the name of a running Debian by systemd alone, which does not run there',
+    'inventory_toml': 'downloads a package of Python',
     'missing-interpreter': 'Mitogen has the host as unreachable',
     'ping': 'the error of a module has other words over Mitogen',
     'async_fail': 'the number of a job has another form over Mitogen',
     'become_sudo': 'wraps sudo in a program with options that Mitogen refuses',
     'module_utils_common.respawn': 'a module that starts itself anew fails over Mitogen',
     'remote_tmp': 'removes a user of whom a process of Mitogen is left',
-    'callback_default': 'ran with other paths than those of ansible-test',
-    'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
+    'callback_default': 'compares the order of hosts that sleep side by side, which a busy machine changes',
+    'facts_linux_network': 'asks for the interface of a default route, which there is not',
+    'hardware_facts': 'makes disks for LVM',
+    'mount_facts': 'starts a server of NFS',
 }
 
 # Of a host that is this machine: over the plugins `local`.
@@ -85,11 +91,14 @@ LEFT_OUT = {
     }),
 }  # fmt: skip
 
+# Locales that a target sets, and that a machine may not have.
+LOCALES = {'tags': 'en_US'}
+
 # Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
 WANTED = {
     'connection_ssh': ['sshpass'], 'copy': ['acl'], 'lineinfile': ['acl'], 'cron': ['cron', 'faketime'],
     'group': ['libuser'], 'user': ['libuser'], 'template': ['python3-jinja2'],
-    'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'],
+    'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'], 'package_facts': ['rpm', 'python3-apt'],
 }
 
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
@@ -357,6 +366,8 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
         for line in lines:
             path.write_text(path.read_text().replace(line, ''))
     keep_log()
+    if target in LOCALES:
+        run(['localedef', '-i', LOCALES[target], '-f', 'UTF-8', f'{LOCALES[target]}.UTF-8'])
     words, where = command(tests, over, target, environ)
     environ['ANSIBLE_PLAYBOOK_DIR'] = str(where)
     environ.update(wanted_settings(tests / 'targets' / target))
