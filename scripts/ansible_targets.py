@@ -96,7 +96,8 @@ LOCALES = {'tags': 'en_US'}
 
 # Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
 WANTED = {
-    'connection_ssh': ['sshpass'], 'copy': ['acl'], 'lineinfile': ['acl'], 'cron': ['cron', 'faketime'],
+    'connection_delegation': ['sshpass'], 'connection_ssh': ['sshpass'], 'copy': ['acl'], 'lineinfile': ['acl'],
+    'cron': ['cron', 'faketime'],
     'group': ['libuser'], 'user': ['libuser'], 'template': ['python3-jinja2'],
     'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'], 'package_facts': ['rpm', 'python3-apt'],
 }
