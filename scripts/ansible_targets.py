@@ -60,7 +60,14 @@ TARGETS = """
     facts_linux_network filter_encryption filter_mathstuff gather_facts-errors group_by handlers hardware_facts
     include_import include_vars includes includes_race inventory_generator inventory_toml inventory_yaml
     lookup_config lookup_env lookup_first_found lookup_ini lookup_inventory_hostnames lookup_password lookup_unvault
-    module_utils_ansible_release module_utils_distro module_utils_facts.system.selinux tags tasks test_core
+    module_utils_ansible_release module_utils_distro module_utils_facts.system.selinux tags tasks test_core argspec
+    builtin_vars_prompt collection_loader collections_plugin_namespace connection_persistent dataloader filter_core
+    filter_urls filter_urlsplit handler_race import-role-tasks import_tasks include_when_parent_is_dynamic
+    include_when_parent_is_static inventory-invalid-group inventory_advanced_host_list inventory_constructed
+    inventory_ini inventory_script lookup_csvfile lookup_dict lookup_file lookup_fileglob lookup_indexed_items
+    lookup_items lookup_lines lookup_list lookup_nested lookup_pipe lookup_random_choice lookup_sequence
+    lookup_subelements lookup_template lookup_together lookup_varnames lookup_vars missing_required_lib
+    module_utils_urls test_files test_mathstuff test_uri
 """.split()
 
 # What stops a target here; where the remark names no connection, over each.
@@ -68,6 +75,9 @@ CAUSES = {
     'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
     'cron': 'speeds cron up by a setting of systemd, which does not run there',
     'hostname': 'sets the name of a running Debian by systemd alone, which does not run there',
+    'argspec': 'starts ansible on the host, in the folder of the controller',
+    'test_files': 'makes a link on the host, in the folder of the controller',
+    'module_utils_urls': 'asks servers of the network',
     'inventory_toml': 'downloads a package of Python',
     'missing-interpreter': 'Mitogen has the host as unreachable',
     'ping': 'the error of a module has other words over Mitogen',
