@@ -67,7 +67,9 @@ TARGETS = """
     inventory_ini inventory_script lookup_csvfile lookup_dict lookup_file lookup_fileglob lookup_indexed_items
     lookup_items lookup_lines lookup_list lookup_nested lookup_pipe lookup_random_choice lookup_sequence
     lookup_subelements lookup_template lookup_together lookup_varnames lookup_vars missing_required_lib
-    module_utils_urls test_files test_mathstuff test_uri
+    module_utils_urls test_files test_mathstuff test_uri ansible-inventory ansible-playbook-callbacks cli
+    data_tagging_controller json-serialization order path_lookups path_with_comma_in_inventory rel_plugin_loading
+    result_pickle_error roles_var_inheritance templating-syntax-errors templating_lookup_args unvault vars_files
 """.split()
 
 # What stops a target here; where the remark names no connection, over each.
@@ -78,6 +80,9 @@ CAUSES = {
     'argspec': 'starts ansible on the host, in the folder of the controller',
     'test_files': 'makes a link on the host, in the folder of the controller',
     'module_utils_urls': 'asks servers of the network',
+    'ansible-playbook-callbacks': 'gives tasks of localhost five seconds, which a busy machine exceeds',
+    'cli': 'downloads a release of pexpect',
+    'result_pickle_error': 'has ten seconds, which a busy machine exceeds',
     'inventory_toml': 'downloads a package of Python',
     'missing-interpreter': 'Mitogen has the host as unreachable',
     'ping': 'the error of a module has other words over Mitogen',
