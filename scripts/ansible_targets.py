@@ -35,7 +35,7 @@ ROOT = HERE.parent
 CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
 STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
 MITOGEN_RELEASE = '0.3.54'
-LIMIT = 1200  # seconds for one target
+LIMIT = 1200  # seconds for one target, unless told
 LOGINS, DAEMONS = Path('/run/sshd/log'), Path('/run/daemons')  # inside of the namespaces
 # Where a target names Ansible's own plugins: in variables, plays and commands.
 NAMED = re.compile(
@@ -44,9 +44,9 @@ NAMED = re.compile(
 COUNTER = "import sys; sys.orig_argv[1:3] == ['-m', 'econtext.ansible.daemon'] and open({!r}, 'a').write('1')\n"
 # Those that need no network, no package and no service of the machine.
 TARGETS = """
-    ping raw command_shell slurp copy template file stat lineinfile blockinfile replace fetch script async async_fail
-    binary_modules_posix old_style_modules_posix want_json_modules_posix unarchive find assemble tempfile become
-    become_sudo become_su become_unprivileged environment gathering_facts getent group user args json_cleanup
+    ping raw command_shell slurp copy template file stat lineinfile blockinfile replace fetch script async
+    async_fail binary_modules_posix old_style_modules_posix want_json_modules_posix unarchive find assemble tempfile
+    become become_sudo become_su become_unprivileged environment gathering_facts getent group user args json_cleanup
     module_utils module_utils_common.respawn interpreter_discovery_python remote_tmp wait_for wait_for_connection
     loop-connection connection_delegation unicode unsafe_writes embedded_module facts_d python_module_rlimit_nofile
     module_tracebacks missing-interpreter noexec task-timeout module-serialization-profiles known_hosts
@@ -55,24 +55,45 @@ TARGETS = """
     ignore_unreachable interpreter_discovery_python_delegate_facts meta_tasks no_log pause register shell-plugins
     signal_propagation strategy_free strategy_host_pinned task-esoterica connection_local module_no_log cron expect
     throttle keyword_inheritance omit ssh_agent strategy_linear binary any_errors_fatal special_vars_hosts
-    var_templating loop-until ansiballz_python package_facts mount_facts callback_default hostname shell
-    split add_host until register_projections
+    var_templating loop-until ansiballz_python package_facts mount_facts callback_default hostname shell split
+    add_host until register_projections adhoc ansible-console ansible blocks collections_relative_imports controller
+    facts_linux_network filter_encryption filter_mathstuff gather_facts-errors group_by handlers hardware_facts
+    include_import include_vars includes includes_race inventory_generator inventory_toml inventory_yaml
+    lookup_config lookup_env lookup_first_found lookup_ini lookup_inventory_hostnames lookup_password lookup_unvault
+    module_utils_ansible_release module_utils_distro module_utils_facts.system.selinux tags tasks test_core argspec
+    builtin_vars_prompt collection_loader collections_plugin_namespace connection_persistent dataloader filter_core
+    filter_urls filter_urlsplit handler_race import-role-tasks import_tasks include_when_parent_is_dynamic
+    include_when_parent_is_static inventory-invalid-group inventory_advanced_host_list inventory_constructed
+    inventory_ini inventory_script lookup_csvfile lookup_dict lookup_file lookup_fileglob lookup_indexed_items
+    lookup_items lookup_lines lookup_list lookup_nested lookup_pipe lookup_random_choice lookup_sequence
+    lookup_subelements lookup_template lookup_together lookup_varnames lookup_vars missing_required_lib
+    module_utils_urls test_files test_mathstuff test_uri ansible-inventory ansible-playbook-callbacks cli
+    data_tagging_controller json-serialization order path_lookups path_with_comma_in_inventory rel_plugin_loading
+    result_pickle_error roles_var_inheritance templating-syntax-errors templating_lookup_args unvault vars_files
 """.split()
 
 # What stops a target here; where the remark names no connection, over each.
 CAUSES = {
     'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
     'cron': 'speeds cron up by a setting of systemd, which does not run there',
-    'delegate_to': 'gives a refused connection five seconds; not run on an idle machine',
     'hostname': 'sets the name of a running Debian by systemd alone, which does not run there',
+    'argspec': 'starts ansible on the host, in the folder of the controller',
+    'test_files': 'makes a link on the host, in the folder of the controller',
+    'module_utils_urls': 'asks servers of the network',
+    'ansible-playbook-callbacks': 'gives tasks of localhost five seconds, which a busy machine exceeds',
+    'cli': 'downloads a release of pexpect',
+    'result_pickle_error': 'has ten seconds, which a busy machine exceeds',
+    'inventory_toml': 'downloads a package of Python',
     'missing-interpreter': 'Mitogen has the host as unreachable',
     'ping': 'the error of a module has other words over Mitogen',
     'async_fail': 'the number of a job has another form over Mitogen',
     'become_sudo': 'wraps sudo in a program with options that Mitogen refuses',
     'module_utils_common.respawn': 'a module that starts itself anew fails over Mitogen',
     'remote_tmp': 'removes a user of whom a process of Mitogen is left',
-    'callback_default': 'ran with other paths than those of ansible-test',
-    'gathering_facts': 'gives a task of localhost, over the plugin `local`, five seconds, which a busy machine exceeds',
+    'callback_default': 'compares the order of hosts that sleep side by side, which a busy machine changes',
+    'facts_linux_network': 'asks for the interface of a default route, which there is not',
+    'hardware_facts': 'makes disks for LVM',
+    'mount_facts': 'starts a server of NFS',
 }
 
 # Of a host that is this machine: over the plugins `local`.
@@ -85,11 +106,15 @@ LEFT_OUT = {
     }),
 }  # fmt: skip
 
+# Locales that a target sets, and that a machine may not have.
+LOCALES = {'tags': 'en_US'}
+
 # Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
 WANTED = {
-    'connection_ssh': ['sshpass'], 'copy': ['acl'], 'lineinfile': ['acl'], 'cron': ['cron', 'faketime'],
+    'connection_delegation': ['sshpass'], 'connection_ssh': ['sshpass'], 'copy': ['acl'], 'lineinfile': ['acl'],
+    'cron': ['cron', 'faketime'],
     'group': ['libuser'], 'user': ['libuser'], 'template': ['python3-jinja2'],
-    'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'],
+    'expect': ['python3-pexpect', 'python3-packaging', 'python3-setuptools'], 'package_facts': ['rpm', 'python3-apt'],
 }
 
 # As the first process of namespaces of its own: $1 is a folder for the overlay, $2 one that stays the real one, $3
@@ -138,7 +163,7 @@ class Result:
     core: str
     over: str
     target: str
-    status: int | None  # None: it took longer than LIMIT
+    status: int | None  # None: it took longer than the limit
     seconds: float
     left: list[str]  # processes that were there 10 s after the end
     used: int | None = None  # logins at the server, or daemons of econtext; None: not counted
@@ -249,6 +274,7 @@ def variables(over: str, target: str) -> dict[str, str]:
 
 
 def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
+    """Return the environment of a target: that of ansible-test."""
     packages = next(environment.glob('lib/python3*/site-packages'))
     tools = packages / 'ansible_test/_util/target'
     for program in (tools / 'injector').glob('*.py'):
@@ -257,16 +283,25 @@ def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
         if text.startswith('# auto-shebang\n'):
             program.write_text(f'#!{environment}/bin/python\n{text}')
         program.chmod(0o755)
+    modules = tests.parent / 'python'
+    modules.mkdir()
+    (modules / 'ansible').symlink_to(packages / 'ansible')
     programs = f'{environment}/bin', f'{tools}/injector', f'{tools}/tools', '/usr/sbin:/usr/bin:/sbin:/bin'
     found = {
         'PATH': ':'.join(programs), 'HOME': pwd.getpwuid(0).pw_dir, 'LC_ALL': 'C.UTF-8',
         'ANSIBLE_CONFIG': str(tests / 'empty.cfg'),
         'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_HOST_KEY_CHECKING': 'False', 'ANSIBLE_DEPRECATION_WARNINGS': 'False',
         'ANSIBLE_RETRY_FILES_ENABLED': 'false', 'INVENTORY_PATH': str(tests / 'inventory'),
-        'ANSIBLE_INVENTORY': str(tests / 'inventory'), 'ANSIBLE_TEST_PREFER_VENV': '',
+        'ANSIBLE_INVENTORY': '/dev/null', 'ANSIBLE_TEST_PREFER_VENV': '',
         'ANSIBLE_TEST_PYTHON_INTERPRETER': f'{environment}/bin/python', 'ANSIBLE_TEST_PYTHON_VERSION': '3',
         'JUNIT_OUTPUT_DIR': '/tmp/junit',
         'ANSIBLE_TEST_ANSIBLE_LIB_ROOT': str(packages / 'ansible'),
+        'ANSIBLE_FORCE_COLOR': 'false', 'ANSIBLE_FORCE_HANDLERS': 'true', 'ANSIBLE_HOST_PATTERN_MISMATCH': 'error',
+        'ANSIBLE_INVENTORY_PLUGIN_EXTS': '.yaml, .yml, .json, .winrm, .networking', 'PAGER': '/bin/cat',
+        'ANSIBLE_DISPLAY_TRACEBACK': 'never', 'ANSIBLE_DEVEL_WARNING': 'false', 'ANSIBLE_CALLBACKS_ENABLED': 'junit',
+        'ANSIBLE_PYTHON_MODULE_RLIMIT_NOFILE': '1024', 'JUNIT_TASK_RELATIVE_PATH': str(tests.parents[1]),
+        'JUNIT_REPLACE_OUT_OF_TREE_PATH': 'out-of-tree:', 'ANSIBLE_TEST_COVERAGE': '',
+        'PYTHONPATH': str(modules), 'ANSIBLE_LIBRARY': str(tests.parent / 'support/integration/plugins/modules'),
         'USER': 'root', 'TERM': 'dumb',
     }  # fmt: skip
     if over == OURS:
@@ -305,6 +340,15 @@ def command(tests: Path, over: str, target: str, environ: dict[str, str]) -> tup
     return ['ansible-playbook', play.name, '-i', 'inventory', '-v'], tests
 
 
+def collections(targets: Path, target: str) -> list[str]:
+    """Return the folders of the collections that are in a target, and in those that its `aliases` need."""
+    aliases = targets / target / 'aliases'
+    text = aliases.read_text() if aliases.exists() else ''
+    names = target, *re.findall(r'^needs/target/(\S+)', text, re.MULTILINE)
+    return [str(targets / name) for name in names
+            if (targets / name / 'ansible_collections/ansible_test' / name.replace('-', '_')).is_dir()]  # fmt: skip
+
+
 def wanted_settings(folder: Path) -> dict[str, str]:
     """Return the variables of the environment for which the `aliases` of a target ask."""
     aliases = folder / 'aliases'
@@ -312,9 +356,14 @@ def wanted_settings(folder: Path) -> dict[str, str]:
     return dict(re.findall(r'^env/set/([^/\s]+)/(\S+)', text, re.MULTILINE))
 
 
-def inside(core: str, over: str, target: str, environment: str, source: str, log: str, note: str) -> int:
+def inside(core: str, over: str, target: str, environment: str, source: str, log: str, note: str,
+           limit: str = str(LIMIT)) -> int:
     """Run one target; write the result as JSON."""
-    tests = Path(source) / 'test/integration'
+    # Targets run in a folder whose name is not ASCII, as with ansible-test.
+    base = Path('/tmp', f'{target}-\u00c5\u00d1\u015a\u00cc\u03b2\u0141\u00c8')
+    base.mkdir()
+    run(['mount', '--bind', source, str(base)])
+    tests = base / 'test/integration'
     host = ' '.join(f'{name}={value}' for name, value in variables(over, target).items())
     # The heading that targets look for is that of ansible-test's own inventory.
     heading = 'from test/lib/ansible_test/_data/inventory'
@@ -333,9 +382,13 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
         for line in lines:
             path.write_text(path.read_text().replace(line, ''))
     keep_log()
+    if target in LOCALES:
+        run(['localedef', '-i', LOCALES[target], '-f', 'UTF-8', f'{LOCALES[target]}.UTF-8'])
     words, where = command(tests, over, target, environ)
     environ['ANSIBLE_PLAYBOOK_DIR'] = str(where)
     environ.update(wanted_settings(tests / 'targets' / target))
+    if found := collections(tests / 'targets', target):
+        environ['ANSIBLE_COLLECTIONS_PATH'] = ':'.join(found)
     before = time.monotonic()
     status: int | None
     with open(log, 'wb') as file:
@@ -343,7 +396,7 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
             words, cwd=where, env=environ, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
             start_new_session=True)
         try:
-            status = process.wait(LIMIT)
+            status = process.wait(float(limit))
         except subprocess.TimeoutExpired:
             status = None
             os.killpg(process.pid, signal.SIGKILL)
@@ -414,7 +467,7 @@ def remains(over: str) -> list[str]:
 # Outside of them.
 
 
-def measure(place: Place, core: str, over: str, target: str, python: str) -> Result:
+def measure(place: Place, core: str, over: str, target: str, python: str, limit: int) -> Result:
     note, log = place.note(core, over, target), place.log(core, over, target)
     note.unlink(missing_ok=True)
     environment, source = place.environment(core, python), place.source(core, python)
@@ -422,7 +475,7 @@ def measure(place: Place, core: str, over: str, target: str, python: str) -> Res
     process = subprocess.Popen(
         ['unshare', '-mpnuf', '--kill-child', '--propagation', 'private', 'bash', '-c', INSIDE, 'inside',
          str(place.overlay), str(place.results), str(place.keys), str(environment / 'bin'), place.packages(target),
-         sys.executable, str(Path(__file__).resolve()), '--inside', core, over, target, *paths],
+         sys.executable, str(Path(__file__).resolve()), '--inside', core, over, target, *paths, str(limit)],
         stdin=subprocess.DEVNULL)  # fmt: skip
     try:
         process.wait()
@@ -523,6 +576,7 @@ def main() -> int:
     parser.add_argument('--core', action='append', help=f'of ansible-core: {", ".join(CORES)} unless told')
     parser.add_argument('--over', action='append', help='ssh, mitogen, econtext.core.ssh; all but mitogen unless told')
     parser.add_argument('--python', default=sys.executable, help='the interpreter for ansible: 3.12 or newer')
+    parser.add_argument('--limit', type=int, default=LIMIT, help=f'seconds for one target, {LIMIT} unless told')
     parser.add_argument('--again', action='store_true', help='run what has a result, too')
     parser.add_argument('--failed', action='store_true', help='`ssh` is the last, and only where another has failed')
     parser.add_argument('--only-table', action='store_true', help='run nothing')
@@ -547,7 +601,7 @@ def main() -> int:
                 elif options.only_table:
                     continue
                 else:
-                    result = measure(place, core, over, target, options.python)
+                    result = measure(place, core, over, target, options.python, options.limit)
                     print(f'{core} {target} {over}: {verdict(result)}', flush=True)
                     for words in result.left:
                         print(f'    left: {words}')

@@ -66,3 +66,12 @@ def test_a_target_gets_the_settings_for_which_its_aliases_ask(script: ModuleType
     assert script.wanted_settings(tmp_path) == {}
     (tmp_path / 'aliases').write_text('context/target\nenv/set/ONE/1\nneeds/env/set/NO/1\nenv/set/TWO/yes  # why\n')
     assert script.wanted_settings(tmp_path) == {'ONE': '1', 'TWO': 'yes'}
+
+
+def test_a_target_gets_the_collections_that_are_in_it_and_in_what_it_needs(script: ModuleType, tmp_path: Path) -> None:
+    for name in 'one-of', 'other', 'needed':
+        (tmp_path / name / 'ansible_collections/ansible_test' / name.replace('-', '_')).mkdir(parents=True)
+    (tmp_path / 'bare').mkdir()
+    (tmp_path / 'one-of' / 'aliases').write_text('context/target\nneeds/target/needed\nneeds/target/bare\n')
+    assert script.collections(tmp_path, 'one-of') == [str(tmp_path / 'one-of'), str(tmp_path / 'needed')]
+    assert script.collections(tmp_path, 'bare') == []
