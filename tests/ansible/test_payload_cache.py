@@ -114,7 +114,8 @@ class FakeCore:
         return path
 
     def search(self) -> list[str]:
-        return [str(self.folder / 'utils')]
+        # As ansible-core itself tells them, its own last.
+        return [str(self.folder / 'utils'), f'{self.root}/module_utils']
 
     def module(self, name: str, collections: Sequence[str]) -> str | None:
         for place in (self.folder / 'library', Path(self.root) / 'modules'):

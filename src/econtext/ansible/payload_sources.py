@@ -57,7 +57,7 @@ class Installation(Protocol):
     compression: str    # of payloads, a name of the module zipfile
 
     def search(self) -> list[str]:
-        """Return the folders of module_utils beside ansible-core's own, those that come first first."""
+        """Return the folders of module_utils, those that come first first; ansible-core's own is the last, or not told."""
 
     def module(self, name: str, collections: Sequence[str]) -> str | None:
         """Return the path of the module `name`, as a task with these collections finds it."""
@@ -127,12 +127,13 @@ class Sources:
 
     def base(self) -> str:
         """Return the digest of what every payload is made of: versions, and the folders of module_utils in order."""
+        own = self._own_folder()
         if self._own is None:
-            self._own = self.folder(self._own_folder()) + self.file(self._runtime())
+            self._own = self.folder(own) + self.file(self._runtime())
         parts = [self.core.version, self.core.root, self.core.compression, platform.python_implementation(),
                  platform.python_version(), self._own]
         for folder in self.core.search():
-            parts += [folder, self.folder(folder)]
+            parts += [folder, '' if folder == own else self.folder(folder)]
         return digest(*map(os.fsencode, parts))
 
     def key(self, path: str, base: str) -> str:
