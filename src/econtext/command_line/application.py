@@ -82,7 +82,7 @@ Exit status:
 class Commands(click.Group):
     """The commands, each imported when it is wanted."""
 
-    context_class = Context
+    context_class: type[click.Context] = Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the order of the help."""

@@ -49,7 +49,7 @@ class Formatter(click.HelpFormatter):
 class Context(click.Context):
     """A context of click whose help is laid out here."""
 
-    formatter_class = Formatter
+    formatter_class: type[click.HelpFormatter] = Formatter
 
 
 def folded(text: str, room: int) -> str:

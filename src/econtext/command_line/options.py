@@ -59,7 +59,7 @@ class Command(click.Command):
     `habits` tells who types an option of another tool what to type.
     """
 
-    context_class = Context
+    context_class: type[click.Context] = Context
 
     def __init__(
         self, *args: Any, leading: int | None = None, last: str = '', habits: Mapping[str, str] = MappingProxyType({}),
