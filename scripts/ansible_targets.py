@@ -73,7 +73,8 @@ TARGETS = """
     ansiballz_debug ansiballz_debugging assert break_when changed_when common_network debug dict_transformations
     display-newline failed_when include_import_tasks_nested include_vars-ad-hoc include_with_templating
     jinja_plugins lookup-option-name loop-validation loop_control parsing play_iterator set_stats strategy-external
-    template_jinja2_non_native templating_settings var_precedence
+    template_jinja2_non_native templating_settings var_precedence loops pkg_resources play_arg_spec
+    plugin_config_for_inventory
 """.split()
 
 # What stops a target here; where the remark names no connection, over each.
