@@ -70,6 +70,11 @@ TARGETS = """
     module_utils_urls test_files test_mathstuff test_uri ansible-inventory ansible-playbook-callbacks cli
     data_tagging_controller json-serialization order path_lookups path_with_comma_in_inventory rel_plugin_loading
     result_pickle_error roles_var_inheritance templating-syntax-errors templating_lookup_args unvault vars_files
+    ansiballz_debug ansiballz_debugging assert break_when changed_when common_network debug dict_transformations
+    display-newline failed_when include_import_tasks_nested include_vars-ad-hoc include_with_templating
+    jinja_plugins lookup-option-name loop-validation loop_control parsing play_iterator set_stats strategy-external
+    template_jinja2_non_native templating_settings var_precedence loops pkg_resources play_arg_spec
+    plugin_config_for_inventory
 """.split()
 
 # What stops a target here; where the remark names no connection, over each.
@@ -82,7 +87,6 @@ CAUSES = {
     'module_utils_urls': 'asks servers of the network',
     'ansible-playbook-callbacks': 'gives tasks of localhost five seconds, which a busy machine exceeds',
     'cli': 'downloads a release of pexpect',
-    'result_pickle_error': 'has ten seconds, which a busy machine exceeds',
     'inventory_toml': 'downloads a package of Python',
     'missing-interpreter': 'Mitogen has the host as unreachable',
     'ping': 'the error of a module has other words over Mitogen',
