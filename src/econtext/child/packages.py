@@ -45,9 +45,9 @@ def update(home):
     # type: (bool) -> None
     """Look where a new process would look; `home` says that the home folder is another one than at the start."""
     if home and AT_START:
-        site = sys.modules['site']  # type: Any
         # Computed anew, from the variable.
-        site.USER_BASE = site.USER_SITE = None
+        for name in 'USER_BASE', 'USER_SITE':
+            setattr(sys.modules['site'], name, None)
     if home or seen() != AT_START:
         renew(list(AT_START) + list(seen()))
 
