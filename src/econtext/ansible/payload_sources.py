@@ -57,7 +57,7 @@ class Installation(Protocol):
     compression: str    # of payloads, a name of the module zipfile
 
     def search(self) -> list[str]:
-        """Return the folders of module_utils, those that come first first; ansible-core's own is the last, or not told."""
+        """Return the folders of module_utils, those that come first first; of these, ansible-core's own may be left out."""
 
     def module(self, name: str, collections: Sequence[str]) -> str | None:
         """Return the path of the module `name`, as a task with these collections finds it."""
