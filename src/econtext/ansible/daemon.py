@@ -290,7 +290,9 @@ class Daemon:
         if is_replaced:
             deferred.steps[:0] = steps
             await self.replace(request['interpreter'], other, place)
-            return await self.on_module(request, place, deferred)
+            # As a command the second time: a file system may have no lasting numbers by which to know a file.
+            following = {**request, 'is_second': True, 'fork': not request.get('is_second')}
+            return await self.on_module(following, place, deferred)
         return explained(archive, done)
 
     async def replace(self, interpreter: str, old: Place, place: Place) -> None:

@@ -57,7 +57,7 @@ class Installation(Protocol):
     compression: str    # of payloads, a name of the module zipfile
 
     def search(self) -> list[str]:
-        """Return the folders of module_utils, those that come first first; of these, ansible-core's own may be left out."""
+        """Return the folders of module_utils, those that come first first, with ansible-core's own or without."""
 
     def module(self, name: str, collections: Sequence[str]) -> str | None:
         """Return the path of the module `name`, as a task with these collections finds it."""

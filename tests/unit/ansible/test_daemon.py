@@ -30,13 +30,14 @@ class Context:
     """Notes what is asked of it. A step fails if its name is in `failing`, a command if it has one of `refused`."""
 
     python_version = 3, 12
+    is_always_replaced = False
 
     def __init__(self) -> None:
         self.trips: list[Any] = []
         self.failing: set[str] = set()
         self.refused: set[str] = set()
         self.ended = False
-        self.replaced = False
+        self.replaced = Context.is_always_replaced
         self.coerced: list[str] = []
         #: The changes of the environment, of each command.
         self.changes: list[dict[str, None]] = []
@@ -374,4 +375,19 @@ def test_much_does_not_wait(hosts: Hosts) -> None:
         for _ in range(3):
             await hosts.put(deferred)
         assert hosts.context.trips == [['folder', 'write', 'write']]
+    run(test)
+
+
+def test_an_interpreter_that_always_looks_replaced_runs_a_command(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So it looks on a file system that numbers its files anew for each look."""
+    async def test() -> None:
+        await hosts.experience()
+        monkeypatch.setattr(Context, 'is_always_replaced', True)
+        hosts.context.replaced = True
+        deferred = Deferred()
+        assert await hosts.ask(MODULE, deferred) == (0, b'', b'')
+        assert len(hosts.context.below) == 2
+        assert hosts.context.trips == [MODULE['words'][2]]
     run(test)
