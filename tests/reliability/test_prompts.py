@@ -198,5 +198,5 @@ def test_ssh_loses_its_server_at_a_question(
     if answered:
         desk.go_on.set()
     # What ssh says depends on how far it is as it hears of it.
-    all_hear(futures, desk, *(('hung-up', 'ended') if answered else ('timeout',)))
+    all_hear(futures, desk, *(('hung-up', 'proxy-ended', 'ended') if answered else ('timeout',)))
     threads.shutdown()

@@ -96,7 +96,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
         'Look into the log of the ssh server there: it may serve no more at once (MaxStartups), or nobody from here.',
     ),
     'proxy-ended': (
-        'the ProxyCommand or ProxyJump of the ssh configuration ended before the server answered',
+        'the ProxyCommand or ProxyJump of the ssh configuration has ended',
         'Run that ProxyCommand by hand, or connect to the host of ProxyJump, to see why.',
     ),
     'timeout': (
