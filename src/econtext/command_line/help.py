@@ -3,7 +3,7 @@ How the help of a command is laid out on terminals of any width.
 
 Invariants:
 
-* No word is cut, and no option at its hyphens: a line that is too long ends before a word.
+* No word that has room in a line is cut, and no option at its hyphens: a line that is too long ends before a word.
 * Examples and tables keep their lines where there is room for them.
 
 Entered by the main thread.

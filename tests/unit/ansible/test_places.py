@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import econtext
 from econtext.ansible.archives import Archive, digest_of
 from econtext.ansible.payload import Payload
 from econtext.ansible.places import Place, last_words
@@ -136,3 +137,9 @@ def test_what_another_archive_has_brought_is_not_sent_again() -> None:
     (-250, b'Signal 250\n')])
 def test_a_signal_is_named_as_a_shell_does(returncode: int | None, said: bytes) -> None:
     assert last_words(returncode) == said
+
+
+def test_what_a_module_wrote_stands_before_the_signal_that_ended_it() -> None:
+    context = FakeContext(econtext.ForkExited('web', 'a module', -9, b'out', b'err\n'))
+    done = asyncio.run(Place(context).run_module(ARCHIVE, PAYLOAD, {}, '/usr/bin/python3'))
+    assert done == (137, b'out', b'err\nKilled\n')

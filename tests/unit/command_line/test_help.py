@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from econtext.command_line import application
-from econtext.command_line.help import fold
+from econtext.command_line.help import Formatter, fold
 
 INDENT = 12     # columns before the longest word of all
 
@@ -41,3 +41,12 @@ def test_each_word_of_the_help_is_there_whole(columns: int, monkeypatch: pytest.
 ])  # fmt: skip
 def test_a_line_is_folded_before_a_word(line: str, expected: str) -> None:
     assert fold(line, 17) == expected
+
+
+@pytest.mark.parametrize('width', range(27, 70))     # from where on the longest word has room
+def test_no_option_is_broken_at_its_hyphens(width: int) -> None:
+    formatter = Formatter(width=width)
+    formatter.write_dl([('--one', 'as with --no-server, or where --pass-environment was told, and with --known-hosts')])
+    formatter.write_text('as with --no-server, or where --pass-environment was told, and with --known-hosts')
+    words = formatter.getvalue().split()
+    assert [words.count(each) for each in ('--no-server,', '--pass-environment', '--known-hosts')] == [2, 2, 2]

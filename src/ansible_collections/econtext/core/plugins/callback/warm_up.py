@@ -211,7 +211,7 @@ class CallbackModule(CallbackBase):
 
     @harmless
     def _prepare_results(self):
-        """Have ansible-core compute, of a task's result, what the fields are, which a worker needs for each task."""
+        """Have ansible-core compute the fields that the result of a task has."""
         try:
             from ansible._internal._task import UnifiedTaskResult
         except ImportError:
@@ -221,7 +221,7 @@ class CallbackModule(CallbackBase):
 
     @harmless
     def _prepare_profiles(self):
-        """Have ansible-core load how modules take their arguments and give their results: most do as the first here."""
+        """Have ansible-core load the form in which most modules take arguments and print results."""
         try:
             from ansible.module_utils.common.json import Direction, get_module_decoder, get_module_encoder
         except ImportError:
