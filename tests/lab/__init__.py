@@ -32,7 +32,7 @@ IN_CI = os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
 # administrator are looked for in sbin too, which a plain account does not have on its PATH.
 COMPONENTS: dict[str, tuple[tuple[str, ...], bool]] = {
     'sshd': (('sshd', 'ssh', 'ssh-keygen', 'setpriv'), False),
-    'accounts': (('useradd', 'userdel', 'chpasswd', 'chage', 'setpriv'), True),
+    'accounts': (('useradd', 'userdel', 'groupdel', 'chpasswd', 'chage', 'setpriv'), True),
     'sudo': (('sudo', 'visudo'), True),
     'doas': (('doas',), True),
     'unshare': (('unshare', 'mount'), True),

@@ -5,7 +5,7 @@ Invariants:
 * The file written besides is /etc/sudoers.d/econtext-tests, never before visudo has read it; sudo writes below
   RECORDS. The rules of doas are seen by the commands of the tests alone: the machine keeps its own.
 * Test runs may overlap: the first makes the accounts, the last removes them. A run that died holds
-  no lock, so the next one repairs what it left and removes it in its turn.
+  no lock, so the next one is a first: it removes what was left, which may be half an account, and begins anew.
 
 Needs root.
 """
@@ -32,6 +32,9 @@ PREFIX = 'ect_'
 RULES_FILE = Path('/etc/sudoers.d/econtext-tests')
 RECORDS = Path('/run/econtext-tests-sudo')     # of sudo, for who is recorded
 LOCKS = Path('/run/lock')
+HOMES = Path('/home')
+# What useradd writes, one after the other.
+TABLES = [Path('/etc', name) for name in ('passwd', 'shadow', 'group', 'gshadow', 'subuid', 'subgid')]
 
 # kind -> (the shell's program, what the account is for)
 KINDS: dict[str, tuple[str, str]] = {
@@ -121,8 +124,10 @@ class Accounts(Mapping[str, Account]):
     def __enter__(self) -> Accounts:
         with _Locked('mutex'):
             self._users = _open_lock('users')
-            fcntl.flock(self._users, fcntl.LOCK_SH)
             try:
+                if _is_alone(self._users):
+                    remove()
+                fcntl.flock(self._users, fcntl.LOCK_SH)
                 self._found = dict(_ensure())
             except BaseException:
                 self._leave()
@@ -137,11 +142,8 @@ class Accounts(Mapping[str, Account]):
         """Remove everything if no other run uses it. The mutex is held."""
         self._found = {}
         try:
-            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            remove()
+            if _is_alone(self._users):
+                remove()
         finally:
             os.close(self._users)
 
@@ -180,14 +182,32 @@ def remove() -> None:
     """Remove the sudo rules, and every account of ours together with its processes and home."""
     RULES_FILE.unlink(missing_ok=True)
     shutil.rmtree(RECORDS, ignore_errors=True)
-    for entry in pwd.getpwall():
-        if entry.pw_name.removeprefix(PREFIX) in KINDS and entry.pw_name.startswith(PREFIX):
-            _end_processes(entry.pw_uid)
-            _run('userdel', '-r', '-f', entry.pw_name)
+    for kind in KINDS:
+        _remove_account(PREFIX + kind)
+
+
+def _remove_account(name: str) -> None:
+    """Remove an account; where useradd or userdel was killed, only some of the system's tables know that account."""
+    home = HOMES / name
+    try:
+        account = pwd.getpwnam(name)
+    except KeyError:
+        if not home.exists() and not any(_has_line(table, name) for table in TABLES):
+            return
+        _run('groupdel', name)
+        _run('useradd', '-M', '-d', str(home), name, check=True)
+        account = pwd.getpwnam(name)
+    _end_processes(account.pw_uid)
+    _run('userdel', '-r', '-f', name)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _has_line(table: Path, name: str) -> bool:
+    return table.exists() and any(line.startswith(f'{name}:') for line in table.read_text().splitlines())
 
 
 def _ensure() -> Iterator[tuple[str, Account]]:
-    """Make what is not there yet, and set what a run that died may have left half done."""
+    """Make what is not there yet, and yield each account, furnished."""
     made = []
     for kind, (shell, _purpose) in KINDS.items():
         path = program(shell)
@@ -196,7 +216,7 @@ def _ensure() -> Iterator[tuple[str, Account]]:
         try:
             pwd.getpwnam(PREFIX + kind)
         except KeyError:
-            _run('useradd', '-m', '-s', path, PREFIX + kind, check=True)
+            _run('useradd', '-m', '-d', str(HOMES / (PREFIX + kind)), '-s', path, PREFIX + kind, check=True)
             made.append(kind)
     _run('chpasswd', input=''.join(f'{PREFIX}{kind}:pw-{PREFIX}{kind}\n' for kind in made), check=True)
     _run('chage', '-d', '0', PREFIX + 'expired', check=True)
@@ -265,6 +285,15 @@ class _Locked:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
+
+
+def _is_alone(users: int) -> bool:
+    """Tell whether no other run uses the accounts; the mutex is held, so none begins meanwhile."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _open_lock(name: str) -> int:

@@ -186,6 +186,61 @@ def test_overlapping_runs_share_the_accounts(accounts: Accounts) -> None:
     assert accounts['plain'].run('id', '-un').stdout == 'ect_plain\n'
 
 
+# In a namespace: dies at the `when`th file that PROGRAM replaces, then has the accounts made and removed.
+DYING = """
+import pathlib, subprocess, sys
+program, when, *options = sys.argv[1:]
+from lab import accounts
+accounts.KINDS = {kind: accounts.KINDS[kind] for kind in ('plain', 'expired')}
+if program == 'userdel':
+    subprocess.run(['useradd', '-m', 'ect_plain'], check=True)
+inject = 'inject=rename:signal=KILL:when=' + when
+died = subprocess.run(['strace', '-qq', '-o', '/dev/null', '-e', 'trace=rename', '-e', inject, program, *options,
+                       'ect_plain'], capture_output=True)
+with accounts.Accounts() as made:
+    print(made['plain'].run('sh', '-c', 'id -un; id -gn; ls -ld . | cut -d" " -f3').stdout.split())
+    print(subprocess.run(['getent', 'shadow', 'ect_plain'], capture_output=True, text=True).stdout[:11])
+print([str(table) for table in accounts.TABLES if 'ect_' in table.read_text()], list(pathlib.Path('/home').iterdir()))
+sys.exit(died.returncode == -9)
+"""
+NAMESPACE = """
+d=$1; shift; mkdir "$d/up" "$d/work"
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$d/up,workdir=$d/work" /etc
+for folder in /home /var/mail /run; do mount -t tmpfs tmpfs $folder; done
+mkdir /run/lock
+cd /etc; rm -f passwd.lock shadow.lock group.lock gshadow.lock subuid.lock subgid.lock
+sed -i /^ect_/d passwd shadow group gshadow subuid subgid    # of tests that run beside
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize('program', ['useradd', 'userdel'])
+def test_accounts_that_a_killed_run_left_half_made_are_made_anew(program: str, tmp_path: Path) -> None:
+    require('accounts', 'unshare', 'sudo')
+    enter = ['unshare', '-m', '-p', '--fork', '--mount-proc', '--propagation', 'private', 'sh', '-euc', NAMESPACE, 'sh']
+    options = ['-m'] if program == 'useradd' else ['-r', '-f']
+    environment = {**os.environ, 'PYTHONPATH': str(Path(lab.__file__).parent.parent)}
+    for when in range(1, 20):
+        folder = tmp_path / str(when)
+        folder.mkdir()
+        # The tables are kept in memory: programs of accounts write each of them to the disk, many times.
+        subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', folder], check=True)
+        try:
+            done = subprocess.run(
+                [*enter, folder, sys.executable, '-c', DYING, program, str(when), *options],
+                capture_output=True, text=True, timeout=120, env=environment,
+            )  # fmt: skip
+        finally:
+            subprocess.run(['umount', folder], check=True)
+        assert done.stdout.splitlines() == [
+            "['ect_plain', 'ect_plain', 'ect_plain']", 'ect_plain:$', '[] []',
+        ], (when, done.stdout, done.stderr)
+        if done.returncode == 0:
+            break       # it came to its end
+        assert done.returncode == 1, done.stderr
+    assert when > 3
+
+
 # -- interpreters ------------------------------------------------------------
 
 
