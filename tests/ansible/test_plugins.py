@@ -439,7 +439,26 @@ def test_nothing_stays_of_a_run_that_was_killed(ansible: Ansible, tmp_path: Path
     run.process.kill()
     run.process.communicate()
     eventually(lambda: not leaks.alive(daemon) and not leaks.alive(command))
-    assert not list(run.home.rglob('econtext'))
+    assert not [path for path in run.home.rglob('econtext*') if 'econtext' not in path.parent.name]
+
+
+def test_a_worker_whose_result_nobody_takes_ends_with_the_run(ansible: Ansible, tmp_path: Path) -> None:
+    mark, go = tmp_path / 'mark', tmp_path / 'go'
+    open_to_all(tmp_path)
+    tmp_path.chmod(0o777)
+    run = ansible.start(f"""
+- shell: "touch {mark}; until [ -e {go} ]; do sleep 0.05; done; printf %01000000d 0"
+""", OURS)
+    eventually(lambda: mark.exists() or run.process.poll() is not None)
+    assert run.process.poll() is None, run.finish().output
+    (worker,) = [each.pid for each in leaks.descendants(run.process.pid)
+                 if 'ansible-playbook' in leaks.command_line(each.pid)]
+    run.process.send_signal(signal.SIGSTOP)
+    go.touch()
+    eventually(lambda: 'pipe_write' in Path(f'/proc/{worker}/wchan').read_text())
+    run.process.kill()
+    run.process.communicate()
+    eventually(lambda: not leaks.alive(worker))
 
 
 def test_a_run_goes_on_behind_a_daemon_that_was_killed(ansible: Ansible, tmp_path: Path) -> None:

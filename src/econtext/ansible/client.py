@@ -9,17 +9,22 @@ Invariants:
 * The socket lies in the private folder that Ansible makes for each run, and removes: no other user can enter, and
   nothing stays of a daemon that was killed.
 * A daemon that was killed is replaced.
+* A worker ends with its run, however that ends (on Linux): nobody takes its result, and the pipe for results, whose
+  end to read from each worker has as well, may be full.
 
 Any thread may enter; a `Link` is one thread's.
 """
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
+from multiprocessing import parent_process
 from typing import IO, Any
 
 from econtext.ansible import wire
@@ -30,6 +35,7 @@ LOG = 'econtext.log'
 MODULE = 'econtext.ansible.daemon'
 TRIES = 3
 TOLD = 2000     # characters of a daemon's last words
+PARENT_DEATH = 1    # prctl(PR_SET_PDEATHSIG)
 
 
 class DaemonError(Exception):
@@ -51,6 +57,7 @@ class Link:
         Raise DaemonError if there is no daemon, if it goes away meanwhile, or if no answer comes for so many seconds.
         """
         if self._link is None:
+            end_with(self.pid)
             self._link = self._found()
         self._link.settimeout(seconds)
         try:
@@ -138,6 +145,17 @@ class Link:
         except OSError:
             said = ''
         return f'; its last words:\n{said[-TOLD:]}' if said else ''
+
+
+def end_with(pid: int) -> None:
+    """Have this process, if it is a worker of process `pid`, get SIGTERM when that ends, or now if that has ended."""
+    made_by = parent_process()
+    if made_by is None or made_by.pid != pid:
+        return
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGTERM)
+    if os.getppid() != pid:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def short(folder: str, place: int) -> str:

@@ -382,10 +382,10 @@ async def ended(pid: int) -> None:
 
 
 def remove_files(place: int) -> None:
-    """Remove, from the open folder of a run, the socket, and what others may not read."""
+    """Remove what is econtext's from the open folder of a run, which Ansible leaves where it is killed."""
     with contextlib.suppress(OSError):
         for name in os.listdir(place):
-            if name == SOCKET or name.startswith(SECRET):
+            if name.startswith((SOCKET, SECRET)):
                 os.unlink(name, dir_fd=place)
 
 
