@@ -457,8 +457,27 @@ def test_a_worker_whose_result_nobody_takes_ends_with_the_run(ansible: Ansible, 
     go.touch()
     eventually(lambda: 'pipe_write' in Path(f'/proc/{worker}/wchan').read_text())
     run.process.kill()
+    run.process.wait()
+    eventually(lambda: not leaks.alive(worker))
+    run.process.communicate()
+
+
+def test_a_worker_that_comes_after_the_run_was_killed_starts_nothing(ansible: Ansible, tmp_path: Path) -> None:
+    mark, go = tmp_path / 'mark', tmp_path / 'go'
+    run = ansible.start(f"""
+- command: "echo {{{{ lookup('pipe', 'touch {mark}; until [ -e {go} ]; do sleep 0.05; done') }}}}"
+""", OURS)
+    eventually(lambda: mark.exists() or run.process.poll() is not None)
+    assert run.process.poll() is None, run.finish().output
+    (worker,) = [each.pid for each in leaks.descendants(run.process.pid)
+                 if 'ansible-playbook' in leaks.command_line(each.pid)]
+    assert not daemons(run)
+    run.process.kill()
+    run.process.wait()
+    go.touch()
     run.process.communicate()
     eventually(lambda: not leaks.alive(worker))
+    eventually(lambda: not daemons(run))
 
 
 def test_a_run_goes_on_behind_a_daemon_that_was_killed(ansible: Ansible, tmp_path: Path) -> None:

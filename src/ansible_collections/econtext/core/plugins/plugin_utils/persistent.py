@@ -16,6 +16,7 @@ import os
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.executor.process.worker import WorkerProcess
 from ansible.utils.display import Display
 
 from econtext.ansible.connection import Persistent
@@ -31,7 +32,9 @@ class Plugin(Persistent):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.run_folder = constants.DEFAULT_LOCAL_TMP
-        self.run_pid = os.getpid() if multiprocessing.parent_process() is None else os.getppid()
+        # Of a worker whose run was killed, the system tells another parent.
+        worker = isinstance(multiprocessing.current_process(), WorkerProcess)
+        self.run_pid = multiprocessing.parent_process().pid if worker else os.getpid()
 
     def say(self, text):
         Display().vvv(text, host=plain(self.option('host') or self._play_context.remote_addr))
