@@ -251,6 +251,33 @@ def test_a_module_that_a_signal_ends_is_told_as_by_a_shell(ansible: Ansible, lib
     assert said == {'9': (137, 'Killed'), '15': (143, 'Terminated'), '2': (130, 'KeyboardInterrupt')}
 
 
+def test_a_module_reports_its_errors_by_a_hook(ansible: Ansible, library: Path) -> None:
+    """Python calls `sys.excepthook`, which may end the program: so Ansible's module `file` reports, up to 2.18."""
+    (library / 'hooked.py').write_text(
+        'import sys\nfrom ansible.module_utils.basic import AnsibleModule\n'
+        "module = AnsibleModule({'hook': {}})\n"
+        'def reports(kind, error, trace):\n'
+        "    module.fail_json(msg='reported: %s' % error, handled=str(sys.exc_info()[1]))\n"
+        'def fails(kind, error, trace):\n'
+        "    raise KeyError('of the hook')\n"
+        "sys.excepthook = globals()[module.params['hook']]\n"
+        "raise ValueError('of the module')\n")
+    tasks = '- {name: file, file: {path: /no/such/folder/file}, ignore_errors: true}\n' + '\n'.join(
+        f'- {{name: {hook}, hooked: {{hook: {hook}}}, ignore_errors: true}}' for hook in ('reports', 'fails'))
+    stock, done = ansible.run(tasks, 'ssh'), ansible.run(tasks, OURS)
+    assert done.returncode == 0, done.output
+    for name in 'file', 'reports':
+        assert comparable(done.of(name), library) == comparable(stock.of(name), library)
+    assert told(done.of('fails')) == told(stock.of('fails'))
+
+
+def told(result: dict[str, object]) -> object:
+    """Return the status, the message, and the titles and last lines of tracebacks."""
+    # Both are one with the terminal of the stock plugin.
+    lines = ''.join(str(result.get(name, '')) for name in ('module_stdout', 'module_stderr')).splitlines()
+    return result.get('rc'), result['msg'], [line for line in lines if not line.startswith((' ', 'Shared connection'))]
+
+
 def test_an_async_task_outlives_its_run(ansible: Ansible, tmp_path: Path) -> None:
     mark = tmp_path / 'mark'
     open_to_all(tmp_path)

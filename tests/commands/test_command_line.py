@@ -198,6 +198,9 @@ def test_the_modules_are_sent_ahead(way: list[str], tmp_path: Path, words: tuple
     ('import atexit; atexit.register(print, "last"); print("first")', 0, 'first\nlast\n'),
     ('import threading, time\nthreading.Timer(0.1, print, ["later"]).start()', 0, 'later\n'),
     ('import subprocess; subprocess.run(["cat"])', 0, 'given'),
+    ('import sys; sys.excepthook = lambda *error: sys.exit(4)\nraise ValueError', 4, ''),
+    ('import sys; sys.excepthook = lambda kind, *error: print(kind, sys.exc_info()[0])\nraise ValueError', 1,
+     "<class 'ValueError'> None\n"),
     ('import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())', 0, 'given'),
 ])  # fmt: skip
 def test_how_a_script_ends(way: list[str], tmp_path: Path, code: str, status: int, output: str) -> None:
@@ -211,7 +214,8 @@ def test_a_traceback_has_the_lines_of_the_script_alone(way: list[str], scripts: 
     done = econtext('run', 'lab', *way, 'it.py', cwd=scripts)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
-    assert lines[0] == 'Traceback (most recent call last):'
+    title = 'Traceback (most recent call last):'
+    assert lines[0] == title
     assert [line for line in lines if line.startswith('  File')] == [
         '  File "it.py", line 2, in <module>', f'  File "{scripts}/beside.py", line 5, in fail']
     assert lines[-1] == 'ValueError: so'
@@ -219,6 +223,15 @@ def test_a_traceback_has_the_lines_of_the_script_alone(way: list[str], scripts: 
     (scripts / 'it.py').write_text('import broken\n')
     done = econtext('run', 'lab', *way, 'it.py', cwd=scripts)
     assert 'econtext' not in done.stderr.replace(str(scripts), '')
+    (scripts / 'it.py').write_text(
+        'import sys, traceback\n'
+        'def hook(kind, error, trace):\n    traceback.print_exception(kind, error, trace)\n    raise KeyError("hook")\n'
+        'sys.excepthook = hook\nraise ValueError("so")\n')
+    done = econtext('run', 'lab', *way, 'it.py', cwd=scripts)
+    assert [line for line in done.stderr.splitlines() if line and not line.startswith('    ')] == [
+        *(told := [title, '  File "it.py", line 6, in <module>', 'ValueError: so']),
+        'Error in sys.excepthook:', title, '  File "it.py", line 4, in hook', "KeyError: 'hook'",
+        'Original exception was:', *told]
 
 
 @pytest.mark.parametrize('version', ['2.7', '3.6', 'ours'])
@@ -320,6 +333,12 @@ def test_a_prompt_knows_the_modules_here_and_remembers(way: list[str], scripts: 
     typing.expect('>>> ')
     typing.type('print(beside.greet() + "!", os.isatty(0))\r')
     typing.expect('hello! True')
+    typing.expect('>>> ')
+    typing.type('import sys; sys.excepthook = lambda *error: 1 / 0\r')
+    typing.expect('>>> ')
+    typing.type('none\r')
+    typing.expect('ZeroDivisionError')
+    typing.expect('NameError')
     typing.expect('>>> ')
     typing.type('raise SystemExit(3)\r')
     assert typing.end() == 3

@@ -229,6 +229,13 @@ def test_another_environment_has_another_connection(served: Lab) -> None:
     assert served.connections() == 2
 
 
+def test_a_hook_for_exceptions_ends_with_its_script(served: Lab, script: Any) -> None:
+    hooked = script('import sys\nsys.excepthook = lambda *error: sys.exit(4)\nraise ValueError\n')
+    assert served.run('run', *served.way, hooked).returncode == 4
+    done = served.run('run', *served.way, script('raise ValueError("so")\n'))
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, b'ValueError: so')
+
+
 # -- signals ------------------------------------------------------------------
 
 

@@ -32,11 +32,10 @@ import os
 import sys
 import zlib
 
-from econtext.child import packages, renewal, separate, temporary
+from econtext.child import packages, renewal, separate, temporary, uncaught
 from econtext.core.loop import allocate_lock
 
 OLDEST = 3, 6
-INTERRUPTED = 130    # as a shell has it: 128, and SIGINT
 REPLACED = -1 << 30  # in place of a status: the path of the interpreter leads to another program than at the start
 ROOT = '/ansible_payload.zip'       # where sources are said to come from that are in no file
 SITE = 'sitecustomize.py'
@@ -308,14 +307,9 @@ def run(archive, new, module, params, profile, open_files, variables, interprete
     try:
         start(module, params, profile, where)
         return 0
-    except SystemExit:
-        return status_of(sys.exc_info()[1])
     except:
-        kind = sys.exc_info()[0]
-        loaded('sys').excepthook(*sys.exc_info())
-        if kind is KeyboardInterrupt:
-            return INTERRUPTED
-        return 1
+        error = sys.exc_info()
+    return uncaught.end(error, sys.__excepthook__)
 
 
 separate.AHEAD[__name__, run.__name__] = receive
@@ -387,14 +381,3 @@ def materialized(payload, module):
     finally:
         archive.close()
     return path
-
-
-def status_of(error):
-    # type: (Any) -> int
-    """Return the status with which Python ends for a SystemExit, and print what Python would print."""
-    if error.code is None:
-        return 0
-    if isinstance(error.code, int):
-        return error.code & 0xff
-    sys.stderr.write('%s\n' % (error.code,))
-    return 1

@@ -53,6 +53,7 @@ ENTRIES = WAITING + [('econtext.core.importer', name) for name in ('exec_module'
 ENTRIES.extend([('econtext.child.pull', name) for name in ('exec_module', 'load_module')])
 ENTRIES.append(('econtext.core.calls', 'find'))
 ENTRIES.extend([('econtext.child.scripts', name) for name in ('execute', 'call', 'interact')])
+ENTRIES.append(('econtext.child.uncaught', 'tell'))
 ENTRIES.append(('econtext.child.awaiting', 'alone'))
 # The event loop of a server of Dask.
 ENTRIES.append(('econtext.child.dask', 'run'))

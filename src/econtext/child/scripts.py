@@ -26,14 +26,13 @@ import sys
 import time
 import traceback
 
-from econtext.child import ending
+from econtext.child import ending, uncaught
 from econtext.child.sessions import control_terminal, keep
 from econtext.child.transfer import as_bytes
 from econtext.core.codec import Text, native
 from econtext.core.loop import start_new_thread
 
 AGAIN = 0.01        # seconds until a signal comes again that came while econtext stood there
-INTERRUPTED = 130
 SAYS_GOODBYE = sys.version_info >= (3, 6)     # Does a console say that it ends, unless told otherwise?
 # The streams of the session until its program begins.
 OPENED = []  # type: list[int]
@@ -172,12 +171,7 @@ def show_traceback():
     trace = trace.tb_next  # type: ignore[union-attr]
     for name, last in ('type', kind), ('value', value), ('traceback', trace), ('exc', value):
         setattr(sys, 'last_' + name, last)
-    if hasattr(value, '__traceback__'):
-        value.__traceback__ = trace  # type: ignore[union-attr]
-    if sys.excepthook is not sys.__excepthook__:
-        sys.excepthook(kind, value, trace)  # type: ignore[arg-type]
-    else:
-        streams_write(''.join(without_ours(traceback.format_exception(kind, value, trace))))
+    uncaught.tell(strip(kind, value, trace), show_error)
 
 
 def execute(code, space):
@@ -251,6 +245,7 @@ def program(begin, words):
     for number, _ in before:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, interrupt)
+    hook = sys.excepthook
     try:
         status = outcome(begin, main.__dict__)
         streams.flush()
@@ -258,12 +253,13 @@ def program(begin, words):
             ending.wait_for_threads()
             atexit._run_exitfuncs()
         except:
-            show_error()
+            show_error(*sys.exc_info())
         return status
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number, handler in before:
             signal.signal(number, handler)
+        sys.excepthook = hook
         streams.restore()
 
 
@@ -287,26 +283,25 @@ def outcome(begin, space):
     try:
         begin(space)
         return 0
-    except SystemExit:
-        code = sys.exc_info()[1].code  # type: ignore[union-attr]
-        if code is None:
-            return 0
-        if isinstance(code, int):
-            return code & 255
-        streams_write('%s\n' % (code,))
-        return 1
-    except KeyboardInterrupt:
-        show_error()
-        return INTERRUPTED
     except:
-        show_error()
-        return 1
+        kind, value, trace = sys.exc_info()
+    while trace and str(trace.tb_frame.f_globals.get('__name__'))[:9] == 'econtext.':
+        trace = trace.tb_next
+    return uncaught.end(strip(kind, value, trace), show_error)
 
 
-def show_error():
-    # type: () -> None
-    """Print the exception that is being handled, as Python would: without the lines of econtext."""
-    streams_write(''.join(without_ours(traceback.format_exception(*sys.exc_info()))))
+def strip(kind, value, trace):
+    # type: (Any, Any, Any) -> tuple[Any, Any, Any]
+    """Give an exception the traceback that is left of it; return what ``sys.exc_info`` would."""
+    if hasattr(value, '__traceback__'):
+        value.__traceback__ = trace
+    return kind, value, trace
+
+
+def show_error(*error):
+    # type: (Any) -> None
+    """Print an exception as Python would: without the lines of econtext."""
+    uncaught.write(''.join(without_ours(traceback.format_exception(*error))))
 
 
 def without_ours(parts):
@@ -330,14 +325,3 @@ def without_ours(parts):
             and part.split('\n')[0].find(', in ') > 0]:
         del found[0]
     return found
-
-
-def streams_write(text):
-    # type: (Any) -> None
-    try:
-        sys.stdout.flush()
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except:
-        # Closed, or nobody reads it.
-        pass

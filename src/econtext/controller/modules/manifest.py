@@ -147,6 +147,7 @@ WITH_CALLS = full("""
     child.streams
     child.temporary
     child.transfer
+    child.uncaught
     child.within
 """)
 
