@@ -6,8 +6,8 @@ PYTHON is that of an environment that has ansible-core and econtext: `pip instal
 Linux, sshd, sudo, unshare and ip.  Each row is a run of its own: the status of Ansible, the processes on the hosts when
 the victim is killed, the seconds from the end of Ansible until no process of the run is left on either side, the files
 that are left in the folders of Ansible and of the account, and how many of them are econtext's.  Exit status: 1 if a
-process or a file of econtext is left after 10 s.  Ansible alone is neither sent SIGINT nor robbed of a
-worker: ansible-core loses a SIGINT that comes while it forks, and may wait for ever for a worker that was killed.
+process or a file of econtext is left after 10 s.  No row kills a worker or sends SIGINT: over any
+plugin, ansible-core may wait for ever for a worker that was killed, and loses a SIGINT that comes while it forks.
 
 Invariants:
 
