@@ -74,7 +74,12 @@ TARGETS = """
     display-newline failed_when include_import_tasks_nested include_vars-ad-hoc include_with_templating
     jinja_plugins lookup-option-name loop-validation loop_control parsing play_iterator set_stats strategy-external
     template_jinja2_non_native templating_settings var_precedence loops pkg_resources play_arg_spec
-    plugin_config_for_inventory
+    plugin_config_for_inventory plugin_namespace preflight_encoding protomatter special_vars task-args task_ordering
+    templating templating_lookups undefined unexpected_executor_exception var_inheritance var_reserved warning-context
+    yaml_parsing callback-dispatch conditionals hash ignore_errors inventory_cache pyyaml roles_arg_spec var_blending
+    ansible_log callback_results jinja2_native_types hosts_field infra module_defaults plugin_loader
+    old_style_vars_plugins cache-plugins set_fact collections_runtime_pythonpath config limit_inventory deprecations
+    plugin_filtering ansible-pull playbook inventory roles collections
 """.split()
 
 # What stops a target here; where the remark names no connection, over each.
@@ -82,12 +87,12 @@ CAUSES = {
     'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
     'cron': 'speeds cron up by a setting of systemd, which does not run there',
     'hostname': 'sets the name of a running Debian by systemd alone, which does not run there',
-    'argspec': 'starts ansible on the host, in the folder of the controller',
-    'test_files': 'makes a link on the host, in the folder of the controller',
     'module_utils_urls': 'asks servers of the network',
     'ansible-playbook-callbacks': 'gives tasks of localhost five seconds, which a busy machine exceeds',
     'cli': 'downloads a release of pexpect',
     'inventory_toml': 'downloads a package of Python',
+    'pyyaml': 'downloads the source of PyYAML',
+    'collections_runtime_pythonpath': 'makes a virtual environment, and expects that Ansible runs in that one',
     'missing-interpreter': 'Mitogen has the host as unreachable',
     'ping': 'the error of a module has other words over Mitogen',
     'async_fail': 'the number of a job has another form over Mitogen',
@@ -100,18 +105,28 @@ CAUSES = {
     'mount_facts': 'starts a server of NFS',
 }
 
-# Of a host that is this machine: over the plugins `local`.
-LOCAL = {'connection_local'}
+# Of a host that is this machine, with the folder and the settings of the controller, as ansible-test has it for these:
+# over the plugins `local`.
+LOCAL = {'argspec', 'connection_local', 'test_files', 'var_reserved'}
 
 # What is left out, so that the rest of a target runs: why, files of the target, and lines in them.
 LEFT_OUT = {
     'unarchive': ('without what it downloads', {
         'tasks/main.yml': ['- import_tasks: test_download.yml\n', '- import_tasks: test_different_language_var.yml\n'],
     }),
+    'infra': ('without a program that the source distribution lacks', {
+        'runme.sh': [
+            f'../../../../hacking/test-module.py {rest}\n' for rest in (
+                '-m "$PING_MODULE_PATH"',
+                '-m "$PING_MODULE_PATH" -I ansible_python_interpreter="${ANSIBLE_TEST_PYTHON_INTERPRETER}"',
+                '-m library/test.py -I ansible_python_interpreter="${ANSIBLE_TEST_PYTHON_INTERPRETER}" '
+                '<<< \'{"ANSIBLE_MODULE_ARGS": {}}\'')
+        ],
+    }),
 }  # fmt: skip
 
 # Locales that a target sets, and that a machine may not have.
-LOCALES = {'tags': 'en_US'}
+LOCALES = {'preflight_encoding': 'en_US', 'tags': 'en_US'}
 
 # Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
 WANTED = {
