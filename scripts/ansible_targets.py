@@ -421,7 +421,7 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     took = time.monotonic() - before
-    result = Result(core, over, target, status, round(took, 1), remains(over), uses(over))
+    result = Result(core, over, target, status, round(took, 1), remains(over), uses(over, target))
     Path(note).write_text(json.dumps(asdict(result)))
     return 0
 
@@ -450,10 +450,12 @@ def name_ours(folder: Path) -> None:
                 path.write_bytes(after)
 
 
-def uses(over: str) -> int:
-    """Return how often the connection was used."""
+def uses(over: str, target: str) -> int | None:
+    """Return how often the connection was used; Ansible's own plugin `local` leaves nothing to count."""
     if over == OURS:
         return DAEMONS.stat().st_size if DAEMONS.exists() else 0
+    if target in LOCAL:
+        return None
     return LOGINS.read_text(errors='replace').count('Accepted ')
 
 

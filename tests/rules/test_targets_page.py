@@ -81,6 +81,8 @@ def test_a_target_whose_host_is_this_machine_runs_over_the_plugin_for_it(script:
     over = {target: [script.variables(each, target)['ansible_connection'] for each in (script.STOCK, script.OURS)]
             for target in ('argspec', 'raw')}  # fmt: skip
     assert over == {'argspec': ['local', 'econtext.core.local'], 'raw': ['ssh', 'econtext.core.ssh']}
+    # What Ansible's own plugin for it runs is not counted, thus never said to be without use.
+    assert script.uses(script.STOCK, 'argspec') is None
 
 
 def test_what_the_script_says_of_a_target_is_of_one_that_runs(script: ModuleType) -> None:
