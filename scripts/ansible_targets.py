@@ -20,6 +20,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -36,6 +37,7 @@ CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
 STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
 MITOGEN_RELEASE = '0.3.54'
 LIMIT = 1200  # seconds for one target, unless told
+FILES = 1024  # that a target may have open, on both ends, as ansible-test has it
 LOGINS, DAEMONS = Path('/run/sshd/log'), Path('/run/daemons')  # inside of the namespaces
 # Where a target names Ansible's own plugins: in variables, plays and commands.
 NAMED = re.compile(
@@ -318,7 +320,7 @@ def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
         'ANSIBLE_FORCE_COLOR': 'false', 'ANSIBLE_FORCE_HANDLERS': 'true', 'ANSIBLE_HOST_PATTERN_MISMATCH': 'error',
         'ANSIBLE_INVENTORY_PLUGIN_EXTS': '.yaml, .yml, .json, .winrm, .networking', 'PAGER': '/bin/cat',
         'ANSIBLE_DISPLAY_TRACEBACK': 'never', 'ANSIBLE_DEVEL_WARNING': 'false', 'ANSIBLE_CALLBACKS_ENABLED': 'junit',
-        'ANSIBLE_PYTHON_MODULE_RLIMIT_NOFILE': '1024', 'JUNIT_TASK_RELATIVE_PATH': str(tests.parents[1]),
+        'ANSIBLE_PYTHON_MODULE_RLIMIT_NOFILE': str(FILES), 'JUNIT_TASK_RELATIVE_PATH': str(tests.parents[1]),
         'JUNIT_REPLACE_OUT_OF_TREE_PATH': 'out-of-tree:', 'ANSIBLE_TEST_COVERAGE': '',
         'PYTHONPATH': str(modules), 'ANSIBLE_LIBRARY': str(tests.parent / 'support/integration/plugins/modules'),
         'USER': 'root', 'TERM': 'dumb',
@@ -408,6 +410,7 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
     environ.update(wanted_settings(tests / 'targets' / target))
     if found := collections(tests / 'targets', target):
         environ['ANSIBLE_COLLECTIONS_PATH'] = ':'.join(found)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     before = time.monotonic()
     status: int | None
     with open(log, 'wb') as file:
