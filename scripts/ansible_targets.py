@@ -20,6 +20,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -36,6 +37,7 @@ CORES = ['2.21.5', '2.20.10', '2.19.14', '2.18.19']
 STOCK, MITOGEN, OURS = 'ssh', 'mitogen', 'econtext.core.ssh'
 MITOGEN_RELEASE = '0.3.54'
 LIMIT = 1200  # seconds for one target, unless told
+FILES = 1024  # that a target may have open, on both ends, as ansible-test has it
 LOGINS, DAEMONS = Path('/run/sshd/log'), Path('/run/daemons')  # inside of the namespaces
 # Where a target names Ansible's own plugins: in variables, plays and commands.
 NAMED = re.compile(
@@ -74,7 +76,12 @@ TARGETS = """
     display-newline failed_when include_import_tasks_nested include_vars-ad-hoc include_with_templating
     jinja_plugins lookup-option-name loop-validation loop_control parsing play_iterator set_stats strategy-external
     template_jinja2_non_native templating_settings var_precedence loops pkg_resources play_arg_spec
-    plugin_config_for_inventory
+    plugin_config_for_inventory plugin_namespace preflight_encoding protomatter special_vars task-args task_ordering
+    templating templating_lookups undefined unexpected_executor_exception var_inheritance var_reserved warning-context
+    yaml_parsing callback-dispatch conditionals hash ignore_errors inventory_cache pyyaml roles_arg_spec var_blending
+    ansible_log callback_results jinja2_native_types hosts_field infra module_defaults plugin_loader
+    old_style_vars_plugins cache-plugins set_fact collections_runtime_pythonpath config limit_inventory deprecations
+    plugin_filtering ansible-pull playbook inventory roles collections
 """.split()
 
 # What stops a target here; where the remark names no connection, over each.
@@ -82,36 +89,50 @@ CAUSES = {
     'binary_modules_posix': 'downloads programs', 'expect': 'downloads a release of pexpect, at its end',
     'cron': 'speeds cron up by a setting of systemd, which does not run there',
     'hostname': 'sets the name of a running Debian by systemd alone, which does not run there',
-    'argspec': 'starts ansible on the host, in the folder of the controller',
-    'test_files': 'makes a link on the host, in the folder of the controller',
     'module_utils_urls': 'asks servers of the network',
     'ansible-playbook-callbacks': 'gives tasks of localhost five seconds, which a busy machine exceeds',
     'cli': 'downloads a release of pexpect',
     'inventory_toml': 'downloads a package of Python',
+    'pyyaml': 'downloads the source of PyYAML',
+    'collections_runtime_pythonpath': 'makes a virtual environment, and expects that Ansible runs in that one',
     'missing-interpreter': 'Mitogen has the host as unreachable',
     'ping': 'the error of a module has other words over Mitogen',
     'async_fail': 'the number of a job has another form over Mitogen',
     'become_sudo': 'wraps sudo in a program with options that Mitogen refuses',
+    'module-serialization-profiles': 'a module cannot have a date over Mitogen',
     'module_utils_common.respawn': 'a module that starts itself anew fails over Mitogen',
     'remote_tmp': 'removes a user of whom a process of Mitogen is left',
     'callback_default': 'compares the order of hosts that sleep side by side, which a busy machine changes',
+    'noexec': 'gives a job of localhost two seconds, which a busy machine exceeds',
+    'service_facts': 'starts a service of systemd, which does not run there',
+    'interpreter_discovery_python': 'expects /usr/bin/python3, where the Python of Ansible itself comes first',
     'facts_linux_network': 'asks for the interface of a default route, which there is not',
     'hardware_facts': 'makes disks for LVM',
     'mount_facts': 'starts a server of NFS',
 }
 
-# Of a host that is this machine: over the plugins `local`.
-LOCAL = {'connection_local'}
+# Of a host that is this machine, with the folder and the settings of the controller, as ansible-test has it for these:
+# over the plugins `local`.
+LOCAL = {'argspec', 'connection_local', 'test_files', 'var_reserved'}
 
 # What is left out, so that the rest of a target runs: why, files of the target, and lines in them.
 LEFT_OUT = {
     'unarchive': ('without what it downloads', {
         'tasks/main.yml': ['- import_tasks: test_download.yml\n', '- import_tasks: test_different_language_var.yml\n'],
     }),
+    'infra': ('without a program that the source distribution lacks', {
+        'runme.sh': [
+            f'../../../../hacking/test-module.py {rest}\n' for rest in (
+                '-m "$PING_MODULE_PATH"',
+                '-m "$PING_MODULE_PATH" -I ansible_python_interpreter="${ANSIBLE_TEST_PYTHON_INTERPRETER}"',
+                '-m library/test.py -I ansible_python_interpreter="${ANSIBLE_TEST_PYTHON_INTERPRETER}" '
+                '<<< \'{"ANSIBLE_MODULE_ARGS": {}}\'')
+        ],
+    }),
 }  # fmt: skip
 
 # Locales that a target sets, and that a machine may not have.
-LOCALES = {'tags': 'en_US'}
+LOCALES = {'preflight_encoding': 'en_US', 'tags': 'en_US'}
 
 # Packages of the system that a target wants; they are downloaded before, and installed for the target alone.
 WANTED = {
@@ -303,7 +324,7 @@ def settings(environment: Path, over: str, tests: Path) -> dict[str, str]:
         'ANSIBLE_FORCE_COLOR': 'false', 'ANSIBLE_FORCE_HANDLERS': 'true', 'ANSIBLE_HOST_PATTERN_MISMATCH': 'error',
         'ANSIBLE_INVENTORY_PLUGIN_EXTS': '.yaml, .yml, .json, .winrm, .networking', 'PAGER': '/bin/cat',
         'ANSIBLE_DISPLAY_TRACEBACK': 'never', 'ANSIBLE_DEVEL_WARNING': 'false', 'ANSIBLE_CALLBACKS_ENABLED': 'junit',
-        'ANSIBLE_PYTHON_MODULE_RLIMIT_NOFILE': '1024', 'JUNIT_TASK_RELATIVE_PATH': str(tests.parents[1]),
+        'ANSIBLE_PYTHON_MODULE_RLIMIT_NOFILE': str(FILES), 'JUNIT_TASK_RELATIVE_PATH': str(tests.parents[1]),
         'JUNIT_REPLACE_OUT_OF_TREE_PATH': 'out-of-tree:', 'ANSIBLE_TEST_COVERAGE': '',
         'PYTHONPATH': str(modules), 'ANSIBLE_LIBRARY': str(tests.parent / 'support/integration/plugins/modules'),
         'USER': 'root', 'TERM': 'dumb',
@@ -393,6 +414,7 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
     environ.update(wanted_settings(tests / 'targets' / target))
     if found := collections(tests / 'targets', target):
         environ['ANSIBLE_COLLECTIONS_PATH'] = ':'.join(found)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     before = time.monotonic()
     status: int | None
     with open(log, 'wb') as file:
@@ -406,7 +428,7 @@ def inside(core: str, over: str, target: str, environment: str, source: str, log
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     took = time.monotonic() - before
-    result = Result(core, over, target, status, round(took, 1), remains(over), uses(over))
+    result = Result(core, over, target, status, round(took, 1), remains(over), uses(over, target))
     Path(note).write_text(json.dumps(asdict(result)))
     return 0
 
@@ -435,10 +457,12 @@ def name_ours(folder: Path) -> None:
                 path.write_bytes(after)
 
 
-def uses(over: str) -> int:
-    """Return how often the connection was used."""
+def uses(over: str, target: str) -> int | None:
+    """Return how often the connection was used; Ansible's own plugin `local` leaves nothing to count."""
     if over == OURS:
         return DAEMONS.stat().st_size if DAEMONS.exists() else 0
+    if target in LOCAL:
+        return None
     return LOGINS.read_text(errors='replace').count('Accepted ')
 
 

@@ -75,3 +75,17 @@ def test_a_target_gets_the_collections_that_are_in_it_and_in_what_it_needs(scrip
     (tmp_path / 'one-of' / 'aliases').write_text('context/target\nneeds/target/needed\nneeds/target/bare\n')
     assert script.collections(tmp_path, 'one-of') == [str(tmp_path / 'one-of'), str(tmp_path / 'needed')]
     assert script.collections(tmp_path, 'bare') == []
+
+
+def test_a_target_whose_host_is_this_machine_runs_over_the_plugin_for_it(script: ModuleType) -> None:
+    over = {target: [script.variables(each, target)['ansible_connection'] for each in (script.STOCK, script.OURS)]
+            for target in ('argspec', 'raw')}  # fmt: skip
+    assert over == {'argspec': ['local', 'econtext.core.local'], 'raw': ['ssh', 'econtext.core.ssh']}
+    # What Ansible's own plugin for it runs is not counted, thus never said to be without use.
+    assert script.uses(script.STOCK, 'argspec') is None
+
+
+def test_what_the_script_says_of_a_target_is_of_one_that_runs(script: ModuleType) -> None:
+    said = {*script.CAUSES, *script.LOCAL, *script.LEFT_OUT, *script.LOCALES, *script.WANTED}
+    assert said <= set(script.TARGETS)
+    assert len(script.TARGETS) == len(set(script.TARGETS))
