@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import os
@@ -112,6 +113,90 @@ def test_what_is_bound_to_this_process_is_told_from_what_could_be_registered(
 
     with pytest.raises(TypeError, match=r'econtext\.register'):
         child.call(print, Event())
+
+
+# -- habits --------------------------------------------------------------------
+
+
+HABITS = {
+    'capture_output': 'leave it out: the result has', 'stdout': 'leave it out: the result has', 'stderr': '2>&1',
+    'stdin': 'input=', 'shell': 'a text', 'universal_newlines': 'text=', 'encoding': 'text=False',
+    'errors': 'text=False',
+    'executable': 'first word', 'user': "sudo('deploy')", 'sudo': "sudo('deploy')", 'become': "sudo('deploy')",
+    'start_new_session': 'process group of its own', 'preexec_fn': 'umask 077', 'umask': 'umask 077',
+    'bufsize': 'leave it out', 'args': 'first, without a name', 'argv': 'first, without a name',
+    'retries': 'there are check=, capture=, input=, env=, extend_env=, cwd=, timeout=, text=',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', HABITS)
+def test_an_option_of_subprocess_is_told_by_what_to_write(
+    broker: econtext.Broker, child: econtext.Context, name: str
+) -> None:
+    for method in child.run, broker.fleet(['a'], connector='local').run, child.run_lines:
+        wrong: Any = method
+        with pytest.raises(TypeError) as caught:
+            wrong(['true'], **{name: 'a secret'})
+        assert str(caught.value).startswith(f'{method.__name__}() has no {name}=: ')
+        assert 'a secret' not in str(caught.value)
+        if method == child.run_lines and name in ('capture_output', 'stdout'):
+            assert 'write capture=True' in str(caught.value)
+        else:
+            assert HABITS[name] in str(caught.value)
+    assert 'econtext.child.running' not in child._node.sent
+
+
+def test_an_option_of_subprocess_is_told_by_what_to_await() -> None:
+    async def main() -> None:
+        async with econtext.aio.Broker() as broker:
+            child: Any = broker.local()
+            fleet = broker.fleet(['a'], connector='local')
+            for wait in child.run(['true'], shell=True), fleet.run(['true'], shell=True):
+                with pytest.raises(TypeError, match=r'^run\(\) has no shell=: '):
+                    await wait
+            with pytest.raises(TypeError, match=r'^run_lines\(\) has no shell=: '):
+                child.run_lines(['true'], shell=True)
+
+    asyncio.run(main())
+
+
+def test_a_command_is_one_argument(broker: econtext.Broker, child: econtext.Context) -> None:
+    for method in child.run, child.run_lines, broker.fleet(['a'], connector='local').run:
+        wrong: Any = method
+        for words in (), ('ls', '-l'), ('ls', '-l', '/a/secret'):
+            with pytest.raises(TypeError, match=r'\(\) takes a command as one argument: a list') as caught:
+                wrong(*words)
+            assert 'secret' not in str(caught.value)
+    with pytest.raises(TypeError, match=r'must be a text, bytes or a path, not 1: write str\(\)'):
+        child.run(['sleep', 1])  # type: ignore[list-item]
+
+
+def test_a_line_for_a_shell_in_a_list_is_told_as_that(child: econtext.Context) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        child.run(['ls -l'])
+    assert 'without the brackets' in str(caught.value)
+    with pytest.raises(FileNotFoundError) as other:
+        child.run(['/no/such', '-l'])
+    assert 'brackets' not in str(other.value)
+
+
+@pytest.mark.parametrize('given', ['a secret', None, 3, b'a secret', ['a secret']])
+def test_what_was_called_already_is_no_function(child: econtext.Context, given: Any) -> None:
+    for method in child.call, child.submit, child.stream:
+        wrong: Any = method
+        with pytest.raises(TypeError, match=r'not call\(f\(1\)\)') as caught:
+            wrong(given)
+        assert 'secret' not in str(caught.value)
+
+
+def test_what_a_broker_does_not_do_names_who_does(broker: econtext.Broker) -> None:
+    for name in 'call', 'run', 'submit', 'put':
+        with pytest.raises(AttributeError, match=rf'^a broker has no {name}\(\): .* broker\.ssh\('):
+            getattr(broker, name)
+    with pytest.raises(AttributeError, match=r"^'Broker' object has no attribute 'nonsense'$"):
+        getattr(broker, 'nonsense')  # noqa: B009
+    with pytest.raises(TypeError, match=r"broker\.ssh\('web1'\)"):
+        econtext.Context('web1')  # type: ignore[arg-type]
 
 
 # -- select ------------------------------------------------------------------

@@ -61,6 +61,15 @@ class Broker(Connectors[Context], Allows):
     ) -> None:
         self._tree: Tree = Tree(Modules(forward, installed, allow_modules, deny_modules))
 
+    if not TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any:
+            # Reached for what there is not.
+            if name[:1] != '_' and callable(getattr(Context, name, None)):
+                raise AttributeError(
+                    f'a broker has no {name}(): a context has it, such as broker.local() or broker.ssh(\'web1\')',
+                    name=name, obj=self)
+            raise AttributeError(f'{type(self).__name__!r} object has no attribute {name!r}', name=name, obj=self)
+
     def __repr__(self) -> str:
         tree = self._tree
         state = 'closed' if tree.closed else counted(len(tree.contexts), 'context')
