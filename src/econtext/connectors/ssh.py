@@ -72,7 +72,7 @@ FAILURES = (
 
 
 # As the configuration may say it: no input, as for -n; no command either, and no output, but no end, as for -N.
-STATUSES = {command.NO_INPUT: 'no-command', None: 'no-command'}
+STATUSES = {command.NO_INPUT: 'no-command', None: 'no-command'}  # type: dict[int | None, str]
 
 # Options of the client behind which a word of its own follows.
 WITH_WORD = 'bcDeEFIiJLlmOopQRSWwB'

@@ -68,7 +68,7 @@ class Broker(Connectors[Context], Allows):
                 raise AttributeError(
                     f'a broker has no {name}(): a context has it, such as broker.local() or broker.ssh(\'web1\')',
                     name=name, obj=self)
-            raise AttributeError(f'{type(self).__name__!r} object has no attribute {name!r}', name=name, obj=self)
+            raise AttributeError(f"'Broker' object has no attribute '{name}'", name=name, obj=self)
 
     def __repr__(self) -> str:
         tree = self._tree
