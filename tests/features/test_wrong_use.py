@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import operator
 import os
 import resource
 import threading
@@ -82,6 +83,25 @@ def test_a_result_that_would_come_later_names_the_remedy(
 def test_a_stream_of_what_is_no_series_names_call(child: econtext.Context) -> None:
     with pytest.raises(TypeError, match=r'call\(\)'):
         list(child.stream(os.getpid))
+
+
+# -- modules -----------------------------------------------------------------
+
+
+@pytest.mark.every_python
+def test_a_module_that_works_here_alone_is_told_from_its_function(
+    broker: econtext.Broker, python: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('ECONTEXT_ONLY_HERE', '1')
+    from errands import only_here
+
+    child = broker.local(python=python, env={'ECONTEXT_ONLY_HERE': None})
+    with pytest.raises(KeyError) as caught:
+        child.call(only_here.told)
+    assert "under if __name__ == '__main__'" in str(caught.value)
+    with pytest.raises(KeyError) as within:
+        child.call(operator.getitem, {}, 'ECONTEXT_ONLY_HERE')
+    assert '__main__' not in str(within.value)
 
 
 # -- values ------------------------------------------------------------------
