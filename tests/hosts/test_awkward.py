@@ -197,6 +197,7 @@ def test_no_interpreter(bare: Callable[..., econtext.Context]) -> None:
     error = fails(bare(), 'no-python', 'tried: python3, python, python2, /usr/libexec/platform-python')
     assert 'python=' in error.remedy
     fails(bare(python='/opt/python9'), 'no-python', 'tried: /opt/python9')
+    assert 'called python9' in str(fails(bare(python='python9'), 'no-python', 'tried: python9'))
     reach.record('host', 'no Python', 'ConnectError no-python, and what was tried')
 
 

@@ -215,6 +215,8 @@ REMEDIES: dict[str, tuple[str, str]] = {
 # What was to be started by its path, as `children` tells, or as an interpreter, as connectors tell.
 GIVEN = r'(?m)^(/[^\n]*): [A-Z][^:\n]*$'
 TRIED = r'(?m)^tried: (\S*/[^,\n]*)$'
+# The one name that was given; several are those that econtext tries by itself.
+NAMED = r'(?m)^tried: ([^,\s]+)$'
 # What there was no room to start, as `children` tells.
 NO_ROOM = r'\A(\S+) could not be started: '
 
@@ -236,4 +238,7 @@ def explain(kind: str, detail: str = '') -> tuple[str, str]:
     if kind == 'no-python' and (found := re.search(TRIED, detail)):
         return f'no interpreter can be executed as {found[1]} there', (
             'Correct that path, or leave python= out and have one searched for.')
+    if kind == 'no-python' and (found := re.search(NAMED, detail)):
+        return f'no program called {found[1]} was found there', (
+            'Correct that name, or leave python= out and have one searched for.')
     return REMEDIES.get(kind, REMEDIES['ended'])

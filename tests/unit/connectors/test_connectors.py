@@ -222,6 +222,15 @@ def test_an_unknown_kind_is_explained_too() -> None:
     assert failures.explain('from the future') == failures.explain('ended')
 
 
+def test_the_interpreter_that_was_named_is_the_one_that_lacks() -> None:
+    for name, words in ('python4', 'no program called python4'), ('/opt/python', 'no interpreter can be executed as /opt'):
+        what, remedy = failures.explain('no-python', f'it is not there\ntried: {name}')
+        assert what.startswith(words)
+        assert 'leave python= out' in remedy
+    for detail in '', 'tried: python3, python, python2, /usr/libexec/platform-python':
+        assert failures.explain('no-python', detail) == failures.REMEDIES['no-python']
+
+
 def connect(connector: ModuleType, options: dict[str, Any], preamble: bytes) -> tuple[Any, ...]:
     """Start a child and return the handshake's verdict; nothing stays open or running."""
     child = process.spawn(*connector.plan(options))
