@@ -223,7 +223,7 @@ def test_an_unknown_kind_is_explained_too() -> None:
 
 
 def test_the_interpreter_that_was_named_is_the_one_that_lacks() -> None:
-    for name, words in ('python4', 'no program called python4'), ('/opt/python', 'no interpreter can be executed as /opt'):
+    for name, words in ('python4', 'no program called python4'), ('/opt/py', 'no interpreter can be executed as /opt'):
         what, remedy = failures.explain('no-python', f'it is not there\ntried: {name}')
         assert what.startswith(words)
         assert 'leave python= out' in remedy
