@@ -210,9 +210,11 @@ def test_what_was_called_already_is_no_function(child: econtext.Context, given: 
 
 
 def test_what_a_broker_does_not_do_names_who_does(broker: econtext.Broker) -> None:
-    for name in 'call', 'run', 'submit', 'put':
-        with pytest.raises(AttributeError, match=rf'^a broker has no {name}\(\): .* broker\.ssh\('):
-            getattr(broker, name)
+    awaited = econtext.aio.Broker(blocking=broker)
+    for name in 'call', 'run', 'stream', 'put':
+        for each in broker, awaited:
+            with pytest.raises(AttributeError, match=rf"^'Broker' object has no attribute '{name}': .*broker.ssh"):
+                getattr(each, name)
     with pytest.raises(AttributeError, match=r"^'Broker' object has no attribute 'nonsense'$"):
         getattr(broker, 'nonsense')  # noqa: B009
     with pytest.raises(TypeError, match=r"broker\.ssh\('web1'\)"):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import ConnectRequest
 from econtext.controller.context import Context
-from econtext.controller.errors import stays
+from econtext.controller.errors import lacks, stays
 from econtext.controller.modules.repository import Modules
 from econtext.controller.session.callbacks import Allows
 from econtext.controller.text import counted
@@ -63,12 +63,7 @@ class Broker(Connectors[Context], Allows):
 
     if not TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any:
-            # Reached for what there is not.
-            if name[:1] != '_' and callable(getattr(Context, name, None)):
-                raise AttributeError(
-                    f'a broker has no {name}(): a context has it, such as broker.local() or broker.ssh(\'web1\')',
-                    name=name, obj=self)
-            raise AttributeError(f"'Broker' object has no attribute '{name}'", name=name, obj=self)
+            raise lacks(self, name, Context)
 
     def __repr__(self) -> str:
         tree = self._tree

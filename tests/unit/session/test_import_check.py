@@ -15,6 +15,7 @@ MODULE = '  File "/home/me/app.py", line 3, in <module>\n    KEY = os.environ["K
     ('KeyError', FIND + IMPORT + MODULE, HINT),
     ('KeyError', FIND + MODULE + '  File "/home/me/app.py", line 9, in told\n', HINT),
     ('ModuleNotFoundError', FIND + MODULE, ''), ('SyntaxError', FIND + MODULE, ''),
+    ('econtext.EcontextError', FIND + MODULE, ''),
     # A name that the module does not have.
     ('AttributeError', FIND, ''),
     # The function itself imports what fails.

@@ -18,8 +18,9 @@ FRAME = re.compile(r'(?m)^  File "(.*)", line [0-9]+, in (.*)$')
 # Where a context looks a function up.
 FIND = 'econtext/core/calls.py', 'find'
 OURS = 'econtext/', '<frozen '
-# These say themselves what lacks.
-SELF_EVIDENT = 'ImportError', 'ModuleNotFoundError', 'SyntaxError', 'IndentationError', 'TabError'
+# These say themselves what lacks; ours that names of econtext are for the program alone.
+SELF_EVIDENT = (
+    'econtext.EcontextError', 'ImportError', 'ModuleNotFoundError', 'SyntaxError', 'IndentationError', 'TabError')
 
 
 def hint(described: Any) -> str:
