@@ -354,3 +354,17 @@ def test_a_current_openssh(broker: econtext.Broker, tmp_path: Path) -> None:
         fails(broker.ssh('lab', username='nopw', ssh_args=[*args, *hosts], ssh_path=client), 'unknown-host-key')
         broker.close()
     reach.record('connector', 'ssh', f'{version(*sid.enter("/usr/bin/ssh", "-V"))}: server and client')
+
+
+@pytest.mark.parametrize('option', ['StdinNull=yes', 'SessionType=none', 'SessionType=subsystem'])
+def test_a_configuration_that_keeps_the_command_or_its_input_from_the_host(
+    broker: econtext.Broker, sshd: Sshd, accounts: Accounts, option: str
+) -> None:
+    args = sshd.ssh_args(accounts['plain'].name)
+    error = fails(broker.ssh('lab', ssh_args=[*args, '-o', option]), 'no-command')
+    assert option.split('=')[0] in error.remedy
+    # By the words of the remedy.
+    given = re.search(r'ssh_args=\[(.*?)\]', error.remedy)
+    assert given
+    words = [word.strip(" '") for word in given[1].split(',')]
+    works(broker.ssh('lab', ssh_args=[*args, *words, '-o', option]), accounts['plain'])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
+import operator
 import os
 import resource
 import threading
@@ -83,6 +85,25 @@ def test_a_stream_of_what_is_no_series_names_call(child: econtext.Context) -> No
         list(child.stream(os.getpid))
 
 
+# -- modules -----------------------------------------------------------------
+
+
+@pytest.mark.every_python
+def test_a_module_that_works_here_alone_is_told_from_its_function(
+    broker: econtext.Broker, python: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('ECONTEXT_ONLY_HERE', '1')
+    from errands import only_here
+
+    child = broker.local(python=python, env={'ECONTEXT_ONLY_HERE': None})
+    with pytest.raises(KeyError) as caught:
+        child.call(only_here.told)
+    assert "under if __name__ == '__main__'" in str(caught.value)
+    with pytest.raises(KeyError) as within:
+        child.call(operator.getitem, {}, 'ECONTEXT_ONLY_HERE')
+    assert '__main__' not in str(within.value)
+
+
 # -- values ------------------------------------------------------------------
 
 
@@ -112,6 +133,92 @@ def test_what_is_bound_to_this_process_is_told_from_what_could_be_registered(
 
     with pytest.raises(TypeError, match=r'econtext\.register'):
         child.call(print, Event())
+
+
+# -- habits --------------------------------------------------------------------
+
+
+HABITS = {
+    'capture_output': 'leave it out: the result has', 'stdout': 'leave it out: the result has', 'stderr': '2>&1',
+    'stdin': 'input=', 'shell': 'a text', 'universal_newlines': 'text=', 'encoding': 'text=False',
+    'errors': 'text=False',
+    'executable': 'first word', 'user': "sudo('deploy')", 'sudo': "sudo('deploy')", 'become': "sudo('deploy')",
+    'start_new_session': 'process group of its own', 'preexec_fn': 'umask 077', 'umask': 'umask 077',
+    'bufsize': 'leave it out', 'args': 'first, without a name', 'argv': 'first, without a name',
+    'retries': 'there are check=, capture=, input=, env=, extend_env=, cwd=, timeout=, text=',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', HABITS)
+def test_an_option_of_subprocess_is_told_by_what_to_write(
+    broker: econtext.Broker, child: econtext.Context, name: str
+) -> None:
+    for method in child.run, broker.fleet(['a'], connector='local').run, child.run_lines:
+        wrong: Any = method
+        with pytest.raises(TypeError) as caught:
+            wrong(['true'], **{name: 'a secret'})
+        assert str(caught.value).startswith(f'{method.__name__}() has no {name}=: ')
+        assert 'a secret' not in str(caught.value)
+        if method == child.run_lines and name in ('capture_output', 'stdout'):
+            assert 'write capture=True' in str(caught.value)
+        else:
+            assert HABITS[name] in str(caught.value)
+    assert 'econtext.child.running' not in child._node.sent
+
+
+def test_an_option_of_subprocess_is_told_by_what_to_await() -> None:
+    async def main() -> None:
+        async with econtext.aio.Broker() as broker:
+            child: Any = broker.local()
+            fleet = broker.fleet(['a'], connector='local')
+            for wait in child.run(['true'], shell=True), fleet.run(['true'], shell=True):
+                with pytest.raises(TypeError, match=r'^run\(\) has no shell=: '):
+                    await wait
+            with pytest.raises(TypeError, match=r'^run_lines\(\) has no shell=: '):
+                child.run_lines(['true'], shell=True)
+
+    asyncio.run(main())
+
+
+def test_a_command_is_one_argument(broker: econtext.Broker, child: econtext.Context) -> None:
+    for method in child.run, child.run_lines, broker.fleet(['a'], connector='local').run:
+        wrong: Any = method
+        for words in (), ('ls', '-l'), ('ls', '-l', '/a/secret'):
+            with pytest.raises(TypeError, match=r'\(\) takes a command as one argument: a list') as caught:
+                wrong(*words)
+            assert 'secret' not in str(caught.value)
+    with pytest.raises(TypeError, match=r'must be a text, bytes or a path, not 1: write str\(\)'):
+        child.run(['sleep', 1])  # type: ignore[list-item]
+
+
+def test_a_line_for_a_shell_in_a_list_is_told_as_that(child: econtext.Context) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        child.run(['ls -l'])
+    assert 'without the brackets' in str(caught.value)
+    with pytest.raises(FileNotFoundError) as other:
+        child.run(['/no/such', '-l'])
+    assert 'brackets' not in str(other.value)
+
+
+@pytest.mark.parametrize('given', ['a secret', None, 3, b'a secret', ['a secret']])
+def test_what_was_called_already_is_no_function(child: econtext.Context, given: Any) -> None:
+    for method in child.call, child.submit, child.stream:
+        wrong: Any = method
+        with pytest.raises(TypeError, match=r'not call\(f\(1\)\)') as caught:
+            wrong(given)
+        assert 'secret' not in str(caught.value)
+
+
+def test_what_a_broker_does_not_do_names_who_does(broker: econtext.Broker) -> None:
+    awaited = econtext.aio.Broker(blocking=broker)
+    for name in 'call', 'run', 'stream', 'put':
+        for each in broker, awaited:
+            with pytest.raises(AttributeError, match=rf"^'Broker' object has no attribute '{name}': .*broker.ssh"):
+                getattr(each, name)
+    with pytest.raises(AttributeError, match=r"^'Broker' object has no attribute 'nonsense'$"):
+        getattr(broker, 'nonsense')  # noqa: B009
+    with pytest.raises(TypeError, match=r"broker\.ssh\('web1'\)"):
+        econtext.Context('web1')  # type: ignore[arg-type]
 
 
 # -- select ------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_a_start_up_file_that_exits(bashrc: Callable[..., econtext.Context]) -> 
     reach.record('host', 'a start-up file that exits', 'ConnectError no-login')
 
 
-@pytest.mark.parametrize('shell', ['sh', 'bash --norc'])
+@pytest.mark.parametrize('shell', ['sh', 'bash --norc', 'dash', 'zsh', 'csh', 'tcsh'])
 def test_a_start_up_file_that_starts_another_shell(bashrc: Callable[..., econtext.Context], shell: str) -> None:
     """That shell gets no command, and takes what comes for commands: Python is there all the same."""
     error = fails(bashrc(f'exec {shell}'), 'eaten-input', 'not found')
@@ -97,10 +97,48 @@ def test_a_start_up_file_that_starts_another_shell(bashrc: Callable[..., econtex
     reach.record('host', 'a start-up file that starts another shell', 'ConnectError eaten-input')
 
 
+@pytest.mark.parametrize('program', ['fish', 'cat > /dev/null'])
+def test_a_start_up_file_with_a_program_that_reads_to_the_end(
+    broker: econtext.Broker, bashrc: Callable[..., econtext.Context], program: str
+) -> None:
+    """Such a program says nothing before its input has ended, which is when the time to connect is over."""
+    fails(bashrc(f'exec {program}', connect_timeout=3), 'eaten-input')
+    fails(bashrc(program, connect_timeout=3), 'eaten-input')
+    with broker.local(name='hop') as hop:
+        fails(hop.command(['sh', '-c', f'exec {program}'], connect_timeout=3), 'eaten-input')
+    reach.record('host', 'a start-up file that reads all input', 'ConnectError eaten-input, after connect_timeout=')
+
+
+def test_a_program_that_takes_all_and_never_ends(broker: econtext.Broker) -> None:
+    """What it said is told, from below a context too."""
+    with broker.local(name='hop') as hop:
+        for origin in broker, hop:
+            program = 'echo so far >&2; cat > /dev/null; exec sleep 1000'
+            fails(origin.command(['sh', '-c', program], connect_timeout=2), 'timeout', 'so far')
+
+
+def test_a_start_that_was_merely_late_is_told_so(broker: econtext.Broker, tmp_path: Path) -> None:
+    """Python starts when its input has ended, and has all of it."""
+    begin = tmp_path / 'begin'
+    os.mkfifo(begin)
+    held = os.open(begin, os.O_RDWR)
+    context = broker.command(['sh', '-c', 'cat < "$0"; exec "$@"', str(begin)], connect_timeout=1)
+    birth = broker._tree.births[context._node.id]
+    eventually(lambda: birth.late)
+    os.close(held)
+    fails(context, 'timeout')
+
+
+def test_no_input_at_all(broker: econtext.Broker) -> None:
+    """As of an engine that was not told to keep it open."""
+    error = fails(broker.command(['sh', '-c', 'exec "$@" < /dev/null', 'sh']), 'no-input')
+    assert 'docker exec -i' in error.remedy
+    reach.record('host', 'a way to it that passes on no standard input', 'ConnectError no-input')
+
+
 def test_a_start_up_file_that_reads(bashrc: Callable[..., econtext.Context]) -> None:
     error = fails(bashrc('read answer'), 'eaten-input')
     assert 'read' in error.remedy
-    fails(bashrc('cat > /dev/null', connect_timeout=2), 'timeout')
     reach.record('host', 'a start-up file that reads a line of input', 'ConnectError eaten-input')
 
 
@@ -159,6 +197,7 @@ def test_no_interpreter(bare: Callable[..., econtext.Context]) -> None:
     error = fails(bare(), 'no-python', 'tried: python3, python, python2, /usr/libexec/platform-python')
     assert 'python=' in error.remedy
     fails(bare(python='/opt/python9'), 'no-python', 'tried: /opt/python9')
+    assert 'called python9' in str(fails(bare(python='python9'), 'no-python', 'tried: python9'))
     reach.record('host', 'no Python', 'ConnectError no-python, and what was tried')
 
 

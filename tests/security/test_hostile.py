@@ -177,7 +177,7 @@ def test_what_does_not_become_a_context(scene: Scene, place: str, act: str) -> N
     enemy = scene.enemy(place, act, connect_timeout=3 if act == 'says_nothing' else 120)
     with pytest.raises(econtext.ConnectError) as caught:
         enemy.wait_ready(60)
-    assert caught.value.kind == {'prints_for_ever': 'noise', 'says_nothing': 'timeout'}.get(act, caught.value.kind)
+    assert caught.value.kind == {'prints_for_ever': 'noise', 'says_nothing': 'eaten-input'}.get(act, caught.value.kind)
     assert str(caught.value).replace('\n', '').isprintable()
     scene.check()
     assert memory() - before < GROWTH

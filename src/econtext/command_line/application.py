@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import click
 
 import econtext
-from econtext.command_line.help import Context
+from econtext.command_line.help import Context, folded_sentences, output_width
 from econtext.command_line.targets import BadTarget
 from econtext.controller.text import harmless_lines, shown
 
@@ -232,5 +232,5 @@ def said(error: BaseException) -> str:
 
 def complain(text: str) -> None:
     """Write a sentence to standard error."""
-    sys.stderr.write(harmless_lines(f'econtext: {text}\n'))
+    sys.stderr.write(folded_sentences(harmless_lines(f'econtext: {text}\n'), output_width(2)))
     sys.stderr.flush()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import textwrap
 import time
 from typing import Any
 
@@ -22,6 +23,7 @@ from econtext.command_line import options, output
 from econtext.command_line.application import FAILED, said, status_of
 from econtext.command_line.connecting import Way, fleet_of
 from econtext.command_line.execute import progress
+from econtext.command_line.help import LEAST, output_width
 from econtext.controller.text import harmless
 
 TRIPS = 3
@@ -74,14 +76,32 @@ def cells(found: dict[str, Any]) -> tuple[str, ...]:
             f'{found["connect_seconds"] * 1000:.0f} ms', f'{found["call_seconds"] * 1000:.2f} ms')
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Return rows as text in columns; a short row has its last cell over all columns that are left."""
+def table(rows: list[tuple[str, ...]], room: int = 0) -> str:
+    """
+    Return rows as text in columns; a short row has its last cell over all columns that are left.
+
+    Where whole rows are wider than `room`, each is a list of cells with their names.
+    """
     widths = [max(len(row[at]) for row in rows if len(row) == len(COLUMNS)) for at in range(len(COLUMNS))]
     widths[0] = max(len(row[0]) for row in rows)
+    if 0 < room < sum(widths) + 2 * (len(widths) - 1):
+        return ''.join(listed(row, room) for row in rows[1:])
     lines = []
     for row in rows:
         last = len(row) - 1
         lines.append('  '.join(cell if at == last else cell.ljust(widths[at]) for at, cell in enumerate(row)))
+    return '\n'.join(lines) + '\n'
+
+
+def listed(row: tuple[str, ...], room: int) -> str:
+    """Return a row as lines, one for each cell, which go on below themselves."""
+    lines = [row[0]]
+    names = COLUMNS[1:len(row)] if len(row) == len(COLUMNS) else (COLUMNS[1], '')
+    for name, cell in zip(names, row[1:], strict=True):
+        head = f'  {name:7}  '
+        lines.append(textwrap.fill(
+            cell, max(room, LEAST), initial_indent=head, subsequent_indent=' ' * len(head), break_long_words=False,
+            break_on_hyphens=False))
     return '\n'.join(lines) + '\n'
 
 
@@ -101,7 +121,7 @@ def called(hosts: tuple[str, ...], way: Way, as_json: bool, show_progress: bool 
                 else:
                     rows.append(cells(found))
     if not as_json:
-        output.write('stdout', table(rows).encode('utf-8', 'surrogateescape'))
+        output.write('stdout', table(rows, output_width(1)).encode('utf-8', 'surrogateescape'))
     return status
 
 

@@ -1,5 +1,5 @@
 """
-How the help of a command is laid out on terminals of any width.
+How the help of a command, and its errors, are laid out on terminals of any width.
 
 Invariants:
 
@@ -11,6 +11,7 @@ Entered by the main thread.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import textwrap
@@ -50,6 +51,24 @@ class Context(click.Context):
     """A context of click whose help is laid out here."""
 
     formatter_class: type[click.HelpFormatter] = Formatter
+
+
+def output_width(number: int) -> int:
+    """Return how many columns the terminal has that descriptor `number` leads to; 0 for what is no terminal."""
+    try:
+        return os.get_terminal_size(number).columns if os.isatty(number) else 0
+    except OSError:
+        return 0
+
+
+def folded_sentences(text: str, room: int) -> str:
+    """Return `text` broken between words; a line with an indent, such as a command or what a host said, stays whole."""
+    if room < LEAST:
+        return text
+    return ''.join(
+        line if line[:1].isspace() or len(line) <= room else textwrap.fill(
+            line, room, break_long_words=False, break_on_hyphens=False) + '\n'
+        for line in text.splitlines(keepends=True))
 
 
 def folded(text: str, room: int) -> str:

@@ -77,12 +77,37 @@ class Command(click.Command):
             if isinstance(param, click.Option) and not (param.is_flag or param.count)
             for name in (*param.opts, *param.secondary_opts)}
         try:
-            return super().parse_args(ctx, arranged(args, taking, self.leading, self.last))
+            words = arranged(args, taking, self.leading, self.last)
+            self.check_first(ctx, words)
+            return super().parse_args(ctx, list(words))
+        except click.MissingParameter as error:
+            error.param = self.lacking(ctx, words, error.param)
+            raise
         except click.NoSuchOption as error:
             hint = self.habits.get(error.option_name)
             if hint is None:
                 raise
             raise click.UsageError(f'No such option {shown(error.option_name)}: {hint}', ctx) from None
+
+    def check_first(self, ctx: click.Context, words: list[str]) -> None:
+        """Raise MissingParameter where no host stands before the -- of a command, whose first word is none."""
+        arguments = [param for param in self.get_params(ctx) if isinstance(param, click.Argument)]
+        if ctx.resilient_parsing or '--' not in words or not any(
+                (param.metavar or '').startswith('-- ') for param in arguments):
+            return
+        before = self.make_parser(ctx).parse_args(words[:words.index('--')])[0]
+        # What is not given is no text, whatever else it is.
+        helped = any(before.get(param.name or '') is True for param in self.get_params(ctx) if param.is_eager)
+        if not helped and not isinstance(before.get(arguments[0].name or ''), str):
+            raise click.MissingParameter(ctx=ctx, param=arguments[0])
+
+    def lacking(self, ctx: click.Context, words: list[str], found: click.Parameter | None) -> click.Parameter | None:
+        """Return the argument that lacks where click has `found` one: the last of few words is for the last."""
+        arguments = [param for param in self.get_params(ctx) if isinstance(param, click.Argument)]
+        if found is not arguments[0] or found.nargs != -1 or len(arguments) == 1:
+            return found
+        given = self.make_parser(ctx).parse_args(list(words))[0]
+        return arguments[-1] if isinstance(given.get(arguments[-1].name or ''), str) else found
 
 
 def arranged(words: Sequence[str], taking: Set[str], leading: int | None, last: str = '') -> list[str]:

@@ -29,6 +29,8 @@ HERE = {
     'passphrase-required': 'Load the key into ssh-agent with ssh-add, or type the command in a terminal, which asks.',
     'no-such-user': 'Correct the name, or create that account.',
     'not-found': 'Install it on the machine that connects, in a directory of PATH.',
+    'no-command': 'Give -o StdinNull=no -o ForkAfterAuthentication=no -o SessionType=default, or give the host another '
+                  'name there without these.',
     'remote-command': 'Give -o RemoteCommand=none, or give the host another name there without RemoteCommand.',
 }
 

@@ -203,6 +203,8 @@ def called(
         words = (*([] if what is None else [what]), *words)
         what = '-c'
     if what is None:
+        if os.path.isfile(hosts) or hosts == '-':
+            raise click.UsageError('name the HOSTS, such as local, before the script')
         raise click.UsageError('name a SCRIPT, MODULE:FUNCTION, - or -c CODE')
     begin: Begin | None = None
     if code is not None:

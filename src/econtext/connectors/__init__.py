@@ -30,7 +30,8 @@ It may have more:
     is another than ``parent.handshake.LACKING`` says.
 ``STATUSES``
     the failures that exit statuses of the program stand for where it has printed nothing
-    that ``FAILURES`` knows, beside ``parent.handshake.STATUSES``.
+    that ``FAILURES`` knows, beside ``parent.handshake.STATUSES``; None stands for a program
+    that closed its output and did not end.
 ``begin(home)``
     only where no program is started: returns the ``parent.process.Process`` of
     the new child of `home`, a context, or raises OSError.

@@ -58,6 +58,7 @@ FAILURES = (
     ('account has expired', 'no-login'),
     # What stands between is no server, but ProxyCommand or the ssh of ProxyJump.
     ('by unknown port 65535', 'proxy-ended'),
+    ('subsystem request failed', 'no-command'),
     ('connection closed by', 'hung-up'),
     ('connection reset by', 'hung-up'),
     ('closed by remote host', 'hung-up'),
@@ -69,6 +70,9 @@ FAILURES = (
     ('', 'no-login'),
 )
 
+
+# As the configuration may say it: no input, as for -n; no command either, and no output, but no end, as for -N.
+STATUSES = {command.NO_INPUT: 'no-command', None: 'no-command'}  # type: dict[int | None, str]
 
 # Options of the client behind which a word of its own follows.
 WITH_WORD = 'bcDeEFIiJLlmOopQRSWwB'
@@ -134,6 +138,10 @@ def arguments(given):
         raise ValueError(
             'ssh_args= holds -M: a connection that others share would stay behind when the context ends; '
             'start one by hand, and name it with ControlPath')
+    for letter in 'nfNs':
+        if letter in flags(args):
+            raise ValueError(
+                'ssh_args= holds -%s, with which no command, or no input, reaches the host: leave it out' % letter)
     if 'controlmaster' in ' '.join(args).lower():
         # The first one counts.
         args.insert(0, '-oControlMaster=no')

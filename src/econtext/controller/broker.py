@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from econtext.controller.connect.connectors import Connectors
 from econtext.controller.connect.options import ConnectRequest
 from econtext.controller.context import Context
-from econtext.controller.errors import stays
+from econtext.controller.errors import lacks, stays
 from econtext.controller.modules.repository import Modules
 from econtext.controller.session.callbacks import Allows
 from econtext.controller.text import counted
@@ -60,6 +60,10 @@ class Broker(Connectors[Context], Allows):
         allow_modules: Iterable[str] | None = None, deny_modules: Iterable[str] = (),
     ) -> None:
         self._tree: Tree = Tree(Modules(forward, installed, allow_modules, deny_modules))
+
+    if not TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any:
+            raise lacks(self, name, Context)
 
     def __repr__(self) -> str:
         tree = self._tree

@@ -62,6 +62,8 @@ class Context(Base, Allows, Commands, Files, concurrent.futures.Executor):
     __reduce_ex__: Callable[..., Any] = stays
 
     def __init__(self, node: Node) -> None:
+        if isinstance(node, str):
+            raise TypeError("a context is started by a broker: with econtext.Broker() as broker: broker.ssh('web1')")
         super().__init__()
         self._node = node
         self._plainly: Caller = Caller(node, None)

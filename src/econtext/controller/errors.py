@@ -145,6 +145,15 @@ def show_exception() -> None:
         sys.excepthook(*sys.exc_info())
 
 
+def lacks(owner: object, name: str, context: type) -> AttributeError:
+    """Return the error for what `owner`, which starts contexts, does not have, and class `context` may have."""
+    kind = type(owner).__name__
+    text = f"'{kind}' object has no attribute '{name}'"
+    if name[:1] != '_' and callable(getattr(context, name, None)):
+        text += f": a context has that method, such as {kind.lower()}.local() or {kind.lower()}.ssh('web1')"
+    return AttributeError(text, name=name, obj=owner)
+
+
 def stays(self: object, protocol: object) -> NoReturn:
     """Refuse to copy or to pickle `self`: the ``__reduce_ex__`` of what is bound to this process."""
     raise TypeError(

@@ -39,6 +39,10 @@ REMEDIES: dict[str, tuple[str, str]] = {
         'Let no start-up file of that login shell read its input (`read`), or start another shell (`exec zsh`), '
         'where it is not interactive.',
     ),
+    'no-input': (
+        'the interpreter had started there, and found no input',
+        'Let the command pass its standard input on (`docker exec -i`, ssh without -n), and no start-up file close it.',
+    ),
     'limits': (
         'the limits there leave no room for a process of ours',
         'Raise the limits of that account: processes, open files, memory; ulimit -a shows them there.',
@@ -134,7 +138,7 @@ REMEDIES: dict[str, tuple[str, str]] = {
     'no-login': (
         'the login shell of that account ended without running the command',
         'Give the account a login shell that runs commands, let no start-up file of that shell exit, and have no '
-        'StdinNull, ForkAfterAuthentication or SessionType in the ssh configuration.',
+        'ForkAfterAuthentication in the ssh configuration.',
     ),
     'not-found': (
         'the program that makes the connection cannot be executed',
@@ -178,7 +182,8 @@ REMEDIES: dict[str, tuple[str, str]] = {
     ),
     'no-command': (
         'the ssh configuration keeps the command or its input from that host',
-        'Remove StdinNull, ForkAfterAuthentication and SessionType, or give the host another name there without these.',
+        "Give ssh_args=['-o', 'StdinNull=no', '-o', 'ForkAfterAuthentication=no', '-o', 'SessionType=default'], "
+        'or give the host another name there without these.',
     ),
     'not-privileged': (
         'this user lacks the right to do that',
@@ -210,6 +215,8 @@ REMEDIES: dict[str, tuple[str, str]] = {
 # What was to be started by its path, as `children` tells, or as an interpreter, as connectors tell.
 GIVEN = r'(?m)^(/[^\n]*): [A-Z][^:\n]*$'
 TRIED = r'(?m)^tried: (\S*/[^,\n]*)$'
+# The one name that was given; several are those that econtext tries by itself.
+NAMED = r'(?m)^tried: ([^,\s]+)$'
 # What there was no room to start, as `children` tells.
 NO_ROOM = r'\A(\S+) could not be started: '
 
@@ -231,4 +238,7 @@ def explain(kind: str, detail: str = '') -> tuple[str, str]:
     if kind == 'no-python' and (found := re.search(TRIED, detail)):
         return f'no interpreter can be executed as {found[1]} there', (
             'Correct that path, or leave python= out and have one searched for.')
+    if kind == 'no-python' and (found := re.search(NAMED, detail)):
+        return f'no program called {found[1]} was found there', (
+            'Correct that name, or leave python= out and have one searched for.')
     return REMEDIES.get(kind, REMEDIES['ended'])

@@ -60,6 +60,8 @@ log: logging.Logger = logging.getLogger('econtext')
 
 DISOWNED = 'this process was forked off the one that started it: make a broker of its own'
 CLOSING = 8.0   # seconds that closing takes at most, the handling of what was printed included
+ANSWER = 2.0    # seconds that a context has to report why one below it is not ready, beyond what it waits itself
+LATE = b'late'  # in a STOP: the time to start is over
 LAST = 1.0      # seconds beyond these that what was printed last has to be handled
 # Where a thread has the lock of a link.
 HOLDERS = 'econtext.core.loop', 'econtext.child.bulk', 'econtext.parent.children'
@@ -404,11 +406,27 @@ class Lifecycle:
     def expire(self, context: Node) -> None:
         """The time to connect is over."""
         if not (context.ready or context.error):
-            self.unreported.append(context)
-            birth = self.births.get(context.id)
-            detail = birth.handshake.detail() if birth else ''
-            self.loop.call_soon(
-                lambda: self.stop(context, context.failed('timeout', detail)))
+            self.loop.call_soon(lambda: self.find_out(context))
+
+    def find_out(self, context: Node) -> None:
+        """Have whoever started `context` report why it is not ready, and end it."""
+        birth = self.births.get(context.id)
+        if context.error is not None:
+            return
+        if birth is not None:
+            birth.expire()
+            return
+
+        def give_up() -> None:
+            if context.error is None:
+                self.unreported.append(context)
+                self.stop(context, context.failed('timeout', ''))
+
+        if context.via is None or not context.via.ready:
+            give_up()
+        else:
+            self.router.send(STOP, context.via.id, context.id, LATE)
+            self.loop.call_at(time.monotonic() + children.LAST_WORDS + ANSWER, give_up)
 
     def refuse(self, context: Node, kind: str, detail: str) -> None:
         """End a context that is nothing for us."""

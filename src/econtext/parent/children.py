@@ -12,6 +12,7 @@ Invariants:
   that does not end by itself is made to.  A child that has contexts below it has a second
   more for each level of them: it has to do the same.
 * Where a start is, `state` says; ``advance`` alone moves it, by the table of ``start``.
+* A start whose time is over is told so by the end of its input, and heard for LAST_WORDS more if it had read that.
 * While the handshake's ``gate`` is held, the link is not open.  What is typed on standard input until then is
   written under ``lock``, under which the gate opens: so nothing is typed behind it.
 
@@ -44,6 +45,7 @@ import errno
 import fcntl
 import operator
 import os
+import struct
 import sys
 import time
 try:
@@ -64,6 +66,7 @@ LONG_REST = 1.0     # and where what stands there does not look like a question
 MOMENT = 0.1        # seconds within which what is no frame has come
 STATUS = 1.0        # seconds between the end of a link and that of the program, at most: as a rule a moment
 MOST_WORDS = 4096   # bytes that are heard of what is no frame
+LAST_WORDS = 1.0    # seconds a program has to say why there is no child, once its time to start is over
 PATIENCE = 3.0      # seconds a program has to end once its link has
 FIRMNESS = 1.0      # and then once it was told to, and once it was killed
 BRISKLY = 0.5       # the same if we end ourselves
@@ -112,6 +115,8 @@ class Birth(object):
         self.ending = False  # type: bool
         self.begun = False  # type: bool
         self.signum = None  # type: int | None
+        # The time to start is over.
+        self.late = False  # type: bool
         self.patience = PATIENCE  # type: float
         self.firmness = FIRMNESS  # type: float
         # Levels of contexts below the child.
@@ -317,6 +322,8 @@ class Birth(object):
                     self.open(event[1])
             elif event[0] == 'ask':
                 self.report('ask', event[1], event[2])
+            elif event[0] == 'ready' and self.late:
+                self.fail('timeout', self.handshake.detail())
             elif event[0] == 'ready':
                 if self.advance(start.MARK)[1] != start.READY:
                     # Another thread has stopped it meanwhile.
@@ -428,6 +435,45 @@ class Birth(object):
         elif state != before:
             self.give_up('ended', 'closed while it was starting')
 
+    def expire(self):
+        # type: () -> None
+        """The time to start is over: the reason is reported."""
+        self.late = True
+        read = self.state in start.UNDECIDED and self.has_read()
+        if not read:
+            self.run_out(0)
+            return
+        # Who waits for the end of what is to be Python's input says now what it has read, or ends.
+        self.link.hang_up()
+        try:
+            start_new_thread(self.run_out, (LAST_WORDS,))
+        except RuntimeError:
+            self.run_out(0)
+
+    def run_out(self, seconds):
+        # type: (float) -> None
+        """Give the start up after some seconds, unless it has failed by then."""
+        deadline = clock() + seconds
+        while self.state in start.UNDECIDED and clock() < deadline:
+            time.sleep(0.01)
+        before, state = self.advance(start.STOP)
+        if state != before:
+            self.lock.acquire()
+            self.handshake.done, detail = True, self.handshake.detail()
+            self.lock.release()
+            self.give_up('timeout', detail)
+
+    def has_read(self):
+        # type: () -> bool
+        """Has the program read all that was written for the child? Where nobody can tell, it has."""
+        self.link.writing.acquire()
+        try:
+            if self.link.out < 0 or self.link.queue:
+                return False
+            return not unread(self.link.out)
+        finally:
+            self.link.writing.release()
+
     def end(self, signum):
         # type: (int | None) -> bool
         """See to it, in a thread of its own if one is to be had, that the program ends; False if one does."""
@@ -481,7 +527,7 @@ class Birth(object):
     def bury(self, signum):
         # type: (int | None) -> None
         """Wait for the program; make it end if it does not; let go of all."""
-        status = None
+        status, forced = None, False
         program = self.process
         if self.parting is not None:
             self.tell()
@@ -495,6 +541,7 @@ class Birth(object):
             for step, number in enumerate((signum, signal.SIGTERM, signal.SIGKILL)):
                 if number and program.poll() is None:
                     program.kill(number)
+                    forced = True
                 began = clock()
                 pause = 0.0005
                 while program.poll() is None and clock() < began + self.wait_for(step):
@@ -508,9 +555,12 @@ class Birth(object):
                 if reader.fd is not None:
                     reader.ready(reader.fd)
         if self.state == start.CLOSED:
+            told = status
+            if forced:
+                told = None
             self.lock.acquire()
             try:
-                kind, detail = self.handshake.ended(status)
+                kind, detail = self.handshake.ended(told, self.late)
             finally:
                 self.lock.release()
             self.fail(kind, detail)
@@ -529,3 +579,13 @@ class Birth(object):
             program.close()
         self.advance(start.BURY)
         self.report('buried', status)
+
+
+def unread(fd):
+    # type: (int) -> int
+    """Return how many bytes of those written to pipe `fd` nobody has read; none, where the system does not tell."""
+    try:
+        import termios  # for this alone, and some installations have none
+        return struct.unpack('i', fcntl.ioctl(fd, termios.FIONREAD, struct.pack('i', 0)))[0]  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, IOError, OSError):
+        return 0

@@ -13,7 +13,7 @@ frames behind it in ``d.unused_data``.
 Invariants:
 
 * CODE holds no single quote and no newline: no login shell can mangle it.
-* End of file ends the first stage, wherever it comes.
+* End of file ends the first stage, wherever it comes, with the status NO_INPUT.
 * Nothing that lies in the working directory or that PYTHON* variables name is
   imported, neither by the first stage nor after it.
 * ``shell()`` means the same to sh, bash, dash, zsh, csh, tcsh and fish.
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
 
 from econtext.child.labels import seen
 
+# The status of a first stage whose input ended before the preamble had: EX_NOINPUT of sysexits.h.
+NO_INPUT = 66
+
 CODE = (
     r'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();'
     r'exec("b=s=d.unused_data\n'
     r'while not d.unused_data:'
-    r'c=os.read(0,4096)or os._exit(1);b+=c;s+=d.decompress(c)");exec(s)')
+    r'c=os.read(0,4096)or os._exit(66);b+=c;s+=d.decompress(c)");exec(s)')
 
 # The same for a preamble that stands in the command line itself, in base64, with
 # the frames behind it: the first result then costs one round trip less.
@@ -68,6 +71,8 @@ FAILURES = (
     # A shell took the preamble for a command: as bash writes that, and zsh; `handshake` spells it as bash does.
     ('x\\332', 'eaten-input'),
     ('not found: x\\m-z', 'eaten-input'),
+    # Python did, without the first stage.
+    ('in file <stdin>', 'eaten-input'),
     ("can't start new thread", 'limits'),
     ("can't allocate lock", 'limits'),
     ('memoryerror', 'limits'),

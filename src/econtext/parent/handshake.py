@@ -10,7 +10,8 @@ table knows is answered as soon as its last character is there, so that nothing
 waits on a clock.  One that no table knows (sudo can be told to ask anything)
 counts once the terminal has come to rest, which the owner sees and tells by
 ``rested()``.  Failures are read off the lines once the program has ended, since
-only then they are more than noise.
+only then they are more than noise; but a shell that names the preamble as a
+command that it does not find has read what Python will miss.
 
 Invariants:
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 import zlib
 
-from econtext.parent.command import encoded
+from econtext.parent.command import NO_INPUT, encoded
 from econtext.parent.gate import PREFACE, Gate
 
 # Said by the owner in place of an answer: the controller must be asked.
@@ -57,7 +58,7 @@ AGAIN = {'host_key': 'unknown-host-key'}
 
 # Without a pattern for what was printed, the exit status alone says this much:
 # what shells return where a program is missing, or cannot be executed.
-STATUSES = {126: 'broken-python', 127: 'no-python'}
+STATUSES = {126: 'broken-python', 127: 'no-python', NO_INPUT: 'no-input'}  # type: dict[int | None, str]
 
 # What a program of ours returns that was able to hand on another's status.
 RETURNED = range(255)
@@ -84,6 +85,8 @@ SCREEN = 1 << 16
 # How each preamble begins, and how bash spells that: other shells write what no terminal shows.
 HEAD = zlib.compress(''.encode(), 9)[:2]
 SPELLED = 'x\\332'.encode()
+# How shells say that it is no command, in lower case.
+TAKEN = 'x\\332*not found'
 
 NEWLINE = '\n'.encode()
 RETURN = '\r'.encode()
@@ -122,13 +125,13 @@ class Handshake(object):
 
     def __init__(self, mark, prompts, failures, answers, limit=LIMIT,
                  lacking=None, held=False, statuses=None):
-        # type: (bytes, Table, Table, dict[str, Any], int, dict[str, str] | None, bool, dict[int, str] | None) -> None
+        # type: (bytes, Table, Table, dict[str, Any], int, dict[str, str] | None, bool, dict[int | None, str] | None) -> None
         self.mark = mark
         self.prompts = prompts
         self.failures = failures
         self.answers = answers
         self.lacking = dict(LACKING, **(lacking or {}))  # type: dict[str, str]
-        self.statuses = dict(STATUSES)  # type: dict[int, str]
+        self.statuses = dict(STATUSES)  # type: dict[int | None, str]
         self.statuses.update(statuses or {})
         self.left = limit  # type: int
         self.screen = min(limit, SCREEN)  # type: int
@@ -237,14 +240,24 @@ class Handshake(object):
             return self.fail(self.lacking.get(key, 'password-required'))
         return self.type(key, source, question, text)
 
-    def ended(self, status):
-        # type: (int | None) -> tuple[str, str]
-        """Return (kind, detail) for a program that ended before the mark."""
+    def ended(self, status, late=False):
+        # type: (int | None, bool) -> tuple[str, str]
+        """
+        Return (kind, detail) for a program that ended before the mark; status None is of one that was made to.
+
+        A `late` one was told first that its time is over, by the end of its input.  Python would have said the mark
+        even so.  What ends with its input by itself has read that; with status 255, ssh and the like has lost its
+        connection.
+        """
         self.done = True
         for source in 'tty', 'out', 'err':
             self.line(self.partial[source])
             self.partial[source] = EMPTY
         kind, detail = self.verdict(status), self.detail()
+        if late:
+            if kind != 'eaten-input' and status not in RETURNED:
+                return 'timeout', detail
+            return 'eaten-input', detail
         if kind == 'ended' and status is not None:
             detail = (detail + '\n' + fate(status)).lstrip('\n')
         return kind, detail
@@ -264,9 +277,10 @@ class Handshake(object):
         lines = (self.partial[source] + data).split(NEWLINE)
         self.partial[source] = lines.pop()[-TEXT:]
         for line in lines:
-            if self.line(line[-TEXT:]) and source != 'out':
+            kind = self.line(line[-TEXT:])
+            if kind and source != 'out':
                 self.partial[source] = EMPTY
-                return self.fail('wrong-password')
+                return self.fail(kind)
         return []
 
     def talk(self, source, data):
@@ -372,10 +386,10 @@ class Handshake(object):
         return []
 
     def line(self, data):
-        # type: (bytes) -> bool
-        """Take in a line; tell whether it turns down what was typed."""
+        # type: (bytes) -> str | None
+        """Take in a line; return the failure that it is at once, if it is one, be it not on standard output."""
         if not data.strip():
-            return False
+            return None
         text = readable(data)
         self.lines = (self.lines + [text])[-LINES:]
         lowered = readable(data.replace(HEAD, SPELLED)).lower()
@@ -383,8 +397,12 @@ class Handshake(object):
             part, kind = self.failures[i]
             if part and holds(lowered, part):
                 self.found = min(self.found, i)
-                return kind == 'wrong-password' and self.answered != {}
-        return False
+                if holds(lowered, TAKEN):
+                    return 'eaten-input'
+                if kind == 'wrong-password' and self.answered:
+                    return kind
+                break
+        return None
 
     def fail(self, kind):
         # type: (str) -> list[tuple[Any, ...]]
@@ -394,7 +412,9 @@ class Handshake(object):
 
     def verdict(self, status):
         # type: (int | None) -> str
-        """Return what went wrong: by what was printed, then by exit status."""
+        """Return what went wrong: by the status of a first stage, by what was printed, then by another exit status."""
+        if status == NO_INPUT:
+            return self.statuses[status]
         if self.found < len(self.failures):
             kind = self.failures[self.found][1]
             if kind == 'refused-key' and 'password' in self.answered.values():

@@ -66,8 +66,8 @@ class Nursery(object):
         self.router = home.router  # type: Router
         self.preamble = home.preamble  # type: bytes
         self.births = {}  # type: dict[int, Birth]
-        # Those to be stopped before they were begun.
-        self.stopped = []  # type: list[int]
+        # Those to be stopped before they were begun, and whether because their time is over.
+        self.stopped = {}  # type: dict[int, bytes]
         self.backlog = Backlog(home)  # type: Backlog
         self.closed = False  # type: bool
         self.deadline = 0.0  # type: float
@@ -105,8 +105,7 @@ class Nursery(object):
         self.births[who] = birth
         self.home.link.lock.release()
         if who in self.stopped:
-            self.stopped.remove(who)
-            birth.stop()
+            self.give_up(birth, self.stopped.pop(who))
         elif self.closed:
             birth.hurry(HURRY)
             birth.stop()
@@ -132,9 +131,17 @@ class Nursery(object):
     def stop(self, src, who, body):
         # type: (int, int, bytes) -> None
         if who in self.births:
-            self.births[who].stop()
+            self.give_up(self.births[who], body)
         elif who in self.router.links:
-            self.stopped.append(who)
+            self.stopped[who] = body
+
+    def give_up(self, birth, late):
+        # type: (Birth, bytes) -> None
+        """End a child, or, if its time to start is over, find out why it did not start."""
+        if late:
+            birth.expire()
+        else:
+            birth.stop()
 
     def route(self, src, who, body):
         # type: (int, int, bytes) -> None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from econtext.command_line import application
-from econtext.command_line.help import Formatter, fold
+from econtext.command_line.help import Formatter, fold, folded_sentences
 
 INDENT = 12     # columns before the longest word of all
 
@@ -50,3 +50,10 @@ def test_no_option_is_broken_at_its_hyphens(width: int) -> None:
     formatter.write_text('as with --no-server, or where --pass-environment was told, and with --known-hosts')
     words = formatter.getvalue().split()
     assert [words.count(each) for each in ('--no-server,', '--pass-environment', '--known-hosts')] == [2, 2, 2]
+
+
+def test_a_sentence_is_folded_and_what_is_to_be_copied_is_not() -> None:
+    text = 'econtext: web1: the host-name cannot be resolved at all\nThe command:\n    ssh web1 a very long command\n'
+    assert folded_sentences(text, 0) == text
+    assert folded_sentences(text, 24) == (
+        'econtext: web1: the\nhost-name cannot be\nresolved at all\nThe command:\n    ssh web1 a very long command\n')

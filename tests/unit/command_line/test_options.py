@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
+from econtext.command_line import application
 from econtext.command_line.options import arranged
 
 TAKING = {'-l', '-F', '--via', '--username'}
@@ -25,3 +27,21 @@ TAKING = {'-l', '-F', '--via', '--username'}
 ])  # fmt: skip
 def test_words(words: str, leading: int | None, expected: str) -> None:
     assert arranged(words.split(), TAKING, leading) == expected.split()
+
+
+@pytest.mark.parametrize(('words', 'missing'), [
+    (['cp', 'lab:x'], 'TARGET'), (['cp', '-r', 'x'], 'TARGET'), (['cp'], 'SOURCE...'), (['sync'], 'SOURCE'),
+    (['sync', 'x'], 'TARGET'), (['exec', '--', 'uname', '-a'], 'HOSTS'), (['exec', '--', 'uname'], 'HOSTS'),
+    (['exec', '-n', '--', 'uname'], 'HOSTS'), (['exec'], 'HOSTS'), (['exec', 'lab'], '-- COMMAND...'),
+    (['exec', 'lab', '--'], '-- COMMAND...'), (['ls'], 'HOST[:PATH]...'), (['shell'], 'HOST'), (['run'], 'HOSTS'),
+])  # fmt: skip
+def test_the_argument_that_lacks_is_named(words: list[str], missing: str) -> None:
+    with pytest.raises(click.MissingParameter) as caught:
+        application.read(words)
+    assert f"'{missing}'" in caught.value.format_message()
+
+
+@pytest.mark.parametrize('words', [['cp', 'x', '--help'], ['exec', '--help', '--', 'x']])
+def test_help_is_shown_whatever_lacks(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert application.run(words) == 0
+    assert 'Usage: ' in capsys.readouterr().out

@@ -165,6 +165,12 @@ def test_a_password_asked_for_means_that_the_named_key_was_refused() -> None:
     assert ssh.lacking({'hostname': 'foo', 'identity_file': 'id'}) == {'password': 'refused-key'}
 
 
+@pytest.mark.parametrize('words', [['-n'], ['-fv'], ['-v', '-N'], ['-p', '22', '-s']])
+def test_arguments_that_keep_the_command_or_its_input_from_the_host_are_refused(words: list[str]) -> None:
+    with pytest.raises(ValueError, match=r'^ssh_args= holds -[nfNs], with which'):
+        ssh.plan({'hostname': 'foo', 'ssh_args': words})
+
+
 @pytest.mark.parametrize('connector', CONNECTORS)
 def test_tables_are_written_as_they_are_searched(connector: ModuleType) -> None:
     for part, _ in (*connector.PROMPTS, *connector.FAILURES):
@@ -176,6 +182,7 @@ def test_every_kind_of_failure_has_a_remedy(connector: ModuleType) -> None:
     kinds = {kind for _, kind in connector.FAILURES} | {connector.MISSING}
     if hasattr(connector, 'lacking'):
         kinds |= {*connector.lacking({'identity_file': 'id'}).values()}
+    kinds |= {*getattr(connector, 'STATUSES', {}).values()}
     kinds |= {*handshake.LACKING.values(), *handshake.STATUSES.values(), 'noise', 'ended', 'timeout'}
     assert kinds <= set(failures.REMEDIES)
 
@@ -213,6 +220,15 @@ def test_a_command_is_readable(connector: ModuleType, options: dict[str, Any]) -
 
 def test_an_unknown_kind_is_explained_too() -> None:
     assert failures.explain('from the future') == failures.explain('ended')
+
+
+def test_the_interpreter_that_was_named_is_the_one_that_lacks() -> None:
+    for name, words in ('python4', 'no program called python4'), ('/opt/py', 'no interpreter can be executed as /opt'):
+        what, remedy = failures.explain('no-python', f'it is not there\ntried: {name}')
+        assert what.startswith(words)
+        assert 'leave python= out' in remedy
+    for detail in '', 'tried: python3, python, python2, /usr/libexec/platform-python':
+        assert failures.explain('no-python', detail) == failures.REMEDIES['no-python']
 
 
 def connect(connector: ModuleType, options: dict[str, Any], preamble: bytes) -> tuple[Any, ...]:

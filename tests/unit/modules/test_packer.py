@@ -31,7 +31,7 @@ LARGE = 30_000  # bytes: a few giants would take most of the time
 # As the command line of a child has it.
 FIRST_STAGE = (
     r'import sys;del sys.path[0];import os,zlib;d=zlib.decompressobj();exec("b=s=d.unused_data\n'
-    r'while not d.unused_data:c=os.read(0,4096)or os._exit(1);b+=c;s+=d.decompress(c)");exec(s)'
+    r'while not d.unused_data:c=os.read(0,4096)or os._exit(66);b+=c;s+=d.decompress(c)");exec(s)'
 )
 
 

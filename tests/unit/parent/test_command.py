@@ -82,7 +82,7 @@ class TestCode:
     @pytest.mark.parametrize('size', [0, 1, len(PREAMBLE) // 2, len(PREAMBLE)])
     def test_ends_at_end_of_file(self, python: str, size: int) -> None:
         done = run(command.argv([python]), PREAMBLE[:size])
-        assert (done.returncode, done.stdout, done.stderr) == (1, b'', b'')
+        assert (done.returncode, done.stdout, done.stderr) == (command.NO_INPUT, b'', b'')
 
     def test_neither_folder_nor_variables_change_anything(self, python: str, tmp_path: Path) -> None:
         for name in 'zlib', 'os', 'hashlib', 'json', 'sitecustomize':

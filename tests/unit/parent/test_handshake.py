@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from econtext.connectors import local, ssh, sudo
+from econtext.parent.command import NO_INPUT
 from econtext.parent.handshake import ASK, LIMIT, LINES, MOST, SCREEN, TEXT, Handshake
 
 MARK = b'\0econtext\0\n'
@@ -194,6 +195,10 @@ CASES = [
     Case('dash read the preamble', ssh, {}, [
         ('err', b'sh: 1: x\xda\xbd: not found\nsh: 2: Syntax error: ")" unexpected\n'),
     ], 2, 'eaten-input', 0),
+    Case('Python read the preamble', ssh, {}, [
+        ('err', b"SyntaxError: Non-UTF-8 code starting with '\\xe3' in file <stdin> on line 1, but no encoding "
+               b'declared; see https://peps.python.org/pep-0263/ for details\n'),
+    ], 1, 'eaten-input', 0),
     Case('bad option', ssh, {}, [
         ('err', b'command-line: line 0: Bad configuration option: nonsense\r\n'),
     ], 255, 'ended', 0),
@@ -318,6 +323,35 @@ def test_details_are_the_last_lines_seen() -> None:
     handshake.feed('err', b'warn\xe9ing \x1b[31mred\x07\x9b\r\n')
     assert handshake.ended(1)[1] == 'warn\ufffding \\x1b[31mred\\x07\ufffd'
     assert len(handshake.detail()) <= TEXT
+
+
+def test_a_shell_that_took_the_preamble_for_commands_is_not_waited_for() -> None:
+    """csh goes on with its next line for ever. What a terminal echoes is no such sign."""
+    for line in b"xM-Z: Command not found.\n", b'x\xda\xbd;ko: not there\n':
+        handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {})
+        assert handshake.feed('out', b'x\xda\xbd: Command not found.\n') == []
+        assert handshake.feed('err', line) == []
+        assert handshake.feed('err', b'x\xda\xbd: Command not found.\n')[0][:2] == ('failed', 'eaten-input')
+
+
+def test_what_ended_with_its_input_had_read_that() -> None:
+    ends = {0: 'eaten-input', NO_INPUT: 'eaten-input', 255: 'timeout', -15: 'timeout', None: 'timeout'}
+    for status, kind in ends.items():
+        assert Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {}).ended(status, late=True)[0] == kind
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {})
+    handshake.feed('err', b'Connection closed by h port 22\n')
+    assert handshake.ended(255, late=True) == ('timeout', 'Connection closed by h port 22')
+    handshake = Handshake(MARK, ssh.PROMPTS, ssh.FAILURES, {})
+    handshake.feed('err', b"fish: Unexpected ')'\nx\xda\xbd)\n")
+    assert handshake.ended(255, late=True)[0] == 'eaten-input'
+
+
+def test_a_python_that_had_no_input_is_told_whatever_was_printed_before() -> None:
+    for connector, kind in (ssh, 'no-command'), (sudo, 'no-input'):
+        statuses = getattr(connector, 'STATUSES', None)
+        handshake = Handshake(MARK, connector.PROMPTS, connector.FAILURES, {}, statuses=statuses)
+        handshake.feed('err', b'fortune: command not found\n')
+        assert handshake.ended(NO_INPUT)[0] == kind
 
 
 def test_an_endless_line_is_cut() -> None:

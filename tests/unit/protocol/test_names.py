@@ -119,8 +119,8 @@ def test_the_program_travels_under_its_own_name(monkeypatch: pytest.MonkeyPatch)
     ([].append, 'as arguments'),
     (functools.partial(plain), 'behind it the arguments'),
     (functools.partial(len, []), 'behind it the arguments'),
-    ('os.getpid', 'pass the function itself'),
-    (None, 'pass the function itself'),
+    ('os.getpid', 'give the function itself'),
+    (None, 'give the function itself'),
     (Box(), 'call a function of a module'),
 ], ids=lambda value: getattr(value, '__qualname__', None) or repr(value)[:30])
 def test_refused_with_the_remedy(function: Any, remedy: str) -> None:

@@ -19,7 +19,7 @@ from econtext.controller import broker as plain
 from econtext.controller.aio import errands
 from econtext.controller.aio.context import Context
 from econtext.controller.connect.connectors import Connectors
-from econtext.controller.errors import stays
+from econtext.controller.errors import lacks, stays
 from econtext.controller.runtime import signals
 from econtext.controller.text import counted
 
@@ -56,6 +56,10 @@ class Broker(Connectors[Context]):
         super().__init__()
         #: The econtext.Broker that it stands for.
         self.blocking: plain.Broker = made(blocking, forward, installed, allow_modules, deny_modules)
+
+    if not TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any:
+            raise lacks(self, name, Context)
 
     def __repr__(self) -> str:
         tree = self.blocking._tree

@@ -21,6 +21,7 @@ from econtext.controller.aio.paths import all_told, told
 from econtext.controller.aio.pumps import Pump
 from econtext.controller.commands import methods, running
 from econtext.controller.commands.lines import BytesLine, Line
+from econtext.controller.commands.options import one_command
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -58,6 +59,7 @@ class Commands:
         on_line: Callable[[BytesLine], object] | None = None,
     ) -> CompletedProcess[bytes]: ...
 
+    @one_command
     async def run(
         self, argv: Argv, /, *, check: bool = False, capture: bool | None = None, input: Input = None,
         env: Env = None, extend_env: bool = False, cwd: Word | None = None,
@@ -104,6 +106,7 @@ class Commands:
         timeout: float | None = None, text: Literal[False],
     ) -> RunLines[BytesLine]: ...
 
+    @one_command
     def run_lines(
         self, argv: Argv, /, *, check: bool = False, capture: bool = False, input: Input = None,
         env: Env = None, extend_env: bool = False, cwd: Word | None = None,

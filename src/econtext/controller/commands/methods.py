@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
+from econtext.controller.commands.options import one_command
+
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
@@ -42,6 +44,7 @@ class Commands:
         on_line: Callable[[BytesLine], object] | None = None,
     ) -> CompletedProcess[bytes]: ...
 
+    @one_command
     def run(
         self: Home, argv: Argv, /, *, check: bool = False, capture: bool | None = None, input: Input = None,
         env: Env = None, extend_env: bool = False, cwd: Word | None = None,
@@ -100,6 +103,7 @@ class Commands:
         timeout: float | None = None, text: Literal[False],
     ) -> RunLines[BytesLine]: ...
 
+    @one_command
     def run_lines(
         self: Home, argv: Argv, /, *, check: bool = False, capture: bool = False, input: Input = None,
         env: Env = None, extend_env: bool = False, cwd: Word | None = None,

@@ -94,7 +94,8 @@ def word(value: Any, what: str, home: Home | None) -> bytes:
     if hasattr(value, '__econtext_path__'):
         value = text_of(home, value)
     if not isinstance(value, (str, bytes, os.PathLike)):
-        raise TypeError(f'{what} must be a text, bytes or a path, not {seen(value)}')
+        hint = ': write str()' if type(value) in (int, float) else ''
+        raise TypeError(f'{what} must be a text, bytes or a path, not {seen(value)}{hint}')
     raw = os.fspath(value)
     data = raw if isinstance(raw, bytes) else encode(raw)
     if b'\0' in data:
@@ -252,8 +253,10 @@ class Command:
             return self.nonsense('an answer of no kind')
         number = getattr(errno, code, errno.EIO)
         path = decode(as_bytes(name))
-        subject = 'the directory cwd=' if what == 'cwd' else 'the program'
-        return OSError(number, f'{self.home.name}: {subject} cannot be used: {harmless(text)}', path)
+        subject, hint = 'the directory cwd=' if what == 'cwd' else 'the program', ''
+        if what == 'program' and ' ' in path and len(self.request.words) == 1 and number == errno.ENOENT:
+            hint = ': a line for a shell is a text, without the brackets of a list'
+        return OSError(number, f'{self.home.name}: {subject} cannot be used: {harmless(text)}{hint}', path)
 
     def leave(self, wait: bool) -> None:
         """End the command, if it has not ended."""

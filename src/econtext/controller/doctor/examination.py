@@ -41,7 +41,7 @@ STEPS = {
     **dict.fromkeys((
         'refused-key', 'unknown-host-key', 'changed-host-key', 'wrong-password', 'password-required',
         'passphrase-required', 'expired-password', 'no-such-user', 'not-allowed', 'tty-required'), 'login'),
-    'no-login': 'shell', 'noise': 'shell', 'eaten-input': 'shell', 'stalled': 'login',
+    'no-login': 'shell', 'noise': 'shell', 'eaten-input': 'shell', 'no-input': 'shell', 'stalled': 'login',
     'limits': 'bootstrap', 'died': 'bootstrap',
     'no-python': 'interpreter', 'broken-python': 'interpreter',
 }

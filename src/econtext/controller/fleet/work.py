@@ -15,6 +15,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
+from econtext.controller.commands.options import one_command
+
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
     from typing import BinaryIO
@@ -77,6 +79,7 @@ class FleetWork:
         on_end: Callable[[HostFuture[CompletedProcess[bytes]]], object] | None = None,
     ) -> Results[CompletedProcess[bytes]]: ...
 
+    @one_command
     def run(
         self: Hosts, argv: Argv, /, *, check: bool = False, capture: bool | None = None, input: Input = None,
         env: Env = None, extend_env: bool = False, cwd: Word | None = None, timeout: float | None = None,

@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from econtext.child.labels import seen
+from econtext.child.labels import seen, type_name
 from econtext.controller.modules.repository import Modules
 
 # Homes that differ between systems and versions -> where they are public.
@@ -83,7 +83,10 @@ def name_of(function: Callable[..., Any], main: str) -> tuple[str, str]:
 def refuse(function: Any) -> None:
     """Raise TypeError for what looks like a function and is bound to this process."""
     if not callable(function):
-        raise TypeError(f'{seen(function)} cannot be called: pass the function itself, not its name')
+        kind = 'None' if function is None else 'a ' + type_name(type(function))
+        raise TypeError(
+            f'{kind} cannot be called: give the function itself, and its arguments behind it, as in call(f, 1), '
+            'and not call(f(1)) or the name of f')
     if isinstance(function, functools.partial):
         raise NoName(
             'a functools.partial cannot be sent: pass its function, and behind it the arguments'

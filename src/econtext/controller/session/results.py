@@ -20,7 +20,7 @@ from econtext.child import nested
 from econtext.controller.errors import CorruptStream, EcontextError, internal_error
 from econtext.controller.raised import CallError, call_error
 from econtext.controller.runtime.deadlines import Expired
-from econtext.controller.session import syntax_check
+from econtext.controller.session import import_check, syntax_check
 from econtext.controller.text import shown
 from econtext.core.wire import ERROR, RESULT, BadFrame
 from econtext.parent.values import Unusable, decode
@@ -55,7 +55,8 @@ def outcome(context: Peer, kind: int | None, body: Any, deadline: float | None =
             return decode(body, context, clock(deadline, len(body)))
         if kind == ERROR:
             described = description(decode(body, context, clock(deadline, len(body))))
-            raise call_error(context.name, described, syntax_check.hint(context, described))
+            hint = syntax_check.hint(context, described) or import_check.hint(described)
+            raise call_error(context.name, described, hint)
         if kind == FAILED:
             raise body
     except Unusable as error:
