@@ -120,7 +120,7 @@ def local_function() -> Any:
 @pytest.mark.parametrize(('function', 'remedy'), [
     (Local().bound, 'register the class'),
     (functools.partial(calls.echo, Local()), 'register the class'),
-    ('os.getpid', 'pass the function itself'),
+    ('os.getpid', 'give the function itself'),
     (None, 'cannot be called'),
     (Local(), 'cannot be called'),
 ])  # fmt: skip

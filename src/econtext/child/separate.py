@@ -136,6 +136,8 @@ class Fork(object):
         self.status = None  # type: int | None
         self.said = -1  # type: int
         self.word = -1  # type: int
+        # What can be read from once the process has ended, or -1.
+        self.exit = -1  # type: int
         # What comes in: by descriptor, the pieces; and all descriptors of ours.
         self.poller = select.poll()  # type: select.poll
         self.coming = {}  # type: dict[int, list[bytes]]
@@ -163,6 +165,7 @@ class Fork(object):
                 groups.prepare()
                 ending.apart(self.fork)
                 groups.enter(self.pid)
+                self.watch()
                 # If it has ended by now, that is told in its turn.
                 attempt(os.write, self.word, GO)
                 self.forget(self.word)
@@ -224,6 +227,21 @@ class Fork(object):
         self.ours[ends[down]] = OPEN[ends[down]] = True
         return ends[0], ends[1]
 
+    def watch(self):
+        # type: () -> None
+        """Have the poller tell of the end of the process, where Python and the system can."""
+        try:
+            fd = os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            # Also where system calls are filtered, or no descriptor is left.
+            return
+        if fd < 3:
+            os.close(fd)
+            return
+        self.exit = fd
+        self.ours[fd] = OPEN[fd] = True
+        self.poller.register(fd, select.POLLIN)
+
     def listen(self, fd, pieces):
         # type: (int, list[bytes]) -> None
         self.coming[fd] = pieces
@@ -239,7 +257,7 @@ class Fork(object):
             if self.exceeded or self.home.supervisor.ended:
                 self.end()
                 return
-            if self.said in self.coming and not self.has_said_all():
+            if self.exit >= 0 or (self.said in self.coming and not self.has_said_all()):
                 self.step(self.stand, TICK)
             else:
                 # It is about to end, or executes a program.
@@ -252,7 +270,7 @@ class Fork(object):
     def stand(self, pause):
         # type: (float) -> Any
         """Wait for what comes, and take nothing: see ``ending.WAITING``, which has this name."""
-        if self.coming:
+        if self.coming or self.exit >= 0:
             return self.poller.poll(max(int(pause * 1000), 1))
         time.sleep(pause)
         return ()
@@ -260,7 +278,7 @@ class Fork(object):
     def look(self, pause):
         # type: (float) -> Any
         """The same where nothing may be raised."""
-        if self.coming:
+        if self.coming or self.exit >= 0:
             return self.poller.poll(int(pause * 1000))
         time.sleep(pause)
         return ()
@@ -280,6 +298,10 @@ class Fork(object):
 
     def take(self, fd):
         # type: (int) -> None
+        if fd == self.exit:
+            # That of its group, and what others write, may be later.
+            self.forget(fd)
+            return
         data = read(fd, CHUNK)
         if not data:
             self.forget(fd)
@@ -362,8 +384,10 @@ class Fork(object):
 
     def forget(self, fd):
         # type: (int) -> None
-        if self.coming.pop(fd, None) is not None:
+        if self.coming.pop(fd, None) is not None or fd == self.exit:
             self.poller.unregister(fd)
+        if fd == self.exit:
+            self.exit = -1
         if self.ours.pop(fd, None):
             OPEN.pop(fd, None)
             os.close(fd)

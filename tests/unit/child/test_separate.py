@@ -215,3 +215,26 @@ def test_a_stream_of_the_application_raises_what_it_likes(monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, 'stdout', stream)
     separated.Inside(list, 2, [], False).take_streams()
     assert sys.stdout is stream
+
+
+@pytest.mark.skipif(not hasattr(os, 'pidfd_open'), reason='the system tells of the end of no process')
+def test_the_end_of_a_process_is_told_once() -> None:
+    process = subprocess.Popen(['cat'], stdin=subprocess.PIPE)
+    watched = fork()
+    watched.pid = process.pid
+    watched.watch()
+    assert process.stdin is not None
+    assert not watched.step(watched.look, 0)
+    process.stdin.close()
+    assert watched.step(watched.look, 60)
+    assert watched.reap()
+    process.returncode = 0      # nobody else is to wait for that
+    # Others may still write: whoever waits for them is not woken again.
+    assert (watched.exit, watched.ours, watched.step(watched.look, 0)) == (-1, {}, False)
+
+
+def test_where_nobody_tells_of_the_end_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, 'pidfd_open', raising=False)
+    watched = fork()
+    watched.watch()
+    assert (watched.exit, watched.ours) == (-1, {})
