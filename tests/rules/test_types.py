@@ -30,7 +30,7 @@ FAULTS = (
     ('child/channels.py', 'home.holders.hold(owner,', 'home.holders.hald(owner,', 'has no attribute "hald"'),
     ('child/upward.py', 'home.router.ask(', 'home.router.asc(', 'has no attribute "asc"'),
     ('parent/nursery.py', 'birth.hurry(HURRY)', 'birth.hury(HURRY)', 'has no attribute "hury"'),
-    ('parent/nursery.py', 'self.births[who].stop()', 'self.births[who].stop(src)', 'Too many arguments'),
+    ('parent/nursery.py', 'self.give_up(birth, self', 'self.give_up(birth, who, self', 'Too many arguments'),
     ('parent/children.py', 'self.home.attend(self.who, self.link,', 'self.home.attend(self.link, self.who,',
      'incompatible type "Link"'),
     ('parent/backlog.py', 'self.watch.mask = 0', 'self.watch.mast = 0', 'has no attribute "mast"'),
