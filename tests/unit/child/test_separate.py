@@ -223,6 +223,8 @@ def test_the_end_of_a_process_is_told_once() -> None:
     watched = fork()
     watched.pid = process.pid
     watched.watch()
+    silent, writer = os.pipe()
+    watched.listen(silent, [])
     assert process.stdin is not None
     assert not watched.step(watched.look, 0)
     process.stdin.close()
@@ -231,6 +233,8 @@ def test_the_end_of_a_process_is_told_once() -> None:
     process.returncode = 0      # nobody else is to wait for that
     # Others may still write: whoever waits for them is not woken again.
     assert (watched.exit, watched.ours, watched.step(watched.look, 0)) == (-1, {}, False)
+    os.close(silent)
+    os.close(writer)
 
 
 def test_where_nobody_tells_of_the_end_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

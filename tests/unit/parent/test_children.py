@@ -12,7 +12,7 @@ import pytest
 
 import econtext
 from econtext.connectors import local
-from econtext.parent.children import Birth
+from econtext.parent.children import Birth, unread
 
 
 def birth(links: list[Any], watched: dict[int, Any]) -> Any:
@@ -71,3 +71,14 @@ def test_a_connector_plans_each_start_once(broker: econtext.Broker, monkeypatch:
         with context.local() as below:
             assert below.call(os.getppid) == context.call(os.getpid)
     assert len(planned) == 2, 'the second one is looked at here, and started elsewhere'
+
+
+def test_what_nobody_has_read_of_a_pipe_is_counted() -> None:
+    ours, theirs = os.pipe()
+    assert unread(theirs) == 0
+    os.write(theirs, b'abc')
+    assert unread(theirs) == 3
+    os.read(ours, 3)
+    assert unread(theirs) == 0
+    os.close(ours)
+    os.close(theirs)
