@@ -6,8 +6,8 @@ PYTHON is that of an environment that has ansible-core and econtext: `pip instal
 Linux, sshd, sudo, unshare and ip.  Each row is a run of its own: the status of Ansible, the processes on the hosts when
 the victim is killed, the seconds from the end of Ansible until no process of the run is left on either side, the files
 that are left in the folders of Ansible and of the account, and how many of them are econtext's.  Exit status: 1 if a
-process or a file of econtext is left after 10 s.  No row kills a worker or sends SIGINT: over any
-plugin, ansible-core may wait for ever for a worker that was killed, and loses a SIGINT that comes while it forks.
+process or a file of econtext is left after 10 s.  No row kills a worker or sends SIGINT: ansible-core may wait for ever
+for a worker that was killed, and loses a SIGINT that comes while it forks.
 
 Invariants:
 
@@ -96,7 +96,11 @@ def run(ground: Ground, victim: str, given: argparse.Namespace) -> bool:
         process = subprocess.Popen([str(word) for word in words], cwd=ground.folder, env=environ,
                                    stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         if wanted is not None:
-            time.sleep(given.after)
+            try:
+                process.wait(given.after)
+                sys.exit(f'the run ended within {given.after:g} s, before anything was killed: give less as --after')
+            except subprocess.TimeoutExpired:
+                pass
             there = len(leaks.descendants(ground.process))
             victims = [pid for pid, line in marked().items() if wanted(line, pid == process.pid)]
             os.kill(victims[0], signal.SIGKILL)

@@ -469,6 +469,15 @@ def test_nothing_stays_of_a_run_that_was_killed(ansible: Ansible, tmp_path: Path
     assert not [path for path in run.home.rglob('econtext*') if 'econtext' not in path.parent.name]
 
 
+def worker_at(run: Run, mark: Path) -> int:
+    """Wait until the one worker of a run has come to where the file `mark` is made; return its number."""
+    eventually(lambda: mark.exists() or run.process.poll() is not None)
+    assert run.process.poll() is None, run.finish().output
+    (worker,) = [each.pid for each in leaks.descendants(run.process.pid)
+                 if 'ansible-playbook' in leaks.command_line(each.pid)]
+    return worker
+
+
 def test_a_worker_whose_result_nobody_takes_ends_with_the_run(ansible: Ansible, tmp_path: Path) -> None:
     mark, go = tmp_path / 'mark', tmp_path / 'go'
     open_to_all(tmp_path)
@@ -476,10 +485,7 @@ def test_a_worker_whose_result_nobody_takes_ends_with_the_run(ansible: Ansible, 
     run = ansible.start(f"""
 - shell: "touch {mark}; until [ -e {go} ]; do sleep 0.05; done; printf %01000000d 0"
 """, OURS)
-    eventually(lambda: mark.exists() or run.process.poll() is not None)
-    assert run.process.poll() is None, run.finish().output
-    (worker,) = [each.pid for each in leaks.descendants(run.process.pid)
-                 if 'ansible-playbook' in leaks.command_line(each.pid)]
+    worker = worker_at(run, mark)
     run.process.send_signal(signal.SIGSTOP)
     go.touch()
     eventually(lambda: 'pipe_write' in Path(f'/proc/{worker}/wchan').read_text())
@@ -494,10 +500,7 @@ def test_a_worker_that_comes_after_the_run_was_killed_starts_nothing(ansible: An
     run = ansible.start(f"""
 - command: "echo {{{{ lookup('pipe', 'touch {mark}; until [ -e {go} ]; do sleep 0.05; done') }}}}"
 """, OURS)
-    eventually(lambda: mark.exists() or run.process.poll() is not None)
-    assert run.process.poll() is None, run.finish().output
-    (worker,) = [each.pid for each in leaks.descendants(run.process.pid)
-                 if 'ansible-playbook' in leaks.command_line(each.pid)]
+    worker = worker_at(run, mark)
     assert not daemons(run)
     run.process.kill()
     run.process.wait()

@@ -410,15 +410,15 @@ class Lifecycle:
 
     def find_out(self, context: Node) -> None:
         """Have whoever started `context` report why it is not ready, and end it."""
-        birth = self.births.get(context.id)
-        if context.error is not None:
+        if context.ready or context.error:
             return
+        birth = self.births.get(context.id)
         if birth is not None:
             birth.expire()
             return
 
         def give_up() -> None:
-            if context.error is None:
+            if not (context.ready or context.error):
                 self.unreported.append(context)
                 self.stop(context, context.failed('timeout', ''))
 
